@@ -1,0 +1,100 @@
+"""What one picture was made from: the record that lies beside it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from plugins.pictures.check import Check, Outcome
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlanRecord(_Record):
+    """Which plan asked for the picture."""
+
+    name: str
+    digest: Sha256
+
+
+class CellRecord(_Record):
+    """Which cell of the matrix this is; the baseline has no step."""
+
+    column: str
+    row: str
+    step: int | None
+    prompt: str
+    seed: int
+
+
+class LoraRecord(_Record):
+    """The LoRA as the server was told to load it, and the bytes that lay under that name."""
+
+    file: str
+    sha256: Sha256
+    strength: float
+
+
+class ServerRecord(_Record):
+    """Who rendered it; the address carries no credentials."""
+
+    url: str
+    comfyui_version: str
+    device: str
+    simulated: bool
+
+
+class RunRecord(_Record):
+    """The server's own account: its id and when it worked on it (its clock, UTC)."""
+
+    prompt_id: str
+    started: datetime
+    ended: datetime
+
+
+class PictureRecord(_Record):
+    """The PNG: digests of the file and of its pixels alone, and its size in pixels."""
+
+    sha256: Sha256
+    pixels_sha256: Sha256
+    width: int
+    height: int
+
+
+class Evidence(_Record):
+    """Everything that one picture was made from, and what the checks said of it."""
+
+    format: Literal[1] = 1
+    plan: PlanRecord
+    cell: CellRecord
+    prompt_text: str
+    negative_text: str
+    base_model: str
+    lora: LoraRecord | None
+    inputs_digest: Sha256
+    """Digest of the workflow and the LoRA's bytes: whether this picture is still what would be rendered."""
+    workflow: dict[str, Any]
+    """The graph in API format, exactly as it was sent."""
+    server: ServerRecord
+    run: RunRecord
+    picture: PictureRecord
+    checks: tuple[Check, ...]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the stand-in drew it: such a picture says nothing about a LoRA."""
+        return self.server.simulated
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.outcome is Outcome.FAILED)
+
+    @property
+    def warnings(self) -> tuple[Check, ...]:
+        """The checks that a person should look at."""
+        return tuple(check for check in self.checks if check.outcome is Outcome.WARNING)

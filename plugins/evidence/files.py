@@ -1,0 +1,26 @@
+"""Writing so that a reader sees the old file or the new one, whole, and never half of either."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Put `content` at `path` in one step, making its folder if need be. Text is UTF-8.
+
+    Raises `OSError`; the file that was there is then still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o644)  # mkstemp's 0600 would keep a report from being read by a web server or a colleague
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,60 @@
+"""Where a run's pictures and their evidence lie, and reading them back."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.files import write_atomically
+from plugins.plan.cells import Cell
+
+
+class EvidenceError(Exception):
+    """Evidence that is there but cannot be believed; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The pictures folder of one reports folder: `step600/novel_pose.png` and `.json` for each cell."""
+
+    folder: Path
+
+    def picture(self, cell: Cell) -> Path:
+        """Where the cell's PNG lies, or will."""
+        return self.folder / cell.picture
+
+    def evidence(self, cell: Cell) -> Path:
+        """Where the cell's evidence lies, or will."""
+        return self.picture(cell).with_suffix(".json")
+
+    def write(self, cell: Cell, png: bytes, evidence: Evidence) -> None:
+        """Keep a picture and its evidence; the evidence last, since a picture without it was not made."""
+        write_atomically(self.picture(cell), png)
+        write_atomically(self.evidence(cell), evidence.model_dump_json(indent=2) + "\n")
+
+    def read(self, cell: Cell) -> Evidence | None:
+        """Give the cell's evidence, or None where the cell was not rendered.
+
+        Raises `EvidenceError` where the evidence cannot be read, is another cell's, or is not the picture's.
+        """
+        path = self.evidence(cell)
+        try:
+            evidence = Evidence.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError, RecursionError) as error:
+            first = str(error).splitlines()[0]
+            raise EvidenceError(f"{path} is not readable evidence ({first})") from error
+        if (evidence.cell.column, evidence.cell.row, evidence.cell.seed) != (cell.column, cell.row, cell.seed):
+            raise EvidenceError(
+                f"{path} is evidence of {evidence.cell.column} x {evidence.cell.row}, not of {cell}"
+            )
+        try:
+            digest = hashlib.sha256(self.picture(cell).read_bytes()).hexdigest()
+        except OSError as error:
+            raise EvidenceError(f"{self.picture(cell)} is gone; only its evidence is left ({error})") from error
+        if digest != evidence.picture.sha256:
+            raise EvidenceError(f"{self.picture(cell)} was changed after it was rendered: its digest is not its evidence's")
+        return evidence

@@ -1,0 +1,42 @@
+"""What one check says of a picture."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Outcome(StrEnum):
+    """How a check ended. What could not be looked at is said to be not checked, never passed."""
+
+    PASSED = "passed"
+    WARNING = "warning"
+    FAILED = "failed"
+    NOT_CHECKED = "not checked"
+
+
+class Difference(BaseModel):
+    """One place where a picture is not what was asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str
+    got: str
+    asked: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: got {self.got}, asked for {self.asked}"
+
+
+class Check(BaseModel):
+    """The outcome of one check, with what a person needs to act on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    outcome: Outcome
+    message: str = ""
+    differences: tuple[Difference, ...] = ()
+
+    def __str__(self) -> str:
+        told = "; ".join(filter(None, [self.message, *map(str, self.differences)]))
+        return f"{self.name}: {told or self.outcome}"

@@ -1,0 +1,288 @@
+"""The plan: what is tested, where it lies, and what "good" means.
+
+Values only. `reading.py` makes them from TOML; whatever gets past it is right, and is trusted from there on.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+BASELINE: Final = "baseline"
+"""The column without a LoRA."""
+
+_RESERVED_ON_WINDOWS: Final = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SIZES: Final = TypeAdapter(ByteSize)
+_STEP_LABEL: Final = re.compile(r"(?i)step\d+")
+
+
+def _portable(name: str) -> str:
+    """Accept a name that is one plain path part on macOS, Windows and Linux alike."""
+    if not _SAFE.fullmatch(name) or name.endswith(".") or _RESERVED_ON_WINDOWS.match(name):
+        raise ValueError(
+            f"{name!r} cannot be part of a file name everywhere; "
+            "use letters, digits, '_', '-' and '.', starting with a letter or digit, and no folder"
+        )
+    return name
+
+
+def _portable_file(name: str) -> str:
+    """Accept the name of a .safetensors file; spaces and any letters are fine, folders are not."""
+    if not name.endswith(".safetensors"):
+        raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
+    if re.search(r'[/\\:*?"<>|\x00-\x1f\x7f]', name) or name.startswith(".") or _RESERVED_ON_WINDOWS.match(name):
+        raise ValueError(f"{name!r} must be a plain file name, without a folder")
+    return name
+
+
+def _server_url(url: str) -> str:
+    """Accept the address of a server, without the trailing slash."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not the address of a server; write it like http://127.0.0.1:8188")
+    return url.rstrip("/")
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; write what it should say")
+    return value.strip()
+
+
+Name = Annotated[str, AfterValidator(_portable)]
+FileName = Annotated[str, AfterValidator(_portable_file)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
+Text = Annotated[str, AfterValidator(_text)]
+_Lax = Field(strict=False)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Paths(_Part):
+    """Where the LoRA's files are. All absolute once read (`reading.py` expands and joins them)."""
+
+    project: Annotated[Path, _Lax]
+    checkpoints: Annotated[Path, _Lax]
+    comfyui: Annotated[Path, _Lax]
+    loras: Annotated[Path, _Lax]
+    training_images: Annotated[Path | None, _Lax] = None
+    summary: Annotated[Path | None, _Lax] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, given: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 (raw TOML)
+        """Expand `~`; start relative paths at `project`, `loras` at `comfyui`, `project` at the plan's folder."""
+        if not isinstance(given, dict):
+            return given
+        folder = Path((info.context or {}).get("folder", "."))
+
+        def at(start: Path, key: str, default: str = "") -> Path:
+            value = given.get(key, default)
+            return start / Path(value).expanduser() if isinstance(value, str | Path) else start
+
+        project = at(folder, "project")
+        comfyui = at(project, "comfyui")
+        starts = {"project": folder, "comfyui": project, "loras": comfyui}
+        given = {"loras": "models/loras", **given}
+        return {
+            key: at(starts.get(key, project), key) if isinstance(value, str | Path) else value
+            for key, value in given.items()
+        }
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.checkpoints == self.loras:
+            raise ValueError(
+                "`checkpoints` and `loras` are the same folder; keep the training output apart from ComfyUI's, "
+                "since evaluation copies are removed from `loras`"
+            )
+        return self
+
+
+class ComfyUI(_Part):
+    """The servers that render, and how to start one when none answers."""
+
+    url: ServerUrl | None = None
+    urls: Annotated[tuple[ServerUrl, ...], _Lax] = ()
+    start: Annotated[tuple[Text, ...], _Lax] = ()
+    workflow: Annotated[Path | None, _Lax] = None
+    timeout: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds that a server may go without a sign of life on a picture before it is given up."""
+
+    @model_validator(mode="after")
+    def _one_way_to_name_them(self) -> Self:
+        if bool(self.url) == bool(self.urls):
+            raise ValueError('give either url = "http://127.0.0.1:8188" or urls = [...]')
+        return self
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Every server's address, in the plan's order."""
+        return (self.url,) if self.url else self.urls
+
+
+class Sampling(_Part):
+    """The settings that every picture shares, so that only the checkpoint differs along a row."""
+
+    base_model: Text
+    sampler: Text
+    scheduler: Text
+    steps: Annotated[int, Field(ge=1, le=10_000)]
+    cfg: Annotated[float, Field(ge=0, le=100)]
+    width: Annotated[int, Field(ge=16, le=16384, multiple_of=8)]
+    height: Annotated[int, Field(ge=16, le=16384, multiple_of=8)]
+    clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], _Lax, Field(min_length=1)]
+    lora_strength: Annotated[float, Field(ge=-100, le=100)] = 1.0
+    negative: str = ""
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{list(seeds)} names a seed twice")
+        return seeds
+
+    @field_validator("lora_strength")
+    @classmethod
+    def _strength_has_effect(cls, strength: float) -> float:
+        if strength == 0:
+            raise ValueError("0 switches the LoRA off, so every checkpoint would be the baseline; 1.0 is usual")
+        return strength
+
+
+class Checkpoint(_Part):
+    """One saved state of the training run."""
+
+    step: Annotated[int, Field(ge=0)]
+    file: FileName
+    label: Name | None = None
+    expect: str = ""
+
+    @property
+    def id(self) -> str:
+        """`final`, or `step600`: in test ids, file names and on the command line."""
+        return self.label or f"step{self.step}"
+
+    @field_validator("label")
+    @classmethod
+    def _label_is_its_own(cls, label: str | None) -> str | None:
+        if label is not None and (label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit()):
+            raise ValueError(f"{label!r} already means something else; a label is a word such as 'final'")
+        return label
+
+
+class Prompt(_Part):
+    """One test prompt and why it is there."""
+
+    id: Name
+    text: Text
+    purpose: str = ""
+
+
+class Criterion(_Part):
+    """One question that a person answers by looking."""
+
+    id: Name
+    text: Text
+    required: bool = False
+
+
+def _size(value: object) -> int:
+    """Read `"50 MB"` as 50,000,000 bytes; a bare number is bytes."""
+    try:
+        return int(_SIZES.validate_python(value))
+    except ValidationError:
+        raise ValueError(f'{value!r} is not a size; write it like "50 MB"') from None
+
+
+class Production(_Part):
+    """The one LoRA that stays, and what must hold of it. Sizes are bytes."""
+
+    file: FileName
+    min_size: Annotated[int, BeforeValidator(_size)] = 0
+    max_size: Annotated[int, BeforeValidator(_size)] = 2**63
+    forbidden: Annotated[tuple[Text, ...], _Lax] = ()
+
+    @model_validator(mode="after")
+    def _sizes_in_order(self) -> Self:
+        if self.min_size > self.max_size:
+            raise ValueError("min_size is larger than max_size")
+        return self
+
+    @property
+    def picker_name(self) -> str:
+        """The name that a workflow uses: the file's, without its extension (mission: Phase 9 wires it in)."""
+        return Path(self.file).stem
+
+
+class Plan(_Part):
+    """Everything that a person decided before looking at pictures."""
+
+    name: Name
+    title: Text
+    selection_rule: str = ""
+    paths: Paths
+    comfyui: ComfyUI
+    sampling: Sampling
+    checkpoints: Annotated[tuple[Checkpoint, ...], _Lax, Field(alias="checkpoint", min_length=1)]
+    prompts: Annotated[tuple[Prompt, ...], _Lax, Field(alias="prompt", min_length=1)]
+    criteria: Annotated[tuple[Criterion, ...], _Lax, Field(alias="criterion")] = ()
+    production: Production
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _by_step(cls, checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
+        """Order by step: columns read from under-trained to over-trained, whatever the plan's order."""
+        return tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.step))
+
+    @model_validator(mode="after")
+    def _production_is_no_evaluation_copy(self) -> Self:
+        staged = {self.staged_file(checkpoint).casefold() for checkpoint in self.checkpoints}
+        if self.production.file.casefold() in staged:
+            raise ValueError(
+                f"production.file {self.production.file!r} is also the name of an evaluation copy, "
+                "which is removed after deployment; give production another name"
+            )
+        return self
+
+    def staged_file(self, checkpoint: Checkpoint) -> str:
+        """Name of the evaluation copy in ComfyUI's loras folder (mission, task 1: step-labelled names)."""
+        return f"{self.name}_{checkpoint.id}.safetensors"
+
+    def training_file(self, checkpoint: Checkpoint) -> Path:
+        """Where the trainer left this checkpoint."""
+        return self.paths.checkpoints / checkpoint.file
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what is tested; titles, expectations and places do not change what a picture shows."""
+        tested = self.model_dump(mode="json", include={"name", "sampling", "checkpoints", "prompts"})
+        for checkpoint in tested["checkpoints"]:
+            del checkpoint["expect"]
+        for prompt in tested["prompts"]:
+            del prompt["purpose"]
+        return hashlib.sha256(json.dumps(tested, sort_keys=True).encode()).hexdigest()

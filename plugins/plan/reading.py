@@ -1,0 +1,127 @@
+"""A plan file becomes a `Plan`, or one message that names every mistake in it."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling
+
+_WORDS: Final = {
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "tuple_type": "must be a list, in [ ]",
+    "path_type": "must be a path in quotes",
+    "missing": "is missing",
+}
+_TABLES: Final[Mapping[str, type[BaseModel]]] = {
+    "": Plan,
+    "paths": Paths,
+    "comfyui": ComfyUI,
+    "sampling": Sampling,
+    "production": Production,
+    "checkpoint": Checkpoint,
+    "prompt": Prompt,
+    "criterion": Criterion,
+}
+_LISTS: Final = frozenset({"checkpoint", "prompt", "criterion"})
+
+
+class PlanError(Exception):
+    """A plan that cannot be used; the message lists every mistake with its key and what would be right."""
+
+
+def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
+    """Read the plan at `path`.
+
+    `overrides` replaces single keys of its tables (`{"paths": {"comfyui": "/elsewhere"}}`): what the command
+    line says wins over what the file says. Relative paths start at the plan file's folder, or further in.
+
+    Raises `PlanError`.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = tomllib.load(file)
+    except FileNotFoundError:
+        raise PlanError(f"No plan at {path}.{_others(path)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"The plan {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"The plan {path} is not TOML: {error}. plans/spyke.toml shows the format.") from error
+    for table, values in (overrides or {}).items():
+        if isinstance(raw.get(table, {}), dict):
+            raw[table] = {**raw.get(table, {}), **values}
+    mistakes = list(_duplicates(raw))
+    try:
+        plan = Plan.model_validate(raw, context={"folder": path.parent.absolute()})
+    except ValidationError as error:
+        mistakes = [_told(detail) for detail in error.errors()] + mistakes
+    if mistakes:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise PlanError(f"The plan {path} has {count}:{lines}")
+    return plan
+
+
+def _others(path: Path) -> str:
+    """Name the plans that are there, for a person who mistyped one."""
+    folder = path.parent if path.parent.is_dir() else Path("plans")
+    there = sorted(str(plan) for plan in folder.glob("*.toml"))
+    return f" There are: {', '.join(there)}." if there else " Name one with --plan FILE."
+
+
+def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Find ids that name two things, looking at the raw file so that no other mistake hides them."""
+    for table, key in (
+        ("checkpoint", "step"),
+        ("checkpoint", "label"),
+        ("checkpoint", "file"),
+        ("prompt", "id"),
+        ("criterion", "id"),
+    ):
+        entries = raw.get(table)
+        seen: dict[str, int] = {}
+        for index, entry in enumerate(entries if isinstance(entries, list) else []):
+            value = entry.get(key) if isinstance(entry, dict) else None
+            if value is None:
+                continue
+            # Two ids that differ in case alone are one file on macOS and Windows.
+            first = seen.setdefault(str(value).casefold(), index)
+            if first != index:
+                yield f"{table}[{index}].{key}: {value!r} is already {table}[{first}]'s; each needs its own"
+
+
+def _told(detail: ErrorDetails) -> str:
+    """One mistake as `key: what is wrong, and what would be right`."""
+    location = detail["loc"]
+    key = re.sub(r"\.\[", "[", ".".join(f"[{part}]" if isinstance(part, int) else part for part in location))
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key{_nearest_key(location)}"
+    if kind == "model_type":
+        table = str(location[0])
+        return f"{key}: must be a table, [[{table}]]" if table in _LISTS else f"{key}: must be a table, [{table}]"
+    words = _WORDS.get(kind)
+    if words is None:
+        words = detail["msg"].removeprefix("Value error, ")
+        words = words[0].lower() + words[1:] if words.startswith("Input should") else words
+        words = words.replace("input should", "should")
+    if kind == "missing" or kind == "value_error":
+        return f"{key}: {words}" if key else words
+    return f"{key}: {words}, not {given!r}"
+
+
+def _nearest_key(location: tuple[int | str, ...]) -> str:
+    """Offer the key that was probably meant."""
+    table = "" if len(location) == 1 else str(location[0])
+    known = [field.alias or name for name, field in _TABLES[table].model_fields.items()]
+    near = get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
