@@ -47,14 +47,22 @@ class Store:
         except (OSError, ValidationError, RecursionError) as error:
             first = str(error).splitlines()[0]
             raise EvidenceError(f"{path} is not readable evidence ({first})") from error
-        if (evidence.cell.column, evidence.cell.row, evidence.cell.seed) != (cell.column, cell.row, cell.seed):
+        if (evidence.cell.column, evidence.cell.row, evidence.cell.seed) != (
+            cell.column,
+            cell.row,
+            cell.seed,
+        ):
             raise EvidenceError(
                 f"{path} is evidence of {evidence.cell.column} x {evidence.cell.row}, not of {cell}"
             )
         try:
             digest = hashlib.sha256(self.picture(cell).read_bytes()).hexdigest()
         except OSError as error:
-            raise EvidenceError(f"{self.picture(cell)} is gone; only its evidence is left ({error})") from error
+            raise EvidenceError(
+                f"{self.picture(cell)} is gone; only its evidence is left ({error})"
+            ) from error
         if digest != evidence.picture.sha256:
-            raise EvidenceError(f"{self.picture(cell)} was changed after it was rendered: its digest is not its evidence's")
+            raise EvidenceError(
+                f"{self.picture(cell)} was changed after it was rendered: its digest is not its evidence's"
+            )
         return evidence

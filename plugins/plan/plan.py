@@ -47,7 +47,11 @@ def _portable_file(name: str) -> str:
     """Accept the name of a .safetensors file; spaces and any letters are fine, folders are not."""
     if not name.endswith(".safetensors"):
         raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
-    if re.search(r'[/\\:*?"<>|\x00-\x1f\x7f]', name) or name.startswith(".") or _RESERVED_ON_WINDOWS.match(name):
+    if (
+        re.search(r'[/\\:*?"<>|\x00-\x1f\x7f]', name)
+        or name.startswith(".")
+        or _RESERVED_ON_WINDOWS.match(name)
+    ):
         raise ValueError(f"{name!r} must be a plain file name, without a folder")
     return name
 
@@ -170,7 +174,9 @@ class Sampling(_Part):
     @classmethod
     def _strength_has_effect(cls, strength: float) -> float:
         if strength == 0:
-            raise ValueError("0 switches the LoRA off, so every checkpoint would be the baseline; 1.0 is usual")
+            raise ValueError(
+                "0 switches the LoRA off, so every checkpoint would be the baseline; 1.0 is usual"
+            )
         return strength
 
 
@@ -190,7 +196,9 @@ class Checkpoint(_Part):
     @field_validator("label")
     @classmethod
     def _label_is_its_own(cls, label: str | None) -> str | None:
-        if label is not None and (label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit()):
+        if label is not None and (
+            label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit()
+        ):
             raise ValueError(f"{label!r} already means something else; a label is a word such as 'final'")
         return label
 

@@ -55,7 +55,9 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"The plan {path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"The plan {path} is not TOML: {error}. plans/spyke.toml shows the format.") from error
+        raise PlanError(
+            f"The plan {path} is not TOML: {error}. plans/spyke.toml shows the format."
+        ) from error
     for table, values in (overrides or {}).items():
         if isinstance(raw.get(table, {}), dict):
             raw[table] = {**raw.get(table, {}), **values}
@@ -108,13 +110,17 @@ def _told(detail: ErrorDetails) -> str:
         return f"{key}: unknown key{_nearest_key(location)}"
     if kind == "model_type":
         table = str(location[0])
-        return f"{key}: must be a table, [[{table}]]" if table in _LISTS else f"{key}: must be a table, [{table}]"
+        return (
+            f"{key}: must be a table, [[{table}]]"
+            if table in _LISTS
+            else f"{key}: must be a table, [{table}]"
+        )
     words = _WORDS.get(kind)
     if words is None:
         words = detail["msg"].removeprefix("Value error, ")
         words = words[0].lower() + words[1:] if words.startswith("Input should") else words
         words = words.replace("input should", "should")
-    if kind == "missing" or kind == "value_error":
+    if kind in {"missing", "value_error"}:
         return f"{key}: {words}" if key else words
     return f"{key}: {words}, not {given!r}"
 

@@ -1,0 +1,229 @@
+"""ComfyUI's HTTP routes, as typed calls."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from plugins.comfyui.errors import BadAnswer, Rejected, Unreachable
+from plugins.comfyui.rejection import told_rejection
+
+Graph = dict[str, dict[str, Any]]
+"""A workflow in API format: `{node_id: {"class_type": ..., "inputs": ...}}`."""
+
+_CONNECT_SECONDS: Final = 5.0
+_ANSWER_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerInfo:
+    """What a server says of itself."""
+
+    url: str
+    comfyui_version: str
+    device: str
+    simulated: bool
+
+    def __str__(self) -> str:
+        name = "SIMULATED ComfyUI" if self.simulated else "ComfyUI"
+        return f"{name} {self.comfyui_version} at {self.url} ({self.device})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRef:
+    """Where the server keeps a picture that it made."""
+
+    filename: str
+    subfolder: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """Ids of the prompts that the server is running, and of those that wait, in their order."""
+
+    running: tuple[str, ...]
+    pending: tuple[str, ...]
+
+
+class ComfyUI:
+    """One ComfyUI server. `url` may carry credentials; they are sent, and never shown."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        place = f"[{host}]" if ":" in host else host
+        place = f"{place}:{parts.port}" if parts.port else place
+        self.url: Final = urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+        self._session = requests.Session()
+        if parts.username:
+            self._session.auth = (unquote(parts.username), unquote(parts.password or ""))
+        # A proxy from the environment cannot reach this machine's own loopback address.
+        self._session.trust_env = not self.is_local
+        again = Retry(
+            total=3,
+            backoff_factor=0.2,
+            status_forcelist=(502, 503, 504),
+            allowed_methods={"GET"},
+            raise_on_status=False,
+        )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=again, pool_maxsize=8))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, by its address."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
+    def websocket_url(self) -> str:
+        """The address of the server's event socket, without the client id."""
+        return re.sub(r"^http", "ws", self.url) + "/ws"
+
+    @property
+    def websocket_auth(self) -> Mapping[str, str]:
+        """The headers that authorise the event socket, as HTTP requests are."""
+        request = self._session.prepare_request(requests.Request("GET", self.url))
+        return {name: value for name, value in request.headers.items() if name == "Authorization"}
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
+
+    def info(self) -> ServerInfo:
+        """Ask the server what it is. This is also how to see whether one answers at all."""
+        stats = self._json("GET", "/system_stats")
+        try:
+            system, devices = stats["system"], stats["devices"]
+            return ServerInfo(
+                url=self.url,
+                comfyui_version=str(system["comfyui_version"]),
+                device=str(devices[0]["name"]) if devices else "unknown device",
+                simulated=bool(system.get("simulated", False)),
+            )
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise BadAnswer(
+                f"Something answers at {self.url}, but not as ComfyUI does. Is that the right address and port?"
+            ) from error
+
+    def options(self, node: str, field: str) -> tuple[str, ...]:
+        """List what a node's drop-down offers, exactly as the server spells it."""
+        answer = self._json("GET", f"/object_info/{node}")
+        try:
+            spec = answer[node]["input"]["required"][field]
+            listed = spec[1]["options"] if spec[0] == "COMBO" else spec[0]
+            return tuple(str(name) for name in listed)
+        except (KeyError, TypeError, IndexError) as error:
+            raise BadAnswer(f"{self.url} has no node {node} with an input {field}; is it a ComfyUI?") from error
+
+    def loras(self) -> tuple[str, ...]:
+        """List the LoRAs that the picker offers, with `/` between folders whatever the server's system."""
+        return tuple(name.replace("\\", "/") for name in self.options("LoraLoader", "lora_name"))
+
+    def post(self, graph: Graph, *, client_id: str, prompt_id: str) -> None:
+        """Put a workflow in the queue under our own id.
+
+        Raises `Rejected` where the server refuses it or would drop some of it (COMFYUI.md, fact 3), and
+        `Unreachable` where the answer did not come: then it may be queued or not.
+        """
+        body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
+        answer = self._request("POST", "/prompt", json=body, accept=(200, 400))
+        told = self._decoded(answer)
+        if answer.status_code != requests.codes.ok or (isinstance(told, dict) and told.get("node_errors")):
+            raise Rejected(f"{self.url} refused the workflow: {told_rejection(told, graph)}")
+        if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
+            raise BadAnswer(f"{self.url} took the workflow under another id than the one it was sent with.")
+
+    def history(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """Give what the server remembers of a finished prompt; None while it is unknown or unfinished."""
+        answer = self._json("GET", f"/history/{prompt_id}")
+        entry = answer.get(prompt_id) if isinstance(answer, dict) else None
+        return entry if isinstance(entry, dict) else None
+
+    def queue(self) -> Queue:
+        """Look at the queue. Pending prompts come in heap order and are sorted here."""
+        answer = self._json("GET", "/queue")
+        try:
+            running = tuple(str(item[1]) for item in answer["queue_running"])
+            pending = tuple(str(item[1]) for item in sorted(answer["queue_pending"], key=lambda item: item[0]))
+        except (KeyError, TypeError, IndexError) as error:
+            raise BadAnswer(f"{self.url} answered /queue in a way that ComfyUI does not.") from error
+        return Queue(running=running, pending=pending)
+
+    def delete(self, prompt_ids: Sequence[str]) -> None:
+        """Take waiting prompts out of the queue; what is running stays."""
+        self._request("POST", "/queue", json={"delete": list(prompt_ids)})
+
+    def interrupt(self, prompt_id: str) -> None:
+        """Stop this prompt if it is the one running, and no other's."""
+        self._request("POST", "/interrupt", json={"prompt_id": prompt_id})
+
+    def free(self) -> None:
+        """Ask the server to forget what it cached; it does so after the prompt it is busy with or takes next."""
+        self._request("POST", "/free", json={"free_memory": True, "unload_models": False})
+
+    def view(self, image: ImageRef) -> bytes:
+        """Fetch a picture's bytes, as the server wrote them."""
+        place = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
+        return self._request("GET", "/view", params=place).content
+
+    def _json(self, method: str, path: str) -> Any:  # noqa: ANN401 (JSON)
+        return self._decoded(self._request(method, path))
+
+    def _decoded(self, answer: requests.Response) -> Any:  # noqa: ANN401 (JSON)
+        try:
+            return answer.json()
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise BadAnswer(
+                f"{self.url} answered {answer.status_code} with something that is not JSON ({_snippet(answer)}). "
+                "Is that the right address and port?"
+            ) from error
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: Sequence[int] = (200,),
+        **details: Any,  # noqa: ANN401
+    ) -> requests.Response:
+        try:
+            answer = self._session.request(
+                method,
+                self.url + path,
+                timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
+                allow_redirects=False,
+                **details,
+            )
+        except requests.Timeout as error:
+            raise Unreachable(f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s.") from error
+        except requests.RequestException as error:
+            raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
+        if answer.status_code not in accept:
+            raise BadAnswer(f"{self.url} answered {method} {path} with {answer.status_code} ({_snippet(answer)}).")
+        return answer
+
+
+def _snippet(answer: requests.Response) -> str:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text[:2000])).strip()
+    return text[:120] or answer.reason or "no text"
+
+
+def _cause(error: BaseException) -> str:
+    """Give the innermost reason: urllib3 wraps a refused connection in layers that show addresses in memory."""
+    reason = str(error)
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+        reason = str(error) or type(error).__name__
+    return reason

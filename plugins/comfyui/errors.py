@@ -1,0 +1,58 @@
+"""What can go wrong with a ComfyUI server.
+
+* ComfyUIError
+  * Unreachable: nothing answers there, or not in time
+  * BadAnswer: something answers, but not as ComfyUI does
+  * NotListed: a base model or LoRA that the server's picker does not have
+  * WorkflowError: a workflow that cannot be used
+  * Rejected: the server refused a workflow before running it
+  * RunError: a prompt was taken, but gave no picture
+    * ExecutionFailed: a node raised
+    * Interrupted: somebody stopped it
+    * Lost: the server no longer knows of it (it was restarted)
+    * Silent: no sign of life for too long
+"""
+
+
+class ComfyUIError(Exception):
+    """Something between us and ComfyUI; the message names the server and the next step."""
+
+
+class Unreachable(ComfyUIError):
+    """Nothing answers at the address, or not in time."""
+
+
+class BadAnswer(ComfyUIError):
+    """An answer that ComfyUI would not give."""
+
+
+class NotListed(ComfyUIError):
+    """A name that the server's picker does not have."""
+
+
+class WorkflowError(ComfyUIError):
+    """A workflow file that cannot be used."""
+
+
+class Rejected(ComfyUIError):
+    """The server refused the workflow before running it."""
+
+
+class RunError(ComfyUIError):
+    """A prompt that gave no picture."""
+
+
+class ExecutionFailed(RunError):
+    """A node raised an exception."""
+
+
+class Interrupted(RunError):
+    """Somebody interrupted the prompt."""
+
+
+class Lost(RunError):
+    """The server knows nothing of the prompt any more."""
+
+
+class Silent(RunError):
+    """No sign of life for longer than the plan allows."""

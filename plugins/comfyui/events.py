@@ -1,0 +1,94 @@
+"""The server's event socket: news of our prompts while they run. Advice only; the history is the truth."""
+
+import contextlib
+import json
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import websocket
+
+from plugins.comfyui.client import ComfyUI
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+_CONNECT_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 1.0
+
+
+class Events:
+    """Listens to one server in the background, and hands each message to whoever follows its prompt.
+
+    After a drop it connects again under a new client id (COMFYUI.md, fact 5); messages of prompts posted under the
+    old one do not come any more, which is why nobody may rely on messages alone.
+    """
+
+    def __init__(self, client: ComfyUI) -> None:
+        self._client = client
+        self._listeners: dict[str, Listener] = {}
+        self._stopping = threading.Event()
+        self._connected = threading.Event()
+        self._socket: websocket.WebSocket | None = None
+        self._client_id = uuid.uuid4().hex
+        self._thread = threading.Thread(target=self._listen, name="comfyui-events", daemon=True)
+        self._thread.start()
+
+    @property
+    def client_id(self) -> str:
+        """The id to send with a prompt, so that its messages come here. Waits a little for the first connection."""
+        self._connected.wait(_CONNECT_SECONDS)
+        return self._client_id
+
+    def follow(self, prompt_id: str, listener: Listener) -> None:
+        """Call `listener` with each message of a prompt, from the listening thread."""
+        self._listeners[prompt_id] = listener
+
+    def unfollow(self, prompt_id: str) -> None:
+        """Stop calling the prompt's listener."""
+        self._listeners.pop(prompt_id, None)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._stopping.set()
+        if self._socket is not None:
+            with contextlib.suppress(OSError, websocket.WebSocketException):
+                self._socket.shutdown()  # type: ignore[no-untyped-call]
+        self._thread.join(_CONNECT_SECONDS)
+
+    def _listen(self) -> None:
+        while not self._stopping.is_set():
+            client_id = uuid.uuid4().hex
+            try:
+                self._socket = websocket.create_connection(
+                    f"{self._client.websocket_url}?clientId={client_id}",
+                    timeout=_CONNECT_SECONDS,
+                    header=dict(self._client.websocket_auth),
+                    suppress_origin=True,  # a proxy that rewrites Host answers 403 to an Origin that does not match
+                    http_no_proxy=["*"] if self._client.is_local else None,
+                )
+                self._socket.recv()  # the first status: from here on the server knows the client id
+                self._client_id = client_id
+                self._connected.set()
+                self._socket.settimeout(None)
+                while not self._stopping.is_set():
+                    self._pass_on(self._socket.recv())
+            except (OSError, websocket.WebSocketException):
+                self._connected.set()  # nobody should wait for a socket that does not come; polling goes on without
+                self._stopping.wait(_AGAIN_SECONDS)
+            finally:
+                if self._socket is not None:
+                    with contextlib.suppress(OSError, websocket.WebSocketException):
+                        self._socket.close(timeout=0)
+
+    def _pass_on(self, frame: str | bytes) -> None:
+        if not isinstance(frame, str) or not frame:
+            return  # previews
+        try:
+            message = json.loads(frame)
+        except (ValueError, RecursionError):
+            return
+        data = message.get("data") if isinstance(message, dict) else None
+        listener = self._listeners.get(str(data.get("prompt_id"))) if isinstance(data, dict) else None
+        if listener is not None:
+            listener(message)

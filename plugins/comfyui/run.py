@@ -1,0 +1,119 @@
+"""What became of one prompt: a pure fold of the server's messages, fed by the socket and by the history alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from plugins.comfyui.client import ImageRef
+
+
+class Phase(StrEnum):
+    """How far a prompt has come."""
+
+    QUEUED = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self in {Phase.SUCCEEDED, Phase.FAILED, Phase.INTERRUPTED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One prompt as the server's messages tell it. Times are the server's, in UTC."""
+
+    prompt_id: str
+    phase: Phase = Phase.QUEUED
+    node: str | None = None
+    value: int = 0
+    maximum: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: str = ""
+    closed: bool = False
+    """The end marker was seen: the history has been written."""
+
+
+def fold(run: Run, message: Mapping[str, Any]) -> Run:
+    """Give the run as it is after a message; messages of other prompts, and unknown ones, change nothing.
+
+    The order of messages is that of COMFYUI.md ("WebSocket"), but none is relied on: an end stays an end.
+    """
+    data = message.get("data")
+    if not isinstance(data, Mapping) or data.get("prompt_id") != run.prompt_id:
+        return run
+    kind = message.get("type")
+    if kind == "executing" and data.get("node") is None:
+        return replace(run, closed=True)
+    return run if run.phase.ended else replace(run, **_changes(str(kind), data))
+
+
+def _changes(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Name what a message changes in a run that has not ended."""
+    match kind:
+        case "execution_start":
+            return {"phase": Phase.RUNNING, "started": _time(data)}
+        case "executing":
+            return {"phase": Phase.RUNNING, "node": str(data.get("node")), "value": 0, "maximum": 0}
+        case "progress":
+            value, maximum = data.get("value"), data.get("max")
+            if isinstance(value, int | float) and isinstance(maximum, int | float):
+                node = str(data.get("node"))
+                return {"phase": Phase.RUNNING, "node": node, "value": int(value), "maximum": int(maximum)}
+        case "execution_success":
+            return {"phase": Phase.SUCCEEDED, "ended": _time(data)}
+        case "execution_error":
+            return {"phase": Phase.FAILED, "ended": _time(data), "error": _told(data)}
+        case "execution_interrupted":
+            return {"phase": Phase.INTERRUPTED, "ended": _time(data)}
+    return {}
+
+
+def from_history(run: Run, entry: Mapping[str, Any]) -> Run:
+    """Give the run as the history tells it, which is the truth: what was folded before counts for nothing."""
+    told = Run(prompt_id=run.prompt_id)
+    status = entry.get("status")
+    status = status if isinstance(status, Mapping) else {}
+    for message in status.get("messages") or ():
+        if isinstance(message, list | tuple) and len(message) == 2:  # noqa: PLR2004 (type, data)
+            told = fold(told, {"type": message[0], "data": message[1]})
+    succeeded = status.get("status_str") == "success" and status.get("completed") is True
+    if not succeeded and told.phase not in {Phase.FAILED, Phase.INTERRUPTED}:
+        told = replace(told, phase=Phase.FAILED, error="the server's history says so, without a reason")
+    elif succeeded:
+        told = replace(told, phase=Phase.SUCCEEDED)
+    return replace(told, closed=True)
+
+
+def images(entry: Mapping[str, Any], node: str) -> tuple[ImageRef, ...]:
+    """Give the pictures that `node` saved, as the history of a prompt lists them."""
+    output = (entry.get("outputs") or {}).get(node) or {}
+    return tuple(
+        ImageRef(
+            filename=str(image.get("filename", "")),
+            subfolder=str(image.get("subfolder", "")),
+            type=str(image.get("type", "output")),
+        )
+        for image in output.get("images") or ()
+        if isinstance(image, Mapping)
+    )
+
+
+def _time(data: Mapping[str, Any]) -> datetime | None:
+    stamp = data.get("timestamp")
+    try:
+        return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int | float) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _told(data: Mapping[str, Any]) -> str:
+    """Put an execution error into words: node, exception, message."""
+    message = " ".join(str(data.get("exception_message", "")).split())
+    return f"node {data.get('node_id')} ({data.get('node_type')}) raised {data.get('exception_type')}: {message[:500]}"

@@ -1,0 +1,199 @@
+"""One ComfyUI server to render on: a prompt goes in, a picture or a reason comes out."""
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from plugins.comfyui.client import ComfyUI, ImageRef, Queue, ServerInfo
+from plugins.comfyui.errors import (
+    BadAnswer,
+    ComfyUIError,
+    ExecutionFailed,
+    Interrupted,
+    Lost,
+    Silent,
+    Unreachable,
+)
+from plugins.comfyui.events import Events
+from plugins.comfyui.run import Phase, Run, fold, from_history, images
+from plugins.comfyui.workflow import Filled
+
+_LOOK_SECONDS: Final = 1.0
+"""How often the history is looked at while the socket says nothing."""
+_WRITTEN_SECONDS: Final = 0.02
+"""How soon the history is looked at again after the socket told of the end: it is written a moment later (fact 4)."""
+_GONE_LOOKS: Final = 3
+"""How many looks in a row must find a prompt neither in the history nor in the queue before it is lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A prompt that gave a picture."""
+
+    prompt_id: str
+    png: bytes
+    image: ImageRef
+    started: datetime
+    ended: datetime
+
+
+class Server:
+    """A server, its event socket, and the prompts of ours that are on it. Safe to use from several threads."""
+
+    def __init__(self, client: ComfyUI, info: ServerInfo, *, timeout: float) -> None:
+        self.client: Final = client
+        self.info: Final = info
+        self._timeout = timeout
+        self._events = Events(client)
+        self._ours: set[str] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def close(self) -> None:
+        """Withdraw our prompts, and nobody else's, then let go of the server."""
+        self._stopping.set()
+        with self._lock:
+            ours = sorted(self._ours)
+        if ours:
+            with contextlib.suppress(ComfyUIError):
+                self.client.delete(ours)
+                for prompt_id in self.client.queue().running:
+                    if prompt_id in ours:
+                        self.client.interrupt(prompt_id)
+        self._events.close()
+        self.client.close()
+
+    def forget_weights(self) -> None:
+        """Make the server read LoRA files anew from here on (COMFYUI.md, fact 1).
+
+        It keeps weights by name, also when the file was replaced. `/free` clears them after the prompt that the
+        server is busy with or takes next; so a tiny prompt without any model follows, and this waits for it.
+        """
+        self.client.free()
+        graph = {
+            "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 0}},
+            "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        }
+        self._run(Filled(graph=graph, save="2", sampler="1"), lambda _: None)
+
+    def render(self, workflow: Filled, on_progress: Callable[[Run], None]) -> Finished:
+        """Run a workflow and fetch its picture; `on_progress` is told whenever the run moves on.
+
+        Raises `Rejected`, `RunError`, `Unreachable` or `BadAnswer`, each saying what happened on which server.
+        """
+        prompt_id, entry = self._run(workflow, on_progress)
+        run = from_history(Run(prompt_id=prompt_id), entry)
+        found = images(entry, workflow.save)
+        if len(found) != 1:
+            raise BadAnswer(
+                f"{self.client.url} finished prompt {prompt_id}, but node {workflow.save} saved {len(found)} pictures "
+                "instead of 1."
+            )
+        png = self.client.view(found[0])
+        now = datetime.now(UTC)
+        return Finished(
+            prompt_id=prompt_id, png=png, image=found[0], started=run.started or now, ended=run.ended or now
+        )
+
+    def _run(self, workflow: Filled, on_progress: Callable[[Run], None]) -> tuple[str, dict[str, Any]]:
+        """Post a workflow and wait for its end; give its id and what the history says."""
+        prompt_id = str(uuid.uuid4())
+        waiting = _Waiting(Run(prompt_id=prompt_id), on_progress)
+        self._events.follow(prompt_id, waiting.hear)
+        with self._lock:
+            if self._stopping.is_set():
+                raise Interrupted("The run was stopped before this picture was begun.")
+            self._ours.add(prompt_id)
+        try:
+            self._post(workflow, prompt_id)
+            return prompt_id, self._wait(waiting)
+        finally:
+            self._events.unfollow(prompt_id)
+            with self._lock:
+                self._ours.discard(prompt_id)
+
+    def _post(self, workflow: Filled, prompt_id: str) -> None:
+        client_id = self._events.client_id
+        try:
+            self.client.post(workflow.graph, client_id=client_id, prompt_id=prompt_id)
+        except Unreachable:
+            # The answer did not come, the prompt may have been taken all the same: look before posting again.
+            if not self._known(prompt_id):
+                self.client.post(workflow.graph, client_id=client_id, prompt_id=prompt_id)
+
+    def _known(self, prompt_id: str) -> bool:
+        queue = self.client.queue()
+        return prompt_id in (*queue.running, *queue.pending) or self.client.history(prompt_id) is not None
+
+    def _wait(self, waiting: "_Waiting") -> dict[str, Any]:
+        """Wait for the end of a prompt: the socket says when to look, the history says what happened."""
+        prompt_id, url = waiting.run.prompt_id, self.client.url
+        sign: tuple[Run, Queue | None] | None = None
+        queue: Queue | None = None
+        since, gone = time.monotonic(), 0
+        while True:
+            waiting.news.wait(_WRITTEN_SECONDS if waiting.run.phase.ended else _LOOK_SECONDS)
+            waiting.news.clear()
+            if self._stopping.is_set():
+                raise Interrupted(f"The run was stopped while {url} worked on this picture.")
+            if waiting.run.phase.ended or waiting.is_time_to_look:
+                entry = self.client.history(prompt_id)
+                if entry is not None:
+                    return self._judged(from_history(waiting.run, entry), dict(entry))
+                queue = self.client.queue()
+                here = prompt_id in (*queue.running, *queue.pending)
+                gone = 0 if here or self.client.history(prompt_id) is not None else gone + 1
+                if gone >= _GONE_LOOKS:
+                    raise Lost(
+                        f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
+                        "Run pytest -m generate again; what is finished is kept."
+                    )
+            now = (waiting.run, queue)
+            if now != sign:
+                sign, since = now, time.monotonic()
+            elif time.monotonic() - since > self._timeout:
+                raise Silent(
+                    f"{url} gave no sign of life on this picture for {self._timeout:.0f} s. If it is only slow, raise "
+                    "`timeout` under [comfyui] in the plan; else look at its terminal, and restart it."
+                )
+
+    def _judged(self, run: Run, entry: dict[str, Any]) -> dict[str, Any]:
+        """Give the entry of a run that succeeded; raise what became of it otherwise."""
+        if run.phase is Phase.SUCCEEDED:
+            return entry
+        if run.phase is Phase.INTERRUPTED:
+            raise Interrupted(f"Somebody interrupted this picture on {self.client.url}.")
+        raise ExecutionFailed(f"{self.client.url} failed on this picture: {run.error}.")
+
+
+class _Waiting:
+    """What is known of a prompt while it is waited for; told by the socket's thread, read by the waiting one."""
+
+    def __init__(self, run: Run, on_progress: Callable[[Run], None]) -> None:
+        self.run = run
+        self.news = threading.Event()
+        self._on_progress = on_progress
+        self._looked = time.monotonic()
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take in a message of the socket."""
+        run = fold(self.run, message)
+        if run != self.run:
+            self.run = run
+            self._on_progress(run)
+            if run.phase.ended or run.closed:
+                self.news.set()
+
+    @property
+    def is_time_to_look(self) -> bool:
+        """Whether the history was not looked at for a while; asking counts as looking."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS * 0.9:
+            return False
+        self._looked = now
+        return True

@@ -1,0 +1,48 @@
+"""Copying large files so that a reader sees the old bytes or the new ones, whole."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+_BLOCK: Final = 4 * 1024 * 1024
+
+
+def digest_of(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_part(source: Path, target: Path) -> tuple[Path, str]:
+    """Copy `source` to a new file beside `target`, and give it with the SHA-256 of what was read.
+
+    The copy is flushed to the disk. `OSError` leaves nothing behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    part = Path(name)
+    digest = hashlib.sha256()
+    try:
+        with os.fdopen(handle, "wb") as writer, source.open("rb") as reader:
+            while block := reader.read(_BLOCK):
+                digest.update(block)
+                writer.write(block)
+            writer.flush()
+            os.fsync(writer.fileno())
+        part.chmod(0o644)  # mkstemp's 0600 would hide the file from a ComfyUI that runs as another user
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return part, digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` outlast a power cut, where the system lets a folder be opened."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,23 @@
+"""What can go wrong with LoRA files.
+
+* LoraError
+  * HeaderError: not a whole safetensors file, or one that contradicts the plan
+  * StagingError: a checkpoint cannot be put before ComfyUI
+  * DeploymentError: the production file could not be put in place
+"""
+
+
+class LoraError(Exception):
+    """A LoRA file cannot be used; the message names the file and the next step."""
+
+
+class HeaderError(LoraError):
+    """A file that is not a whole safetensors file, or contradicts the plan."""
+
+
+class StagingError(LoraError):
+    """A checkpoint that cannot be staged."""
+
+
+class DeploymentError(LoraError):
+    """A production file that could not be put in place; the former one is still there."""

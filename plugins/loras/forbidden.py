@@ -1,0 +1,25 @@
+"""LoRAs that must not exist (LORA-05: no June or Draster LoRA until v2.1)."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def forbidden_among(names: Iterable[str], words: Iterable[str]) -> tuple[str, ...]:
+    """Give the names in which one of the words appears, in any case, as a folder or part of a file name."""
+    lowered = [word.casefold() for word in words]
+    return tuple(name for name in names if any(word in name.casefold() for word in lowered))
+
+
+def files_below(folder: Path) -> tuple[str, ...]:
+    """Name everything below `folder`, folders too, relative to it with `/`. Links to folders are followed once."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(here, name).relative_to(folder).as_posix() for name in (*folders, *files)]
+    return tuple(sorted(found))

@@ -1,0 +1,114 @@
+"""Checkpoints are put before ComfyUI under step-labelled names (mission, task 1)."""
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from plugins.loras.copying import copy_part, digest_of
+from plugins.loras.errors import HeaderError, StagingError
+from plugins.loras.header import Header, check_header
+from plugins.plan.plan import Checkpoint, Plan
+
+
+class Action(StrEnum):
+    """What staging did to one evaluation copy."""
+
+    NEW = "new"
+    UNCHANGED = "as they were"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """One checkpoint in ComfyUI's loras folder, under the name that its pictures are made with."""
+
+    checkpoint: Checkpoint
+    file: Path
+    sha256: str
+    header: Header
+    action: Action
+
+
+def preflight(plan: Plan) -> dict[Checkpoint, Header]:
+    """Read the header of every training output, changing nothing.
+
+    Raises `StagingError` naming all that are missing or broken, so that one look at the folder mends all.
+    """
+    folder = plan.paths.checkpoints
+    if not folder.is_dir():
+        raise StagingError(
+            f"The training output folder {folder} is not there. "
+            "Correct `project` or `checkpoints` under [paths] in the plan, or try --demo."
+        )
+    headers: dict[Checkpoint, Header] = {}
+    problems: list[str] = []
+    for checkpoint in plan.checkpoints:
+        source = plan.training_file(checkpoint)
+        try:
+            if source.is_file():
+                headers[checkpoint] = check_header(source, checkpoint)
+            else:
+                problems.append(f"{source} is missing (checkpoint {checkpoint.id})")
+        except HeaderError as error:
+            problems.append(str(error))
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise StagingError(
+            f"{len(problems)} of the plan's {len(plan.checkpoints)} checkpoints cannot be staged:{lines}\n"
+            "  Nothing was copied. Finish the training, or correct the plan's [[checkpoint]] tables."
+        )
+    return headers
+
+
+def stage(plan: Plan) -> tuple[Staged, ...]:
+    """Copy every checkpoint into the loras folder under its step-labelled name, and say what was done.
+
+    A copy is written beside its name, its digest compared with what was read, and put in place in one step.
+    A file that has the right bytes already is left alone; one with other bytes is replaced.
+
+    Raises `StagingError`; files that were complete stay staged.
+    """
+    headers = preflight(plan)
+    folder = plan.paths.loras
+    if not plan.paths.comfyui.is_dir():
+        raise StagingError(
+            f"The ComfyUI folder {plan.paths.comfyui} is not there. "
+            "Correct `comfyui` under [paths] in the plan, name it with --comfyui-dir, or try --demo."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tuple(_stage_one(plan, checkpoint, header) for checkpoint, header in headers.items())
+    except OSError as error:
+        raise StagingError(
+            f"The checkpoints cannot be staged in {folder}: {error.strerror or error} "
+            f"({error.filename or folder}). Make the folder writable, or free some room, and run this again."
+        ) from error
+
+
+def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header) -> Staged:
+    source, target = plan.training_file(checkpoint), plan.paths.loras / plan.staged_file(checkpoint)
+    existed = target.exists()
+    if existed and target.stat().st_size == source.stat().st_size:
+        digest = digest_of(source)
+        if digest == digest_of(target):
+            return Staged(checkpoint=checkpoint, file=target, sha256=digest, header=header, action=Action.UNCHANGED)
+    part, digest = copy_part(source, target)
+    try:
+        if digest_of(part) != digest:
+            raise StagingError(
+                f"The copy of {source} in {target.parent} does not hold the bytes that were read. "
+                "The disk or its connection is failing; check it before going on."
+            )
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    action = Action.REPLACED if existed else Action.NEW
+    return Staged(checkpoint=checkpoint, file=target, sha256=digest, header=header, action=action)
+
+
+def told(staged: tuple[Staged, ...], folder: Path) -> str:
+    """One line for the terminal: `staged 5 checkpoints in ... (2 new, 3 as they were)`."""
+    counts = Counter(one.action for one in staged)
+    details = ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])
+    return f"staged {len(staged)} checkpoints in {folder} ({details})"
