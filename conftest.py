@@ -1,1 +1,10 @@
-pytest_plugins: list[str] = []
+"""The rooms' doors, in the order in which the data passes."""
+
+pytest_plugins = [
+    "plugins.plan.plugin",
+    "plugins.comfyui.plugin",
+    "plugins.render.plugin",
+    "plugins.evidence.plugin",
+    "plugins.review.plugin",
+    "plugins.demo.plugin",
+]

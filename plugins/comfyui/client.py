@@ -128,8 +128,14 @@ class ComfyUI:
             raise BadAnswer(f"{self.url} has no node {node} with an input {field}; is it a ComfyUI?") from error
 
     def loras(self) -> tuple[str, ...]:
-        """List the LoRAs that the picker offers, with `/` between folders whatever the server's system."""
-        return tuple(name.replace("\\", "/") for name in self.options("LoraLoader", "lora_name"))
+        """List the LoRAs that the picker offers, as the server spells them: with backslashes on Windows."""
+        return self.options("LoraLoader", "lora_name")
+
+    def lora_metadata(self, name: str) -> Mapping[str, str] | None:
+        """Give the trainer's notes in a LoRA file as the server reads them; None where it reads none."""
+        answer = self._request("GET", "/view_metadata/loras", params={"filename": name}, accept=(200, 404))
+        told = self._decoded(answer) if answer.status_code == requests.codes.ok else None
+        return told if isinstance(told, dict) else None
 
     def post(self, graph: Graph, *, client_id: str, prompt_id: str) -> None:
         """Put a workflow in the queue under our own id.

@@ -12,14 +12,9 @@ def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
 
     Raises `NotListed` with the nearest names where it is absent, and where two files answer to the name.
     """
-    whole = {name: name.replace("\\", "/") for name in listed}
-    target = wanted.replace("\\", "/")
-    for spelled in (
-        lambda path: path,
-        lambda path: PurePosixPath(path).name,
-        lambda path: PurePosixPath(path).stem,
-    ):
-        found = [name for name, path in whole.items() if spelled(path) == target]
+    target = _spellings(wanted)[0]
+    for spelling in range(3):
+        found = [name for name in listed if _spellings(name)[spelling] == target]
         if len(found) == 1:
             return found[0]
         if found:
@@ -27,10 +22,36 @@ def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
                 f"Several base models at {server} are called {wanted!r}: {', '.join(found)}. "
                 "Write the one that is meant as `base_model` under [sampling] in the plan."
             )
-    stems = {PurePosixPath(path).stem.casefold(): name for name, path in whole.items()}
+    stems = {_spellings(name)[-1].casefold(): name for name in listed}
     near = [stems[stem] for stem in get_close_matches(PurePosixPath(target).stem.casefold(), stems, n=3, cutoff=0.4)]
     offer = f"Nearest are: {', '.join(near)}." if near else f"It has: {', '.join(listed[:8]) or 'none at all'}."
     raise NotListed(
         f"The base model {wanted!r} is not in the list of {server}. {offer} "
         "Put the file into ComfyUI's models/checkpoints, or correct `base_model` under [sampling] in the plan."
+    )
+
+
+def is_called(wanted: str, name: str) -> bool:
+    """Say whether a model as a server listed it is what a plan calls `wanted`."""
+    return _spellings(wanted)[0] in _spellings(name)
+
+
+def _spellings(name: str) -> tuple[str, str, str]:
+    """Give a model's name with its folders, without them, and without its extension."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return str(path), path.name, path.stem
+
+
+def find_lora(file: str, listed: Sequence[str], *, server: str, folder: object) -> str:
+    """Give a staged LoRA as the server spells it: with its subfolder, and with a backslash on Windows.
+
+    Raises `NotListed` where the picker does not have it: then the server reads another folder.
+    """
+    for name in listed:
+        path = name.replace("\\", "/")
+        if path == file or path.endswith(f"/{file}"):
+            return name
+    raise NotListed(
+        f"{file} lies in {folder}, but is not in the LoRA list of {server}. That server reads another folder: "
+        "name its ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in the plan."
     )

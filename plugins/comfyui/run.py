@@ -56,23 +56,24 @@ def fold(run: Run, message: Mapping[str, Any]) -> Run:
 
 def _changes(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """Name what a message changes in a run that has not ended."""
+    changes: dict[str, Any] = {}
     match kind:
         case "execution_start":
-            return {"phase": Phase.RUNNING, "started": _time(data)}
+            changes = {"phase": Phase.RUNNING, "started": _time(data)}
         case "executing":
-            return {"phase": Phase.RUNNING, "node": str(data.get("node")), "value": 0, "maximum": 0}
+            changes = {"phase": Phase.RUNNING, "node": str(data.get("node")), "value": 0, "maximum": 0}
         case "progress":
             value, maximum = data.get("value"), data.get("max")
             if isinstance(value, int | float) and isinstance(maximum, int | float):
                 node = str(data.get("node"))
-                return {"phase": Phase.RUNNING, "node": node, "value": int(value), "maximum": int(maximum)}
+                changes = {"phase": Phase.RUNNING, "node": node, "value": int(value), "maximum": int(maximum)}
         case "execution_success":
-            return {"phase": Phase.SUCCEEDED, "ended": _time(data)}
+            changes = {"phase": Phase.SUCCEEDED, "ended": _time(data)}
         case "execution_error":
-            return {"phase": Phase.FAILED, "ended": _time(data), "error": _told(data)}
+            changes = {"phase": Phase.FAILED, "ended": _time(data), "error": _told(data)}
         case "execution_interrupted":
-            return {"phase": Phase.INTERRUPTED, "ended": _time(data)}
-    return {}
+            changes = {"phase": Phase.INTERRUPTED, "ended": _time(data)}
+    return changes
 
 
 def from_history(run: Run, entry: Mapping[str, Any]) -> Run:

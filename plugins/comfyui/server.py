@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from plugins.comfyui.client import ComfyUI, ImageRef, Queue, ServerInfo
+from plugins.comfyui.client import ComfyUI, Queue, ServerInfo
 from plugins.comfyui.errors import (
     BadAnswer,
     ComfyUIError,
@@ -37,7 +37,8 @@ class Finished:
 
     prompt_id: str
     png: bytes
-    image: ImageRef
+    workflow: Any
+    """The graph that the server's history says it ran."""
     started: datetime
     ended: datetime
 
@@ -52,6 +53,8 @@ class Server:
         self._events = Events(client)
         self._ours: set[str] = set()
         self._lock = threading.Lock()
+        self._forgetting = threading.Lock()
+        self._forgot = False
         self._stopping = threading.Event()
 
     def close(self) -> None:
@@ -69,11 +72,17 @@ class Server:
         self.client.close()
 
     def forget_weights(self) -> None:
-        """Make the server read LoRA files anew from here on (COMFYUI.md, fact 1).
+        """Make the server read LoRA files anew from the first call on (COMFYUI.md, fact 1); later calls do nothing.
 
         It keeps weights by name, also when the file was replaced. `/free` clears them after the prompt that the
         server is busy with or takes next; so a tiny prompt without any model follows, and this waits for it.
         """
+        with self._forgetting:
+            if not self._forgot:
+                self._forget()
+                self._forgot = True
+
+    def _forget(self) -> None:
         self.client.free()
         graph = {
             "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 0}},
@@ -96,8 +105,13 @@ class Server:
             )
         png = self.client.view(found[0])
         now = datetime.now(UTC)
+        ran = entry.get("prompt")
         return Finished(
-            prompt_id=prompt_id, png=png, image=found[0], started=run.started or now, ended=run.ended or now
+            prompt_id=prompt_id,
+            png=png,
+            workflow=ran[2] if isinstance(ran, list) and len(ran) > 2 else None,  # noqa: PLR2004 (number, id, graph)
+            started=run.started or now,
+            ended=run.ended or now,
         )
 
     def _run(self, workflow: Filled, on_progress: Callable[[Run], None]) -> tuple[str, dict[str, Any]]:

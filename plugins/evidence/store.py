@@ -52,15 +52,11 @@ class Store:
             cell.row,
             cell.seed,
         ):
-            raise EvidenceError(
-                f"{path} is evidence of {evidence.cell.column} x {evidence.cell.row}, not of {cell}"
-            )
+            raise EvidenceError(f"{path} is evidence of {evidence.cell.column} x {evidence.cell.row}, not of {cell}")
         try:
             digest = hashlib.sha256(self.picture(cell).read_bytes()).hexdigest()
         except OSError as error:
-            raise EvidenceError(
-                f"{self.picture(cell)} is gone; only its evidence is left ({error})"
-            ) from error
+            raise EvidenceError(f"{self.picture(cell)} is gone; only its evidence is left ({error})") from error
         if digest != evidence.picture.sha256:
             raise EvidenceError(
                 f"{self.picture(cell)} was changed after it was rendered: its digest is not its evidence's"

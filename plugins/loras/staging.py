@@ -28,6 +28,16 @@ class Staged:
     sha256: str
     header: Header
     action: Action
+    stamp: tuple[int, int, int]
+    """Size, time and place of the file when its digest was taken."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the file is no longer the one that was staged."""
+        try:
+            return _stamp(self.file) != self.stamp
+        except OSError:
+            return True
 
 
 def preflight(plan: Plan) -> dict[Checkpoint, Header]:
@@ -92,7 +102,7 @@ def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header) -> Staged:
     if existed and target.stat().st_size == source.stat().st_size:
         digest = digest_of(source)
         if digest == digest_of(target):
-            return Staged(checkpoint=checkpoint, file=target, sha256=digest, header=header, action=Action.UNCHANGED)
+            return _staged(checkpoint, target, digest, header, Action.UNCHANGED)
     part, digest = copy_part(source, target)
     try:
         if digest_of(part) != digest:
@@ -104,7 +114,17 @@ def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header) -> Staged:
     finally:
         part.unlink(missing_ok=True)
     action = Action.REPLACED if existed else Action.NEW
-    return Staged(checkpoint=checkpoint, file=target, sha256=digest, header=header, action=action)
+    return _staged(checkpoint, target, digest, header, action)
+
+
+def _staged(checkpoint: Checkpoint, target: Path, digest: str, header: Header, action: Action) -> Staged:
+    stamp = _stamp(target)
+    return Staged(checkpoint=checkpoint, file=target, sha256=digest, header=header, action=action, stamp=stamp)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def told(staged: tuple[Staged, ...], folder: Path) -> str:

@@ -1,0 +1,80 @@
+"""The demonstration's door to pytest: `--demo` runs everything on the embedded stand-in, in a folder of its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from plugins.demo.process import StandIn, StandInError
+from plugins.plan.plan import Plan
+from plugins.plan.plugin import GROUP, reports, stages
+
+_STAND_IN: Final = pytest.StashKey[StandIn]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --demo."""
+    parser.getgroup(GROUP).addoption(
+        "--demo",
+        action="store_true",
+        help="run on the embedded stand-in, in REPORTS/demo/; its pictures are SIMULATED",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a demonstration's files apart from those of real runs."""
+    if config.getoption("demo"):
+        config.option.reports = str(reports(config) / "demo")
+
+
+def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mapping[str, Mapping[str, Any]] | None:
+    """Carry the plan out in the demo's workspace, on the stand-in."""
+    if not config.getoption("demo"):
+        return None
+    if config.getoption("comfyui_url") or config.getoption("comfyui_dir"):
+        raise pytest.UsageError("--demo brings its own ComfyUI. Leave out --comfyui-url and --comfyui-dir, or --demo.")
+    workspace = reports(config) / "workspace"
+    paths = {
+        "project": str(workspace),
+        "checkpoints": "output/loras/spyke",
+        "comfyui": "ComfyUI",
+        "loras": "models/loras",
+        "training_images": "data/spyke",
+    }
+    if plan.paths.summary:
+        inside = plan.paths.summary.is_relative_to(plan.paths.project)
+        place = plan.paths.summary.relative_to(plan.paths.project) if inside else Path(plan.paths.summary.name)
+        paths["summary"] = str(place)
+    comfyui: dict[str, Any] = {"start": []}
+    if plan.comfyui.workflow:
+        comfyui["workflow"] = str(plan.comfyui.workflow)
+    if stages(config) and not config.option.collectonly:
+        comfyui |= {"url": None, "urls": [_stand_in(config, workspace).url]}
+    return {"paths": paths, "comfyui": comfyui}
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that nothing here is real."""
+    if config.getoption("demo") and stages(config):
+        return f"SIMULATED: --demo draws its pictures; no LoRA is really tested. All files are in {reports(config)}"
+    return None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the stand-in."""
+    if stand_in := config.stash.get(_STAND_IN, None):
+        stand_in.stop()
+
+
+def _stand_in(config: pytest.Config, workspace: Path) -> StandIn:
+    if _STAND_IN not in config.stash:
+        given = Path(config.getoption("plan"))
+        try:
+            config.stash[_STAND_IN] = StandIn.start(
+                workspace, plan=given if given.exists() else config.rootpath / given
+            )
+        except (StandInError, OSError) as error:
+            raise pytest.UsageError(f"The demonstration could not be started: {error}") from None
+    return config.stash[_STAND_IN]

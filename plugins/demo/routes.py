@@ -1,0 +1,143 @@
+"""What clients ask for and post about prompts: validation, queue, interrupt, history, memory."""
+
+import json
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+from plugins.demo.catalogue import Catalogue
+from plugins.demo.dialect import Dialect
+from plugins.demo.execution import Executor
+from plugins.demo.faults import Faults
+from plugins.demo.prompt_queue import PromptQueue
+from plugins.demo.validation import validate
+
+
+class Routes:
+    """Handlers over one queue. A body that is no JSON is a 500, as in ComfyUI (post_bad_json.json)."""
+
+    def __init__(
+        self,
+        queue: PromptQueue,
+        executor: Executor,
+        catalogue: Catalogue,
+        faults: Faults,
+        dialect: Dialect,
+    ) -> None:
+        self._queue = queue
+        self._executor = executor
+        self._catalogue = catalogue
+        self._faults = faults
+        self._dialect = dialect
+        self._number = 0
+
+    def add_to(self, app: web.Application, prefix: str) -> None:
+        """Add the handlers below `prefix`."""
+        router = app.router
+        router.add_get(f"{prefix}/prompt", self.get_prompt)
+        router.add_post(f"{prefix}/prompt", self.post_prompt)
+        router.add_get(f"{prefix}/queue", self.get_queue)
+        router.add_post(f"{prefix}/queue", self.post_queue)
+        router.add_post(f"{prefix}/interrupt", self.post_interrupt)
+        router.add_post(f"{prefix}/free", self.post_free)
+        router.add_get(f"{prefix}/history", self.get_history)
+        router.add_get(f"{prefix}/history/{{prompt_id}}", self.get_history_of)
+        router.add_post(f"{prefix}/history", self.post_history)
+
+    async def get_prompt(self, _request: web.Request) -> web.Response:
+        """Tell how many prompts wait or run."""
+        return web.json_response({"exec_info": {"queue_remaining": self._queue.remaining()}})
+
+    async def post_prompt(self, request: web.Request) -> web.Response:
+        """Queue a prompt, or say why not."""
+        body = await request.json()
+        number = self._next_number(body)
+        if "prompt" not in body:
+            return _refused("no_prompt", "No prompt provided", "No prompt provided")
+        workflow = body["prompt"]
+        prompt_id = str(body.get("prompt_id", uuid.uuid4()))
+        if self._dialect.canonical_prompt_ids and not _canonical(prompt_id):
+            return _refused("invalid_prompt_id", "prompt_id must be a canonical UUID", prompt_id)
+        verdict = validate(workflow, self._catalogue, self._dialect, body.get("partial_execution_targets"))
+        extra_data = body.get("extra_data", {})
+        if "client_id" in body:
+            extra_data["client_id"] = body["client_id"]
+        if verdict.error is not None:
+            answer = {"error": verdict.error, "node_errors": verdict.node_errors}
+            return web.json_response(answer, status=400)
+        self._queue.put((number, prompt_id, workflow, extra_data, list(verdict.outputs)))
+        return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
+
+    async def get_queue(self, _request: web.Request) -> web.Response:
+        """Tell what runs and what waits."""
+        running, pending = self._queue.current()
+        return web.json_response({"queue_running": running, "queue_pending": pending})
+
+    async def post_queue(self, request: web.Request) -> web.Response:
+        """Drop prompts that wait."""
+        body = await request.json()
+        if body.get("clear"):
+            self._queue.clear()
+        for prompt_id in body.get("delete", ()):
+            self._queue.delete(prompt_id)
+        return web.Response()
+
+    async def post_interrupt(self, request: web.Request) -> web.Response:
+        """Stop the prompt that runs, if it is the one named; without a name, whichever it is."""
+        try:
+            body = await request.json()
+        except json.JSONDecodeError:
+            body = {}
+        prompt_id = body.get("prompt_id")
+        running, _ = self._queue.current()
+        if not prompt_id or any(item[1] == prompt_id for item in running):
+            self._executor.interrupt()
+        return web.Response()
+
+    async def post_free(self, request: web.Request) -> web.Response:
+        """Leave word for the worker to forget what it remembers; answers before that has happened."""
+        body = await request.json()
+        for name in ("unload_models", "free_memory"):
+            if body.get(name):
+                self._queue.set_flag(name, wake=self._faults.free_now())
+        return web.Response()
+
+    async def get_history(self, request: web.Request) -> web.Response:
+        """Tell the finished prompts."""
+        most = request.query.get("max_items")
+        offset = int(request.query.get("offset", "-1"))
+        return web.json_response(self._queue.history(most=None if most is None else int(most), offset=offset))
+
+    async def get_history_of(self, request: web.Request) -> web.Response:
+        """Tell one finished prompt; `{}` while it is unknown or unfinished."""
+        return web.json_response(self._queue.history_of(request.match_info["prompt_id"]))
+
+    async def post_history(self, request: web.Request) -> web.Response:
+        """Drop finished prompts from the history."""
+        body = await request.json()
+        if body.get("clear"):
+            self._queue.forget_all()
+        for prompt_id in body.get("delete", ()):
+            self._queue.forget(prompt_id)
+        return web.Response()
+
+    def _next_number(self, body: dict[str, Any]) -> float:
+        """Give a prompt its place: the one it asks for, or the next; `front` counts backwards."""
+        if "number" in body:
+            return float(body["number"])
+        number = -self._number if body.get("front") else self._number
+        self._number += 1
+        return number
+
+
+def _refused(kind: str, message: str, details: str) -> web.Response:
+    error = {"type": kind, "message": message, "details": details, "extra_info": {}}
+    return web.json_response({"error": error, "node_errors": {}}, status=400)
+
+
+def _canonical(prompt_id: str) -> bool:
+    try:
+        return str(uuid.UUID(prompt_id)) == prompt_id
+    except ValueError:
+        return False

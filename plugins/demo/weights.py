@@ -1,0 +1,148 @@
+"""Safetensors files: reading what the stand-in needs of them, and writing ones that any library opens."""
+
+import hashlib
+import json
+import os
+import random
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import safe_open
+
+from plugins.demo.values import UNKNOWN_TRAINING, Lora
+
+_CHUNK: Final = 1 << 20
+_HEADER_LIMIT: Final = 100_000_000
+_RANDOM_BLOCK: Final = 1 << 16
+_HALF: Final = 2
+"""Bytes of one F16 number."""
+_MODEL_KEYS: Final = ("lora_unet_", "unet.", "diffusion_model.", "transformer.")
+_CLIP_KEYS: Final = ("lora_te_", "text_encoder.", "text_encoders.")
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Tensor names and shapes, all of them F16."""
+
+
+class WeightsError(Exception):
+    """A file that holds no usable weights, where the safetensors library itself finds nothing to say."""
+
+
+def read_header(path: Path, *, limit: int = _HEADER_LIMIT) -> dict[str, Any]:
+    """Give the JSON header: tensor names, and `__metadata__` where there is one.
+
+    Raises `ValueError` when the file is no safetensors file, is cut short, or has a header over `limit` bytes.
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == len(b"LENGTH__") else 0
+        if not 2 <= length <= limit:
+            raise ValueError(f"{path} has no safetensors header")
+        text = file.read(length)
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} has no safetensors header")  # noqa: TRY004 (one error for one meaning)
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    if 8 + length + max(ends, default=0) != path.stat().st_size:
+        raise ValueError(f"{path} is cut short")
+    return header
+
+
+def check(path: Path) -> dict[str, Any]:
+    """Give the header of a file that ComfyUI would load.
+
+    Raises what the real server reports for a broken one: safetensors' own `SafetensorError`
+    (recorded in run_corrupt_lora.json).
+    """
+    try:
+        return read_header(path)
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        try:
+            with safe_open(path, framework="np"):
+                pass
+        except ImportError:
+            pass  # the library liked the header, and only then looked for numpy
+        raise WeightsError(f"{path.name} holds no weights that the stand-in can read: {error}") from error
+
+
+def read_lora(path: Path) -> Lora:
+    """Load a LoRA as LoraLoader does: the whole file is read. Raises as `check` does."""
+    header = check(path)
+    metadata = header.pop("__metadata__", {})
+    return Lora(
+        trigger=metadata.get("ss_output_name", ""),
+        fraction=_fraction(metadata),
+        digest=_checksum(path),
+        fits_model=any(key.startswith(_MODEL_KEYS) for key in header),
+        fits_clip=any(key.startswith(_CLIP_KEYS) for key in header),
+    )
+
+
+def read_base(path: Path) -> str:
+    """Give what tells one base model from another: a digest of its header and size. Raises as `check` does."""
+    header = json.dumps(check(path), sort_keys=True)
+    return hashlib.sha256(f"{header} {path.stat().st_size}".encode()).hexdigest()[:16]
+
+
+def write_weights(path: Path, shapes: Shapes, metadata: Mapping[str, str], *, seed: str) -> None:
+    """Write a safetensors file: zeros but for one block of numbers from `seed`, atomically.
+
+    The zeros are a hole where the file system has holes, so that 50 MB take a moment and no room. The same
+    arguments give the same bytes everywhere.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, shape in shapes.items():
+        size = _size(shape)
+        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not ending in .safetensors, so that no picker ever shows a half-written file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            file.write(_numbers(seed, min(end, _RANDOM_BLOCK)))
+            file.truncate(8 + len(text) + end)
+        os.replace(temporary, path)  # noqa: PTH105 (same on every system)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def size_of(shapes: Shapes) -> int:
+    """Bytes that the tensors take in a file, without its header."""
+    return sum(_size(shape) for shape in shapes.values())
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = _HALF
+    for length in shape:
+        size *= length
+    return size
+
+
+def _numbers(seed: str, size: int) -> bytes:
+    """Small F16 numbers, none of them infinite: bytes whose exponent's top bits are cleared."""
+    raw = bytearray(random.Random(seed).randbytes(size))  # noqa: S311 (no secret)
+    for high in range(1, size, 2):
+        raw[high] &= 0xAF
+    return bytes(raw)
+
+
+def _checksum(path: Path) -> str:
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return f"{checksum:08x}-{path.stat().st_size}"
+
+
+def _fraction(metadata: Mapping[str, str]) -> float:
+    try:
+        return min(1.0, max(0.0, float(metadata["ss_steps"]) / float(metadata["ss_max_train_steps"])))
+    except (KeyError, ValueError, ZeroDivisionError):
+        return UNKNOWN_TRAINING

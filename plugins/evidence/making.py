@@ -1,0 +1,128 @@
+"""One cell is rendered, checked, and kept with its evidence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from plugins.comfyui.errors import Lost
+from plugins.comfyui.names import find_lora
+from plugins.comfyui.server import Finished, Server
+from plugins.comfyui.workflow import Filled
+from plugins.evidence.asked import Asked
+from plugins.evidence.evidence import (
+    CellRecord,
+    Evidence,
+    LoraRecord,
+    PictureRecord,
+    PlanRecord,
+    RunRecord,
+    ServerRecord,
+)
+from plugins.evidence.store import EvidenceError, Store
+from plugins.loras.staging import Staged
+from plugins.pictures.checks import check_not_blank, check_size, check_workflow
+from plugins.pictures.picture import PictureError, read_picture
+from plugins.plan.cells import Cell
+from plugins.render.board import Board
+
+_LARGEST_AT_LEAST: Final = 4_000_000
+"""Pixels that are decoded in any case, so that a picture of the wrong size is told by its size."""
+
+
+class CellFailedError(Exception):
+    """A cell that gave no picture; the message says why, and where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """Makes pictures with evidence for the cells of one plan."""
+
+    asked: Asked
+    store: Store
+    base_model: str
+    staged: Mapping[str, Staged]
+    """The staged LoRA of each checkpoint id."""
+    listed: Mapping[str, tuple[str, ...]]
+    """The LoRAs in each server's picker, as it spells them."""
+    tag: str
+    """A word of this run's own: the server then saves every picture anew (COMFYUI.md, fact 6)."""
+
+    def recall(self, cell: Cell) -> Evidence | None:
+        """Give the cell's evidence where it is whole, passed, and of the very inputs that would be sent now."""
+        try:
+            evidence = self.store.read(cell)
+        except EvidenceError:
+            return None
+        if evidence is None or evidence.failures or evidence.base_model != self.base_model:
+            return None
+        return None if self.asked.mismatch(cell, evidence) else evidence
+
+    def make(self, cell: Cell, server: Server, board: Board) -> Evidence:
+        """Render a cell, check its picture, and keep both. A picture that fails a check is kept too, and says so.
+
+        Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep.
+        """
+        staged = self._staged(cell)
+        url = server.client.url
+        name = find_lora(staged.file.name, self.listed[url], server=url, folder=staged.file.parent) if staged else None
+        filled = self.asked.filled(cell, base_model=self.base_model, lora_file=name, tag=self.tag)
+        board.begin(cell, filled.sampler)
+        server.forget_weights()
+        try:
+            finished = server.render(filled, lambda run: board.move(cell, run))
+        except Lost:  # the server was restarted: its queue is gone, but it is there again
+            finished = server.render(filled, lambda run: board.move(cell, run))
+        if staged and staged.is_changed:
+            raise CellFailedError(
+                f"{staged.file} was changed while {cell} was rendered from it. Run pytest -m generate again, "
+                "and leave the loras folder alone meanwhile."
+            )
+        evidence = self._evidence(cell, server, filled, finished)
+        self.store.write(cell, finished.png, evidence)
+        return evidence
+
+    def _staged(self, cell: Cell) -> Staged | None:
+        return self.staged[cell.checkpoint.id] if cell.checkpoint else None
+
+    def _evidence(self, cell: Cell, server: Server, filled: Filled, finished: Finished) -> Evidence:
+        plan, staged, info = self.asked.plan, self._staged(cell), server.info
+        sampling = plan.sampling
+        asked = sampling.width * sampling.height
+        try:
+            picture = read_picture(finished.png, largest=max(asked, _LARGEST_AT_LEAST))
+        except PictureError as error:
+            raise CellFailedError(f"{info.url} sent no usable picture of {cell}: {error}.") from error
+        checks = (
+            check_size(picture, width=sampling.width, height=sampling.height),
+            check_not_blank(picture),
+            check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
+        )
+        return Evidence(
+            plan=PlanRecord(name=plan.name, digest=plan.digest),
+            cell=CellRecord(
+                column=cell.column,
+                row=cell.row,
+                step=cell.checkpoint.step if cell.checkpoint else None,
+                prompt=cell.prompt.id,
+                seed=cell.seed,
+            ),
+            prompt_text=cell.prompt.text,
+            negative_text=sampling.negative,
+            base_model=self.base_model,
+            lora=LoraRecord(file=staged.file.name, sha256=staged.sha256, strength=sampling.lora_strength)
+            if staged
+            else None,
+            inputs_digest=self.asked.inputs_digest(cell, base_model=self.base_model),
+            workflow=filled.graph,
+            server=ServerRecord(
+                url=info.url, comfyui_version=info.comfyui_version, device=info.device, simulated=info.simulated
+            ),
+            run=RunRecord(prompt_id=finished.prompt_id, started=finished.started, ended=finished.ended),
+            picture=PictureRecord(
+                sha256=picture.sha256,
+                pixels_sha256=picture.pixels_sha256,
+                width=picture.image.width,
+                height=picture.image.height,
+            ),
+            checks=checks,
+        )

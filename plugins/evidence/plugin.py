@@ -1,0 +1,135 @@
+"""Evidence's door to pytest: preparing a run, and the evidence that each test asks for."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pytest
+from filelock import FileLock, Timeout
+
+from plugins.comfyui.errors import ComfyUIError
+from plugins.comfyui.plugin import the_servers
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.making import CellFailedError
+from plugins.evidence.preparing import Prepared, pictures, prepare
+from plugins.loras.errors import LoraError
+from plugins.loras.staging import preflight, told
+from plugins.plan.cells import Cell
+from plugins.plan.plugin import reports, stages, the_plan
+from plugins.plan.stages import GENERATE
+from plugins.render.plugin import chosen_cells, live_line
+from plugins.render.rendering import Rendering
+
+_PREPARED: Final = pytest.StashKey[Prepared]()
+_LOCK: Final = pytest.StashKey[FileLock]()
+_FAILED: Final = pytest.StashKey[dict[Cell, str]]()
+_COUNTS: Final = pytest.StashKey[tuple[int, int]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make everything ready before the first test, so that what is wrong is said once."""
+    config = session.config
+    if GENERATE not in stages(config) or config.option.collectonly:
+        return
+    plan = the_plan(config)
+    try:
+        preflight(plan)
+        servers = the_servers(config)
+        if any(server.info.simulated for server in servers) and not config.getoption("demo"):
+            raise pytest.UsageError(
+                f"{servers[0].client.url} is a stand-in: its pictures are SIMULATED, and would not tell anything "
+                "of your LoRA. Start a real ComfyUI there, or say that you want a demonstration: --demo."
+            )
+        hold(config)
+        config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)))
+    except (ComfyUIError, LoraError) as error:
+        raise pytest.UsageError(str(error)) from None
+    if threading.current_thread() is threading.main_thread():
+        # A service manager's stop is a person's Ctrl-C: withdraw what is queued, and write the report.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what will be rendered, where, and what staging did."""
+    prepared = config.stash.get(_PREPARED, None)
+    if prepared is None:
+        return []
+    plan = the_plan(config)
+    where = " and ".join(str(server.info) for server in prepared.servers)
+    size = f"{len(plan.checkpoints)} checkpoints x {len(plan.prompts)} prompts"
+    return [f"{plan.title}: {size} on {where}", told(prepared.staged, plan.paths.loras)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many pictures were made, and how many had evidence already."""
+    if counts := config.stash.get(_COUNTS, None):
+        made, reused = counts
+        again = "; --regenerate renders them again" if reused else ""
+        terminalreporter.write_line(f"{made} pictures rendered, {reused} reused with their evidence{again}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let the next run have the reports folder."""
+    if lock := config.stash.get(_LOCK, None):
+        lock.release()
+
+
+def hold(config: pytest.Config) -> None:
+    """Keep a second run out of this reports folder until this one ends. Raises `pytest.UsageError`."""
+    folder = reports(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise pytest.UsageError(
+            f"Another run is using {folder}. Wait for it to end, or give this one a folder of its own: --reports DIR."
+        ) from None
+    config.stash[_LOCK] = lock
+
+
+def the_prepared(config: pytest.Config) -> Prepared | None:
+    """Give what a generating run works with; None in any other run."""
+    return config.stash.get(_PREPARED, None)
+
+
+def failures(config: pytest.Config) -> dict[Cell, str]:
+    """Give the cells that gave no picture in this run, with the reason."""
+    return config.stash.setdefault(_FAILED, {})
+
+
+@pytest.fixture(scope="session")
+def evidence_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Cell], Evidence]]:
+    """Give the evidence of a cell: kept from an earlier run where it still holds, else rendered now.
+
+    The cells of all chosen tests are rendered ahead, in their order; a cell without a picture fails its own test.
+    """
+    config = request.config
+    prepared = config.stash[_PREPARED]
+    maker = prepared.maker
+    cells = chosen_cells(request.session)
+    kept = {} if config.option.regenerate else {cell: maker.recall(cell) for cell in cells}
+    wanted = [cell for cell in cells if kept.get(cell) is None]
+    config.stash[_COUNTS] = (0, len(cells) - len(wanted))
+    rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
+
+    def evidence(cell: Cell) -> Evidence:
+        if found := kept.get(cell):
+            return found
+        problem = ""
+        try:
+            with live_line(config) as show:
+                made = rendering.result(cell, meanwhile=show)
+        except (ComfyUIError, CellFailedError, OSError) as error:
+            problem = str(error)
+        if problem:
+            failures(config)[cell] = problem
+            pytest.fail(f"{cell} gave no picture. {problem}", pytrace=False)
+        done, reused = config.stash[_COUNTS]
+        config.stash[_COUNTS] = (done + 1, reused)
+        return made
+
+    yield evidence
+    rendering.close()

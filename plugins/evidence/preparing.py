@@ -1,0 +1,67 @@
+"""Everything that must be right before the first picture: files, server, base model, picker. In that order."""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugins.comfyui.names import find_base_model
+from plugins.comfyui.server import Server
+from plugins.comfyui.workflow import Workflow
+from plugins.evidence.asked import Asked
+from plugins.evidence.making import Maker
+from plugins.evidence.picker import picker_names
+from plugins.evidence.store import Store
+from plugins.loras.staging import Staged, stage
+from plugins.plan.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A server park and a staged matrix, ready to render."""
+
+    servers: tuple[Server, ...]
+    staged: tuple[Staged, ...]
+    maker: Maker
+
+
+def workflow_of(plan: Plan) -> Workflow:
+    """Give the plan's own workflow, or the built-in one. Raises `WorkflowError`."""
+    return Workflow.read(plan.comfyui.workflow) if plan.comfyui.workflow else Workflow.built_in()
+
+
+def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
+    """Check the base model, stage every checkpoint, and see each of them in every server's picker.
+
+    Raises `WorkflowError`, `NotListed`, `StagingError` or another `ComfyUIError`; the first three before anything
+    is copied, but for a picker that does not show what was staged.
+    """
+    workflow = workflow_of(plan)
+    base_models = [
+        find_base_model(
+            plan.sampling.base_model,
+            server.client.options("CheckpointLoaderSimple", "ckpt_name"),
+            server=server.client.url,
+        )
+        for server in servers
+    ]
+    staged = stage(plan)
+    asked = Asked(
+        plan=plan,
+        workflow=workflow,
+        loras={one.checkpoint.id: one.sha256 for one in staged},
+        simulated=any(server.info.simulated for server in servers),
+    )
+    maker = Maker(
+        asked=asked,
+        store=store,
+        base_model=base_models[0],
+        staged={one.checkpoint.id: one for one in staged},
+        listed={server.client.url: picker_names(server, staged) for server in servers},
+        tag=uuid.uuid4().hex[:8],
+    )
+    return Prepared(servers=servers, staged=staged, maker=maker)
+
+
+def pictures(reports: Path) -> Store:
+    """Give the store of a reports folder's pictures."""
+    return Store(reports / "pictures")

@@ -1,0 +1,58 @@
+"""A picture's bytes are read once: what they decode to, and what ComfyUI wrote into them."""
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+
+class PictureError(Exception):
+    """Bytes that are not a whole PNG; the message says what they are instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A decoded PNG."""
+
+    image: Image.Image
+    sha256: str
+    """Digest of the file."""
+    workflow: Any
+    """The graph that ComfyUI wrote into the file, or None where there is none (`--disable-metadata`)."""
+
+    @property
+    def pixels_sha256(self) -> str:
+        """Digest of the pixels alone: equal for equal pictures, whatever was written beside them."""
+        image = self.image
+        return hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def read_picture(png: bytes, *, largest: int) -> Picture:
+    """Decode a PNG of at most `largest` pixels, wholly.
+
+    Raises `PictureError`: not a PNG, cut short, or far larger than any picture that was asked for.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(BytesIO(png), formats=("PNG",))
+            if image.width * image.height > largest:
+                raise PictureError(f"it is {image.width}x{image.height}, larger than any picture of this plan")
+            image.load()
+    except UnidentifiedImageError:
+        start = png[:12]
+        raise PictureError(f"it is not a PNG: {len(png)} bytes that begin with {start!r}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"it is not a whole PNG: {error}") from error
+    return Picture(image=image, sha256=hashlib.sha256(png).hexdigest(), workflow=_workflow(image))
+
+
+def _workflow(image: Image.Image) -> Any:  # noqa: ANN401 (JSON)
+    try:
+        return json.loads(image.info["prompt"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None

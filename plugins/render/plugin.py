@@ -1,0 +1,75 @@
+"""Rendering's door to pytest: one test for each cell, and the live line."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final
+
+import pytest
+
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plugin import GROUP, stages, the_plan
+from plugins.plan.stages import GENERATE
+from plugins.render.live import LiveLine
+
+_LIVE: Final = pytest.StashKey[LiveLine]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --regenerate."""
+    parser.getgroup(GROUP).addoption("--regenerate", action="store_true", help="render again what has evidence already")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test for each cell that renders a LoRA (`checkpoint_cell`), and for each baseline (`baseline_cell`)."""
+    for fixture, with_lora in (("baseline_cell", False), ("checkpoint_cell", True)):
+        if fixture in metafunc.fixturenames:
+            cells = [cell for cell in matrix(the_plan(metafunc.config)) if (cell.checkpoint is not None) == with_lora]
+            ids = [cell.id if with_lora else cell.row for cell in cells]
+            metafunc.parametrize(fixture, cells, ids=ids)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse to be spread over processes, each of which would render the whole matrix."""
+    if GENERATE in stages(session.config) and getattr(session.config.option, "numprocesses", None):
+        raise pytest.UsageError(
+            "-n cannot be used with -m generate: the pictures are rendered by ComfyUI, not by pytest's processes. "
+            "Name more servers instead: --comfyui-url URL --comfyui-url URL."
+        )
+
+
+@contextmanager
+def live_line(config: pytest.Config) -> Iterator[Callable[[str], None]]:
+    """Give what shows a line of progress while a test waits; the line is gone when it ends."""
+    with _uncaptured(config):
+        live = config.stash.setdefault(_LIVE, LiveLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns))
+
+    def show(text: str) -> None:
+        with _uncaptured(config):
+            sys.stdout.flush()
+            live.show(text)
+
+    try:
+        yield show
+    finally:
+        with _uncaptured(config):
+            live.wipe()
+
+
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    """Lift pytest's capturing for as long as it takes to write a line."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    return nullcontext() if capture is None else capture.global_and_fixture_disabled()
+
+
+def chosen_cells(session: pytest.Session) -> list[Cell]:
+    """List the cells of the tests that will run, in their order."""
+    parameters = (getattr(item, "callspec", None) for item in session.items)
+    found = (
+        callspec.params.get("checkpoint_cell") or callspec.params.get("baseline_cell")
+        for callspec in parameters
+        if callspec is not None
+    )
+    return [cell for cell in found if isinstance(cell, Cell)]

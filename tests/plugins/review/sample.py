@@ -1,0 +1,146 @@
+"""A review to look at: made-up pictures of a matrix, with their evidence, in a folder of one's own."""
+
+import hashlib
+import random
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFilter
+
+from plugins.evidence.evidence import (
+    CellRecord,
+    Evidence,
+    LoraRecord,
+    PictureRecord,
+    PlanRecord,
+    RunRecord,
+    ServerRecord,
+)
+from plugins.evidence.files import write_atomically
+from plugins.pictures.check import Check, Difference, Outcome
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from plugins.plan.reading import read_plan
+from plugins.review.review import Entry, Review
+
+ROOT = Path(__file__).parents[3]
+PASSED = Check(name="blank", outcome=Outcome.PASSED)
+BLANK = Check(
+    name="blank",
+    outcome=Outcome.FAILED,
+    message="nearly one colour",
+    differences=(Difference(field="colours", got="1", asked="more than 8"),),
+)
+COPY = Check(name="copy", outcome=Outcome.WARNING, message="close to training image spyke_07.png (distance 3 of 64)")
+
+
+def spyke() -> Plan:
+    """Give the plan that the suite ships with."""
+    return read_plan(ROOT / "plans" / "spyke.toml")
+
+
+def make_review(
+    reports: Path, *, side: int = 512, flags: bool = True, plan: Plan | None = None, **changes: Any
+) -> Review:
+    """Draw the whole matrix; with `flags`, one picture failed, one is to look at twice, one is missing."""
+    plan = plan or spyke()
+    entries = []
+    for cell in matrix(plan):
+        png = drawing(cell, side)
+        write_atomically(reports / "pictures" / cell.picture, png)
+        entries.append(Entry(cell=cell, evidence=evidence(plan, cell, png)))
+    if flags:
+        index = {entry.cell.id: number for number, entry in enumerate(entries)}
+        for cell_id, check in (("step200-asymmetric_details", BLANK), ("final-novel_pose", COPY)):
+            entry = entries[index[cell_id]]
+            assert entry.evidence
+            flagged = entry.evidence.model_copy(update={"checks": (PASSED, check)})
+            entries[index[cell_id]] = Entry(cell=entry.cell, evidence=flagged)
+        missing = entries[index["step800-trigger_environment"]]
+        entries[index["step800-trigger_environment"]] = Entry(
+            cell=missing.cell, evidence=None, problem="KSampler: CUDA out of memory; the other cells went on"
+        )
+    made = {"plan": plan, "reports": reports, "entries": tuple(entries), **changes}
+    return Review(**made)
+
+
+def training_images(folder: Path, count: int, side: int = 512) -> tuple[Path, ...]:
+    """Draw training images in the folder."""
+    cell = matrix(spyke())[-1]
+    for number in range(count):
+        write_atomically(folder / f"spyke_{number:02}.png", drawing(cell, side, seed=number))
+    return tuple(sorted(folder.iterdir()))
+
+
+def evidence(plan: Plan, cell: Cell, png: bytes) -> Evidence:
+    """Give evidence that is right in all its parts."""
+    digest = hashlib.sha256(png).hexdigest()
+    started = datetime(2025, 11, 22, 20, 15, tzinfo=UTC)
+    with Image.open(BytesIO(png)) as picture:
+        width, height = picture.size
+    lora = None
+    if cell.checkpoint:
+        sha256 = hashlib.sha256(cell.column.encode()).hexdigest()
+        lora = LoraRecord(file=plan.staged_file(cell.checkpoint), sha256=sha256, strength=1.0)
+    return Evidence(
+        plan=PlanRecord(name=plan.name, digest=plan.digest),
+        cell=CellRecord(
+            column=cell.column,
+            row=cell.row,
+            step=cell.checkpoint.step if cell.checkpoint else None,
+            prompt=cell.prompt.id,
+            seed=cell.seed,
+        ),
+        prompt_text=cell.prompt.text,
+        negative_text=plan.sampling.negative,
+        base_model=f"{plan.sampling.base_model}.safetensors",
+        lora=lora,
+        inputs_digest=digest,
+        workflow={},
+        server=ServerRecord(
+            url="http://127.0.0.1:8188", comfyui_version="0.3.64", device="NVIDIA RTX 4090", simulated=False
+        ),
+        run=RunRecord(prompt_id=cell.id, started=started, ended=started + timedelta(seconds=3.4)),
+        picture=PictureRecord(sha256=digest, pixels_sha256=digest, width=width, height=height),
+        checks=(PASSED,),
+    )
+
+
+def drawing(cell: Cell, side: int, seed: int = 0) -> bytes:
+    """Draw a figure that learns with the steps: hair, then cloak, then bracer and pauldron."""
+    step = cell.checkpoint.step if cell.checkpoint else 0
+    tune = random.Random(f"{cell.row}{seed}")  # noqa: S311 (a picture, not a secret)
+    unit = side / 64
+    hue = tune.randrange(360)
+    picture = Image.linear_gradient("L").resize((side, side))
+    picture = Image.merge("RGB", [picture.point(lambda v, k=k: int(v * k)) for k in (0.5, 0.7, 0.9)])
+    pen = ImageDraw.Draw(picture)
+    for _ in range(60):
+        x, y, r = tune.uniform(0, 64), tune.uniform(20, 64), tune.uniform(1, 6)
+        colour = f"hsl({(hue + tune.randrange(60)) % 360}, 35%, {tune.randrange(20, 60)}%)"
+        pen.ellipse([(x - r) * unit, (y - r) * unit, (x + r) * unit, (y + r) * unit], fill=colour)
+    lean = 0 if step >= 900 else {"novel_pose": 9, "trigger_environment": -3}.get(cell.prompt.id, 0)
+
+    def box(x0: float, y0: float, x1: float, y1: float, colour: str) -> None:
+        pen.rounded_rectangle([(x0 + lean) * unit, y0 * unit, (x1 + lean) * unit, y1 * unit], unit, fill=colour)
+
+    if step >= 400:
+        box(20, 26, 44, 58, "#f3f1ea")
+    box(26, 26, 38, 46, "#37475e")
+    box(27, 44, 31, 62, "#2b2b33")
+    box(33, 44, 37, 62, "#2b2b33")
+    box(19, 27, 25, 46, "#d9a982")
+    box(39, 27, 45, 46, "#d9a982")
+    if step >= 600:
+        box(18.5, 36, 25.5, 43, "#7c5a2b")
+        box(32.5, 49, 37.5, 53, "#b9bec6")
+    hair = "#c9571c" if step >= 200 else "#3a3a4a"
+    pen.ellipse([(25 + lean) * unit, 10 * unit, (39 + lean) * unit, 26 * unit], fill=hair)
+    pen.ellipse([(27 + lean) * unit, 14 * unit, (37 + lean) * unit, 26 * unit], fill="#e8bc98")
+    grain = Image.effect_noise((side, side), 22).convert("RGB")
+    picture = Image.blend(picture.filter(ImageFilter.SMOOTH), grain, 0.08)
+    buffer = BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
