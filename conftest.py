@@ -6,5 +6,6 @@ pytest_plugins = [
     "plugins.render.plugin",
     "plugins.evidence.plugin",
     "plugins.review.plugin",
+    "plugins.deploy.plugin",
     "plugins.demo.plugin",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plugins.demo.graph import Signature, Workflow, signature
-from plugins.demo.nodes import Node, Ui, Values
+from plugins.demo.node import Node, Ui, Values
 
 
 @dataclass(frozen=True, kw_only=True)

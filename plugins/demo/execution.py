@@ -14,7 +14,8 @@ from plugins.demo.catalogue import NODE_TYPES
 from plugins.demo.faults import Faults, NodeFailure
 from plugins.demo.folders import Folders
 from plugins.demo.graph import Schedule, Workflow, links
-from plugins.demo.nodes import NODES, Kit
+from plugins.demo.node import Kit
+from plugins.demo.nodes import NODES
 from plugins.demo.progress import Progress
 from plugins.demo.prompt_queue import Item, Outcome
 from plugins.demo.validation import type_name
@@ -23,14 +24,14 @@ Send = Callable[[str, dict[str, Any], str | None], None]
 """Sends a frame to one client, or to all where the client is None."""
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(Exception):
     """Somebody asked the running prompt to stop."""
 
 
 class Executor:
     """Runs prompts one after the other; what it remembers in between is `caches`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument for each thing it works with)
         self,
         folders: Folders,
         send: Send,
@@ -148,7 +149,7 @@ class Executor:
         if self._interrupted.is_set():
             raise Interrupted
         self._faults.before_node(prompt_id, node_id, class_type)
-        values, ui = node.run(**inputs)
+        values, ui = node(**inputs)
         if ui:
             meta = {
                 "node_id": node_id,

@@ -18,7 +18,7 @@ Frame = tuple[str, dict[str, Any]]
 """A WebSocket text frame: its `type` and its `data`."""
 
 
-class NodeFailure(Exception):  # noqa: N818 (named for what it stands for)
+class NodeFailure(Exception):
     """An error inside a node, told to clients as an `execution_error` of `exception_type`."""
 
     def __init__(self, exception_type: str, message: str) -> None:
@@ -26,7 +26,7 @@ class NodeFailure(Exception):  # noqa: N818 (named for what it stands for)
         self.exception_type = exception_type
 
 
-class WorkerDied(BaseException):  # noqa: N818
+class WorkerDied(BaseException):
     """Raised by a hook to end the worker thread for good: prompts are accepted and never run (issue 16312)."""
 
 

@@ -131,10 +131,10 @@ def _listed(name: str, endings: frozenset[str]) -> bool:
 
 
 def _number(name: str, stem: str) -> int:
-    """The counter in a picture's name; 0 for a file that is not of this stem."""
+    """Read the counter in a picture's name; 0 for a file that is not of this stem."""
     if os.path.normcase(name[: len(stem)]) != os.path.normcase(stem) or name[len(stem) : len(stem) + 1] != "_":
         return 0
-    digits = name[len(stem) + 1 :].split("_")[0]
+    digits = name[len(stem) + 1 :].split("_", 1)[0]
     return int(digits) if digits.isdecimal() else 0
 
 

@@ -63,13 +63,14 @@ class Views:
         folder = self._folders.of_type(kind)
         if not name or name.startswith("/") or ".." in name or folder is None:
             return web.Response(status=400)
-        inside = os.path.abspath(os.path.join(folder, request.query.get("subfolder", "")))  # noqa: PTH100, PTH118
-        if os.path.commonpath((inside, str(folder))) != str(folder):
+        inside = _inside(folder, request.query.get("subfolder", ""))
+        if inside is None:
             return web.Response(status=403)
-        path = Path(inside, Path(name).name)
-        if not path.is_file():
+        path = inside / Path(name).name
+        try:
+            body, content_type = _rendition(path, request.query)
+        except (FileNotFoundError, IsADirectoryError, PermissionError):
             return web.Response(status=404)
-        body, content_type = _rendition(path, request.query)
         return web.Response(
             body=self._faults.picture(body),
             content_type=content_type,
@@ -148,8 +149,8 @@ class Views:
         folder = self._folders.of_type(kind)
         if not isinstance(image, web.FileField) or not image.filename or folder is None:
             return web.Response(status=400)
-        target = Path(os.path.abspath(os.path.join(folder, subfolder, image.filename)))  # noqa: PTH100, PTH118
-        if not target.is_relative_to(folder):
+        target = _inside(folder, subfolder, image.filename)
+        if target is None:
             return web.Response(status=400)
         content = image.file.read()
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +158,12 @@ class Views:
             target = _free(target, content)
         target.write_bytes(content)
         return web.json_response({"name": target.name, "subfolder": subfolder, "type": kind})
+
+
+def _inside(folder: Path, *parts: str) -> Path | None:
+    """Join paths, unless the result leaves the folder. Links are not followed, as ComfyUI does not."""
+    path = Path(os.path.abspath(os.path.join(folder, *parts)))  # noqa: PTH100, PTH118
+    return path if path.is_relative_to(folder) else None
 
 
 def _annotated(name: str | None, kind: str) -> tuple[str | None, str]:

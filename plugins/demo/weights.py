@@ -38,7 +38,7 @@ def read_header(path: Path, *, limit: int = _HEADER_LIMIT) -> dict[str, Any]:
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == len(b"LENGTH__") else 0
-        if not 2 <= length <= limit:
+        if not len(b"{}") <= length <= limit:
             raise ValueError(f"{path} has no safetensors header")
         text = file.read(length)
     header = json.loads(text)

@@ -56,7 +56,7 @@ def make_workspace(plan: Plan, folder: Path) -> Workspace:
     workspace = Workspace.at(folder)
     for path in (workspace.checkpoints, workspace.training_images, workspace.loras, workspace.output):
         path.mkdir(parents=True, exist_ok=True)
-    _if_missing(workspace.folder / _MARKER, lambda: _MARKER_TEXT.encode())
+    _if_missing(workspace.folder / _MARKER, _MARKER_TEXT.encode)
     base = workspace.base_models / _with_ending(plan.sampling.base_model)
     if not base.exists():
         write_weights(base, {"simulated.weight": (16, 16)}, {"format": "pt"}, seed=base.name)
@@ -73,7 +73,7 @@ def make_workspace(plan: Plan, folder: Path) -> Workspace:
 
 
 def _metadata(plan: Plan, checkpoint: Checkpoint, rank: int) -> dict[str, str]:
-    """What kohya's trainer writes into a header, as far as anybody reads it."""
+    """Give what kohya's trainer writes into a header, as far as anybody reads it."""
     return {
         "format": "pt",
         "modelspec.architecture": "stable-diffusion-v1/lora",

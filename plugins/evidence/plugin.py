@@ -115,18 +115,20 @@ def evidence_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Cell], Evi
     config.stash[_COUNTS] = (0, len(cells) - len(wanted))
     rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
 
+    def _made(cell: Cell) -> Evidence | Exception:
+        try:
+            with live_line(config) as show:
+                return rendering.result(cell, meanwhile=show)
+        except (ComfyUIError, CellFailedError, OSError) as error:
+            return error
+
     def evidence(cell: Cell) -> Evidence:
         if found := kept.get(cell):
             return found
-        problem = ""
-        try:
-            with live_line(config) as show:
-                made = rendering.result(cell, meanwhile=show)
-        except (ComfyUIError, CellFailedError, OSError) as error:
-            problem = str(error)
-        if problem:
-            failures(config)[cell] = problem
-            pytest.fail(f"{cell} gave no picture. {problem}", pytrace=False)
+        made = _made(cell)
+        if isinstance(made, Exception):
+            failures(config)[cell] = str(made)
+            pytest.fail(f"{cell} gave no picture. {made}", pytrace=False)
         done, reused = config.stash[_COUNTS]
         config.stash[_COUNTS] = (done + 1, reused)
         return made

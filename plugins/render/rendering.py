@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import Final, Generic, TypeVar
 
@@ -39,13 +38,9 @@ class Rendering(Generic[Result]):
     def result(self, cell: Cell, *, meanwhile: Callable[[str], None]) -> Result:
         """Wait for a cell's result, telling `meanwhile` ten times a second how far the run has come."""
         future = self._results[cell]
-        while True:
-            try:
-                return future.result(timeout=_TICK_SECONDS)
-            except NotYet:
-                if future.done():
-                    raise  # the work's own time-out, not that of our wait
-                meanwhile(self.board.line())
+        while not wait([future], timeout=_TICK_SECONDS).done:
+            meanwhile(self.board.line())
+        return future.result()
 
     def close(self) -> None:
         """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""

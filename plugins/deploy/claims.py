@@ -1,0 +1,126 @@
+"""The plan's claims about production, each as a question that gives what speaks against it (mission, verification).
+
+Every function returns lines for a person to act on; none means that the claim holds.
+"""
+
+from collections.abc import Sequence
+
+from plugins.deploy.deployment import Deployment
+from plugins.deploy.gate import tested_cells
+from plugins.evidence.asked import Asked
+from plugins.evidence.store import EvidenceError, Store
+from plugins.loras.copying import digest_of
+from plugins.loras.deployment import evaluation_copies
+from plugins.loras.errors import HeaderError
+from plugins.loras.forbidden import files_below, forbidden_among
+from plugins.loras.header import read_header
+from plugins.plan.plan import Plan
+
+
+def production_is_present(plan: Plan) -> list[str]:
+    """Look for the production LoRA, and whether it is a whole safetensors file."""
+    path = plan.paths.loras / plan.production.file
+    if not path.is_file():
+        return [f"{path} is not there. Deploy with pytest -m deploy --selected-step=STEP."]
+    try:
+        read_header(path)
+    except HeaderError as error:
+        return [str(error)]
+    return []
+
+
+def production_has_its_size(plan: Plan) -> list[str]:
+    """Hold the production file's size against the plan's (mission: 50-200 MB)."""
+    path = plan.paths.loras / plan.production.file
+    size = path.stat().st_size if path.is_file() else 0
+    if plan.production.min_size <= size <= plan.production.max_size:
+        return []
+    low, high = _mb(plan.production.min_size), _mb(plan.production.max_size)
+    return [f"{path} has {_mb(size)} ({size} bytes), and the plan allows {low} to {high}. Is it the right file?"]
+
+
+def no_evaluation_copies_remain(plan: Plan) -> list[str]:
+    """Look for step-labelled copies in the loras folder."""
+    return [
+        f"{path} is an evaluation copy that is still there. Deploying removes it; if its bytes are none of the "
+        "checkpoints', look at it and remove it yourself."
+        for path in evaluation_copies(plan)
+    ]
+
+
+def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -> list[str]:
+    """Look for the production LoRA in the picker, and for evaluation copies that should be gone from it."""
+    names = [name.replace("\\", "/") for name in listed]
+    file = plan.production.file
+    problems = []
+    if not any(name == file or name.endswith(f"/{file}") for name in names):
+        shown = ", ".join(names[:8]) or "nothing"
+        problems.append(
+            f"The picker of {server} does not offer {plan.production.picker_name}; it has {shown}. "
+            "Does that server read another folder (--comfyui-dir)?"
+        )
+    staged = {plan.staged_file(checkpoint) for checkpoint in plan.checkpoints}
+    problems += [
+        f"The picker of {server} still offers the evaluation copy {name}; remove it from its models/loras."
+        for name in names
+        if name.rpartition("/")[2] in staged
+    ]
+    return problems
+
+
+def every_checkpoint_was_tested(asked: Asked, store: Store, deployment: Deployment) -> list[str]:
+    """Look for the evidence that the selection rested on: every checkpoint, on every prompt, as it was judged."""
+    plan = asked.plan
+    problems = [str(gap) for gap in asked.gaps(store, tested_cells(plan))]
+    for cell in tested_cells(plan):
+        judged = deployment.pictures.get(cell.id)
+        if judged is None:
+            problems.append(f"{cell}: it is not among the pictures that the selection was made from")
+            continue
+        try:
+            evidence = store.read(cell)
+        except EvidenceError:
+            continue  # told above
+        if evidence and evidence.picture.pixels_sha256 != judged:
+            problems.append(f"{cell}: its picture is not the one that was judged; it was rendered again since")
+    return problems
+
+
+def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) -> list[str]:
+    """Hold the bytes in production against those of the checkpoint that was selected."""
+    path = plan.paths.loras / plan.production.file
+    if not path.is_file():
+        return [f"{path} is not there."]
+    digest = digest_of(path)
+    if digest == deployment.sha256:
+        return []
+    others = [name for name, candidate in deployment.candidates.items() if candidate.sha256 == digest]
+    what = f"the bytes of {others[0]}" if others else "bytes of no checkpoint of the plan"
+    problem = f"{path} holds {what} (SHA-256 {digest[:12]}), but {deployment.selected} was selected"
+    remedy = f"Deploy again: pytest -m deploy --selected-step={deployment.selected}"
+    return [f"{problem} ({deployment.sha256[:12]}). {remedy}"]
+
+
+def no_forbidden_lora_on_disk(plan: Plan) -> list[str]:
+    """Look for LoRAs that must not exist, in any case, in any subfolder (LORA-05)."""
+    names = forbidden_among(files_below(plan.paths.loras), plan.production.forbidden)
+    return [
+        f"{plan.paths.loras / name} must not exist: the plan forbids {_words(plan)} (LORA-05). Move it elsewhere."
+        for name in names
+    ]
+
+
+def no_forbidden_lora_in_picker(plan: Plan, listed: Sequence[str], *, server: str) -> list[str]:
+    """Look for forbidden LoRAs that a server finds elsewhere, through its extra_model_paths.yaml."""
+    return [
+        f"The picker of {server} offers {name}, and the plan forbids {_words(plan)} (LORA-05). Move the file elsewhere."
+        for name in forbidden_among(listed, plan.production.forbidden)
+    ]
+
+
+def _words(plan: Plan) -> str:
+    return " and ".join(plan.production.forbidden)
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

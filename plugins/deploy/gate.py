@@ -1,0 +1,37 @@
+"""Nothing is deployed that was not tested: every checkpoint on every prompt, as the files are now."""
+
+from plugins.evidence.asked import Asked
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import Store
+from plugins.plan.cells import Cell, column
+from plugins.plan.plan import Checkpoint, Plan
+
+
+class GateError(Exception):
+    """The selection may not be deployed; the message names every cell that is in the way."""
+
+
+def tested_cells(plan: Plan) -> tuple[Cell, ...]:
+    """Name the cells that a selection rests on: every checkpoint on every prompt, without the baselines."""
+    return tuple(cell for checkpoint in plan.checkpoints for cell in column(plan, checkpoint))
+
+
+def pass_gate(asked: Asked, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
+    """Give the evidence that the selection rests on.
+
+    Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now
+    (mission: "testing all 5 candidates against 3 test prompts"), or a picture of the selected one failed a check.
+    """
+    cells = tested_cells(asked.plan)
+    problems = [str(gap) for gap in asked.gaps(store, cells)]
+    evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
+    for cell, found in evidence.items():
+        if cell.checkpoint == selected:
+            problems += [f"{cell}: {check}" for check in found.failures]
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise GateError(
+            f"{selected.id} cannot be deployed: {len(problems)} of {len(cells)} cells stand in the way.{lines}\n"
+            "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy."
+        )
+    return evidence

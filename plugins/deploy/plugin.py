@@ -1,0 +1,195 @@
+"""Deployment's door to pytest: the selection, the gate before the first test, and the summary after the last."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from plugins.comfyui.errors import ComfyUIError
+from plugins.comfyui.plugin import the_servers
+from plugins.comfyui.server import Server
+from plugins.deploy.deployment import RECORD, Deployment, RecordError, deploy, read_record
+from plugins.deploy.gate import GateError, pass_gate
+from plugins.deploy.selection import SelectionError, select
+from plugins.deploy.summary import Summary, Verified
+from plugins.evidence.asked import Asked
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.files import write_atomically
+from plugins.evidence.plugin import hold
+from plugins.evidence.preparing import pictures, workflow_of
+from plugins.evidence.store import Store
+from plugins.loras.copying import digest_of
+from plugins.loras.errors import LoraError
+from plugins.loras.staging import preflight
+from plugins.plan.cells import Cell
+from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plugin import GROUP, reports, stages, the_plan
+from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A selection that passed the gate."""
+
+    asked: Asked
+    selected: Checkpoint
+    evidence: dict[Cell, Evidence]
+
+
+_READY: Final = pytest.StashKey[_Ready]()
+_DEPLOYED: Final = pytest.StashKey[Deployment]()
+_VERIFIED: Final = pytest.StashKey[dict[str, Verified]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --selected-step and --observed."""
+    group = parser.getgroup(GROUP)
+    group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, final or 920")
+    group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Open the gate, or say why not, before the first test; nothing is changed yet."""
+    config = session.config
+    asked = stages(config)
+    if config.getoption("selected_step") and not asked & {DEPLOY, VERIFY}:
+        raise pytest.UsageError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
+    if DEPLOY not in asked or config.option.collectonly:
+        return
+    if GENERATE in asked:
+        raise pytest.UsageError("generate and deploy are two commands: a person looks at the pictures in between.")
+    plan = the_plan(config)
+    try:
+        selected = select(plan, config.getoption("selected_step"))
+        preflight(plan)
+        loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
+        wanted = Asked(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
+        evidence = pass_gate(wanted, pictures(reports(config)), selected)
+        the_servers(config)
+        hold(config)
+    except (SelectionError, GateError, ComfyUIError, LoraError) as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_READY] = _Ready(asked=wanted, selected=selected, evidence=evidence)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is about to be deployed, and where."""
+    ready = config.stash.get(_READY, None)
+    if ready is None:
+        return []
+    plan = ready.asked.plan
+    source, target = plan.training_file(ready.selected), plan.paths.loras / plan.production.file
+    return [f"{plan.title}: deploying {ready.selected.id}", f"{source} -> {target}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note how each verification ended, for the summary."""
+    report = yield
+    if item.get_closest_marker(VERIFY) and (report.when == "call" or not report.passed):
+        verified = item.config.stash.setdefault(_VERIFIED, {})
+        doc = getattr(item, "obj", item).__doc__ or item.name
+        verified[item.nodeid] = Verified(claim=doc.strip().splitlines()[0].rstrip("."), outcome=report.outcome)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the summary of a deployment, in the reports folder and where the plan wants it."""
+    config = session.config
+    deployment = config.stash.get(_DEPLOYED, None)
+    if deployment is None:
+        return
+    plan = the_plan(config)
+    verified = tuple(config.stash.get(_VERIFIED, {}).values())
+    text = Summary(plan=plan, deployment=deployment, verified=verified).markdown()
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for place in filter(None, (reports(config) / "SUMMARY.md", plan.paths.summary)):
+        write_atomically(place, text)
+        if reporter:
+            reporter.ensure_newline()
+            reporter.write_line(f"wrote {place}")
+
+
+@pytest.fixture(scope="session")
+def store(request: pytest.FixtureRequest) -> Store:
+    """Give the pictures of this reports folder, with their evidence."""
+    return pictures(reports(request.config))
+
+
+@pytest.fixture(scope="session")
+def deployed(request: pytest.FixtureRequest) -> Deployment:
+    """Deploy the selected checkpoint, once; the gate is open by then."""
+    config = request.config
+    ready = config.stash[_READY]
+    deployment = deploy(
+        ready.asked,
+        ready.selected,
+        ready.evidence,
+        record=reports(config) / RECORD,
+        observed=config.getoption("observed"),
+    )
+    config.stash[_DEPLOYED] = deployment
+    return deployment
+
+
+@pytest.fixture
+def production(request: pytest.FixtureRequest) -> Plan:
+    """Give the plan whose production file is to be verified; a deploying run has deployed it by then."""
+    if DEPLOY in stages(request.config):
+        _deployed_or_skip(request)
+    return the_plan(request.config)
+
+
+@pytest.fixture
+def deployment(request: pytest.FixtureRequest) -> Deployment:
+    """Give the deployment on record: this run's, or the last one's."""
+    config = request.config
+    if DEPLOY in stages(config):
+        return _deployed_or_skip(request)
+    try:
+        found = read_record(reports(config) / RECORD)
+        plan = the_plan(config)
+        if typed := config.getoption("selected_step"):
+            selected = select(plan, typed)
+            if selected.id != found.selected:
+                pytest.fail(f"{found.selected} is on record as deployed, not {selected.id}.", pytrace=False)
+    except (RecordError, SelectionError) as error:
+        pytest.fail(str(error), pytrace=False)
+    if found.plan_name != plan.name or found.simulated != config.getoption("demo"):
+        what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
+        pytest.fail(f"The deployment on record in {reports(config)} is of {what}.", pytrace=False)
+    return found
+
+
+@pytest.fixture
+def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequest) -> Asked:
+    """Give what the evidence must be of: the plan, and the checkpoints' bytes when the selection was made."""
+    missing = [one.id for one in production.checkpoints if one.id not in deployment.candidates]
+    if missing:
+        pytest.fail(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.", pytrace=False)
+    return Asked(
+        plan=production,
+        workflow=workflow_of(production),
+        loras={name: one.sha256 for name, one in deployment.candidates.items()},
+        simulated=request.config.getoption("demo"),
+    )
+
+
+@pytest.fixture
+def servers(request: pytest.FixtureRequest) -> tuple[Server, ...]:
+    """Give the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
+    try:
+        return the_servers(request.config)
+    except ComfyUIError as error:
+        pytest.fail(f"Not checked: {error}", pytrace=False)
+
+
+def _deployed_or_skip(request: pytest.FixtureRequest) -> Deployment:
+    try:
+        found: Deployment = request.getfixturevalue("deployed")
+    except LoraError:
+        pytest.skip("nothing was deployed")
+    return found

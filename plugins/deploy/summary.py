@@ -1,0 +1,141 @@
+"""SUMMARY.md: what was compared, what was selected and seen, and what was verified (mission, output)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from plugins.deploy.deployment import Deployment
+from plugins.plan.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """One verification and how it ended: `passed`, `failed` or `skipped`."""
+
+    claim: str
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """All that the summary tells."""
+
+    plan: Plan
+    deployment: Deployment
+    verified: tuple[Verified, ...]
+
+    def markdown(self) -> str:
+        """Write it out."""
+        parts = [self._head(), self._compared(), self._observed(), self._deployed(), self._verified(), self._settings()]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self.verified) and all(one.outcome == "passed" for one in self.verified)
+
+    def _head(self) -> str:
+        plan, deployment = self.plan, self.deployment
+        lines = [f"# {_plain(plan.title)}: {deployment.selected} deployed as {plan.production.picker_name}"]
+        if deployment.simulated:
+            lines.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")
+        state = (
+            "Every claim of the plan was verified."
+            if self._complete
+            else "**Not every claim was verified: see below.**"
+        )
+        lines.append(f"{deployment.deployed:%Y-%m-%d %H:%M} UTC. {state}")
+        return "\n\n".join(lines)
+
+    def _compared(self) -> str:
+        plan, deployment = self.plan, self.deployment
+        size = f"{len(plan.checkpoints)} checkpoints on {len(plan.prompts)} prompts"
+        seeds = ", ".join(map(str, plan.sampling.seeds))
+        lines = [
+            "## What was compared",
+            "",
+            f"{size}: {len(deployment.pictures)} pictures, seed {seeds}.",
+            "",
+            "| checkpoint | step | file | SHA-256 |",
+            "|---|---|---|---|",
+        ]
+        for name, candidate in deployment.candidates.items():
+            chosen = "**" if name == deployment.selected else ""
+            lines.append(
+                f"| {chosen}{name}{chosen} | {candidate.step} | {_plain(candidate.file)} | `{candidate.sha256}` |"
+            )
+        lines += ["", "Prompts:", ""]
+        lines += [
+            f"{number}. {_plain(prompt.purpose or prompt.id)}: `{_code(prompt.text)}`"
+            for number, prompt in enumerate(plan.prompts, 1)
+        ]
+        return "\n".join(lines)
+
+    def _observed(self) -> str:
+        plan = self.plan
+        rule = f"Selection rule: {_plain(plan.selection_rule)}" if plan.selection_rule else ""
+        criteria = [
+            f"- {_plain(criterion.text)}{' (required)' if criterion.required else ''}" for criterion in plan.criteria
+        ]
+        seen = self.deployment.observed.strip()
+        told = "\n".join(f"> {_plain(line)}" for line in seen.splitlines()) or (
+            "Not recorded: the checkpoint was selected without a note (`--observed TEXT`)."
+        )
+        parts = ["## What was selected, and why", f"**{self.deployment.selected}** was selected by a person.", rule]
+        if criteria:
+            parts.append("The criteria:\n\n" + "\n".join(criteria))
+        parts += ["Observed:", told]
+        return "\n\n".join(part for part in parts if part)
+
+    def _deployed(self) -> str:
+        deployment = self.deployment
+        lines = [
+            "## What was deployed",
+            "",
+            f"- Production: `{_code(str(deployment.production))}`",
+            f"- SHA-256: `{deployment.sha256}`",
+        ]
+        if deployment.backup:
+            lines.append(f"- The file that was there before is kept: `{_code(str(deployment.backup))}`")
+        elif deployment.replaced_sha256 == deployment.sha256:
+            lines.append("- The same bytes were there already.")
+        elif deployment.replaced_sha256:
+            before = next(
+                (name for name, one in deployment.candidates.items() if one.sha256 == deployment.replaced_sha256), "?"
+            )
+            lines.append(f"- It replaced {before}, which the training folder still has.")
+        lines.append(f"- Evaluation copies removed: {len(deployment.removed)}")
+        lines += [f"- Left in place: `{_code(path)}`, since {reason}" for path, reason in deployment.left.items()]
+        return "\n".join(lines)
+
+    def _verified(self) -> str:
+        marks: Mapping[str, str] = {"passed": "x", "failed": " ", "skipped": " "}
+        lines = ["## What was verified", ""]
+        for one in self.verified:
+            told = "" if one.outcome == "passed" else f" (**{one.outcome.upper()}**)"
+            lines.append(f"- [{marks.get(one.outcome, ' ')}] {_plain(one.claim)}{told}")
+        return "\n".join(lines) if self.verified else "## What was verified\n\nNothing: no verification ran."
+
+    def _settings(self) -> str:
+        sampling, server = self.plan.sampling, self.deployment.server
+        settings = (
+            ("Base model", sampling.base_model),
+            ("Sampler", f"{sampling.sampler}, scheduler {sampling.scheduler}, {sampling.steps} steps"),
+            ("CFG", f"{sampling.cfg:g}"),
+            ("Clip skip", str(sampling.clip_skip)),
+            ("Size", f"{sampling.width}x{sampling.height}"),
+            ("LoRA strength", f"{sampling.lora_strength:g}"),
+            ("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"),
+        )
+        return "\n".join(
+            ["## How the pictures were made", "", *(f"- {name}: {_plain(value)}" for name, value in settings)]
+        )
+
+
+def _plain(text: str) -> str:
+    """Keep text from being read as Markdown or HTML."""
+    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    """Keep text whole between backticks."""
+    return " ".join(text.split()).replace("`", "'")

@@ -1,0 +1,191 @@
+"""The matrix as one labelled picture, to be shared where a page cannot go."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from plugins.evidence.files import write_atomically
+from plugins.plan.plan import BASELINE
+from plugins.review.review import Entry, Flag, Review, Row, step_name
+
+_MARGIN: Final = 16
+_GAP: Final = 8
+_PIXELS: Final = 40_000_000
+"""A sheet has about this many at most, whatever the matrix: it must open in a chat window."""
+_SIDES: Final = (320, 256, 192, 128, 96, 64)
+"""Longest side of one picture on the sheet, in pixels; the first that keeps the sheet within `_PIXELS`."""
+
+_GROUND: Final = "#f4f4f3"
+_TEXT: Final = "#1c1c1b"
+_DIM: Final = "#5b5b57"
+_FLAGS: Final = {"failed": ("#a31b14", "white"), "warning": ("#ffc94d", _TEXT), "missing": ("#e4e4e1", _DIM)}
+_UNREADABLE: Final = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def write_contact_sheet(review: Review, path: Path) -> None:
+    """Draw the sheet and put it at `path`, whole or not at all. Raises `OSError`."""
+    buffer = BytesIO()
+    _Sheet.of(review).draw().save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """Places on the sheet, in pixels from its top left corner."""
+
+    review: Review
+    width: int
+    """Of one picture."""
+    height: int
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, review: Review) -> "_Sheet":
+        """Choose the size of the pictures."""
+        asked = review.plan.sampling
+        columns = ((_REFERENCE,) if any(review.shown_references) else ()) + review.columns
+        for side in _SIDES:
+            scale = side / max(asked.width, asked.height)
+            width, height = max(round(asked.width * scale), 48), max(round(asked.height * scale), 48)
+            if len(columns) * len(review.rows) * (width + _GAP) * (height + 60) <= _PIXELS:
+                break
+        return cls(review, width, height, columns)
+
+    @property
+    def small(self) -> int:
+        """Size of the letters, in pixels."""
+        return 12 if self.width >= 192 else 10  # noqa: PLR2004 (narrower ones hold a digest only in small letters)
+
+    def draw(self) -> Image.Image:
+        total = 2 * _MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
+        strips = [*self._head(total), *(strip for row in self.review.rows for strip in self._row(row, total))]
+        sheet = Image.new("RGB", (total, sum(strip.height for strip in strips) + _MARGIN), _GROUND)
+        top = 0
+        for strip in strips:
+            sheet.paste(strip, (0, top))
+            top += strip.height
+        return sheet
+
+    def _head(self, total: int) -> Iterator[Image.Image]:
+        plan = self.review.plan
+        if self.review.simulated:
+            words = "SIMULATED: a stand-in drew these pictures; they say nothing about a LoRA"
+            yield _text(words, total, size=16, colour=_TEXT, ground="#ffd84d")
+        yield _text(plan.title, total, size=22)
+        sampling = plan.sampling
+        facts = (
+            f"{sampling.base_model}, {sampling.sampler} ({sampling.scheduler}), {sampling.steps} steps, "
+            f"CFG {sampling.cfg:g}, {sampling.width}x{sampling.height}, clip skip {sampling.clip_skip}, "
+            f"LoRA strength {sampling.lora_strength:g}"
+        )
+        yield _text(facts, total, size=self.small, colour=_DIM)
+        names = {BASELINE: step_name(None), _REFERENCE: f"training images, of {len(self.review.references)}"}
+        expect = {_REFERENCE: "", BASELINE: ""}
+        for checkpoint in plan.checkpoints:
+            names[checkpoint.id], expect[checkpoint.id] = step_name(checkpoint), checkpoint.expect
+        yield self._across([_text(names[c], self.width, size=self.small + 3, margin=0) for c in self.columns], total)
+        told = [_text(expect[c], self.width, size=self.small, colour=_DIM, margin=0) for c in self.columns]
+        yield self._across(told, total)
+
+    def _row(self, row: Row, total: int) -> Iterator[Image.Image]:
+        seed = f", seed {row.seed}"
+        yield _text(f"{row.purpose or row.prompt}{seed}", total, size=self.small + 3, above=8)
+        yield _text(row.text, total, size=self.small, colour=_DIM)
+        yield self._across([self._picture(column, row) for column in self.columns], total)
+
+    def _across(self, parts: list[Image.Image], total: int) -> Image.Image:
+        strip = Image.new("RGB", (total, max(part.height for part in parts)), _GROUND)
+        for index, part in enumerate(parts):
+            strip.paste(part, (_MARGIN + index * (self.width + _GAP), 0))
+        return strip
+
+    def _picture(self, column: str, row: Row) -> Image.Image:
+        """One picture with its flags on it and its digest below."""
+        if column == _REFERENCE:
+            images = self.review.shown_references[self.review.rows.index(row)]
+            return self._framed(images[0] if images else None)
+        entry = self.review.entry(column, row)
+        there = self.review.reports / entry.picture if entry.evidence else None
+        framed = self._framed(there, *self._flags(entry))
+        caption = _text(entry.digest[:8] or " ", self.width, size=self.small, colour=_DIM, margin=0)
+        both = Image.new("RGB", (self.width, framed.height + caption.height), _GROUND)
+        both.paste(framed, (0, 0))
+        both.paste(caption, (0, framed.height))
+        return both
+
+    def _framed(self, path: Path | None, *flags: Image.Image) -> Image.Image:
+        frame = Image.new("RGB", (self.width, self.height), _GROUND if path is None and not flags else "#e4e4e1")
+        if path is not None:
+            try:
+                with Image.open(path) as picture:
+                    fitted = picture.convert("RGB")
+            except _UNREADABLE:
+                flags = (*flags, self._strip(Flag("failed", "cannot be read")))
+            else:
+                fitted.thumbnail((self.width, self.height), Image.Resampling.LANCZOS)
+                frame.paste(fitted, ((self.width - fitted.width) // 2, (self.height - fitted.height) // 2))
+        bottom = self.height
+        for flag in reversed(flags):
+            bottom -= flag.height
+            frame.paste(flag, (0, bottom))
+        return frame
+
+    def _flags(self, entry: Entry) -> Iterator[Image.Image]:
+        for flag in entry.flags:
+            yield self._strip(flag)
+
+    def _strip(self, flag: Flag) -> Image.Image:
+        ground, colour = _FLAGS[flag.kind]
+        return _text(str(flag), self.width, size=self.small, colour=colour, ground=ground, margin=4, lines=3)
+
+
+_REFERENCE: Final = "(reference)"  # no column can be called so: ids have no brackets
+
+
+def _text(  # noqa: PLR0913 (one way to set type; every call names what it changes)
+    words: str,
+    width: int,
+    *,
+    size: int,
+    colour: str = _TEXT,
+    ground: str = _GROUND,
+    margin: int = _MARGIN,
+    above: int = 0,
+    lines: int = 4,
+) -> Image.Image:
+    """Set text within `width` pixels: wrapped, and cut after so many lines."""
+    font = ImageFont.load_default(size)
+    wrapped = _wrapped(" ".join(words.split()), width - 2 * margin, font)
+    if len(wrapped) > lines:
+        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][:-1] + "..."]
+    pitch = round(size * 1.35)
+    strip = Image.new("RGB", (width, above + pitch * len(wrapped) + (6 if wrapped else 0)), ground)
+    pen = ImageDraw.Draw(strip)
+    for number, line in enumerate(wrapped):
+        pen.text((margin, above + 2 + number * pitch), line, colour, font)
+    return strip
+
+
+def _wrapped(words: str, width: int, font: _Font) -> list[str]:
+    """Break text into lines no wider than `width` pixels, between words where that is possible."""
+    lines: list[str] = []
+    line = ""
+    for word in words.split(" "):
+        longer = f"{line} {word}".strip()
+        if font.getlength(longer) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while font.getlength(line) > width and len(line) > 1:
+            fits = next(end for end in range(len(line), 0, -1) if end == 1 or font.getlength(line[:end]) <= width)
+            lines.append(line[:fits])
+            line = line[fits:]
+    return [*lines, line] if line else lines

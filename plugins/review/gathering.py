@@ -1,0 +1,42 @@
+"""A review is put together from what lies on disk, and from what this run could not make."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from plugins.evidence.asked import Asked
+from plugins.evidence.preparing import pictures
+from plugins.evidence.store import EvidenceError, Store
+from plugins.plan.cells import Cell, matrix
+from plugins.review.review import Entry, Review
+
+_IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+
+
+def gather(asked: Asked, reports: Path, *, failed: Mapping[Cell, str], command: str) -> Review:
+    """Give all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current."""
+    store = pictures(reports)
+    folder = asked.plan.paths.training_images
+    images = sorted(folder.iterdir()) if folder and folder.is_dir() else []
+    return Review(
+        plan=asked.plan,
+        reports=reports,
+        entries=tuple(_entry(asked, store, cell, failed.get(cell, "")) for cell in matrix(asked.plan)),
+        references=tuple(image for image in images if image.suffix.lower() in _IMAGES),
+        simulated=asked.simulated,
+        command=command,
+    )
+
+
+def _entry(asked: Asked, store: Store, cell: Cell, failed: str) -> Entry:
+    """Give a cell as it is now; a picture from an earlier run is not shown where this run could not make it again."""
+    if failed:
+        return Entry(cell=cell, evidence=None, problem=failed)
+    try:
+        evidence = store.read(cell)
+    except EvidenceError as error:
+        return Entry(cell=cell, evidence=None, problem=str(error))
+    if evidence is None:
+        return Entry(cell=cell, evidence=None, problem="pytest -m generate renders it")
+    problem = asked.mismatch(cell, evidence)
+    return Entry(cell=cell, evidence=None if problem else evidence, problem=problem)

@@ -1,0 +1,95 @@
+"""Small WebP pictures for the page: inside it while the matrix is small, beside it when it is large."""
+
+import base64
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from PIL import Image
+
+from plugins.evidence.files import write_atomically
+
+EMBED_AT_MOST: Final = 60
+"""More pictures than this are linked: beyond it, each one's share of `EMBEDDED_BYTES` is too small to judge by."""
+EMBEDDED_BYTES: Final = 2_000_000
+"""Bytes of WebP in one page; Base64 makes them 2.7 MB, which leaves the page itself room below 3 MB."""
+FOLDER: Final = PurePosixPath("previews")
+"""Where linked previews lie, seen from the report."""
+
+_LADDER: Final = ((512, 82), (512, 60), (384, 60), (256, 50), (160, 40))
+"""Longest side in pixels, and WebP quality: tried until a preview fits its share."""
+_LINKED: Final = (384, 78)
+_UNREADABLE: Final = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an `img` needs: an address (`data:` or relative), width and height in pixels."""
+
+    src: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture on disk and the name that its preview gets: `step600/novel_pose`."""
+
+    path: Path
+    name: PurePosixPath
+
+
+def make_previews(sources: Iterable[Source], reports: Path) -> dict[Path, Preview]:
+    """Shrink every picture; one that cannot be read is left out.
+
+    Up to `EMBED_AT_MOST` pictures become `data:` addresses. More are written below `reports`/previews, once:
+    a preview that is newer than its picture is kept.
+    """
+    unique = {source.path: source for source in sources}
+    share = EMBEDDED_BYTES // max(len(unique), 1)
+    embedded = len(unique) <= EMBED_AT_MOST
+
+    def one(source: Source) -> Preview | None:
+        try:
+            return _embedded(source, share) if embedded else _linked(source, reports)
+        except _UNREADABLE:
+            return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
+        made = pool.map(one, unique.values())
+        return {path: preview for path, preview in zip(unique, made, strict=True) if preview}
+
+
+def _embedded(source: Source, share: int) -> Preview:
+    with Image.open(source.path) as picture:
+        picture.load()
+        for side, quality in _LADDER:
+            webp, width, height = _shrunk(picture, side, quality)
+            if len(webp) <= share:
+                break
+    return Preview(f"data:image/webp;base64,{base64.b64encode(webp).decode()}", width, height)
+
+
+def _linked(source: Source, reports: Path) -> Preview:
+    relative = FOLDER / source.name.with_name(source.name.name + ".webp")
+    path = reports / relative
+    if path.is_file() and path.stat().st_mtime_ns > source.path.stat().st_mtime_ns:
+        with Image.open(path) as there:
+            return Preview(relative.as_posix(), *there.size)
+    with Image.open(source.path) as picture:
+        webp, width, height = _shrunk(picture, *_LINKED)
+    write_atomically(path, webp)
+    return Preview(relative.as_posix(), width, height)
+
+
+def _shrunk(picture: Image.Image, side: int, quality: int) -> tuple[bytes, int, int]:
+    """Give WebP bytes with the longest side at most `side`, without the picture's metadata."""
+    small = picture.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    small.save(buffer, "WEBP", quality=quality, method=4)
+    return buffer.getvalue(), small.width, small.height

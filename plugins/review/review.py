@@ -1,0 +1,147 @@
+"""What a person is shown: every cell of the matrix, as it was rendered or as it failed."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal
+
+from plugins.evidence.evidence import Evidence
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import BASELINE, Checkpoint, Plan
+
+PICTURES: Final = PurePosixPath("pictures")
+"""The pictures' folder, seen from the report."""
+
+FlagKind = Literal["missing", "failed", "warning"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something that a person must know before believing a picture. Lies on the picture itself."""
+
+    kind: FlagKind
+    title: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.detail}" if self.detail else self.title
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One cell as the report shows it."""
+
+    cell: Cell
+    evidence: Evidence | None
+    """None: not rendered, or not to be believed."""
+    problem: str = ""
+    """Why there is no picture, or why its evidence can't be believed; empty if all is well."""
+    nearest: Path | None = None
+    """The training image that this picture is nearest to, where that is known."""
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """What is wrong, worst first. Empty: nothing."""
+        if self.evidence is None:
+            return (Flag("missing", "not rendered", self.problem),)
+        found = [Flag("failed", "problem", self.problem)] if self.problem else []
+        for kind, checks in (("failed", self.evidence.failures), ("warning", self.evidence.warnings)):
+            for check in checks:
+                told = "; ".join(filter(None, [check.message, *map(str, check.differences)]))
+                found.append(Flag("failed" if kind == "failed" else "warning", check.name, told))
+        return tuple(found)
+
+    @property
+    def picture(self) -> PurePosixPath:
+        """Where the PNG lies, seen from the report: `pictures/step600/novel_pose.png`."""
+        return PICTURES / self.cell.picture
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the PNG, or empty where there is none."""
+        return self.evidence.picture.sha256 if self.evidence else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of pictures that differ in the checkpoint alone."""
+
+    id: str
+    purpose: str
+    text: str
+    seed: int
+    prompt: str
+    """The prompt's id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """All inputs of the report page and of the contact sheet, and nothing else."""
+
+    plan: Plan
+    reports: Path
+    """The folder that the report lies in."""
+    entries: tuple[Entry, ...]
+    """In the matrix's order."""
+    references: tuple[Path, ...] = ()
+    """Training images; may be none or many."""
+    simulated: bool = False
+    command: str = "pytest -m deploy --selected-step=STEP"
+    """What to type after judging; STEP stands for the chosen checkpoint."""
+
+    @cached_property
+    def by_id(self) -> dict[str, Entry]:
+        """Every cell that the plan asks for; one without an entry was not rendered."""
+        given = {entry.cell.id: entry for entry in self.entries}
+        return {
+            cell.id: given.get(cell.id, Entry(cell=cell, evidence=None, problem="not part of this run"))
+            for cell in matrix(self.plan)
+        }
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """Prompts (x seeds) from the top down."""
+        return tuple(
+            Row(
+                id=entry.cell.row,
+                purpose=entry.cell.prompt.purpose,
+                text=entry.cell.prompt.text,
+                seed=entry.cell.seed,
+                prompt=entry.cell.prompt.id,
+            )
+            for entry in self.by_id.values()
+            if entry.cell.checkpoint is None
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Ids from left to right: the baseline, then the checkpoints by step."""
+        return (BASELINE, *(checkpoint.id for checkpoint in self.plan.checkpoints))
+
+    def entry(self, column: str, row: Row) -> Entry:
+        """Give one cell of the matrix."""
+        return self.by_id[f"{column}-{row.id}"]
+
+    @cached_property
+    def shown_references(self) -> tuple[tuple[Path, ...], ...]:
+        """Training images beside each row, evenly spread over all of them; some rows may have none."""
+        rows = len(self.rows)
+        per_row = {1: 4, 2: 2}.get(rows, 1)
+        there = len(self.references)
+        shown = min(rows * per_row, there)
+        picked = [self.references[index * there // shown] for index in range(shown)]
+        return tuple(tuple(picked[row::rows]) for row in range(rows))
+
+    @cached_property
+    def tally(self) -> Counter[str]:
+        """How many pictures are `good`, `missing`, `failed`, or flagged with a `warning`."""
+        return Counter(entry.flags[0].kind if entry.flags else "good" for entry in self.by_id.values())
+
+
+def step_name(checkpoint: Checkpoint | None) -> str:
+    """Name a column in words: `step 600`, `final, step 920`, `baseline, no LoRA`."""
+    if checkpoint is None:
+        return f"{BASELINE}, no LoRA"
+    step = f"step {checkpoint.step}"
+    return f"{checkpoint.label}, {step}" if checkpoint.label else step
