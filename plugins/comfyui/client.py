@@ -32,8 +32,9 @@ class ServerInfo:
     simulated: bool
 
     def __str__(self) -> str:
-        name = "SIMULATED ComfyUI" if self.simulated else "ComfyUI"
-        return f"{name} {self.comfyui_version} at {self.url} ({self.device})"
+        if self.simulated:
+            return f"a SIMULATED ComfyUI {self.comfyui_version} at {self.url}"
+        return f"ComfyUI {self.comfyui_version} at {self.url} ({self.device})"
 
 
 @dataclass(frozen=True, kw_only=True)

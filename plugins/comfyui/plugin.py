@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from plugins.comfyui.client import ComfyUI
-from plugins.comfyui.errors import ComfyUIError, Unreachable
+from plugins.comfyui.errors import Unreachable
 from plugins.comfyui.server import Server
 from plugins.comfyui.starting import Started
 from plugins.plan.plan import Plan
@@ -69,7 +69,7 @@ def _reach(config: pytest.Config, plan: Plan, url: str) -> Server:
                 _start(config, plan, client.url)
                 info = client.info()
             else:
-                raise Unreachable(_no_answer(plan, client, error)) from error
+                raise Unreachable(_no_answer(plan, client)) from error
     except BaseException:
         client.close()
         raise
@@ -86,11 +86,11 @@ def _start(config: pytest.Config, plan: Plan, url: str) -> None:
     )
 
 
-def _no_answer(plan: Plan, client: ComfyUI, error: ComfyUIError) -> str:
+def _no_answer(plan: Plan, client: ComfyUI) -> str:
     """Say what to do when nothing answers."""
     folder, start = plan.paths.comfyui, " ".join(plan.comfyui.start or ("python", "main.py"))
     absent = "" if folder.is_dir() else f", and {folder} is not there to start"
     return (
-        f"No ComfyUI answers at {client.url}{absent} ({str(error).rstrip('.')}).\n"
+        f"No ComfyUI answers at {client.url}{absent}.\n"
         f"       Start one (cd {folder} && {start}), name another with --comfyui-url, or try --demo."
     )

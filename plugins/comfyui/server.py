@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from plugins.comfyui.client import ComfyUI, Queue, ServerInfo
+from plugins.comfyui.client import ComfyUI, ServerInfo
 from plugins.comfyui.errors import (
     BadAnswer,
     ComfyUIError,
@@ -29,6 +29,11 @@ _WRITTEN_SECONDS: Final = 0.02
 """How soon the history is looked at again after the socket told of the end: it is written a moment later (fact 4)."""
 _GONE_LOOKS: Final = 3
 """How many looks in a row must find a prompt neither in the history nor in the queue before it is lost."""
+
+_REACH_SECONDS: Final = 60.0
+"""How long a server that has a prompt of ours may not answer at all, as while it is restarted."""
+_GONE: Final = "gone"
+_OUT_OF_REACH: Final = "out of reach"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,35 +151,52 @@ class Server:
 
     def _wait(self, waiting: "_Waiting") -> dict[str, Any]:
         """Wait for the end of a prompt: the socket says when to look, the history says what happened."""
-        prompt_id, url = waiting.run.prompt_id, self.client.url
-        sign: tuple[Run, Queue | None] | None = None
-        queue: Queue | None = None
-        since, gone = time.monotonic(), 0
+        url, place, gone = self.client.url, "", 0
+        alive = _SignOfLife()
         while True:
             waiting.news.wait(_WRITTEN_SECONDS if waiting.run.phase.ended else _LOOK_SECONDS)
             waiting.news.clear()
             if self._stopping.is_set():
                 raise Interrupted(f"The run was stopped while {url} worked on this picture.")
             if waiting.run.phase.ended or waiting.is_time_to_look:
-                entry = self.client.history(prompt_id)
+                place, entry = self._look(waiting.run.prompt_id)
                 if entry is not None:
                     return self._judged(from_history(waiting.run, entry), dict(entry))
-                queue = self.client.queue()
-                here = prompt_id in (*queue.running, *queue.pending)
-                gone = 0 if here or self.client.history(prompt_id) is not None else gone + 1
-                if gone >= _GONE_LOOKS:
-                    raise Lost(
-                        f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
-                        "Run pytest -m generate again; what is finished is kept."
-                    )
-            now = (waiting.run, queue)
-            if now != sign:
-                sign, since = now, time.monotonic()
-            elif time.monotonic() - since > self._timeout:
+                gone = gone + 1 if place == _GONE else 0
+            if gone >= _GONE_LOOKS:
+                raise Lost(
+                    f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
+                    "Run pytest -m generate again; what is finished is kept."
+                )
+            silent = alive.seconds_since((waiting.run, place))
+            if place == _OUT_OF_REACH and silent > _REACH_SECONDS:
+                raise Unreachable(
+                    f"{url} has not answered for {_REACH_SECONDS:.0f} s. Look at its terminal; when it runs again, "
+                    "run pytest -m generate again; what is finished is kept."
+                )
+            if silent > self._timeout:
                 raise Silent(
                     f"{url} gave no sign of life on this picture for {self._timeout:.0f} s. If it is only slow, raise "
                     "`timeout` under [comfyui] in the plan; else look at its terminal, and restart it."
                 )
+
+    def _look(self, prompt_id: str) -> tuple[str, Mapping[str, Any] | None]:
+        """Say where a prompt is, and give what the history says of it once it has ended.
+
+        A prompt moves from the queue to the history, so the history is looked at before and after the queue.
+        """
+        try:
+            entry = self.client.history(prompt_id)
+            if entry is None:
+                queue = self.client.queue()
+                if prompt_id in queue.running:
+                    return "running", None
+                if prompt_id in queue.pending:
+                    return f"behind {queue.running} and {queue.pending.index(prompt_id)} more", None
+                entry = self.client.history(prompt_id)
+        except Unreachable:
+            return _OUT_OF_REACH, None
+        return _GONE, entry
 
     def _judged(self, run: Run, entry: dict[str, Any]) -> dict[str, Any]:
         """Give the entry of a run that succeeded; raise what became of it otherwise."""
@@ -183,6 +205,20 @@ class Server:
         if run.phase is Phase.INTERRUPTED:
             raise Interrupted(f"Somebody interrupted this picture on {self.client.url}.")
         raise ExecutionFailed(f"{self.client.url} failed on this picture: {run.error}.")
+
+
+class _SignOfLife:
+    """How long nothing has changed."""
+
+    def __init__(self) -> None:
+        self._last: object = None
+        self._since = time.monotonic()
+
+    def seconds_since(self, now: object) -> float:
+        """Give the seconds since what is seen was last different from `now`."""
+        if now != self._last:
+            self._last, self._since = now, time.monotonic()
+        return time.monotonic() - self._since
 
 
 class _Waiting:

@@ -41,6 +41,8 @@ class Input:
 
     kind: str | Files | tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    bare: bool = False
+    """Whether `/object_info` tells no options at all, not even `{}`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ NODE_TYPES: Final = {
             display_name="CLIP Set Last Layer",
             category="conditioning",
             required={
-                "clip": Input("CLIP"),
+                "clip": Input("CLIP", bare=True),
                 "stop_at_clip_layer": Input("INT", {"default": -1, "min": -24, "max": -1, "step": 1}),
             },
             outputs=("CLIP",),
@@ -122,7 +124,7 @@ NODE_TYPES: Final = {
             name="VAELoader",
             display_name="Load VAE",
             category="loaders",
-            required={"vae_name": Input(Files("vae", ("pixel_space",)))},
+            required={"vae_name": Input(Files("vae", ("pixel_space",)), bare=True)},
             outputs=("VAE",),
         ),
         NodeType(
@@ -168,8 +170,8 @@ NODE_TYPES: Final = {
             display_name="LoraLoaderModelOnly",
             category="loaders",
             required={
-                "model": Input("MODEL"),
-                "lora_name": Input(Files("loras")),
+                "model": Input("MODEL", bare=True),
+                "lora_name": Input(Files("loras"), bare=True),
                 "strength_model": Input("FLOAT", _STRENGTH),
             },
             outputs=("MODEL",),
@@ -192,7 +194,7 @@ NODE_TYPES: Final = {
             name="PreviewImage",
             display_name="Preview Image",
             category="image",
-            required={"images": Input("IMAGE")},
+            required={"images": Input("IMAGE", bare=True)},
             hidden=_PICTURE_HIDDEN,
             outputs=(),
             is_output=True,
@@ -217,10 +219,14 @@ class Catalogue:
             return ["COMBO", {**entry.options, "options": choices}]
         return [choices, dict(entry.options)]
 
+    def _told(self, entry: Input) -> list[Any]:
+        config = self.config(entry)
+        return config[:1] if entry.bare and not config[1] else config
+
     def info(self, name: str) -> dict[str, Any]:
         """Describe one node type as `/object_info/{name}` does; the name must be known."""
         node = NODE_TYPES[name]
-        inputs: dict[str, Any] = {"required": {key: self.config(entry) for key, entry in node.required.items()}}
+        inputs: dict[str, Any] = {"required": {key: self._told(entry) for key, entry in node.required.items()}}
         if node.hidden:
             inputs["hidden"] = dict(node.hidden)
         info: dict[str, Any] = {

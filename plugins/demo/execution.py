@@ -12,7 +12,7 @@ from typing import Any
 from plugins.demo.caches import Caches, Shown
 from plugins.demo.catalogue import NODE_TYPES
 from plugins.demo.faults import Faults, NodeFailure
-from plugins.demo.folders import Folders
+from plugins.demo.folders import Folders, OutsideOutputError
 from plugins.demo.graph import Schedule, Workflow, links
 from plugins.demo.node import Kit
 from plugins.demo.nodes import NODES
@@ -211,7 +211,10 @@ class Executor:
 
 
 def _reported_type(error: Exception) -> str:
-    return error.exception_type if isinstance(error, NodeFailure) else type_name(error)
+    """Name the type that a real server would name."""
+    if isinstance(error, NodeFailure | OutsideOutputError):
+        return error.exception_type
+    return type_name(error)
 
 
 def _tip(error: Exception) -> str:

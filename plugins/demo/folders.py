@@ -36,6 +36,9 @@ MODEL_FOLDERS: Final = {
 class OutsideOutputError(Exception):
     """A file name prefix that leaves the output folder (recorded in run_prefix_escape.json)."""
 
+    exception_type = "Exception"
+    """What ComfyUI reports it as."""
+
 
 @dataclass(frozen=True)
 class _Listing:

@@ -15,7 +15,11 @@ from plugins.demo.validation import validate
 
 
 class Routes:
-    """Handlers over one queue. A body that is no JSON is a 500, as in ComfyUI (post_bad_json.json)."""
+    """Handlers over one queue.
+
+    A body that is no JSON is a 500 (post_bad_json.json), and so is most that is no object: bodies are looked into
+    without asking first, as ComfyUI does.
+    """
 
     def __init__(
         self,
@@ -77,9 +81,9 @@ class Routes:
     async def post_queue(self, request: web.Request) -> web.Response:
         """Drop prompts that wait."""
         body = await request.json()
-        if body.get("clear"):
+        if _given(body, "clear"):
             self._queue.clear()
-        for prompt_id in body.get("delete", ()):
+        for prompt_id in _given(body, "delete") or ():
             self._queue.delete(prompt_id)
         return web.Response()
 
@@ -116,19 +120,24 @@ class Routes:
     async def post_history(self, request: web.Request) -> web.Response:
         """Drop finished prompts from the history."""
         body = await request.json()
-        if body.get("clear"):
+        if _given(body, "clear"):
             self._queue.forget_all()
-        for prompt_id in body.get("delete", ()):
+        for prompt_id in _given(body, "delete") or ():
             self._queue.forget(prompt_id)
         return web.Response()
 
-    def _next_number(self, body: dict[str, Any]) -> float:
+    def _next_number(self, body: Any) -> float:  # noqa: ANN401 (whatever JSON came)
         """Give a prompt its place: the one it asks for, or the next; `front` counts backwards."""
         if "number" in body:
             return float(body["number"])
-        number = -self._number if body.get("front") else self._number
+        number = -self._number if _given(body, "front") else self._number
         self._number += 1
         return number
+
+
+def _given(body: Any, name: str) -> Any:  # noqa: ANN401 (whatever JSON came)
+    """Look for a key as ComfyUI does, which takes a list for an object without it."""
+    return body[name] if name in body else None  # noqa: SIM401 (a list has no `get`)
 
 
 def _refused(kind: str, message: str, details: str) -> web.Response:

@@ -58,6 +58,7 @@ class Server:
             self.app.router.add_get(f"{prefix}/ws", self.hub.connect)
             routes.add_to(self.app, prefix)
             views.add_to(self.app, prefix)
+        self.app.router.add_get("/{path:.*}", views.get_nothing)
 
     def _middleware(self) -> Any:  # noqa: ANN401 (aiohttp's own decorated function)
         @web.middleware

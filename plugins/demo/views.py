@@ -51,6 +51,10 @@ class Views:
         router.add_get(f"{prefix}/extensions", self.get_extensions)
         router.add_post(f"{prefix}/upload/image", self.post_upload)
 
+    async def get_nothing(self, _request: web.Request) -> web.Response:
+        """Answer for the user interface's files, of which there are none here."""
+        return web.Response(status=404, content_type="application/octet-stream")
+
     async def get_root(self, _request: web.Request) -> web.Response:
         """Say what answers here, to whoever opens the address in a browser."""
         return web.Response(text=_WELCOME, content_type="text/html")

@@ -17,6 +17,8 @@ from plugins.demo.values import UNKNOWN_TRAINING, Lora
 _CHUNK: Final = 1 << 20
 _HEADER_LIMIT: Final = 100_000_000
 _RANDOM_BLOCK: Final = 1 << 16
+_LENGTH: Final = struct.Struct("<Q")
+"""A file starts with the length of its header."""
 _HALF: Final = 2
 """Bytes of one F16 number."""
 _MODEL_KEYS: Final = ("lora_unet_", "unet.", "diffusion_model.", "transformer.")
@@ -31,40 +33,32 @@ class WeightsError(Exception):
 
 
 def read_header(path: Path, *, limit: int = _HEADER_LIMIT) -> dict[str, Any]:
-    """Give the JSON header: tensor names, and `__metadata__` where there is one.
+    """Give the JSON header: tensor names, and `__metadata__` where there is one. Looks no further into the file.
 
-    Raises `ValueError` when the file is no safetensors file, is cut short, or has a header over `limit` bytes.
+    Raises `ValueError` when the file is no safetensors file, or has a header over `limit` bytes.
     """
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == len(b"LENGTH__") else 0
-        if not len(b"{}") <= length <= limit:
-            raise ValueError(f"{path} has no safetensors header")
-        text = file.read(length)
-    header = json.loads(text)
-    if not isinstance(header, dict):
-        raise ValueError(f"{path} has no safetensors header")  # noqa: TRY004 (one error for one meaning)
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    if 8 + length + max(ends, default=0) != path.stat().st_size:
-        raise ValueError(f"{path} is cut short")
-    return header
+    return _opened(path, limit)[0]
 
 
 def check(path: Path) -> dict[str, Any]:
-    """Give the header of a file that ComfyUI would load.
+    """Give the header of a file that ComfyUI would load: one that is whole.
 
     Raises what the real server reports for a broken one: safetensors' own `SafetensorError`
     (recorded in run_corrupt_lora.json).
     """
     try:
-        return read_header(path)
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        header, start = _opened(path, _HEADER_LIMIT)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if start + max(ends, default=0) != path.stat().st_size:
+            raise ValueError(f"{path} is cut short")  # noqa: TRY301 (told below, in the library's words)
+    except (ValueError, KeyError, TypeError) as error:
         try:
             with safe_open(path, framework="np"):
                 pass
         except ImportError:
             pass  # the library liked the header, and only then looked for numpy
         raise WeightsError(f"{path.name} holds no weights that the stand-in can read: {error}") from error
+    return header
 
 
 def read_lora(path: Path) -> Lora:
@@ -105,9 +99,9 @@ def write_weights(path: Path, shapes: Shapes, metadata: Mapping[str, str], *, se
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text)
+            file.write(_LENGTH.pack(len(text)) + text)
             file.write(_numbers(seed, min(end, _RANDOM_BLOCK)))
-            file.truncate(8 + len(text) + end)
+            file.truncate(_LENGTH.size + len(text) + end)
         os.replace(temporary, path)  # noqa: PTH105 (same on every system)
     finally:
         temporary.unlink(missing_ok=True)
@@ -116,6 +110,19 @@ def write_weights(path: Path, shapes: Shapes, metadata: Mapping[str, str], *, se
 def size_of(shapes: Shapes) -> int:
     """Bytes that the tensors take in a file, without its header."""
     return sum(_size(shape) for shape in shapes.values())
+
+
+def _opened(path: Path, limit: int) -> tuple[dict[str, Any], int]:
+    """Read the header, and where the tensors start."""
+    with path.open("rb") as file:
+        start = file.read(_LENGTH.size)
+        length = _LENGTH.unpack(start)[0] if len(start) == _LENGTH.size else 0
+        if not len(b"{}") <= length <= limit:
+            raise ValueError(f"{path} has no safetensors header")
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} has no safetensors header")  # noqa: TRY004 (one error for one meaning)
+    return header, _LENGTH.size + length
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -157,7 +157,7 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
             if selected.id != found.selected:
                 pytest.fail(f"{found.selected} is on record as deployed, not {selected.id}.", pytrace=False)
     except (RecordError, SelectionError) as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     if found.plan_name != plan.name or found.simulated != config.getoption("demo"):
         what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
         pytest.fail(f"The deployment on record in {reports(config)} is of {what}.", pytrace=False)
@@ -184,7 +184,7 @@ def servers(request: pytest.FixtureRequest) -> tuple[Server, ...]:
     try:
         return the_servers(request.config)
     except ComfyUIError as error:
-        pytest.fail(f"Not checked: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"Not checked: {error}", pytrace=False) from None
 
 
 def _deployed_or_skip(request: pytest.FixtureRequest) -> Deployment:

@@ -29,10 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--reports", metavar="DIR", help="where a run leaves its files (default: reports/)")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the stages' markers."""
+    """Declare the stages' markers. A picture takes as long as it takes: no test's time-out holds for a stage."""
     for stage, meaning in STAGES.items():
         config.addinivalue_line("markers", f"{stage}: {meaning}")
+    if stages(config):
+        config.option.timeout = 0  # pytest-timeout's, meant for the suite's own tests
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -33,7 +33,7 @@ class LiveLine:
         if not self._terminal:
             if self._clock() - self._printed >= _PLAIN_SECONDS:
                 self._printed = self._clock()
-                self._stream.write(f"\n{text}")
+                self._stream.write(f"\n{text}\n")
                 self._stream.flush()
         elif text != self._shown:
             self._shown = text

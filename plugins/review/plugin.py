@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Generator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,13 +75,10 @@ def the_review(config: pytest.Config) -> Review | None:
 def next_command(config: pytest.Config, what: str) -> str:
     """Write a command that runs on the same plan and folders as this one."""
     words = ["pytest", what]
-    given = config.invocation_params.args
+    given = [str(word) for word in config.invocation_params.args]
     for option in ("--plan", "--reports", "--comfyui-dir", "--comfyui-url"):
-        for index, word in enumerate(map(str, given)):
-            if word == option and index + 1 < len(given):
-                words.append(f"{option} {shlex.quote(str(given[index + 1]))}")
-            elif word.startswith(f"{option}="):
-                words.append(shlex.quote(word))
+        words += [shlex.quote(word) for word in given if word.startswith(f"{option}=")]
+        words += [shlex.quote(f"{option}={value}") for word, value in pairwise(given) if word == option]
     return " ".join([*words, *(["--demo"] if config.getoption("demo") else [])])
 
 

@@ -13,7 +13,7 @@ def test_selected_checkpoint_is_deployed(request: pytest.FixtureRequest) -> None
     try:
         request.getfixturevalue("deployed")
     except (LoraError, OSError) as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def test_evaluation_copies_are_removed(request: pytest.FixtureRequest) -> None:

@@ -1,7 +1,10 @@
 """A review to look at: made-up pictures of a matrix, with their evidence, in a folder of one's own."""
 
 import hashlib
+import os
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +26,7 @@ from plugins.pictures.check import Check, Difference, Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from plugins.review.page import render_page
 from plugins.review.review import Entry, Review
 
 ROOT = Path(__file__).parents[3]
@@ -64,6 +68,26 @@ def make_review(
         )
     made = {"plan": plan, "reports": reports, "entries": tuple(entries), **changes}
     return Review(**made)
+
+
+def write_report(review: Review) -> Path:
+    """Have pytest-html write the page, with two results of its own below ours: one passed, one failed."""
+    folder = review.reports.parent / "run"
+    write_atomically(folder / "fragment.html", render_page(review))
+    write_atomically(folder / "pytest.ini", "[pytest]\n")
+    write_atomically(
+        folder / "conftest.py",
+        "from pathlib import Path\n"
+        "FRAGMENT = Path(__file__).with_name('fragment.html')\n"
+        "def pytest_html_results_summary(prefix): prefix.append(FRAGMENT.read_text('utf-8'))\n",
+    )
+    write_atomically(folder / "test_run.py", "def test_good(): pass\ndef test_bad(): assert {'a': 1} == {'a': 2}\n")
+    report = review.reports / "report.html"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--html={report}", "--self-contained-html"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=60)
+    assert report.exists()
+    return report
 
 
 def training_images(folder: Path, count: int, side: int = 512) -> tuple[Path, ...]:
