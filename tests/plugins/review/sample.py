@@ -83,7 +83,16 @@ def write_report(review: Review) -> Path:
     )
     write_atomically(folder / "test_run.py", "def test_good(): pass\ndef test_bad(): assert {'a': 1} == {'a': 2}\n")
     report = review.reports / "report.html"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--html={report}", "--self-contained-html"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"--html={report}",
+        "--self-contained-html",
+    ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=60)
     assert report.exists()

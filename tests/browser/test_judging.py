@@ -1,0 +1,254 @@
+"""Judging: marks, the rule's verdict, blind mode, and the ballot that is saved and loaded."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from plugins.review.ballot import Ballot, differences, read_ballot
+from tests.browser.conftest import Open
+from tests.plugins.review.sample import make_review, write_report
+
+pytestmark = pytest.mark.browser
+
+CRITERIA = ("hair", "cloak", "right_bracer", "left_pauldron", "style", "novel_pose_holds")
+
+
+def mark(page: Page, checkpoint: str, answers: str) -> None:
+    """Mark one checkpoint's criteria from the top down: `y`, `n`, `u`, or `-` to leave one open."""
+    for criterion, key in zip(CRITERIA, answers, strict=True):
+        group = f'.matrix .marks[data-checkpoint="{checkpoint}"][data-criterion="{criterion}"]'
+        if key != "-":
+            page.locator(f"{group} button").first.press(key)
+
+
+def saved(page: Page, folder: Path) -> Ballot:
+    """Save the ballot as a person does, and read it as a deployment does."""
+    with page.expect_download() as download:
+        page.locator("#save").click()
+    assert "ballot.json" == download.value.suggested_filename
+    path = folder / "ballot.json"
+    download.value.save_as(path)
+    return read_ballot(path)
+
+
+def verdict(page: Page) -> str:
+    """Give the first line of what the rule says."""
+    return page.locator("#verdict > :first-child").inner_text()
+
+
+def test_whole_judgement_by_keys_alone(page: Page, tmp_path: Path) -> None:
+    """Without a mouse: open a picture, mark two checkpoints, take the rule's choice, say why, save."""
+    page.locator('[data-cell="baseline-trigger_environment"] .picture').focus()
+    for key in ("ArrowRight", "Enter", *"nnnnnn", "ArrowRight", *"yyyyyy", "ArrowRight", *"yuuu", "Escape"):
+        page.keyboard.press(key)
+    page.locator("#take").focus()
+    page.keyboard.press("Enter")
+    page.locator("#reason").focus()
+    page.keyboard.type("yes, no? All there.")
+    ballot = saved(page, tmp_path)
+    assert dict.fromkeys(CRITERIA, "no") == ballot.answers("step200")
+    assert dict.fromkeys(CRITERIA, "yes") == ballot.answers("step400")
+    assert dict(zip(CRITERIA[:4], ("yes", "unsure", "unsure", "unsure"), strict=True)) == ballot.answers("step600")
+    assert ("step400", "yes, no? All there.") == (ballot.choice, ballot.reason)
+    assert ballot.follows_rule
+    assert not ballot.judged_blind
+
+
+def test_ballot_carries_what_was_judged(open_page: Open, tmp_path: Path) -> None:
+    """The ballot names the plan and every picture's digest, so that it is known what was judged."""
+    review = make_review(tmp_path / "reports", side=64)
+    page = open_page(write_report(review))
+    ballot = saved(page, tmp_path)
+    assert (review.plan.name, review.plan.digest) == (ballot.plan.name, ballot.plan.digest)
+    assert {entry.cell.id: entry.digest for entry in review.entries if entry.digest} == ballot.pictures
+    assert [] == differences(ballot, review.entries)
+
+
+def test_keys_go_to_a_criterion_and_take_marks_back(page: Page) -> None:
+    """A digit goes to a criterion, a letter marks it and goes on, Backspace takes it back."""
+    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    for key in "3y":
+        page.keyboard.press(key)
+    pressed = page.locator('#viewer .marks[data-criterion="right_bracer"] [value="yes"]')
+    expect(pressed).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#viewer-criteria li.current")).to_contain_text("LEFT knee pauldron")
+    for key in ("3", "Backspace"):
+        page.keyboard.press(key)
+    expect(pressed).to_have_attribute("aria-pressed", "false")
+
+
+def test_arrow_keys_walk_over_pictures_and_marks(page: Page) -> None:
+    """Arrow keys go from the pictures down to the marks of the same column, and Tab leaves the matrix."""
+    page.locator('[data-cell="step600-asymmetric_details"] .picture').focus()
+    for key in ("ArrowDown", "ArrowRight", "n", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("2 no")
+
+
+def test_rule_wants_enough_marked(page: Page) -> None:
+    """While an earlier checkpoint could still win, the rule names no later one."""
+    assert "Not enough marked: step 200 has 5 required criteria open." == verdict(page)
+    mark(page, "step200", "n-----")
+    mark(page, "step600", "yyyyyy")
+    assert "Not enough marked: step 400 has 5 required criteria open." == verdict(page)
+
+
+def test_rule_takes_the_earliest_with_every_required_yes(page: Page) -> None:
+    """`unsure` is no yes; a criterion that is not required does not count."""
+    mark(page, "step200", "n-----")
+    mark(page, "step400", "yyyy-u")
+    mark(page, "step600", "yyyyny")
+    mark(page, "step800", "yyyyyy")
+    assert "step 600 is the earliest checkpoint with every required criterion marked yes." == verdict(page)
+    assert (
+        "step 400 is passed over. The novel pose works, without collapsing into a copy of a training image: unsure."
+        in (page.locator("#verdict").inner_text())
+    )
+
+
+def test_choosing_otherwise_asks_for_a_reason(page: Page, tmp_path: Path) -> None:
+    """A choice against the rule is free, and asks why until something is written."""
+    mark(page, "step200", "yyyyyy")
+    expect(page.locator("#against")).to_be_hidden()
+    page.locator('#choices input[value="final"]').check()
+    expect(page.locator("#against")).to_be_visible()
+    page.locator("#reason").fill("Sharper cloak")
+    expect(page.locator("#against")).to_be_hidden()
+    ballot = saved(page, tmp_path)
+    assert ("final", "step200") == (ballot.choice, ballot.suggestion.checkpoint)
+    assert not ballot.follows_rule
+
+
+def test_command_names_the_choice_and_is_copied(page: Page) -> None:
+    """The command to type next holds the chosen checkpoint, and a button copies it."""
+    command = page.locator("#command")
+    expect(command).to_have_text("pytest -m deploy --selected-step=STEP")
+    page.locator('#choices input[value="final"]').check()
+    expect(command).to_have_text("pytest -m deploy --selected-step=final")
+    page.locator('#choices input[value="step600"]').check()
+    page.locator("#copy").click()
+    expect(page.locator("#status")).to_have_text("Copied.")
+    assert "pytest -m deploy --selected-step=600" == page.evaluate("navigator.clipboard.readText()")
+
+
+def test_blind_hides_and_reveal_shows(page: Page, tmp_path: Path) -> None:
+    """Blind, nothing tells the checkpoints apart; the same shuffle holds in every row; revealed, all is back."""
+    page.locator("#blind").click()
+    shuffle = page.locator(".names [data-column]").evaluate_all("cells => cells.map(cell => cell.dataset.column)")
+    for line in page.locator("tr.pictures").all():
+        assert shuffle == line.locator("td[data-column]").evaluate_all(
+            "cells => cells.map(cell => cell.dataset.column)"
+        )
+    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    for seen in (page.locator("#viewer").inner_text(), page.locator(".matrix").inner_text()):
+        for telling in ("600", "final", "920", "sweet spot", "Likely overfit"):
+            assert telling not in seen
+    expect(page.locator("#viewer-column")).to_have_text("checkpoint " + "ABCDE"[shuffle.index("step600") - 1])
+    assert "step" not in " ".join(page.locator("#other option").all_inner_texts()).replace("step_", "")
+    page.keyboard.press("y")
+    page.keyboard.press("Escape")
+    expect(page.locator("#command")).to_have_text("pytest -m deploy --selected-step=STEP")
+    assert "Judging blind: 1 of 30 marked." in verdict(page)
+    page.locator("#blind").click()
+    assert ["baseline", "step200", "step400", "step600", "step800", "final"] == page.locator(
+        ".names [data-column]"
+    ).evaluate_all("cells => cells.map(cell => cell.dataset.column)")
+    ballot = saved(page, tmp_path)
+    assert ballot.judged_blind
+    assert ballot.blind
+    assert (tuple(shuffle[1:]), True) == (ballot.blind.order, ballot.blind.revealed)
+
+
+def test_mark_after_the_reveal_is_not_blind(page: Page, tmp_path: Path) -> None:
+    """One mark given in the open, and the judgement is no longer blind."""
+    page.locator("#blind").click()
+    mark(page, "step200", "yyyyyy")
+    page.locator("#blind").click()
+    mark(page, "step400", "n-----")
+    assert not saved(page, tmp_path).judged_blind
+
+
+def test_starting_blind_clears_open_marks(page: Page) -> None:
+    """Marks that were made with the names in view do not count as blind, so they go."""
+    mark(page, "step200", "yyyyyy")
+    page.locator("#blind").click()
+    assert "Judging blind: 0 of 30 marked." in verdict(page)
+
+
+def test_closed_tab_loses_nothing(page: Page, report: Path) -> None:
+    """What was marked, noted and chosen is there again after the page was closed, also in the middle of blind."""
+    page.locator("#blind").click()
+    order = page.locator(".names .name").all_inner_texts()
+    columns = page.locator(".names [data-column]").evaluate_all("cells => cells.map(cell => cell.dataset.column)")
+    mark(page, "step200", "yynnuu")
+    page.locator('textarea[data-note="checkpoints"][data-id="final"]').first.fill("too <b>stiff</b>")
+    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    page.locator("#cell-note").fill("good hands")
+    page.goto("about:blank")
+    page.goto(report.as_uri())
+    assert order == page.locator(".names .name").all_inner_texts()
+    assert columns == page.locator(".names [data-column]").evaluate_all(
+        "cells => cells.map(cell => cell.dataset.column)"
+    )
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("2 yes, 2 no, 2 unsure")
+    expect(page.locator('textarea[data-note="checkpoints"][data-id="final"]').first).to_have_value("too <b>stiff</b>")
+    expect(page.locator('.cell-note[data-id="step600-novel_pose"]')).to_have_text("good hands")
+
+
+def test_saved_ballot_restores_another_visit(page: Page, open_page: Open, report: Path, tmp_path: Path) -> None:
+    """A ballot that was saved here fills in the page somewhere else, and saves as the same again."""
+    mark(page, "step200", "nnnnnn")
+    mark(page, "step400", "yyyyyy")
+    page.locator("#take").click()
+    page.locator("#reason").fill("All there")
+    first = saved(page, tmp_path)
+    other = open_page(report)
+    other.locator("#file").set_input_files(tmp_path / "ballot.json")
+    expect(other.locator("#status")).to_contain_text("Loaded.")
+    second = saved(other, tmp_path)
+    assert first == second.model_copy(update={"saved": first.saved})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param("{", "it is not JSON", id="broken"),
+        pytest.param("null", "This is not a ballot", id="null"),
+        pytest.param('{"format": 2, "marks": {}}', "This is not a ballot", id="other-format"),
+        pytest.param(
+            '{"format": 1, "marks": {}, "plan": {"name": "june"}}', "for june, not for spyke", id="other-plan"
+        ),
+    ],
+)
+def test_bad_ballot_changes_nothing(page: Page, tmp_path: Path, content: str, told: str) -> None:
+    """A file that is no ballot for this page is refused in words, and what was marked stays."""
+    mark(page, "step200", "yyyyyy")
+    (tmp_path / "ballot.json").write_text(content, "utf-8")
+    page.locator("#file").set_input_files(tmp_path / "ballot.json")
+    expect(page.locator("#status")).to_contain_text(told)
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("6 yes")
+
+
+def test_marks_of_other_pictures_are_dropped(page: Page, tmp_path: Path) -> None:
+    """A checkpoint whose pictures changed since must be judged again; the others' marks hold."""
+    mark(page, "step200", "yyyyyy")
+    mark(page, "step400", "nnnnnn")
+    saved(page, tmp_path)
+    raw = json.loads((tmp_path / "ballot.json").read_text("utf-8"))
+    raw["pictures"]["step200-novel_pose"] = "0" * 64
+    (tmp_path / "ballot.json").write_text(json.dumps(raw), "utf-8")
+    page.locator("#file").set_input_files(tmp_path / "ballot.json")
+    expect(page.locator("#status")).to_contain_text("What was marked for step 200 is dropped")
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("not marked yet")
+    expect(page.locator('.score[data-checkpoint="step400"]')).to_have_text("6 no")
+
+
+def test_browser_that_keeps_nothing_is_told(open_page: Open, report: Path, tmp_path: Path) -> None:
+    """Where a page from disk has no storage, everything works but the keeping, and the page says so."""
+    script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no storage'); }});"
+    page = open_page(report, script=script)
+    expect(page.locator("#status")).to_contain_text("save the ballot before you close the page")
+    mark(page, "step200", "yyyyyy")
+    assert dict.fromkeys(CRITERIA, "yes") == saved(page, tmp_path).answers("step200")
