@@ -10,8 +10,11 @@ _SHOWN: Final = 8
 def told_rejection(answer: Any, graph: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ANN401 (JSON)
     """Put the body of a refused POST /prompt into words, one line for each mistake."""
     if not isinstance(answer, dict):
+        return str(answer)[:200] or "it does not say why"
+    try:
+        lines = list(_node_lines(answer.get("node_errors"), graph))
+    except (AttributeError, TypeError):  # a shape that ComfyUI does not send
         return str(answer)[:200]
-    lines = list(_node_lines(answer.get("node_errors"), graph))
     error = answer.get("error")
     if not lines and isinstance(error, dict):
         details = error.get("details")

@@ -1,5 +1,6 @@
 """What became of one prompt: a pure fold of the server's messages, fed by the socket and by the history alike."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,10 +64,9 @@ def _changes(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         case "executing":
             changes = {"phase": Phase.RUNNING, "node": str(data.get("node")), "value": 0, "maximum": 0}
         case "progress":
-            value, maximum = data.get("value"), data.get("max")
-            if isinstance(value, int | float) and isinstance(maximum, int | float):
-                node = str(data.get("node"))
-                changes = {"phase": Phase.RUNNING, "node": node, "value": int(value), "maximum": int(maximum)}
+            value, maximum = _whole(data.get("value")), _whole(data.get("max"))
+            if value is not None and maximum is not None:
+                changes = {"phase": Phase.RUNNING, "node": str(data.get("node")), "value": value, "maximum": maximum}
         case "execution_success":
             changes = {"phase": Phase.SUCCEEDED, "ended": _time(data)}
         case "execution_error":
@@ -81,7 +81,8 @@ def from_history(run: Run, entry: Mapping[str, Any]) -> Run:
     told = Run(prompt_id=run.prompt_id)
     status = entry.get("status")
     status = status if isinstance(status, Mapping) else {}
-    for message in status.get("messages") or ():
+    messages = status.get("messages")
+    for message in messages if isinstance(messages, list | tuple) else ():
         if isinstance(message, list | tuple) and len(message) == 2:  # noqa: PLR2004 (type, data)
             told = fold(told, {"type": message[0], "data": message[1]})
     succeeded = status.get("status_str") == "success" and status.get("completed") is True
@@ -94,16 +95,25 @@ def from_history(run: Run, entry: Mapping[str, Any]) -> Run:
 
 def images(entry: Mapping[str, Any], node: str) -> tuple[ImageRef, ...]:
     """Give the pictures that `node` saved, as the history of a prompt lists them."""
-    output = (entry.get("outputs") or {}).get(node) or {}
+    outputs = entry.get("outputs")
+    output = outputs.get(node) if isinstance(outputs, Mapping) else None
+    listed = output.get("images") if isinstance(output, Mapping) else None
     return tuple(
         ImageRef(
             filename=str(image.get("filename", "")),
             subfolder=str(image.get("subfolder", "")),
             type=str(image.get("type", "output")),
         )
-        for image in output.get("images") or ()
+        for image in (listed if isinstance(listed, list | tuple) else ())
         if isinstance(image, Mapping)
     )
+
+
+def _whole(number: object) -> int | None:
+    """Give a count that the server told; None for what is none, such as JSON's NaN and Infinity."""
+    if isinstance(number, float):
+        return int(number) if math.isfinite(number) else None
+    return number if isinstance(number, int) else None
 
 
 def _time(data: Mapping[str, Any]) -> datetime | None:

@@ -76,14 +76,16 @@ class Server:
         self._events.close()
         self.client.close()
 
-    def forget_weights(self) -> None:
-        """Make the server read LoRA files anew from the first call on (COMFYUI.md, fact 1); later calls do nothing.
+    def forget_weights(self, *, again: bool = False) -> None:
+        """Make the server read LoRA files anew from the first call on (COMFYUI.md, fact 1).
+
+        Later calls do nothing, unless files were replaced meanwhile: say so with `again`.
 
         It keeps weights by name, also when the file was replaced. `/free` clears them after the prompt that the
         server is busy with or takes next; so a tiny prompt without any model follows, and this waits for it.
         """
         with self._forgetting:
-            if not self._forgot:
+            if again or not self._forgot:
                 self._forget()
                 self._forgot = True
 

@@ -30,6 +30,7 @@ class Hub:
         self._greeting = greeting
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._features: dict[str, dict[str, Any]] = {}
+        self._transports: dict[str, asyncio.Transport] = {}
         self._open: set[web.WebSocketResponse] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outgoing: asyncio.Queue[tuple[str, dict[str, Any], str | None] | tuple[bytes, str | None]] = (
@@ -71,6 +72,8 @@ class Hub:
         self._sockets[client_id] = socket
         self._features[client_id] = {}
         self._open.add(socket)
+        if isinstance(request.transport, asyncio.Transport):
+            self._transports[client_id] = request.transport
         try:
             for event, data in self._greeting(client_id):
                 for told in self._faults.frames(event, data, client_id):
@@ -84,12 +87,14 @@ class Hub:
             self._open.discard(socket)
             self._sockets.pop(client_id, None)
             self._features.pop(client_id, None)
+            self._transports.pop(client_id, None)
         return socket
 
-    async def drop(self, client_id: str) -> None:
-        """End a client's connection, as a network that fails does."""
-        for socket in self._sockets_of(client_id):
-            await socket.close()
+    def drop(self, client_id: str) -> None:
+        """Cut a client's connection without a word, as a network that fails does; call it in the server's loop."""
+        transport = self._transports.get(client_id)
+        if transport is not None:
+            transport.abort()
 
     async def close(self) -> None:
         """End every connection."""

@@ -48,8 +48,8 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
         place = plan.paths.summary.relative_to(plan.paths.project) if inside else Path(plan.paths.summary.name)
         paths["summary"] = str(place)
     comfyui: dict[str, Any] = {"start": []}
-    if plan.comfyui.workflow:
-        comfyui["workflow"] = str(plan.comfyui.workflow)
+    if plan.workflow:
+        comfyui["workflow"] = str(plan.workflow)
     if stages(config) and not config.option.collectonly:
         comfyui |= {"url": None, "urls": [_stand_in(config, workspace).url]}
     return {"paths": paths, "comfyui": comfyui}

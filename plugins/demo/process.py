@@ -49,6 +49,9 @@ class StandIn:
             command,
             cwd=_ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            # Ctrl-C in a terminal is for the parent, which may still want to tidy up here before it goes.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -62,6 +65,7 @@ class StandIn:
         try:
             stand_in.url = _await_url(lines, timeout)
         except BaseException:
+            process.kill()
             stand_in.stop()
             raise
         return stand_in

@@ -24,6 +24,11 @@ class Serving:
 
     url: str
     server: Server
+    loop: asyncio.AbstractEventLoop
+
+    def drop(self, client_id: str) -> None:
+        """Cut a client's WebSocket, as a network that fails does."""
+        self.loop.call_soon_threadsafe(self.server.hub.drop, client_id)
 
 
 @contextlib.contextmanager
@@ -69,10 +74,10 @@ def serve(
     if failures:
         thread.join()
         raise failures[0]
+    loop, stop = loops[0]
     try:
-        yield Serving(url=urls[0], server=server)
+        yield Serving(url=urls[0], server=server, loop=loop)
     finally:
-        loop, stop = loops[0]
         with contextlib.suppress(RuntimeError):  # it ended by itself
             loop.call_soon_threadsafe(stop.set)
         thread.join()

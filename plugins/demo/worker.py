@@ -28,6 +28,10 @@ class Worker:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended, by itself."""
+        self._thread.join(timeout)
+
     def stop(self, timeout: float = 5.0) -> None:
         """Interrupt what runs and end; a hook that blocks for longer is left behind."""
         self._stopping.set()

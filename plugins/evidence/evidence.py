@@ -63,6 +63,24 @@ class PictureRecord(_Record):
     pixels_sha256: Sha256
     width: int
     height: int
+    fingerprint: str = ""
+    """16x16 brightnesses in hexadecimal, to compare pictures by without opening them."""
+
+
+class NearestRecord(_Record):
+    """The training image that the picture is nearest to; 0 is the same picture, about 1 another."""
+
+    image: str
+    distance: float
+    usual: float | None
+    """The median distance from a training image to the one nearest to it."""
+
+
+class ComparedRecord(_Record):
+    """How much the picture differs from the baseline of its row: mean over pixels and channels, of 255."""
+
+    baseline_pixels_sha256: Sha256
+    effect: float
 
 
 class Evidence(_Record):
@@ -82,6 +100,8 @@ class Evidence(_Record):
     server: ServerRecord
     run: RunRecord
     picture: PictureRecord
+    nearest: NearestRecord | None = None
+    compared: ComparedRecord | None = None
     checks: tuple[Check, ...]
 
     @property
@@ -93,6 +113,11 @@ class Evidence(_Record):
     def failures(self) -> tuple[Check, ...]:
         """The checks that failed."""
         return tuple(check for check in self.checks if check.outcome is Outcome.FAILED)
+
+    def with_check(self, check: Check) -> "Evidence":
+        """Give this evidence with a check's outcome in it, in place of what that check said before."""
+        others = tuple(one for one in self.checks if one.name != check.name)
+        return self.model_copy(update={"checks": (*others, check)})
 
     @property
     def warnings(self) -> tuple[Check, ...]:

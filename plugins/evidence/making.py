@@ -1,18 +1,22 @@
 """One cell is rendered, checked, and kept with its evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from PIL import Image
 
 from plugins.comfyui.errors import Lost
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Filled
 from plugins.evidence.asked import Asked
+from plugins.evidence.canary import Canary
 from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
     LoraRecord,
+    NearestRecord,
     PictureRecord,
     PlanRecord,
     RunRecord,
@@ -20,7 +24,15 @@ from plugins.evidence.evidence import (
 )
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.staging import Staged
-from plugins.pictures.checks import check_not_blank, check_size, check_workflow
+from plugins.pictures.checks import (
+    check_no_training_copy,
+    check_not_blank,
+    check_not_noise,
+    check_size,
+    check_workflow,
+    effect_of,
+)
+from plugins.pictures.likeness import TrainingSet, fingerprint
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import Cell
 from plugins.render.board import Board
@@ -44,6 +56,7 @@ class Maker:
     """The staged LoRA of each checkpoint id."""
     listed: Mapping[str, tuple[str, ...]]
     """The LoRAs in each server's picker, as it spells them."""
+    training: TrainingSet
     tag: str
     """A word of this run's own: the server then saves every picture anew (COMFYUI.md, fact 6)."""
 
@@ -81,6 +94,37 @@ class Maker:
         self.store.write(cell, finished.png, evidence)
         return evidence
 
+    def make_again(self, cell: Cell, servers: Sequence[Server], *, recompute: bool) -> Canary | None:
+        """Render a cell of this run a second time where it was rendered, and compare; None where there is no first.
+
+        The server must sample anew to tell anything. It does once it has run other prompts since; else `recompute`
+        makes it forget what it has.
+        """
+        first = self.store.read(cell)
+        server = next((one for one in servers if first and one.client.url == first.server.url), None)
+        if first is None or server is None:
+            return None
+        if recompute:
+            server.forget_weights(again=True)
+        file = first.lora.file if first.lora else None
+        name = (
+            find_lora(file, self.listed[server.client.url], server=server.client.url, folder="models/loras")
+            if file
+            else None
+        )
+        filled = self.asked.filled(cell, base_model=self.base_model, lora_file=name, tag=f"{self.tag}-again")
+        second = read_picture(server.render(filled, lambda _: None).png, largest=_LARGEST_AT_LEAST)
+        with Image.open(self.store.picture(cell)) as picture:
+            difference = effect_of(second.image, picture)
+        return Canary(
+            cell=cell.id,
+            server=server.info.url,
+            comfyui_version=server.info.comfyui_version,
+            device=server.info.device,
+            stable=second.pixels_sha256 == first.picture.pixels_sha256,
+            difference=difference,
+        )
+
     def _staged(self, cell: Cell) -> Staged | None:
         return self.staged[cell.checkpoint.id] if cell.checkpoint else None
 
@@ -92,9 +136,12 @@ class Maker:
             picture = read_picture(finished.png, largest=max(asked, _LARGEST_AT_LEAST))
         except PictureError as error:
             raise CellFailedError(f"{info.url} sent no usable picture of {cell}: {error}.") from error
+        nearest = self.training.nearest(picture.image) if self.training else None
         checks = (
             check_size(picture, width=sampling.width, height=sampling.height),
             check_not_blank(picture),
+            check_not_noise(picture),
+            check_no_training_copy(nearest),
             check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
         )
         return Evidence(
@@ -123,6 +170,10 @@ class Maker:
                 pixels_sha256=picture.pixels_sha256,
                 width=picture.image.width,
                 height=picture.image.height,
+                fingerprint=fingerprint(picture.image).hex(),
             ),
+            nearest=NearestRecord(image=nearest.image.name, distance=nearest.distance, usual=nearest.usual)
+            if nearest
+            else None,
             checks=checks,
         )

@@ -2,7 +2,9 @@
 
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Final
 
 import pytest
@@ -10,6 +12,8 @@ from filelock import FileLock, Timeout
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
+from plugins.evidence.canary import Canary, write_canary
+from plugins.evidence.comparing import Comparing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared, pictures, prepare
@@ -24,7 +28,8 @@ from plugins.render.rendering import Rendering
 _PREPARED: Final = pytest.StashKey[Prepared]()
 _LOCK: Final = pytest.StashKey[FileLock]()
 _FAILED: Final = pytest.StashKey[dict[Cell, str]]()
-_COUNTS: Final = pytest.StashKey[tuple[int, int]]()
+_COUNTS: Final = pytest.StashKey[Counter[str]]()
+_CANARY: Final = pytest.StashKey[Canary | None]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,9 +70,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how many pictures were made, and how many had evidence already."""
     if counts := config.stash.get(_COUNTS, None):
-        made, reused = counts
-        again = "; --regenerate renders them again" if reused else ""
-        terminalreporter.write_line(f"{made} pictures rendered, {reused} reused with their evidence{again}")
+        again = "; --regenerate renders them again" if counts["reused"] else ""
+        told = f"{counts['rendered']} pictures rendered, {counts['reused']} reused with their evidence{again}"
+        terminalreporter.write_line(told)
+    if canary := config.stash.get(_CANARY, None):
+        terminalreporter.write_line(str(canary))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -104,33 +111,56 @@ def failures(config: pytest.Config) -> dict[Cell, str]:
 def evidence_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Cell], Evidence]]:
     """Give the evidence of a cell: kept from an earlier run where it still holds, else rendered now.
 
-    The cells of all chosen tests are rendered ahead, in their order; a cell without a picture fails its own test.
+    The cells of all chosen tests are rendered ahead, in their order, after the baselines that they are compared with.
+    A cell without a picture fails its own test.
     """
     config = request.config
     prepared = config.stash[_PREPARED]
     maker = prepared.maker
-    cells = chosen_cells(request.session)
+    chosen = chosen_cells(request.session)
+    cells = [*dict.fromkeys([cell.baseline for cell in chosen]), *(cell for cell in chosen if cell.checkpoint)]
     kept = {} if config.option.regenerate else {cell: maker.recall(cell) for cell in cells}
     wanted = [cell for cell in cells if kept.get(cell) is None]
-    config.stash[_COUNTS] = (0, len(cells) - len(wanted))
     rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
+    comparing = Comparing(store=maker.store)
+    done = config.stash[_COUNTS] = Counter(reused=len(cells) - len(wanted))
+    if wanted:
+        recompute = len(wanted) <= len(prepared.servers)
+        again = rendering.afterwards(lambda: maker.make_again(wanted[0], prepared.servers, recompute=recompute))
 
-    def _made(cell: Cell) -> Evidence | Exception:
-        try:
-            with live_line(config) as show:
-                return rendering.result(cell, meanwhile=show)
-        except (ComfyUIError, CellFailedError, OSError) as error:
-            return error
+    @cache
+    def judged(cell: Cell) -> Evidence | Exception:
+        """Give a cell's evidence with what the comparison says, or why there is none."""
+        evidence = kept.get(cell)
+        if evidence is None:
+            try:
+                with live_line(config) as show:
+                    evidence = rendering.result(cell, meanwhile=show)
+            except (ComfyUIError, CellFailedError, OSError) as error:
+                failures(config)[cell] = str(error)
+                return error
+            done["rendered"] += 1
+        if cell.checkpoint is None:
+            return comparing.judge(cell, evidence, baseline=None, staged=None)
+        baseline = judged(cell.baseline)
+        return comparing.judge(
+            cell,
+            evidence,
+            baseline=baseline if isinstance(baseline, Evidence) else None,
+            staged=maker.staged[cell.checkpoint.id],
+        )
 
     def evidence(cell: Cell) -> Evidence:
-        if found := kept.get(cell):
-            return found
-        made = _made(cell)
+        made = judged(cell)
+        if wanted and cell == chosen[-1]:
+            with live_line(config) as show:
+                show("rendering one picture again, to see whether the server gives the same")
+                canary = again.result() if again.exception() is None else None
+            config.stash[_CANARY] = canary
+            if canary:
+                write_canary(canary, reports(config))
         if isinstance(made, Exception):
-            failures(config)[cell] = str(made)
             pytest.fail(f"{cell} gave no picture. {made}", pytrace=False)
-        done, reused = config.stash[_COUNTS]
-        config.stash[_COUNTS] = (done + 1, reused)
         return made
 
     yield evidence

@@ -11,7 +11,10 @@ from plugins.evidence.asked import Asked
 from plugins.evidence.making import Maker
 from plugins.evidence.picker import picker_names
 from plugins.evidence.store import Store
-from plugins.loras.staging import Staged, stage
+from plugins.loras.errors import HeaderError
+from plugins.loras.header import Header, check_fit, read_header
+from plugins.loras.staging import Staged, preflight, stage
+from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.plan.plan import Plan
 
 
@@ -26,7 +29,7 @@ class Prepared:
 
 def workflow_of(plan: Plan) -> Workflow:
     """Give the plan's own workflow, or the built-in one. Raises `WorkflowError`."""
-    return Workflow.read(plan.comfyui.workflow) if plan.comfyui.workflow else Workflow.built_in()
+    return Workflow.read(plan.workflow) if plan.workflow else Workflow.built_in()
 
 
 def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
@@ -44,6 +47,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
         )
         for server in servers
     ]
+    check_fit(preflight(plan), _base_header(plan, base_models[0]), base_model=base_models[0])
     staged = stage(plan)
     asked = Asked(
         plan=plan,
@@ -57,9 +61,19 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
         base_model=base_models[0],
         staged={one.checkpoint.id: one for one in staged},
         listed={server.client.url: picker_names(server, staged) for server in servers},
+        training=TrainingSet(training_images(plan.paths.training_images)),
         tag=uuid.uuid4().hex[:8],
     )
     return Prepared(servers=servers, staged=staged, maker=maker)
+
+
+def _base_header(plan: Plan, base_model: str) -> Header | None:
+    """Read the base model's header where its file lies in the ComfyUI folder; None where it is elsewhere."""
+    file = plan.paths.comfyui / "models" / "checkpoints" / base_model.replace("\\", "/")
+    try:
+        return read_header(file) if file.is_file() else None
+    except HeaderError:
+        return None  # a .ckpt, say; ComfyUI loads more kinds of files than LoRAs come in
 
 
 def pictures(reports: Path) -> Store:

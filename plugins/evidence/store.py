@@ -32,6 +32,10 @@ class Store:
     def write(self, cell: Cell, png: bytes, evidence: Evidence) -> None:
         """Keep a picture and its evidence; the evidence last, since a picture without it was not made."""
         write_atomically(self.picture(cell), png)
+        self.write_evidence(cell, evidence)
+
+    def write_evidence(self, cell: Cell, evidence: Evidence) -> None:
+        """Keep what more is known of a picture that is kept already."""
         write_atomically(self.evidence(cell), evidence.model_dump_json(indent=2) + "\n")
 
     def read(self, cell: Cell) -> Evidence | None:

@@ -1,5 +1,6 @@
 """Copying large files so that a reader sees the old bytes or the new ones, whole."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -38,11 +39,12 @@ def copy_part(source: Path, target: Path) -> tuple[Path, str]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` outlast a power cut, where the system lets a folder be opened."""
+    """Make a rename in `folder` outlast a power cut, where the system and the file system have a way to."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with contextlib.suppress(OSError):  # the rename is done; some network file systems cannot flush a folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -12,10 +12,19 @@ def forbidden_among(names: Iterable[str], words: Iterable[str]) -> tuple[str, ..
 
 
 def files_below(folder: Path) -> tuple[str, ...]:
-    """Name everything below `folder`, folders too, relative to it with `/`. Links to folders are followed once."""
+    """Name everything below `folder`, folders too, relative to it with `/`. Links to folders are followed once.
+
+    Raises `OSError` naming a subfolder that cannot be looked into; where `folder` itself is not there, nothing is.
+    """
+    if not folder.exists():
+        return ()
+
+    def stop(error: OSError) -> None:
+        raise error
+
     found: list[str] = []
     seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    for here, folders, files in os.walk(folder, onerror=stop, followlinks=True):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()

@@ -1,13 +1,25 @@
 """What a LoRA file says of itself, read without loading its weights."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
 from plugins.loras.errors import HeaderError
 from plugins.plan.plan import Checkpoint
+
+_CROSS_ATTENTION: Final = re.compile(r"attn2[._]to_k[._](lora[._]?(down|A)[._])?(default[._])?weight$")
+"""In a LoRA and in a base model, this tensor's second dimension is the width of the text encoding."""
+_BY_CONTEXT: Final = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
+_TOLD: Final = (
+    ("module", "ss_network_module"),
+    ("rank", "ss_network_dim"),
+    ("base model version", "ss_base_model_version"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +28,32 @@ class Header:
 
     metadata: Mapping[str, str]
     tensors: tuple[str, ...]
+    context: int | None = None
+    """Width of the text encoding that its cross-attention reads, in numbers; it tells base models apart."""
 
     @property
     def step(self) -> int | None:
         """The training step as kohya's trainer writes it (`ss_steps`), where it is there."""
         step = self.metadata.get("ss_steps", "")
         return int(step) if step.isdecimal() else None
+
+    @property
+    def architecture(self) -> str | None:
+        """The kind of base model that its tensors are shaped for, where that can be told."""
+        if any("double_blocks" in name for name in self.tensors):
+            return "Flux"
+        if any(name.startswith(("lora_te2_", "conditioner.embedders.1.")) for name in self.tensors):
+            return "SDXL"
+        return _BY_CONTEXT.get(self.context or 0)
+
+    @property
+    def told(self) -> str:
+        """What it says of itself, in one line: module, rank, base model version, key prefixes."""
+        said = [f"{name} {self.metadata[key]}" for name, key in _TOLD if self.metadata.get(key)]
+        prefixes = Counter("_".join(re.split(r"[._]", name)[:2]) for name in self.tensors)
+        keys = ", ".join(f"{prefix}* ({count})" for prefix, count in prefixes.most_common(3))
+        kind = [f"shaped for {self.architecture}"] if self.architecture else []
+        return "; ".join([*said, *kind, f"keys {keys}"])
 
 
 def read_header(path: Path) -> Header:
@@ -31,7 +63,10 @@ def read_header(path: Path) -> Header:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            header = Header(metadata=dict(file.metadata() or {}), tensors=tuple(file.keys()))
+            names = tuple(file.keys())
+            attention = next((name for name in names if _CROSS_ATTENTION.search(name)), None)
+            context = file.get_slice(attention).get_shape()[1] if attention else None
+            header = Header(metadata=dict(file.metadata() or {}), tensors=names, context=context)
     except (SafetensorError, OSError, ValueError) as error:
         why = "it is empty" if path.is_file() and path.stat().st_size == 0 else str(error).strip()
         raise HeaderError(
@@ -55,3 +90,18 @@ def check_header(path: Path, checkpoint: Checkpoint) -> Header:
             f"{checkpoint.step}. Correct the plan's [[checkpoint]], or the file."
         )
     return header
+
+
+def check_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, base_model: str) -> None:
+    """Refuse LoRAs that are shaped for another kind of base model: no key of them would fit, and nobody would say so.
+
+    What cannot be told from the headers is left to the comparison with the baseline. Raises `HeaderError`.
+    """
+    wanted = base.architecture if base else None
+    wrong = {one.id: header for one, header in headers.items() if header.architecture not in {None, wanted}}
+    if wanted and wrong:
+        lines = "".join(f"\n  {checkpoint}: {header.told}" for checkpoint, header in wrong.items())
+        raise HeaderError(
+            f"The base model {base_model} is {wanted}, and these LoRAs are not:{lines}\n"
+            "  Correct `base_model` under [sampling] in the plan: it must be of the kind that they were trained on."
+        )

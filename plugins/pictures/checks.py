@@ -3,15 +3,23 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from PIL import ImageOps, ImageStat
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from plugins.pictures.check import Check, Difference, Outcome
+from plugins.pictures.likeness import COPY, Nearest
 from plugins.pictures.picture import Picture
 
-_FLAT_DEVIATION: Final = 4.0
-"""Below this standard deviation (of 255) in every channel, a picture is one colour but for noise."""
+_FLAT_REACH: Final = 10
+"""Pixels this near (of 255) to the median in every channel are one colour but for noise."""
 _FLAT_SHARE: Final = 0.99
-"""Above this share of pixels in one of 512 colours, there is nothing to judge in a picture."""
+"""Above this share of pixels of one colour, there is nothing to judge in a picture."""
+
+_NEIGHBOURS: Final = 0.5
+"""Correlation of neighbouring pixels: 0.00 in static, above 0.8 in what any model decodes, a random one's too."""
+_NO_EFFECT: Final = 1.0
+"""Below this mean difference to the baseline, of 255, a LoRA can hardly be seen."""
 
 
 def check_size(picture: Picture, *, width: int, height: int) -> Check:
@@ -28,19 +36,84 @@ def check_not_blank(picture: Picture) -> Check:
     image = picture.image
     if "A" in image.getbands() and image.getchannel("A").getextrema()[1] == 0:
         return Check(name="not blank", outcome=Outcome.FAILED, message="the picture is wholly transparent")
-    colours = image.convert("RGB")
-    deviations = ImageStat.Stat(colours).stddev
-    counted = ImageOps.posterize(colours, 3).getcolors(512) or []
-    share = max(count for count, _ in counted) / (colours.width * colours.height)
-    if max(deviations) >= _FLAT_DEVIATION and share <= _FLAT_SHARE:
+    pixels = np.asarray(image.convert("RGB"), dtype=np.int16)
+    median = np.median(pixels, axis=(0, 1))
+    share = float((np.abs(pixels - median) <= _FLAT_REACH).all(axis=2).mean())
+    if share <= _FLAT_SHARE:
         return Check(name="not blank", outcome=Outcome.PASSED)
-    mean = tuple(round(value) for value in ImageStat.Stat(colours).mean)
-    black = " Black is what NaN gives: try another VAE, or start ComfyUI with --force-fp32." if max(mean) < 8 else ""  # noqa: PLR2004
+    colour = tuple(round(value) for value in median)
+    black = " Black is what NaN gives: try another VAE, or start ComfyUI with --force-fp32." if max(colour) < 8 else ""  # noqa: PLR2004
     return Check(
         name="not blank",
         outcome=Outcome.FAILED,
-        message=f"the picture is nearly one colour, rgb{mean}: {share:.1%} of it.{black}",
+        message=f"the picture is nearly one colour, rgb{colour}: {share:.1%} of it.{black}",
     )
+
+
+def check_not_noise(picture: Picture) -> Check:
+    """Fail static: in a picture of anything, a pixel resembles the one beside it."""
+    grey = np.asarray(picture.image.convert("RGB").convert("L"), dtype=np.float32)
+    likeness = _correlation(grey[:, 1:], grey[:, :-1])
+    if likeness >= _NEIGHBOURS:
+        return Check(name="not noise", outcome=Outcome.PASSED)
+    return Check(
+        name="not noise",
+        outcome=Outcome.FAILED,
+        message=f"neighbouring pixels have nothing in common (correlation {likeness:.2f}): the picture is static. "
+        "The decoder or the LoRA is broken; look at ComfyUI's terminal.",
+    )
+
+
+def check_lora_applied(*, identical: bool, effect: float, lora: str, header: str) -> Check:
+    """Fail a picture that is the baseline's: no key of the LoRA fits, and ComfyUI does not say so (fact 2).
+
+    `effect` is the mean difference to the baseline, of 255; `lora` names the file and `header` what it says of itself.
+    """
+    name = "LoRA applied"
+    if identical:
+        told = "the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model"
+        return Check(name=name, outcome=Outcome.FAILED, message=f"{told}. {lora}: {header}")
+    if effect < _NO_EFFECT:
+        told = f"the LoRA has next to no effect: the picture differs from the baseline by {effect:.2f} of 255"
+        return Check(name=name, outcome=Outcome.WARNING, message=told)
+    return Check(name=name, outcome=Outcome.PASSED, message=f"differs from the baseline by {effect:.1f} of 255")
+
+
+def check_own_picture(twins: Mapping[str, str], *, lora: str) -> Check:
+    """Fail a picture that another cell has too. `twins` gives the LoRA digest of each other cell with these pixels.
+
+    The same LoRA bytes under two names are a copied file; different ones mean that the server gave a wrong picture.
+    """
+    if not twins:
+        return Check(name="own picture", outcome=Outcome.PASSED)
+    lines = []
+    for cell, other in twins.items():
+        if lora and lora == other:
+            lines.append(f"it is {cell}'s, pixel for pixel, and both LoRAs are the same file (SHA-256 {lora[:12]})")
+        else:
+            loras = f"LoRA {lora[:12] or 'none'} here, {other[:12] or 'none'} there"
+            lines.append(f"it is {cell}'s, pixel for pixel, though they were asked for differently ({loras})")
+    return Check(name="own picture", outcome=Outcome.FAILED, message="; ".join(lines))
+
+
+def check_no_training_copy(nearest: Nearest | None) -> Check:
+    """Warn of a picture that is a training image again. A person decides: a training image may be asked for."""
+    name = "no training copy"
+    if nearest is None:
+        return Check(name=name, outcome=Outcome.NOT_CHECKED, message="the plan names no training_images")
+    usual = "" if nearest.usual is None else f"; training images are usually {nearest.usual:.2f} from each other"
+    told = f"nearest training image: {nearest.image.name}, at distance {nearest.distance:.2f}{usual}"
+    if nearest.distance >= COPY:
+        return Check(name=name, outcome=Outcome.PASSED, message=told)
+    return Check(name=name, outcome=Outcome.WARNING, message=f"looks like a copy of a training image: {told}")
+
+
+def effect_of(picture: Image.Image, baseline: Image.Image) -> float:
+    """Measure how much a picture differs from its baseline: the mean over all pixels and channels, of 255."""
+    if picture.size != baseline.size:
+        return 255.0
+    difference = ImageChops.difference(picture.convert("RGB"), baseline.convert("RGB"))
+    return round(sum(ImageStat.Stat(difference).mean) / 3, 4)
 
 
 def check_workflow(picture: Picture, *, sent: Mapping[str, Any], remembered: Any) -> Check:  # noqa: ANN401 (JSON)
@@ -80,3 +153,9 @@ def _inputs(node: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
         return {}
     inputs = node.get("inputs")
     return {"class_type": node.get("class_type"), **(inputs if isinstance(inputs, Mapping) else {})}
+
+
+def _correlation(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    left, right = left - left.mean(), right - right.mean()
+    spread = float(np.sqrt((left * left).sum() * (right * right).sum()))
+    return float((left * right).sum()) / spread if spread > 0 else 1.0

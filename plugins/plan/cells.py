@@ -1,7 +1,7 @@
 """The matrix: every checkpoint, and the baseline without a LoRA, on every prompt and seed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from plugins.plan.plan import BASELINE, Checkpoint, Plan, Prompt
@@ -26,6 +26,11 @@ class Cell:
     def id(self) -> str:
         """As in test ids: `step600-novel_pose`."""
         return f"{self.column}-{self.row}"
+
+    @property
+    def baseline(self) -> "Cell":
+        """The cell of the same row without a LoRA, to compare with."""
+        return replace(self, checkpoint=None)
 
     @property
     def picture(self) -> PurePosixPath:

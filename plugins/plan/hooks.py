@@ -8,7 +8,5 @@ import pytest
 from plugins.plan.plan import Plan
 
 
-def pytest_acceptance_plan_overrides(
-    config: pytest.Config, plan: Plan
-) -> Mapping[str, Mapping[str, Any]] | None:
+def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mapping[str, Mapping[str, Any]] | None:
     """Return keys of the plan's tables that this command replaces: `{"comfyui": {"url": "http://..."}}`."""

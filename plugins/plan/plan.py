@@ -5,6 +5,7 @@ Values only. `reading.py` makes them from TOML; whatever gets past it is right, 
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -47,11 +48,7 @@ def _portable_file(name: str) -> str:
     """Accept the name of a .safetensors file; spaces and any letters are fine, folders are not."""
     if not name.endswith(".safetensors"):
         raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
-    if (
-        re.search(r'[/\\:*?"<>|\x00-\x1f\x7f]', name)
-        or name.startswith(".")
-        or _RESERVED_ON_WINDOWS.match(name)
-    ):
+    if re.search(r'[/\\:*?"<>|\x00-\x1f\x7f]', name) or name.startswith(".") or _RESERVED_ON_WINDOWS.match(name):
         raise ValueError(f"{name!r} must be a plain file name, without a folder")
     return name
 
@@ -68,6 +65,25 @@ def _server_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _expanded(value: object) -> Path | None:
+    """Give a path with `~` expanded; None for what cannot be one on this machine."""
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        return None
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # `~name` of a user that is not there
+        return None
+
+
+def _place(value: object) -> object:
+    if isinstance(value, str):
+        path = _expanded(value)
+        if path is None:
+            raise ValueError(f"{value!r} names no place on this machine; write a path such as '~/Code/plasma'")
+        return path
+    return value
+
+
 def _text(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; write what it should say")
@@ -79,6 +95,7 @@ FileName = Annotated[str, AfterValidator(_portable_file)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 Text = Annotated[str, AfterValidator(_text)]
 _Lax = Field(strict=False)
+Place = Annotated[Path, _Lax, BeforeValidator(_place)]
 
 
 class _Part(BaseModel):
@@ -88,12 +105,12 @@ class _Part(BaseModel):
 class Paths(_Part):
     """Where the LoRA's files are. All absolute once read (`reading.py` expands and joins them)."""
 
-    project: Annotated[Path, _Lax]
-    checkpoints: Annotated[Path, _Lax]
-    comfyui: Annotated[Path, _Lax]
-    loras: Annotated[Path, _Lax]
-    training_images: Annotated[Path | None, _Lax] = None
-    summary: Annotated[Path | None, _Lax] = None
+    project: Place
+    checkpoints: Place
+    comfyui: Place
+    loras: Place
+    training_images: Place | None = None
+    summary: Place | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -104,21 +121,18 @@ class Paths(_Part):
         folder = Path((info.context or {}).get("folder", "."))
 
         def at(start: Path, key: str, default: str = "") -> Path:
-            value = given.get(key, default)
-            return start / Path(value).expanduser() if isinstance(value, str | Path) else start
+            path = _expanded(given.get(key, default))
+            return start / path if path else start
 
         project = at(folder, "project")
         comfyui = at(project, "comfyui")
         starts = {"project": folder, "comfyui": project, "loras": comfyui}
         given = {"loras": "models/loras", **given}
-        return {
-            key: at(starts.get(key, project), key) if isinstance(value, str | Path) else value
-            for key, value in given.items()
-        }
+        return {key: at(starts.get(key, project), key) if _expanded(value) else value for key, value in given.items()}
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        if self.checkpoints == self.loras:
+        if os.path.realpath(self.checkpoints) == os.path.realpath(self.loras):
             raise ValueError(
                 "`checkpoints` and `loras` are the same folder; keep the training output apart from ComfyUI's, "
                 "since evaluation copies are removed from `loras`"
@@ -132,7 +146,7 @@ class ComfyUI(_Part):
     url: ServerUrl | None = None
     urls: Annotated[tuple[ServerUrl, ...], _Lax] = ()
     start: Annotated[tuple[Text, ...], _Lax] = ()
-    workflow: Annotated[Path | None, _Lax] = None
+    workflow: Place | None = None
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds that a server may go without a sign of life on a picture before it is given up."""
 
@@ -174,9 +188,7 @@ class Sampling(_Part):
     @classmethod
     def _strength_has_effect(cls, strength: float) -> float:
         if strength == 0:
-            raise ValueError(
-                "0 switches the LoRA off, so every checkpoint would be the baseline; 1.0 is usual"
-            )
+            raise ValueError("0 switches the LoRA off, so every checkpoint would be the baseline; 1.0 is usual")
         return strength
 
 
@@ -196,9 +208,7 @@ class Checkpoint(_Part):
     @field_validator("label")
     @classmethod
     def _label_is_its_own(cls, label: str | None) -> str | None:
-        if label is not None and (
-            label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit()
-        ):
+        if label is not None and (label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit()):
             raise ValueError(f"{label!r} already means something else; a label is a word such as 'final'")
         return label
 
@@ -221,6 +231,8 @@ class Criterion(_Part):
 
 def _size(value: object) -> int:
     """Read `"50 MB"` as 50,000,000 bytes; a bare number is bytes."""
+    if isinstance(value, bool):
+        raise ValueError(f'{value!r} is not a size; write it like "50 MB"')  # noqa: TRY004 (pydantic's error)
     try:
         return int(_SIZES.validate_python(value))
     except ValidationError:
@@ -277,6 +289,17 @@ class Plan(_Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _cells_have_ids_of_their_own(self) -> Self:
+        seen: dict[str, str] = {}
+        for column in (BASELINE, *(checkpoint.id for checkpoint in self.checkpoints)):
+            for prompt in self.prompts:
+                name, cell = f"{column}-{prompt.id}".casefold(), f"{column!r} on prompt {prompt.id!r}"
+                other = seen.setdefault(name, cell)
+                if other != cell:
+                    raise ValueError(f"{other} and {cell} would both be called {name}; rename one of the prompts")
+        return self
+
     def staged_file(self, checkpoint: Checkpoint) -> str:
         """Name of the evaluation copy in ComfyUI's loras folder (mission, task 1: step-labelled names)."""
         return f"{self.name}_{checkpoint.id}.safetensors"
@@ -284,6 +307,12 @@ class Plan(_Part):
     def training_file(self, checkpoint: Checkpoint) -> Path:
         """Where the trainer left this checkpoint."""
         return self.paths.checkpoints / checkpoint.file
+
+    @property
+    def workflow(self) -> Path | None:
+        """The person's own workflow file, which starts at `project`; None where the built-in one is used."""
+        given = self.comfyui.workflow
+        return self.paths.project / given if given else None
 
     @property
     def digest(self) -> str:

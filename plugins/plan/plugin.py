@@ -23,9 +23,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --plan and --reports."""
     group = parser.getgroup(GROUP)
-    group.addoption(
-        "--plan", metavar="FILE", default="plans/spyke.toml", help="the plan (default: %(default)s)"
-    )
+    group.addoption("--plan", metavar="FILE", default="plans/spyke.toml", help="the plan (default: %(default)s)")
     group.addoption("--reports", metavar="DIR", help="where a run leaves its files (default: reports/)")
 
 

@@ -21,6 +21,7 @@ _WORDS: Final = {
     "tuple_type": "must be a list, in [ ]",
     "path_type": "must be a path in quotes",
     "missing": "is missing",
+    "too_short": "must have at least one entry",
 }
 _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "": Plan,
@@ -54,10 +55,8 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
         raise PlanError(f"No plan at {path}.{_others(path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"The plan {path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise PlanError(
-            f"The plan {path} is not TOML: {error}. plans/spyke.toml shows the format."
-        ) from error
+    except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
+        raise PlanError(f"The plan {path} is not TOML: {error}. plans/spyke.toml shows the format.") from error
     for table, values in (overrides or {}).items():
         if isinstance(raw.get(table, {}), dict):
             raw[table] = {**raw.get(table, {}), **values}
@@ -65,7 +64,9 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     try:
         plan = Plan.model_validate(raw, context={"folder": path.parent.absolute()})
     except ValidationError as error:
-        mistakes = [_told(detail) for detail in error.errors()] + mistakes
+        # A list whose entries are all wrong is told as too short as well.
+        details = [one for one in error.errors() if one["type"] != "too_short" or not one["input"]]
+        mistakes = [_told(detail) for detail in details] + mistakes
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -110,17 +111,15 @@ def _told(detail: ErrorDetails) -> str:
         return f"{key}: unknown key{_nearest_key(location)}"
     if kind == "model_type":
         table = str(location[0])
-        return (
-            f"{key}: must be a table, [[{table}]]"
-            if table in _LISTS
-            else f"{key}: must be a table, [{table}]"
-        )
+        return f"{key}: must be a table, [[{table}]]" if table in _LISTS else f"{key}: must be a table, [{table}]"
+    if kind == "tuple_type" and key in _LISTS:
+        return f"{key}: must be written as [[{key}]], once for each"
     words = _WORDS.get(kind)
     if words is None:
         words = detail["msg"].removeprefix("Value error, ")
         words = words[0].lower() + words[1:] if words.startswith("Input should") else words
         words = words.replace("input should", "should")
-    if kind in {"missing", "value_error"}:
+    if kind in {"missing", "too_short", "value_error"}:
         return f"{key}: {words}" if key else words
     return f"{key}: {words}, not {given!r}"
 

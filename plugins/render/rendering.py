@@ -11,6 +11,7 @@ from plugins.plan.cells import Cell
 from plugins.render.board import Board
 
 Result = TypeVar("Result")
+Other = TypeVar("Other")
 
 AHEAD: Final = 3
 """Cells on each server at a time: one that it renders, one queued behind, and one whose picture is being checked."""
@@ -41,6 +42,10 @@ class Rendering(Generic[Result]):
         while not wait([future], timeout=_TICK_SECONDS).done:
             meanwhile(self.board.line())
         return future.result()
+
+    def afterwards(self, work: Callable[[], Other]) -> Future[Other]:
+        """Have something done in the background once every cell has been begun."""
+        return self._threads.submit(work)
 
     def close(self) -> None:
         """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""

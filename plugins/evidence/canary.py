@@ -1,0 +1,44 @@
+"""Whether a server gives the same picture again: every comparison of pixels depends on it."""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plugins.evidence.files import write_atomically
+
+CANARY: Final = "canary.json"
+
+
+class Canary(BaseModel):
+    """One cell rendered twice by one server. `difference` is the mean over pixels and channels, of 255."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: str
+    server: str
+    comfyui_version: str
+    device: str
+    stable: bool
+    difference: float
+
+    def __str__(self) -> str:
+        if self.stable:
+            return f"{self.server} is bit-stable: {self.cell}, rendered again, came out the same, pixel for pixel"
+        return (
+            f"{self.server} is not bit-stable: {self.cell}, rendered again, differs by {self.difference:.2f} of 255. "
+            "Production will be compared by nearness instead of pixel for pixel."
+        )
+
+
+def write_canary(canary: Canary, reports: Path) -> None:
+    """Keep what was measured, for the proof of a deployment."""
+    write_atomically(reports / CANARY, canary.model_dump_json(indent=2) + "\n")
+
+
+def read_canary(reports: Path) -> Canary | None:
+    """Give what was measured last; None where nothing was, or where it cannot be read."""
+    try:
+        return Canary.model_validate_json((reports / CANARY).read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,144 @@
+"""How near a picture is to the training images: a LoRA that is over-trained copies them.
+
+A picture is reduced to 16x16 brightnesses without their mean and contrast, so that recompression, brightness and colour
+do not count. Every window of 62 to 100 % of one picture is held against the whole of the other, also mirrored, so that
+crops do not count either. `benchmarks/likeness.py` measures what this finds and what it leaves alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Vectors = NDArray[np.float32]
+"""One window in each row, of length 1."""
+
+_IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+_GRID: Final = 16
+_BLOCKS: Final = (8, 7, 6, 5)
+"""Sides, in pixels, of what becomes one brightness: windows of 100, 88, 75 and 62 % of the picture."""
+_SIDE: Final = _GRID * _BLOCKS[0]
+_STRIDE: Final = 4
+
+COPY: Final = 0.2
+"""Below this distance a picture is a copy, cropped or recoloured perhaps: see `benchmarks/likeness.py`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest:
+    """The training image that a picture is nearest to. Distance 0 is the same picture, about 1 another."""
+
+    image: Path
+    distance: float
+    usual: float | None
+    """The median distance from a training image to the one nearest to it; None where there is but one."""
+
+
+def fingerprint(picture: Image.Image) -> bytes:
+    """Give a picture's 16x16 brightnesses: enough to tell pictures apart without opening them again."""
+    return picture.convert("RGB").convert("L").resize((_GRID, _GRID), Image.Resampling.BOX).tobytes()
+
+
+def diversity(fingerprints: Sequence[bytes]) -> float | None:
+    """Tell how different pictures are from each other: their mean distance; None for fewer than two."""
+    if len(fingerprints) < 2:  # noqa: PLR2004 (one has no other)
+        return None
+    vectors = _levelled(np.stack([np.frombuffer(one, dtype=np.uint8).astype(np.float32) for one in fingerprints]))
+    above = np.triu_indices(len(vectors), k=1)
+    return round(float((1 - vectors @ vectors.T)[above].mean()), 4)
+
+
+def training_images(folder: Path | None) -> tuple[Path, ...]:
+    """List the images in a folder and below it, as trainers lay them out (`10_spyke/01.png` beside its caption)."""
+    if folder is None or not folder.is_dir():
+        return ()
+    return tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES and path.is_file()))
+
+
+class TrainingSet:
+    """Training images, ready to be compared with."""
+
+    def __init__(self, images: Sequence[Path]) -> None:
+        self._paths: list[Path] = []
+        self._windows: list[Vectors] = []
+        unreadable: list[Path] = []
+        for path in images:
+            try:
+                windows = _windows(_brightness(path))
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                unreadable.append(path)
+                continue
+            self._paths.append(path)
+            self._windows.append(np.concatenate([windows, _mirrored(windows)]))
+        self.unreadable: Final = tuple(unreadable)
+        """Files that look like images and are not; nothing was compared with them."""
+
+    def __bool__(self) -> bool:
+        return bool(self._paths)
+
+    def nearest(self, picture: Image.Image) -> Nearest:
+        """Find the training image nearest to `picture`. Raises `ValueError` where there are none."""
+        distances = self._distances(_windows(_shrunk(picture)))
+        best = int(np.argmin(distances))
+        return Nearest(image=self._paths[best], distance=round(max(float(distances[best]), 0.0), 4), usual=self.usual)
+
+    @cached_property
+    def usual(self) -> float | None:
+        """Tell how near training images are to each other: the median distance to the nearest other one."""
+        if len(self._paths) < 2:  # noqa: PLR2004 (one has no other)
+            return None
+        nearest = []
+        for index, windows in enumerate(self._windows):
+            distances = self._distances(windows[: len(windows) // 2])
+            nearest.append(min(float(distance) for other, distance in enumerate(distances) if other != index))
+        return round(float(np.median(nearest)), 4)
+
+    def _distances(self, windows: Vectors) -> NDArray[np.float32]:
+        """Measure from one picture's windows to every training image; the first window of each is the whole."""
+        whole = windows[0]
+        return np.array(
+            [
+                1 - max(float((there @ whole).max()), float((windows @ there[[0, len(there) // 2]].T).max()))
+                for there in self._windows
+            ],
+            dtype=np.float32,
+        )
+
+
+def _brightness(path: Path) -> NDArray[np.float32]:
+    with Image.open(path) as image:
+        return _shrunk(image)
+
+
+def _shrunk(image: Image.Image) -> NDArray[np.float32]:
+    grey: Any = image.convert("RGB").convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    return np.asarray(grey, dtype=np.float32)
+
+
+def _windows(brightness: NDArray[np.float32]) -> Vectors:
+    """Cut out every window, the whole picture first, and level its brightness and contrast."""
+    sums = np.pad(brightness.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    found = []
+    for block in _BLOCKS:
+        means = sums[block:, block:] - sums[:-block, block:] - sums[block:, :-block] + sums[:-block, :-block]
+        span = _GRID * block
+        starts = range(0, _SIDE - span + 1, _STRIDE)
+        found += [means[y : y + span : block, x : x + span : block].ravel() for y in starts for x in starts]
+    return _levelled(np.stack(found))
+
+
+def _levelled(vectors: Vectors) -> Vectors:
+    """Take away each row's mean and contrast; a row without any contrast becomes zero."""
+    vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    levelled: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-3)  # noqa: PLR2004
+    return levelled
+
+
+def _mirrored(windows: Vectors) -> Vectors:
+    return windows.reshape(-1, _GRID, _GRID)[:, :, ::-1].reshape(len(windows), -1)
