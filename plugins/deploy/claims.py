@@ -14,6 +14,7 @@ from plugins.loras.deployment import evaluation_copies
 from plugins.loras.errors import HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
+from plugins.plan.cells import column
 from plugins.plan.plan import Plan
 
 
@@ -73,7 +74,7 @@ def every_checkpoint_was_tested(asked: Asked, store: Store, deployment: Deployme
     plan = asked.plan
     problems = [str(gap) for gap in asked.gaps(store, tested_cells(plan))]
     for cell in tested_cells(plan):
-        judged = deployment.pictures.get(cell.id)
+        judged = deployment.judged.get(cell.id)
         if judged is None:
             problems.append(f"{cell}: it is not among the pictures that the selection was made from")
             continue
@@ -81,9 +82,26 @@ def every_checkpoint_was_tested(asked: Asked, store: Store, deployment: Deployme
             evidence = store.read(cell)
         except EvidenceError:
             continue  # told above
-        if evidence and evidence.picture.pixels_sha256 != judged:
+        if evidence and evidence.picture.pixels_sha256 != judged.pixels_sha256:
             problems.append(f"{cell}: its picture is not the one that was judged; it was rendered again since")
+        elif (
+            evidence
+            and evidence.run.prompt_id == judged.prompt_id
+            and digest_of(store.evidence(cell)) != judged.evidence_sha256
+        ):
+            problems.append(f"{cell}: {store.evidence(cell)} was changed after the selection was made")
     return problems
+
+
+def proof_was_given(asked: Asked, deployment: Deployment) -> list[str]:
+    """Look for the proof that production renders what was judged: every row of the selected checkpoint."""
+    selected = next(one for one in asked.plan.checkpoints if one.id == deployment.selected)
+    proven = {one.row for one in deployment.proof}
+    return [
+        f"{cell}: no picture of the production LoRA was compared with it when it was deployed"
+        for cell in column(asked.plan, selected)
+        if cell.row not in proven
+    ]
 
 
 def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) -> list[str]:
@@ -103,7 +121,11 @@ def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) ->
 
 def no_forbidden_lora_on_disk(plan: Plan) -> list[str]:
     """Look for LoRAs that must not exist, in any case, in any subfolder (LORA-05)."""
-    names = forbidden_among(files_below(plan.paths.loras), plan.production.forbidden)
+    try:
+        names = forbidden_among(files_below(plan.paths.loras), plan.production.forbidden)
+    except OSError as error:
+        told = f"{error.filename} cannot be looked into ({error.strerror}), so what the plan forbids may be there."
+        return [f"{told} Make it readable, and verify again."]
     return [
         f"{plan.paths.loras / name} must not exist: the plan forbids {_words(plan)} (LORA-05). Move it elsewhere."
         for name in names

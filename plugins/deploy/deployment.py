@@ -1,16 +1,21 @@
 """The selected checkpoint goes into production, and what was done is put on record (mission, task 3)."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plugins.comfyui.errors import ComfyUIError
+from plugins.deploy.proof import ProofError, Proven
 from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
+from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import install, remove_evaluation_copies
+from plugins.loras.deployment import Installed, install, remove_evaluation_copies, restore
 from plugins.loras.errors import DeploymentError
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint
@@ -32,6 +37,17 @@ class Candidate(BaseModel):
     sha256: Sha256
 
 
+class Judged(BaseModel):
+    """One picture that the selection rests on, and the evidence of it, as they were then."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pixels_sha256: Sha256
+    evidence_sha256: Sha256
+    prompt_id: str
+    """The server's id of the rendering: another one means that it was rendered again since."""
+
+
 class Deployment(BaseModel):
     """What was deployed, out of what, and on which evidence. Paths are absolute."""
 
@@ -44,8 +60,8 @@ class Deployment(BaseModel):
     selected: str
     candidates: dict[str, Candidate]
     """By checkpoint id."""
-    pictures: dict[str, Sha256]
-    """Digest of the pixels that were judged, by cell id."""
+    judged: dict[str, Judged]
+    """What the selection rests on, by cell id."""
     production: Path
     replaced_sha256: Sha256 | None
     backup: Path | None
@@ -53,6 +69,8 @@ class Deployment(BaseModel):
     left: dict[str, str] = {}
     """Evaluation copies that were not removed, and why."""
     observed: str = ""
+    proof: tuple[Proven, ...]
+    """What production rendered, held against what was judged."""
     server: ServerRecord
     deployed: datetime
 
@@ -62,51 +80,74 @@ class Deployment(BaseModel):
         return self.candidates[self.selected].sha256
 
 
-def deploy(
-    asked: Asked, selected: Checkpoint, evidence: dict[Cell, Evidence], *, record: Path, observed: str
-) -> Deployment:
-    """Put the selected checkpoint in place, see that it is there, then remove the evaluation copies.
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """A checkpoint that passed the gate, with all that its deployment needs to know."""
 
-    The record is written as soon as production has changed, and again when the clean-up is done. Raises
-    `DeploymentError` while the former production file is still in place.
+    asked: Asked
+    store: Store
+    checkpoint: Checkpoint
+    evidence: Mapping[Cell, Evidence]
+    observed: str
+
+
+def deploy(selected: Selected, *, record: Path, prove: Callable[[], tuple[Proven, ...]]) -> Deployment:
+    """Put the selected checkpoint in place, prove what it renders, and only then remove the evaluation copies.
+
+    Raises `DeploymentError` where production could not be changed, or did not render what was judged; the former
+    production file is then in place again.
     """
-    plan = asked.plan
-    known = frozenset(asked.loras.values())
+    asked, plan = selected.asked, selected.asked.plan
     plan.paths.loras.mkdir(parents=True, exist_ok=True)
     installed = install(
-        plan.training_file(selected),
+        plan.training_file(selected.checkpoint),
         plan.paths.loras / plan.production.file,
-        sha256=asked.loras[selected.id],
-        known=known,
+        sha256=asked.loras[selected.checkpoint.id],
+        known=frozenset(asked.loras.values()),
     )
-    deployment = Deployment(
-        plan_name=plan.name,
-        plan_digest=plan.digest,
-        simulated=asked.simulated,
-        selected=selected.id,
-        candidates={
-            checkpoint.id: Candidate(step=checkpoint.step, file=checkpoint.file, sha256=asked.loras[checkpoint.id])
-            for checkpoint in plan.checkpoints
-        },
-        pictures={cell.id: found.picture.pixels_sha256 for cell, found in evidence.items()},
-        production=installed.file,
-        replaced_sha256=installed.replaced_sha256,
-        backup=installed.backup,
-        observed=observed,
-        server=next(iter(evidence.values())).server,
-        deployed=datetime.now(UTC),
-    )
+    try:
+        proof = prove()
+    except BaseException as error:
+        sources = {asked.loras[one.id]: plan.training_file(one) for one in plan.checkpoints}
+        done = restore(installed, sources)
+        if isinstance(error, ProofError | ComfyUIError | OSError):
+            raise DeploymentError(f"{error}\n{done} Evaluation copies were left where they are.") from error
+        raise
+    deployment = _recorded(selected, installed, proof)
     _write(deployment, record)
-    if digest_of(installed.file) != installed.sha256:
-        raise DeploymentError(
-            f"{installed.file} does not hold the bytes that were just written to it. Evaluation copies were left "
-            "where they are; check the disk, then deploy again."
-        )
-    cleaned = remove_evaluation_copies(plan, known)
+    cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
     left = {str(path): reason for path, reason in cleaned.left.items()}
     deployment = deployment.model_copy(update={"removed": cleaned.removed, "left": left})
     _write(deployment, record)
     return deployment
+
+
+def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...]) -> Deployment:
+    plan, asked = selected.asked.plan, selected.asked
+    return Deployment(
+        plan_name=plan.name,
+        plan_digest=plan.digest,
+        simulated=asked.simulated,
+        selected=selected.checkpoint.id,
+        candidates={
+            one.id: Candidate(step=one.step, file=one.file, sha256=asked.loras[one.id]) for one in plan.checkpoints
+        },
+        judged={
+            cell.id: Judged(
+                pixels_sha256=found.picture.pixels_sha256,
+                evidence_sha256=digest_of(selected.store.evidence(cell)),
+                prompt_id=found.run.prompt_id,
+            )
+            for cell, found in selected.evidence.items()
+        },
+        production=installed.file,
+        replaced_sha256=installed.replaced_sha256,
+        backup=installed.backup,
+        observed=selected.observed,
+        proof=proof,
+        server=next(iter(selected.evidence.values())).server,
+        deployed=datetime.now(UTC),
+    )
 
 
 def read_record(path: Path) -> Deployment:

@@ -1,7 +1,6 @@
 """Deployment's door to pytest: the selection, the gate before the first test, and the summary after the last."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Final
 
 import pytest
@@ -9,12 +8,13 @@ import pytest
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
 from plugins.comfyui.server import Server
-from plugins.deploy.deployment import RECORD, Deployment, RecordError, deploy, read_record
+from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected, deploy, read_record
 from plugins.deploy.gate import GateError, pass_gate
+from plugins.deploy.proof import Prover
 from plugins.deploy.selection import SelectionError, select
 from plugins.deploy.summary import Summary, Verified
 from plugins.evidence.asked import Asked
-from plugins.evidence.evidence import Evidence
+from plugins.evidence.canary import read_canary
 from plugins.evidence.files import write_atomically
 from plugins.evidence.plugin import hold
 from plugins.evidence.preparing import pictures, workflow_of
@@ -22,22 +22,12 @@ from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import LoraError
 from plugins.loras.staging import preflight
-from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
+from plugins.render.plugin import live_line
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Ready:
-    """A selection that passed the gate."""
-
-    asked: Asked
-    selected: Checkpoint
-    evidence: dict[Cell, Evidence]
-
-
-_READY: Final = pytest.StashKey[_Ready]()
+_READY: Final = pytest.StashKey[Selected]()
 _DEPLOYED: Final = pytest.StashKey[Deployment]()
 _VERIFIED: Final = pytest.StashKey[dict[str, Verified]]()
 
@@ -62,16 +52,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         raise pytest.UsageError("generate and deploy are two commands: a person looks at the pictures in between.")
     plan = the_plan(config)
     try:
-        selected = select(plan, config.getoption("selected_step"))
+        checkpoint = select(plan, config.getoption("selected_step"))
         preflight(plan)
         loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
         wanted = Asked(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
-        evidence = pass_gate(wanted, pictures(reports(config)), selected)
+        store = pictures(reports(config))
+        evidence = pass_gate(wanted, store, checkpoint)
         the_servers(config)
         hold(config)
     except (SelectionError, GateError, ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[_READY] = _Ready(asked=wanted, selected=selected, evidence=evidence)
+    config.stash[_READY] = Selected(
+        asked=wanted, store=store, checkpoint=checkpoint, evidence=evidence, observed=config.getoption("observed")
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -80,8 +73,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if ready is None:
         return []
     plan = ready.asked.plan
-    source, target = plan.training_file(ready.selected), plan.paths.loras / plan.production.file
-    return [f"{plan.title}: deploying {ready.selected.id}", f"{source} -> {target}"]
+    source, target = plan.training_file(ready.checkpoint), plan.paths.loras / plan.production.file
+    return [f"{plan.title}: deploying {ready.checkpoint.id}", f"{source} -> {target}"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -123,14 +116,21 @@ def store(request: pytest.FixtureRequest) -> Store:
 def deployed(request: pytest.FixtureRequest) -> Deployment:
     """Deploy the selected checkpoint, once; the gate is open by then."""
     config = request.config
-    ready = config.stash[_READY]
-    deployment = deploy(
-        ready.asked,
-        ready.selected,
-        ready.evidence,
-        record=reports(config) / RECORD,
-        observed=config.getoption("observed"),
+    selected = config.stash[_READY]
+    prover = Prover(
+        asked=selected.asked,
+        evidence=selected.evidence,
+        store=selected.store,
+        servers=the_servers(config),
+        canary=read_canary(reports(config)),
+        reports=reports(config),
     )
+    with live_line(config) as show:
+        deployment = deploy(
+            selected,
+            record=reports(config) / RECORD,
+            prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
+        )
     config.stash[_DEPLOYED] = deployment
     return deployment
 

@@ -26,7 +26,15 @@ class Summary:
 
     def markdown(self) -> str:
         """Write it out."""
-        parts = [self._head(), self._compared(), self._observed(), self._deployed(), self._verified(), self._settings()]
+        parts = [
+            self._head(),
+            self._compared(),
+            self._observed(),
+            self._deployed(),
+            self._proof(),
+            self._verified(),
+            self._settings(),
+        ]
         return "\n\n".join(part for part in parts if part) + "\n"
 
     @property
@@ -53,7 +61,7 @@ class Summary:
         lines = [
             "## What was compared",
             "",
-            f"{size}: {len(deployment.pictures)} pictures, seed {seeds}.",
+            f"{size}: {len(deployment.judged)} pictures, seed {seeds}.",
             "",
             "| checkpoint | step | file | SHA-256 |",
             "|---|---|---|---|",
@@ -105,6 +113,14 @@ class Summary:
             lines.append(f"- It replaced {before}, which the training folder still has.")
         lines.append(f"- Evaluation copies removed: {len(deployment.removed)}")
         lines += [f"- Left in place: `{_code(path)}`, since {reason}" for path, reason in deployment.left.items()]
+        return "\n".join(lines)
+
+    def _proof(self) -> str:
+        lines = ["## What production renders", "", "The production LoRA was rendered once more, after deployment:", ""]
+        lines += [
+            f"- [{_plain(one.row)}]({one.picture}): {_plain(str(one).partition(': ')[2])}"
+            for one in self.deployment.proof
+        ]
         return "\n".join(lines)
 
     def _verified(self) -> str:

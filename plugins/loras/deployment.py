@@ -63,6 +63,29 @@ def install(source: Path, target: Path, *, sha256: str, known: frozenset[str]) -
     return Installed(file=target, sha256=sha256, replaced_sha256=former, backup=backup)
 
 
+def restore(installed: Installed, sources: Mapping[str, Path]) -> str:
+    """Put back what was in production before `installed`, and say what was done.
+
+    `sources` gives a file for each known digest. A production file that somebody changed since is left alone.
+    Raises `DeploymentError` or `OSError` where the former file cannot be put back; it is then still in its backup.
+    """
+    target, former = installed.file, installed.replaced_sha256
+    if former == installed.sha256:
+        return f"{target} already held these bytes, and was left as it is."
+    if target.exists() and digest_of(target) != installed.sha256:
+        return f"{target} was changed by somebody else meanwhile, and was left as it is."
+    if former is None:
+        target.unlink(missing_ok=True)
+        sync_folder(target.parent)
+        return f"{target} was not there before, and was removed again."
+    if installed.backup:
+        installed.backup.replace(target)
+        sync_folder(target.parent)
+    else:
+        install(sources[former], target, sha256=former, known=frozenset({installed.sha256}))
+    return f"The former {target} was put back (SHA-256 {former[:12]})."
+
+
 def _keep(target: Path, digest: str) -> Path:
     """Keep the production file under a name that tells its bytes; the same bytes are kept once."""
     backup = target.with_name(f"{target.name}.replaced-{digest[:16]}")

@@ -1,0 +1,152 @@
+"""Production is rendered once more, and must give what was judged: the right bytes, read anew by the server."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from plugins.comfyui.names import find_lora
+from plugins.comfyui.run import Run
+from plugins.comfyui.server import Server
+from plugins.evidence.asked import Asked
+from plugins.evidence.canary import Canary
+from plugins.evidence.evidence import Evidence, Sha256
+from plugins.evidence.files import write_atomically
+from plugins.evidence.store import Store
+from plugins.pictures.checks import effect_of
+from plugins.pictures.picture import PictureError, read_picture
+from plugins.plan.cells import Cell, column
+from plugins.plan.plan import Checkpoint
+
+_CLEAR: Final = 2.0
+"""On a server that is not bit-stable, every other candidate must be at least this many times as far away."""
+_LARGEST_AT_LEAST: Final = 4_000_000
+
+
+class ProofError(Exception):
+    """What production renders is not what was judged; the message names the picture and what it looks like."""
+
+
+class Proven(BaseModel):
+    """One picture rendered from the production LoRA, held against the judged one. Distances are of 255."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: str
+    server: str
+    picture: str
+    """Seen from the reports folder."""
+    pixels_sha256: Sha256
+    identical: bool
+    distance: float
+    runner_up: str | None = None
+    """The other candidate that it is nearest to, where it is not identical to the judged picture."""
+    runner_up_distance: float | None = None
+
+    def __str__(self) -> str:
+        if self.identical:
+            return f"{self.row}: the judged picture, pixel for pixel"
+        told = f"{self.row}: {self.distance:.2f} of 255 from the judged picture"
+        return f"{told}; the next candidate, {self.runner_up}, is at {self.runner_up_distance:.2f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prover:
+    """Renders the production LoRA on the plan's prompts, on every server that serves it."""
+
+    asked: Asked
+    evidence: Mapping[Cell, Evidence]
+    store: Store
+    servers: Sequence[Server]
+    canary: Canary | None
+    """What the run that made the pictures found out about its server."""
+    reports: Path
+
+    def prove(self, selected: Checkpoint, *, meanwhile: Callable[[str], None]) -> tuple[Proven, ...]:
+        """Render every row from the production name, and compare with the selected checkpoint's pictures.
+
+        Raises `ProofError` where one is not what was judged, and `ComfyUIError` where it cannot be rendered.
+        """
+        cells = list(column(self.asked.plan, selected))
+        proven = []
+        for server in self.servers:
+            server.forget_weights(again=True)  # the former production LoRA may be cached under this very name
+            for number, cell in enumerate(cells, 1):
+                told = f"proof {number} of {len(cells)}  {self.asked.plan.production.picker_name} x {cell.row}"
+                meanwhile(told)
+                proven.append(self._prove(cell, server))
+        return tuple(proven)
+
+    def _prove(self, cell: Cell, server: Server) -> Proven:
+        plan, judged = self.asked.plan, self.evidence[cell]
+        folder, url = plan.paths.loras, server.client.url
+        file = find_lora(plan.production.file, server.client.loras(), server=url, folder=folder)
+        tag = f"proof-{uuid.uuid4().hex[:8]}"
+        filled = self.asked.filled(cell, base_model=judged.base_model, lora_file=file, tag=tag)
+        png = server.render(filled, _ignore).png
+        try:
+            picture = read_picture(png, largest=max(_LARGEST_AT_LEAST, plan.sampling.width * plan.sampling.height))
+        except PictureError as error:
+            raise ProofError(
+                f"{url} sent no usable picture of {plan.production.file} x {cell.row}: {error}."
+            ) from error
+        place = Path("proof", f"{cell.row}.png")
+        write_atomically(self.reports / place, png)
+        pixels = picture.pixels_sha256
+        identical = pixels == judged.picture.pixels_sha256
+        common = {"row": cell.row, "server": url, "picture": place.as_posix(), "pixels_sha256": pixels}
+        if identical:
+            return Proven(**common, identical=True, distance=0.0)
+        distances = self._distances(png, cell)
+        distance = distances.pop(cell.column)
+        runner_up = min(distances, key=lambda name: distances[name], default=None)
+        proven = Proven(
+            **common,
+            identical=False,
+            distance=distance,
+            runner_up=runner_up,
+            runner_up_distance=distances[runner_up] if runner_up else None,
+        )
+        if problem := self._problem(proven, server):
+            raise ProofError(f"{plan.production.file} x {cell.row} on {url} is not what was judged: {problem}.")
+        return proven
+
+    def _problem(self, proven: Proven, server: Server) -> str:
+        if proven.runner_up and proven.runner_up_distance is not None:
+            if proven.runner_up_distance == 0:
+                return f"it is {proven.runner_up}'s picture, pixel for pixel"
+            if proven.runner_up_distance < _CLEAR * proven.distance:
+                return (
+                    f"it differs by {proven.distance:.2f} of 255, and {proven.runner_up}'s picture is as near "
+                    f"({proven.runner_up_distance:.2f})"
+                )
+        if self.canary and self.canary.stable and self._same_server(self.canary, server):
+            return (
+                f"it differs by {proven.distance:.2f} of 255, and this server gave the same pixels twice when the "
+                "pictures were made"
+            )
+        return ""
+
+    @staticmethod
+    def _same_server(canary: Canary, server: Server) -> bool:
+        info = server.info
+        return (canary.comfyui_version, canary.device) == (info.comfyui_version, info.device)
+
+    def _distances(self, png: bytes, cell: Cell) -> dict[str, float]:
+        """Measure how far a picture is from each candidate's of the same row."""
+        found = {}
+        with Image.open(BytesIO(png)) as picture:
+            for other in self.evidence:
+                if other.row == cell.row:
+                    with Image.open(self.store.picture(other)) as theirs:
+                        found[other.column] = effect_of(picture, theirs)
+        return found
+
+
+def _ignore(run: Run) -> None:
+    """Take no notice of how far a picture has come."""
