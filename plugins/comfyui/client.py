@@ -1,18 +1,18 @@
 """ComfyUI's HTTP routes, as typed calls."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from plugins.comfyui.errors import BadAnswer, Rejected, Unreachable
+from plugins.comfyui.errors import BadAnswer, Rejected, Unreachable, visible
 from plugins.comfyui.rejection import told_rejection
 
 Graph = dict[str, dict[str, Any]]
@@ -68,7 +68,7 @@ class ComfyUI:
             self._session.auth = (unquote(parts.username), unquote(parts.password or ""))
         # A proxy from the environment cannot reach this machine's own loopback address.
         self._session.trust_env = not self.is_local
-        again = Retry(
+        again = _Again(
             total=3,
             backoff_factor=0.2,
             status_forcelist=(502, 503, 504),
@@ -109,8 +109,8 @@ class ComfyUI:
             system, devices = stats["system"], stats["devices"]
             return ServerInfo(
                 url=self.url,
-                comfyui_version=str(system["comfyui_version"]),
-                device=str(devices[0]["name"]) if devices else "unknown device",
+                comfyui_version=visible(str(system["comfyui_version"])),
+                device=visible(str(devices[0]["name"])) if devices else "unknown device",
                 simulated=bool(system.get("simulated", False)),
             )
         except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -191,7 +191,7 @@ class ComfyUI:
     def _decoded(self, answer: requests.Response) -> Any:  # noqa: ANN401 (JSON)
         try:
             return answer.json()
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise BadAnswer(
                 f"{self.url} answered {answer.status_code} with something that is not JSON ({_snippet(answer)}). "
                 "Is that the right address and port?"
@@ -213,13 +213,22 @@ class ComfyUI:
                 allow_redirects=False,
                 **details,
             )
-        except requests.Timeout as error:
+        except requests.ReadTimeout as error:
             raise Unreachable(f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s.") from error
         except requests.RequestException as error:
             raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
         if answer.status_code not in accept:
             raise BadAnswer(f"{self.url} answered {method} {path} with {answer.status_code} ({_snippet(answer)}).")
         return answer
+
+
+class _Again(Retry):
+    """Asks again where an answer broke off, but not where none came in time: that wait was long enough."""
+
+    def increment(self, *place: Any, **details: Any) -> Self:  # noqa: ANN401 (urllib3's)
+        if isinstance(error := details.get("error"), ReadTimeoutError):
+            raise error
+        return super().increment(*place, **details)
 
 
 def _snippet(answer: requests.Response) -> str:

@@ -53,7 +53,7 @@ class Events:
         self._stopping.set()
         if self._socket is not None:
             with contextlib.suppress(OSError, websocket.WebSocketException):
-                self._socket.shutdown()  # type: ignore[no-untyped-call]
+                self._socket.abort()  # type: ignore[no-untyped-call]  # wakes the thread that waits in it
         self._thread.join(_CONNECT_SECONDS)
 
     def _listen(self) -> None:

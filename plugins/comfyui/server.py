@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -60,6 +60,7 @@ class Server:
         self._lock = threading.Lock()
         self._forgetting = threading.Lock()
         self._forgot = False
+        self._heard = 0
         self._stopping = threading.Event()
 
     def close(self) -> None:
@@ -68,13 +69,17 @@ class Server:
         with self._lock:
             ours = sorted(self._ours)
         if ours:
-            with contextlib.suppress(ComfyUIError):
-                self.client.delete(ours)
-                for prompt_id in self.client.queue().running:
-                    if prompt_id in ours:
-                        self.client.interrupt(prompt_id)
+            self._withdraw(ours)
         self._events.close()
         self.client.close()
+
+    def _withdraw(self, prompt_ids: Sequence[str]) -> None:
+        """Take prompts of ours out of the queue, and stop the one that is running."""
+        with contextlib.suppress(ComfyUIError):
+            self.client.delete(prompt_ids)
+            for prompt_id in self.client.queue().running:
+                if prompt_id in prompt_ids:
+                    self.client.interrupt(prompt_id)
 
     def forget_weights(self, *, again: bool = False) -> None:
         """Make the server read LoRA files anew from the first call on (COMFYUI.md, fact 1).
@@ -124,7 +129,12 @@ class Server:
     def _run(self, workflow: Filled, on_progress: Callable[[Run], None]) -> tuple[str, dict[str, Any]]:
         """Post a workflow and wait for its end; give its id and what the history says."""
         prompt_id = str(uuid.uuid4())
-        waiting = _Waiting(Run(prompt_id=prompt_id), on_progress)
+
+        def tell(run: Run) -> None:
+            self._heard += 1
+            on_progress(run)
+
+        waiting = _Waiting(Run(prompt_id=prompt_id), tell)
         self._events.follow(prompt_id, waiting.hear)
         with self._lock:
             if self._stopping.is_set():
@@ -159,6 +169,7 @@ class Server:
             waiting.news.wait(_WRITTEN_SECONDS if waiting.run.phase.ended else _LOOK_SECONDS)
             waiting.news.clear()
             if self._stopping.is_set():
+                self._withdraw((waiting.run.prompt_id,))  # `close` may have looked before it was posted
                 raise Interrupted(f"The run was stopped while {url} worked on this picture.")
             if waiting.run.phase.ended or waiting.is_time_to_look:
                 place, entry = self._look(waiting.run.prompt_id)
@@ -170,7 +181,8 @@ class Server:
                     f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
                     "Run pytest -m generate again; what is finished is kept."
                 )
-            silent = alive.seconds_since((waiting.run, place))
+            # A prompt that waits behind another of ours is alive while that one is.
+            silent = alive.seconds_since((waiting.run, place, self._heard))
             if place == _OUT_OF_REACH and silent > _REACH_SECONDS:
                 raise Unreachable(
                     f"{url} has not answered for {_REACH_SECONDS:.0f} s. Look at its terminal; when it runs again, "

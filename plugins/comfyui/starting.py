@@ -58,7 +58,6 @@ class Started:
         self._output.close()
 
     def _tail(self) -> str:
-        self._output.flush()
         lines = self.log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-_LAST_LINES:]
         said = "".join(f"\n  | {line}" for line in lines) or "\n  | (nothing)"
         return f" The last lines of its log, {self.log}:{said}"

@@ -11,7 +11,7 @@ from plugins.comfyui.names import find_lora
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Filled
 from plugins.evidence.asked import Asked
-from plugins.evidence.canary import Canary
+from plugins.evidence.canary import Canary, write_canary
 from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
@@ -75,7 +75,7 @@ class Maker:
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep.
         """
-        staged = self._staged(cell)
+        staged = self.staged_for(cell)
         url = server.client.url
         name = find_lora(staged.file.name, self.listed[url], server=url, folder=staged.file.parent) if staged else None
         filled = self.asked.filled(cell, base_model=self.base_model, lora_file=name, tag=self.tag)
@@ -94,18 +94,16 @@ class Maker:
         self.store.write(cell, finished.png, evidence)
         return evidence
 
-    def make_again(self, cell: Cell, servers: Sequence[Server], *, recompute: bool) -> Canary | None:
+    def make_again(self, cell: Cell, servers: Sequence[Server]) -> Canary | None:
         """Render a cell of this run a second time where it was rendered, and compare; None where there is no first.
 
-        The server must sample anew to tell anything. It does once it has run other prompts since; else `recompute`
-        makes it forget what it has.
+        The server forgets all before: it must sample anew, and load models anew, as for a deployment's proof.
         """
         first = self.store.read(cell)
         server = next((one for one in servers if first and one.client.url == first.server.url), None)
         if first is None or server is None:
             return None
-        if recompute:
-            server.forget_weights(again=True)
+        server.forget_weights(again=True)
         file = first.lora.file if first.lora else None
         name = (
             find_lora(file, self.listed[server.client.url], server=server.client.url, folder="models/loras")
@@ -116,7 +114,7 @@ class Maker:
         second = read_picture(server.render(filled, lambda _: None).png, largest=_LARGEST_AT_LEAST)
         with Image.open(self.store.picture(cell)) as picture:
             difference = effect_of(second.image, picture)
-        return Canary(
+        canary = Canary(
             cell=cell.id,
             server=server.info.url,
             comfyui_version=server.info.comfyui_version,
@@ -124,12 +122,15 @@ class Maker:
             stable=second.pixels_sha256 == first.picture.pixels_sha256,
             difference=difference,
         )
+        write_canary(canary, self.store.folder.parent)
+        return canary
 
-    def _staged(self, cell: Cell) -> Staged | None:
+    def staged_for(self, cell: Cell) -> Staged | None:
+        """Give the staged LoRA of a cell; None for a baseline."""
         return self.staged[cell.checkpoint.id] if cell.checkpoint else None
 
     def _evidence(self, cell: Cell, server: Server, filled: Filled, finished: Finished) -> Evidence:
-        plan, staged, info = self.asked.plan, self._staged(cell), server.info
+        plan, staged, info = self.asked.plan, self.staged_for(cell), server.info
         sampling = plan.sampling
         asked = sampling.width * sampling.height
         try:

@@ -2,9 +2,7 @@
 
 import signal
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import pytest
@@ -12,9 +10,8 @@ from filelock import FileLock, Timeout
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
-from plugins.evidence.canary import Canary, write_canary
-from plugins.evidence.comparing import Comparing
 from plugins.evidence.evidence import Evidence
+from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared, pictures, prepare
 from plugins.loras.errors import LoraError
@@ -23,13 +20,10 @@ from plugins.plan.cells import Cell
 from plugins.plan.plugin import reports, stages, the_plan
 from plugins.plan.stages import GENERATE
 from plugins.render.plugin import chosen_cells, live_line
-from plugins.render.rendering import Rendering
 
 _PREPARED: Final = pytest.StashKey[Prepared]()
 _LOCK: Final = pytest.StashKey[FileLock]()
-_FAILED: Final = pytest.StashKey[dict[Cell, str]]()
-_COUNTS: Final = pytest.StashKey[Counter[str]]()
-_CANARY: Final = pytest.StashKey[Canary | None]()
+_GENERATION: Final = pytest.StashKey[Generation]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,13 +62,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how many pictures were made, and how many had evidence already."""
-    if counts := config.stash.get(_COUNTS, None):
-        again = "; --regenerate renders them again" if counts["reused"] else ""
-        told = f"{counts['rendered']} pictures rendered, {counts['reused']} reused with their evidence{again}"
-        terminalreporter.write_line(told)
-    if canary := config.stash.get(_CANARY, None):
-        terminalreporter.write_line(str(canary))
+    """Say how many pictures were made, how many had evidence already, and whether the server gives the same again."""
+    if run := config.stash.get(_GENERATION, None):
+        again = "; --regenerate renders them again" if run.reused else ""
+        terminalreporter.write_line(f"{run.rendered} pictures rendered, {run.reused} reused with their evidence{again}")
+        if run.canary:
+            terminalreporter.write_line(str(run.canary))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -102,66 +95,40 @@ def the_prepared(config: pytest.Config) -> Prepared | None:
     return config.stash.get(_PREPARED, None)
 
 
-def failures(config: pytest.Config) -> dict[Cell, str]:
+def failures(config: pytest.Config) -> Mapping[Cell, str]:
     """Give the cells that gave no picture in this run, with the reason."""
-    return config.stash.setdefault(_FAILED, {})
+    generation = config.stash.get(_GENERATION, None)
+    return generation.failures if generation else {}
 
 
 @pytest.fixture(scope="session")
-def evidence_of(request: pytest.FixtureRequest) -> Iterator[Callable[[Cell], Evidence]]:
+def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
+    """Render the cells of all chosen tests ahead of them, in their order."""
+    config = request.config
+    with live_line(config) as show:
+        run = Generation(
+            config.stash[_PREPARED],
+            chosen_cells(request.session),
+            regenerate=config.getoption("regenerate"),
+            show=show,
+        )
+    config.stash[_GENERATION] = run
+    yield run
+    run.close()
+
+
+@pytest.fixture
+def evidence_of(generation: Generation, request: pytest.FixtureRequest) -> Callable[[Cell], Evidence]:
     """Give the evidence of a cell: kept from an earlier run where it still holds, else rendered now.
 
-    The cells of all chosen tests are rendered ahead, in their order, after the baselines that they are compared with.
     A cell without a picture fails its own test.
     """
-    config = request.config
-    prepared = config.stash[_PREPARED]
-    maker = prepared.maker
-    chosen = chosen_cells(request.session)
-    cells = [*dict.fromkeys([cell.baseline for cell in chosen]), *(cell for cell in chosen if cell.checkpoint)]
-    kept = {} if config.option.regenerate else {cell: maker.recall(cell) for cell in cells}
-    wanted = [cell for cell in cells if kept.get(cell) is None]
-    rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
-    comparing = Comparing(store=maker.store)
-    done = config.stash[_COUNTS] = Counter(reused=len(cells) - len(wanted))
-    if wanted:
-        recompute = len(wanted) <= len(prepared.servers)
-        again = rendering.afterwards(lambda: maker.make_again(wanted[0], prepared.servers, recompute=recompute))
-
-    @cache
-    def judged(cell: Cell) -> Evidence | Exception:
-        """Give a cell's evidence with what the comparison says, or why there is none."""
-        evidence = kept.get(cell)
-        if evidence is None:
-            try:
-                with live_line(config) as show:
-                    evidence = rendering.result(cell, meanwhile=show)
-            except (ComfyUIError, CellFailedError, OSError) as error:
-                failures(config)[cell] = str(error)
-                return error
-            done["rendered"] += 1
-        if cell.checkpoint is None:
-            return comparing.judge(cell, evidence, baseline=None, staged=None)
-        baseline = judged(cell.baseline)
-        return comparing.judge(
-            cell,
-            evidence,
-            baseline=baseline if isinstance(baseline, Evidence) else None,
-            staged=maker.staged[cell.checkpoint.id],
-        )
 
     def evidence(cell: Cell) -> Evidence:
-        made = judged(cell)
-        if wanted and cell == chosen[-1]:
-            with live_line(config) as show:
-                show("rendering one picture again, to see whether the server gives the same")
-                canary = again.result() if again.exception() is None else None
-            config.stash[_CANARY] = canary
-            if canary:
-                write_canary(canary, reports(config))
-        if isinstance(made, Exception):
-            pytest.fail(f"{cell} gave no picture. {made}", pytrace=False)
-        return made
+        try:
+            with live_line(request.config) as show:
+                return generation.evidence(cell, show=show)
+        except CellFailedError as error:
+            raise pytest.fail.Exception(f"{cell} gave no picture. {error}", pytrace=False) from None
 
-    yield evidence
-    rendering.close()
+    return evidence

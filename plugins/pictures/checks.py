@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageOps, ImageStat
+from PIL import Image, ImageChops, ImageStat
 
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.likeness import COPY, Nearest

@@ -291,13 +291,14 @@ class Plan(_Part):
 
     @model_validator(mode="after")
     def _cells_have_ids_of_their_own(self) -> Self:
-        seen: dict[str, str] = {}
-        for column in (BASELINE, *(checkpoint.id for checkpoint in self.checkpoints)):
-            for prompt in self.prompts:
-                name, cell = f"{column}-{prompt.id}".casefold(), f"{column!r} on prompt {prompt.id!r}"
-                other = seen.setdefault(name, cell)
-                if other != cell:
-                    raise ValueError(f"{other} and {cell} would both be called {name}; rename one of the prompts")
+        seen: dict[str, tuple[str, str]] = {}
+        for column in (BASELINE, *(checkpoint.id.casefold() for checkpoint in self.checkpoints)):
+            for row in (prompt.id.casefold() for prompt in self.prompts):
+                name = f"{column}-{row}"
+                other = seen.setdefault(name, (column, row))
+                if other != (column, row):
+                    first, second = (f"{one!r} on prompt {prompt!r}" for one, prompt in (other, (column, row)))
+                    raise ValueError(f"{first} and {second} would both be called {name}; rename one of the prompts")
         return self
 
     def staged_file(self, checkpoint: Checkpoint) -> str:

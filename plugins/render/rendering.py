@@ -39,13 +39,18 @@ class Rendering(Generic[Result]):
     def result(self, cell: Cell, *, meanwhile: Callable[[str], None]) -> Result:
         """Wait for a cell's result, telling `meanwhile` ten times a second how far the run has come."""
         future = self._results[cell]
-        while not wait([future], timeout=_TICK_SECONDS).done:
+        while not (future.cancelled() or wait([future], timeout=_TICK_SECONDS).done):
             meanwhile(self.board.line())
         return future.result()
 
-    def afterwards(self, work: Callable[[], Other]) -> Future[Other]:
-        """Have something done in the background once every cell has been begun."""
-        return self._threads.submit(work)
+    def after(self, cell: Cell, work: Callable[[], Other]) -> Future[Other]:
+        """Have something done in the background once every cell has been begun, and `cell` is done."""
+
+        def run() -> Other:
+            wait([self._results[cell]])
+            return work()
+
+        return self._threads.submit(run)
 
     def close(self) -> None:
         """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""

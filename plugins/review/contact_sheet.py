@@ -1,8 +1,10 @@
 """The matrix as one labelled picture, to be shared where a page cannot go."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -161,7 +163,8 @@ def _text(  # noqa: PLR0913 (one way to set type; every call names what it chang
 ) -> Image.Image:
     """Set text within `width` pixels: wrapped, and cut after so many lines."""
     font = ImageFont.load_default(size)
-    wrapped = _wrapped(" ".join(words.split()), width - 2 * margin, font)
+    there_is_room_for = lines * width  # letters, at one pixel each: whatever the words, there is an end to wrapping
+    wrapped = _wrapped(" ".join(words.split())[:there_is_room_for], width - 2 * margin, font)
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][:-1] + "..."]
     pitch = round(size * 1.35)
@@ -185,7 +188,7 @@ def _wrapped(words: str, width: int, font: _Font) -> list[str]:
             lines.append(line)
         line = word
         while font.getlength(line) > width and len(line) > 1:
-            fits = next(end for end in range(len(line), 0, -1) if end == 1 or font.getlength(line[:end]) <= width)
-            lines.append(line[:fits])
-            line = line[fits:]
+            fits = bisect_right(range(1, len(line)), width, key=lambda end: ceil(font.getlength(line[:end])))
+            lines.append(line[: max(fits, 1)])
+            line = line[max(fits, 1) :]
     return [*lines, line] if line else lines

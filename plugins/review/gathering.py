@@ -2,27 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from plugins.evidence.asked import Asked
 from plugins.evidence.preparing import pictures
 from plugins.evidence.store import EvidenceError, Store
+from plugins.pictures.likeness import training_images
 from plugins.plan.cells import Cell, matrix
 from plugins.review.review import Entry, Review
-
-_IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
 
 def gather(asked: Asked, reports: Path, *, failed: Mapping[Cell, str], command: str) -> Review:
     """Give all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current."""
     store = pictures(reports)
-    folder = asked.plan.paths.training_images
-    images = sorted(folder.iterdir()) if folder and folder.is_dir() else []
     return Review(
         plan=asked.plan,
         reports=reports,
         entries=tuple(_entry(asked, store, cell, failed.get(cell, "")) for cell in matrix(asked.plan)),
-        references=tuple(image for image in images if image.suffix.lower() in _IMAGES),
+        references=training_images(asked.plan.paths.training_images),
         simulated=asked.simulated,
         command=command,
     )

@@ -1,50 +1,42 @@
 """A real Chromium, and reports to open in it."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from plugins.review.review import Review
+from tests.browser.chromium import NoChromiumError, start_chromium
 from tests.plugins.review.sample import make_review, training_images, write_report
 
-NO_NETWORK = (
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-)
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start Chromium, or skip where there is none. Closed after each module: Playwright's event loop blocks others."""
-    named = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
     with sync_playwright() as playwright:
-        path = named or playwright.chromium.executable_path
-        if not Path(path).exists():
-            pytest.skip("no Chromium here: install one (.ci/run does), or name it with CHROMIUM=/path/to/chromium")
         try:
-            chromium = playwright.chromium.launch(executable_path=path, args=NO_NETWORK)
-        except Error as error:
-            pytest.skip(f"Chromium at {path} does not start: {error.message.splitlines()[0]}")
+            chromium = start_chromium(playwright)
+        except NoChromiumError as error:
+            pytest.skip(str(error))
         yield chromium
         chromium.close()
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the report of the Spyke plan: one picture failed, one to look at twice, one missing, three references."""
+def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
+    """Review the Spyke plan: one picture failed, one is to look at twice, one is missing."""
     folder = tmp_path_factory.mktemp("spyke")
     references = training_images(folder / "training", 7, side=96)
-    return write_report(make_review(folder / "reports", side=96, references=references))
+    return make_review(folder / "reports", side=96, references=references)
+
+
+@pytest.fixture(scope="session")
+def report(review: Review) -> Path:
+    """Write the report of that review, by pytest-html."""
+    return write_report(review)
 
 
 class Visits:

@@ -1,0 +1,93 @@
+"""One run over the chosen cells: what holds is kept, the rest is rendered ahead, and all are compared."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final
+
+from plugins.comfyui.errors import ComfyUIError
+from plugins.evidence.canary import Canary
+from plugins.evidence.comparing import Comparing
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.making import CellFailedError
+from plugins.evidence.preparing import Prepared
+from plugins.plan.cells import Cell
+from plugins.render.rendering import Rendering
+
+Show = Callable[[str], None]
+"""Shows a line of progress to whoever waits."""
+
+
+class Generation:
+    """The chosen cells and the baselines that they are compared with, in the matrix's order.
+
+    `regenerate` renders what has evidence already, too.
+    """
+
+    def __init__(self, prepared: Prepared, chosen: Sequence[Cell], *, regenerate: bool, show: Show) -> None:
+        self.failures: Final[dict[Cell, str]] = {}
+        """Why a cell has no picture."""
+        self.rendered = 0
+        self.canary: Canary | None = None
+        self._prepared = prepared
+        self._last = chosen[-1]
+        maker = prepared.maker
+        baselines = dict.fromkeys(cell.baseline for cell in chosen)
+        cells = [*baselines, *(cell for cell in chosen if cell.checkpoint)]
+        kept = {} if regenerate else {cell: found for cell in cells if (found := maker.recall(cell))}
+        self._kept: Final = kept
+        self.reused: Final = len(kept)
+        wanted = [cell for cell in cells if cell not in kept]
+        if wanted:
+            self._forget_weights(show)
+        self._comparing = Comparing(store=maker.store)
+        self._rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
+        self._again: Future[Canary | None] | None = None
+        if wanted:
+            self._again = self._rendering.after(wanted[0], lambda: maker.make_again(wanted[0], prepared.servers))
+        self._judged: dict[Cell, Evidence] = {}
+
+    def evidence(self, cell: Cell, *, show: Show) -> Evidence:
+        """Give a cell's evidence, with what the comparison with its baseline and the others says.
+
+        Raises `CellFailedError` where there is no picture.
+        """
+        try:
+            return self._evidence(cell, show)
+        finally:
+            if cell == self._last and self._again:
+                show("rendering one picture again, to see whether the server gives the same")
+                self.canary = None if self._again.exception() else self._again.result()
+
+    def close(self) -> None:
+        """Withdraw what is still queued."""
+        self._rendering.close()
+
+    def _evidence(self, cell: Cell, show: Show) -> Evidence:
+        if cell not in self._judged:
+            if cell in self.failures:
+                raise CellFailedError(self.failures[cell])
+            found = self._kept.get(cell) or self._made(cell, show)
+            baseline = None
+            if cell.checkpoint:
+                with contextlib.suppress(CellFailedError):
+                    baseline = self._evidence(cell.baseline, show)
+            staged = self._prepared.maker.staged_for(cell)
+            self._judged[cell] = self._comparing.judge(cell, found, baseline=baseline, staged=staged)
+        return self._judged[cell]
+
+    def _made(self, cell: Cell, show: Show) -> Evidence:
+        try:
+            made = self._rendering.result(cell, meanwhile=show)
+        except (ComfyUIError, CellFailedError, OSError) as error:
+            self.failures[cell] = str(error)
+            raise CellFailedError(str(error)) from error
+        self.rendered += 1
+        return made
+
+    def _forget_weights(self, show: Show) -> None:
+        """Have every server read LoRA files anew before the first cell; where one cannot, its cells say why."""
+        with contextlib.suppress(ComfyUIError):
+            for server in self._prepared.servers:
+                show(f"waiting for {server.client.url} to forget the LoRAs that it has in memory")
+                server.forget_weights()

@@ -1,0 +1,132 @@
+"""The report page: one fragment of HTML with its own style and script, for pytest-html to put on top."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from plugins.plan.plan import BASELINE, Checkpoint
+from plugins.review.previews import Preview, Source, make_previews
+from plugins.review.review import Entry, Review, step_name
+
+STEP: Final = "STEP"
+"""Stands for the chosen checkpoint in `Review.command`."""
+
+_TEMPLATES: Final = Path(__file__).parent / "template"
+
+
+def render_page(review: Review) -> str:
+    """Give the page as a fragment that needs nothing else, and asks no server for anything.
+
+    Where there are too many pictures to embed, their previews are written below `review.reports`/previews.
+    Raises `OSError` where they cannot be.
+    """
+    previews = make_previews(_sources(review), review.reports)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["link"] = _link
+    environment.globals["source"] = _source
+    return environment.get_template("page.html").render(
+        review=review,
+        plan=review.plan,
+        previews={entry.cell.id: previews.get(_on_disk(review, entry)) for entry in review.by_id.values()},
+        references=[[previews[path] for path in paths if path in previews] for paths in review.shown_references],
+        names={c.id if c else BASELINE: step_name(c) for c in (None, *review.plan.checkpoints)},
+        data=_data(review, previews),
+    )
+
+
+def _sources(review: Review) -> Iterator[Source]:
+    """Every picture that the page shows: cells, the references beside them, and the nearest to each."""
+    for entry in review.by_id.values():
+        if entry.evidence:
+            yield Source(_on_disk(review, entry), PurePosixPath(entry.cell.column, entry.cell.row))
+    references = [path for paths in review.shown_references for path in paths]
+    nearest = [entry.nearest for entry in review.by_id.values() if entry.nearest]
+    for number, path in enumerate(dict.fromkeys(references + nearest)):
+        yield Source(path, PurePosixPath("training", str(number)))
+
+
+def _on_disk(review: Review, entry: Entry) -> Path:
+    return review.reports / entry.picture
+
+
+def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
+    """Give what the page's script works with, in JSON's own types."""
+    plan = review.plan
+    return {
+        "plan": {"name": plan.name, "digest": plan.digest},
+        "simulated": review.simulated,
+        "command": review.command,
+        "checkpoints": [{"id": c.id, "name": step_name(c), "argument": _argument(c)} for c in plan.checkpoints],
+        "rows": [{"id": row.id, "prompt": row.prompt} for row in review.rows],
+        "criteria": [
+            {
+                "id": criterion.id,
+                "text": criterion.text,
+                "required": criterion.required,
+                "prompts": list(getattr(criterion, "prompts", ())),
+            }
+            for criterion in plan.criteria
+        ],
+        "cells": {entry.cell.id: _cell(entry, previews) for entry in review.by_id.values()},
+    }
+
+
+def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
+    cell = entry.cell
+    nearest = previews.get(entry.nearest) if entry.nearest else None
+    return {
+        "column": cell.column,
+        "row": cell.row,
+        "picture": _link(entry.picture) if entry.evidence else "",
+        "digest": entry.digest,
+        "nearest": {"name": entry.nearest.name, "src": nearest.src} if entry.nearest and nearest else None,
+        "flags": [{"kind": flag.kind, "text": str(flag)} for flag in entry.flags],
+        "settings": list(_settings(entry)),
+    }
+
+
+def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
+    """Yield (name, value, whether it tells which checkpoint this is) for the lines beside a large picture."""
+    if entry.evidence is None:
+        return
+    made = entry.evidence
+    size = made.picture
+    yield "Seed", str(entry.cell.seed), False
+    yield "Negative prompt", made.negative_text or "(none)", False
+    yield "Base model", made.base_model, False
+    if made.lora:
+        yield "LoRA", f"{made.lora.file}, strength {made.lora.strength:g}", True
+        yield "LoRA SHA-256", made.lora.sha256, True
+    yield "Picture SHA-256", size.sha256, True
+    yield "Size", f"{size.width} x {size.height}", False
+    seconds = (made.run.ended - made.run.started).total_seconds()
+    server = made.server
+    yield "Rendered", f"{made.run.ended:%Y-%m-%d %H:%M} UTC, in {seconds:.1f} s", True
+    yield "Server", f"ComfyUI {server.comfyui_version}, {server.device}, {server.url}", False
+    for check in made.checks:
+        yield f"Check: {check.name}", " ".join(filter(None, [check.outcome, check.message])), False
+
+
+def _argument(checkpoint: Checkpoint) -> str:
+    """How `--selected-step` names it: `600`, `final`."""
+    return checkpoint.label or str(checkpoint.step)
+
+
+def _link(path: PurePosixPath) -> str:
+    """Give a relative address; names with `#`, `%` or spaces stay whole."""
+    return quote(path.as_posix())
+
+
+def _source(*names: str) -> Markup:
+    """Give parts of the page that are ours and not to be escaped: style sheets and scripts."""
+    return Markup("\n").join(Markup((_TEMPLATES / name).read_text("utf-8")) for name in names)  # noqa: S704 (ours)

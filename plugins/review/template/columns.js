@@ -1,0 +1,53 @@
+// The columns' order and names. Judging blind shuffles and renames them, the same way in every row.
+
+const nameElements = new Map([...document.querySelectorAll(".names .name")].map((span) => [span.closest("th").dataset.column, span]));
+const trueNames = new Map([...nameElements].map(([id, span]) => [id, span.textContent]));
+const blindButton = document.getElementById("blind");
+
+// Ids from left to right, as they are now.
+function columns() {
+  return ["baseline", ...(isBlind() ? ballot.blind.order : data.checkpoints.map(({ id }) => id))];
+}
+
+function columnName(id) {
+  if (!isBlind() || id === "baseline") return trueNames.get(id);
+  const index = ballot.blind.order.indexOf(id);
+  return `checkpoint ${index < 26 ? String.fromCharCode(65 + index) : index + 1}`;
+}
+
+function startBlind() {
+  const marked = Object.values(ballot.marks).some((marks) => Object.keys(marks).length);
+  const question = "Start blind? What is marked so far was marked with the names in view, and is cleared.";
+  if ((marked || ballot.choice) && !confirm(question)) return;
+  change((now) => {
+    now.marks = map();
+    now.choice = null;
+    now.blind = { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false };
+  });
+}
+
+function shuffled(ids) {
+  for (let last = ids.length - 1; last > 0; last--) {
+    const other = Math.floor(Math.random() * (last + 1));
+    [ids[last], ids[other]] = [ids[other], ids[last]];
+  }
+  return ids;
+}
+
+function drawColumns() {
+  review.classList.toggle("blind", isBlind());
+  document.getElementById("expectations").disabled = isBlind();
+  blindButton.textContent = isBlind() ? "Reveal the checkpoints" : "Judge blind";
+  for (const [id, span] of nameElements) span.textContent = columnName(id);
+  for (const line of review.querySelectorAll("tr.movable")) {
+    const cells = new Map([...line.querySelectorAll("[data-column]")].map((cell) => [cell.dataset.column, cell]));
+    const wanted = columns().filter((id) => cells.has(id));
+    if ([...cells.keys()].join() !== wanted.join()) line.append(...wanted.map((id) => cells.get(id)));
+  }
+}
+
+blindButton.addEventListener("click", () => {
+  if (isBlind()) change((now) => { now.blind.revealed = true; });
+  else startBlind();
+});
+draws.push(drawColumns);

@@ -1,0 +1,94 @@
+// The rule's verdict, the person's choice, the ballot file, and the command to type next.
+
+const part = (id) => document.getElementById(id);
+
+function drawDecision() {
+  const verdict = suggestion();
+  const { choice, reason } = ballot;
+  tell("verdict", (isBlind() ? blindProgress() : verdict.reason).split("\n"));
+  part("take").hidden = isBlind() || !verdict.checkpoint || verdict.checkpoint === choice;
+  if (verdict.checkpoint) part("take").textContent = `Choose ${columnName(verdict.checkpoint)}`;
+  drawChoices();
+  if (part("reason").value !== reason) part("reason").value = reason;
+  const against = choice !== null && !isBlind() && choice !== verdict.checkpoint;
+  part("against").hidden = !against || reason.trim() !== "";
+  part("command").textContent = data.command.replace("=STEP", isBlind() || !choice ? "=STEP" : `=${argument(choice)}`);
+  part("command-hint").textContent = commandHint();
+}
+
+function drawChoices() {
+  const labels = new Map([...part("choices").children].map((label) => [label.dataset.column, label]));
+  const wanted = columns().slice(1).map((id) => labels.get(id));
+  if (wanted.some((label, index) => label !== part("choices").children[index])) part("choices").append(...wanted);
+  for (const [id, label] of labels) {
+    label.firstElementChild.checked = ballot.choice === id;
+    label.lastElementChild.textContent = columnName(id);
+  }
+}
+
+function blindProgress() {
+  const total = data.checkpoints.length * data.criteria.length;
+  const done = Object.values(ballot.marks).reduce((sum, marks) => sum + Object.keys(marks).length, 0);
+  return `Judging blind: ${done} of ${total} marked. The rule prefers the earlier checkpoint, so its verdict shows once they are revealed.`;
+}
+
+function commandHint() {
+  if (isBlind()) return "Reveal the checkpoints to see the command for the one that you choose.";
+  return ballot.choice ? "Then type:" : "Then type, with the chosen checkpoint for STEP:";
+}
+
+function argument(id) {
+  return data.checkpoints.find((checkpoint) => checkpoint.id === id).argument;
+}
+
+function say(...lines) {
+  tell("status", lines);
+}
+
+// One line each; told again only where it changed, since screen readers read it out.
+function tell(id, lines) {
+  if (part(id).dataset.told === lines.join("\n")) return;
+  part(id).dataset.told = lines.join("\n");
+  part(id).replaceChildren(...lines.map((line) => Object.assign(document.createElement("span"), { textContent: line })));
+}
+
+function save() {
+  const file = new Blob([JSON.stringify(savedBallot(), null, 2) + "\n"], { type: "application/json" });
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: "ballot.json" });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  say("Saved as ballot.json. Put it beside this report, or name it with --ballot when you deploy.");
+}
+
+async function load(file) {
+  try {
+    say("Loaded.", ...restore(JSON.parse(await file.text())));
+  } catch (error) {
+    say(error instanceof SyntaxError ? "This file is not a ballot: it is not JSON." : error.message);
+  }
+}
+
+async function copyCommand() {
+  try {
+    await navigator.clipboard.writeText(part("command").textContent);
+    say("Copied.");
+  } catch {
+    getSelection().selectAllChildren(part("command"));
+    say("This browser does not let a page copy; the command is selected, so copy it yourself.");
+  }
+}
+
+part("take").addEventListener("click", () => change((now) => { now.choice = suggestion().checkpoint; }));
+part("choices").addEventListener("change", ({ target }) => change((now) => { now.choice = target.value; }));
+part("reason").addEventListener("input", ({ target }) => change((now) => { now.reason = target.value; }));
+part("save").addEventListener("click", save);
+part("load").addEventListener("click", () => part("file").click());
+part("file").addEventListener("change", ({ target }) => {
+  if (target.files.length) load(target.files[0]);
+  target.value = "";
+});
+part("clear").addEventListener("click", () => {
+  if (confirm("Clear all marks, notes and the choice?")) change(() => { ballot = emptyBallot(); });
+});
+part("copy").addEventListener("click", copyCommand);
+draws.push(drawDecision);

@@ -1,0 +1,75 @@
+"""The stand-in in a process of its own."""
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from raw_client import Client, graph
+
+from plugins.demo.__main__ import main
+from plugins.demo.process import StandIn, StandInError
+
+ROOT = Path(__file__).parents[3]
+SPYKE = ROOT / "plans" / "spyke.toml"
+
+
+def test_starts_answers_and_stops(tmp_path: Path) -> None:
+    """It answers once started, draws a picture, and is gone after stop."""
+    with StandIn.start(tmp_path, plan=SPYKE, seconds_per_image=0.0) as stand_in:
+        loras = tmp_path / "ComfyUI/models/loras"
+        checkpoint = tmp_path / "output/loras/spyke/spyke_plasma_v1-step00000600.safetensors"
+        checkpoint.rename(loras / "step600.safetensors")
+        with Client(stand_in.url) as client:
+            assert "success" == client.run(graph("step600.safetensors")).history["status"]["status_str"]
+    with pytest.raises(requests.ConnectionError):
+        requests.get(stand_in.url, timeout=2)
+    stand_in.stop()
+
+
+def test_dies_with_its_parent(tmp_path: Path) -> None:
+    """When the process that started it is killed, it ends too."""
+    script = (
+        "import os, sys; from pathlib import Path; from plugins.demo.process import StandIn;"
+        f"stand_in = StandIn.start(Path({str(tmp_path)!r}), plan=Path({str(SPYKE)!r}));"
+        "print(stand_in.url, flush=True); os._exit(1)"
+    )
+    url = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            requests.get(url.strip(), timeout=2)
+        except requests.ConnectionError:
+            return
+        time.sleep(0.05)
+    pytest.fail("it still answers")
+
+
+def test_says_why_it_did_not_start(tmp_path: Path) -> None:
+    """A plan that is not there is told with the child's last words."""
+    with pytest.raises(StandInError, match=r"(?s)ended before it answered.*No plan at"):
+        StandIn.start(tmp_path, plan=tmp_path / "none.toml")
+
+
+def test_says_that_it_took_too_long(tmp_path: Path) -> None:
+    """A child that does not answer in time is ended, and told."""
+    with pytest.raises(StandInError, match=r"did not answer within 0\.01 s"):
+        StandIn.start(tmp_path, plan=SPYKE, timeout=0.01)
+
+
+def test_taken_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that is taken is told, in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert 1 == main(["--workspace", str(tmp_path), "--port", str(port)])
+    assert capsys.readouterr().err.startswith(f"Port {port} cannot be used: ")
+
+
+def test_importing_it_is_cheap() -> None:
+    """The module that starts it loads neither aiohttp nor Pillow."""
+    script = "import plugins.demo.process, sys; print({'aiohttp', 'PIL', 'pydantic'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "set()" == result.stdout.strip()

@@ -1,0 +1,322 @@
+"""The production LoRA is put in place in one step, what it replaces is kept, and only known copies are removed."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.loras import copying, deployment
+from plugins.loras.deployment import Installed, evaluation_copies, install, remove_evaluation_copies
+from plugins.loras.errors import DeploymentError
+from plugins.loras.staging import stage
+from plugins.plan.plan import Plan
+
+NEW, FORMER = b"the selected checkpoint", b"what was there before"
+NO_LINKS = "links need a privilege on Windows"
+
+
+def digest(content: bytes) -> str:
+    """Give the SHA-256."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def names(folder: Path) -> list[str]:
+    """Name all that is in a folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Give the selected checkpoint."""
+    path = tmp_path / "training" / "spyke-600.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(NEW)
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Name the production file, in a folder of its own."""
+    (tmp_path / "loras").mkdir()
+    return tmp_path / "loras" / "spyke.safetensors"
+
+
+def put(source: Path, target: Path, *, known: frozenset[str] = frozenset()) -> Installed:
+    """Install the selected checkpoint."""
+    return install(source, target, sha256=digest(NEW), known=known)
+
+
+def test_production_is_new(source: Path, target: Path) -> None:
+    """Where there is no production file yet, the checkpoint becomes it."""
+    assert put(source, target) == Installed(file=target, sha256=digest(NEW), replaced_sha256=None, backup=None)
+    assert target.read_bytes() == NEW
+    assert names(target.parent) == [target.name]
+
+
+def test_same_production_is_left_alone(source: Path, target: Path) -> None:
+    """The same bytes are not written again."""
+    target.write_bytes(NEW)
+    before = target.stat()
+
+    assert put(source, target).replaced_sha256 == digest(NEW)
+    assert (target.stat().st_ino, target.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert names(target.parent) == [target.name]
+
+
+def test_production_that_is_a_candidate_is_replaced_without_a_backup(source: Path, target: Path) -> None:
+    """A former choice among the same candidates needs no backup: the training folder has it."""
+    target.write_bytes(FORMER)
+
+    installed = put(source, target, known=frozenset({digest(FORMER)}))
+
+    assert (installed.replaced_sha256, installed.backup) == (digest(FORMER), None)
+    assert target.read_bytes() == NEW
+    assert names(target.parent) == [target.name]
+
+
+def test_foreign_production_is_kept(source: Path, target: Path) -> None:
+    """A production file that is none of the candidates is kept, whole, under a name that no picker lists."""
+    target.write_bytes(FORMER)
+
+    installed = put(source, target, known=frozenset({digest(NEW)}))
+
+    assert installed.backup == target.with_name(f"{target.name}.replaced-{digest(FORMER)[:16]}")
+    assert installed.backup.read_bytes() == FORMER
+    assert target.read_bytes() == NEW
+    assert names(target.parent) == [target.name, installed.backup.name]
+
+
+def test_same_foreign_production_is_kept_once(source: Path, target: Path) -> None:
+    """The same foreign file, put back and replaced again, has one backup."""
+    for _ in range(2):
+        target.write_bytes(FORMER)
+        backup = put(source, target).backup
+
+    assert backup is not None
+    assert names(target.parent) == [target.name, backup.name]
+
+
+def test_broken_backup_is_written_again(source: Path, target: Path) -> None:
+    """A backup whose bytes are not what its name says does not stand for the former file."""
+    target.write_bytes(FORMER)
+    backup = target.with_name(f"{target.name}.replaced-{digest(FORMER)[:16]}")
+    backup.write_bytes(b"half")
+
+    assert put(source, target).backup == backup
+    assert backup.read_bytes() == FORMER
+
+
+def test_backup_is_kept_without_hard_links(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system without hard links, the former file is copied."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(deployment.os, "link", refuse)
+    target.write_bytes(FORMER)
+
+    backup = put(source, target).backup
+
+    assert backup is not None
+    assert backup.read_bytes() == FORMER
+    assert names(target.parent) == [target.name, backup.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason=NO_LINKS)
+@pytest.mark.parametrize("exists", [pytest.param(True, id="to-a-file"), pytest.param(False, id="to-nothing")])
+def test_link_is_not_replaced(source: Path, target: Path, tmp_path: Path, *, exists: bool) -> None:
+    """A production file that is a link is told with where it points, and both are left as they are."""
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    if exists:
+        elsewhere.write_bytes(FORMER)
+    target.symlink_to(elsewhere)
+
+    with pytest.raises(DeploymentError) as caught:
+        put(source, target)
+
+    assert str(caught.value) == (
+        f"{target} is a link to {elsewhere}. Replacing it would leave that file behind unseen; "
+        "remove the link, or point `loras` in the plan at the real folder."
+    )
+    assert target.is_symlink()
+    assert elsewhere.exists() == exists
+
+
+def test_folder_is_not_replaced(source: Path, target: Path) -> None:
+    """A folder under the production name is told."""
+    target.mkdir()
+
+    with pytest.raises(DeploymentError) as caught:
+        put(source, target)
+
+    assert str(caught.value) == f"{target} is not a file. Move it away and deploy again."
+
+
+def test_checkpoint_that_is_not_the_judged_one_is_refused(source: Path, target: Path) -> None:
+    """A training file with other bytes than those that were judged is not deployed."""
+    source.write_bytes(b"retrained since")
+    target.write_bytes(FORMER)
+
+    with pytest.raises(DeploymentError) as caught:
+        put(source, target)
+
+    assert str(caught.value) == (
+        f"{source} changed while it was copied (SHA-256 {digest(b'retrained since')[:12]}, judged was "
+        f"{digest(NEW)[:12]}). Nothing was deployed. Run pytest -m generate again, so that what is deployed is what "
+        "was judged."
+    )
+    assert target.read_bytes() == FORMER
+    assert names(target.parent) == [target.name]
+
+
+def test_checkpoint_that_changes_while_it_is_copied_is_refused(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that reach the disk otherwise than they were read are not deployed, and no backup is made."""
+    target.write_bytes(FORMER)
+
+    def copy_then_change(origin: Path, destination: Path) -> tuple[Path, str]:
+        part, read = copying.copy_part(origin, destination)
+        part.write_bytes(b"changed")
+        return part, read
+
+    monkeypatch.setattr(deployment, "copy_part", copy_then_change)
+
+    with pytest.raises(DeploymentError, match=r"spyke-600\.safetensors changed while it was copied"):
+        put(source, target)
+
+    assert target.read_bytes() == FORMER
+    assert names(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("former", [pytest.param(FORMER, id="with-a-former"), pytest.param(None, id="without")])
+def test_full_disk_leaves_the_former_production_whole(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, former: bytes | None
+) -> None:
+    """A disk that fills up changes nothing and leaves nothing behind; the message says so and what to do."""
+    if former:
+        target.write_bytes(former)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(copying.os, "fsync", full)
+
+    with pytest.raises(DeploymentError) as caught:
+        put(source, target)
+
+    assert str(caught.value) == (
+        f"{target} could not be deployed: No space left on device ({target}). The former production file is "
+        "untouched; make the folder writable or free some room, then deploy again."
+    )
+    assert names(target.parent) == ([target.name] if former else [])
+    assert not former or target.read_bytes() == former
+
+
+def test_backup_that_cannot_be_made_stops_the_deployment(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A former file that cannot be kept is not replaced."""
+    target.write_bytes(FORMER)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(deployment.os, "link", refuse)
+    monkeypatch.setattr(deployment.shutil, "copyfile", refuse)
+
+    with pytest.raises(DeploymentError, match="The former production file is untouched"):
+        put(source, target)
+
+    assert target.read_bytes() == FORMER
+    assert names(target.parent) == [target.name]
+
+
+def test_folder_that_cannot_be_flushed_is_no_failure(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems cannot flush a folder; the production file is in place all the same."""
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    real = os.open
+    monkeypatch.setattr(
+        copying.os, "open", lambda path, *rest: refuse() if path == target.parent else real(path, *rest)
+    )
+
+    assert put(source, target).sha256 == digest(NEW)
+    assert target.read_bytes() == NEW
+
+
+def test_copies_with_known_bytes_are_removed(plan: Plan) -> None:
+    """Evaluation copies go once production is in place; nothing else does."""
+    staged = stage(plan)
+    other = plan.paths.loras / "somebody_elses_step600.safetensors"
+    other.write_bytes(staged[0].file.read_bytes())
+    production = plan.paths.loras / plan.production.file
+    production.write_bytes(staged[0].file.read_bytes())
+
+    cleaned = remove_evaluation_copies(plan, frozenset(one.sha256 for one in staged))
+
+    assert cleaned.removed == tuple(one.file for one in staged)
+    assert cleaned.left == {}
+    assert names(plan.paths.loras) == sorted([other.name, production.name])
+
+
+def test_copy_with_unknown_bytes_is_left_and_reported(plan: Plan) -> None:
+    """A file under a copy's name with bytes of no candidate is somebody's work."""
+    staged = stage(plan)
+    staged[1].file.write_bytes(b"somebody's work")
+
+    cleaned = remove_evaluation_copies(plan, frozenset(one.sha256 for one in staged))
+
+    assert cleaned.removed == (staged[0].file,)
+    assert cleaned.left == {staged[1].file: "its bytes are none of the checkpoints'; look at it and remove it yourself"}
+    assert staged[1].file.read_bytes() == b"somebody's work"
+
+
+@pytest.mark.skipif(os.name == "nt", reason=NO_LINKS)
+def test_link_and_folder_in_place_of_copies_are_left_and_reported(plan: Plan) -> None:
+    """Links and folders under copies' names are left: the suite made neither."""
+    staged = stage(plan)
+    training = plan.training_file(staged[0].checkpoint)
+    staged[0].file.unlink()
+    staged[0].file.symlink_to(training)
+    staged[1].file.unlink()
+    staged[1].file.mkdir()
+
+    cleaned = remove_evaluation_copies(plan, frozenset(one.sha256 for one in staged))
+
+    assert cleaned.removed == ()
+    assert cleaned.left == {one.file: "it is not a plain file" for one in staged}
+    assert training.is_file()
+
+
+def test_copy_that_cannot_be_removed_is_reported(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that the system does not let go is reported with the system's reason; the others go."""
+    staged = stage(plan)
+    real = Path.unlink
+
+    def unlink(path: Path, *, missing_ok: bool = False) -> None:
+        if path == staged[0].file:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    cleaned = remove_evaluation_copies(plan, frozenset(one.sha256 for one in staged))
+
+    assert cleaned.removed == (staged[1].file,)
+    assert cleaned.left == {staged[0].file: "it cannot be removed (Permission denied)"}
+
+
+def test_copies_that_are_there_are_named(plan: Plan) -> None:
+    """The copies are looked for by the plan's names; a link to nothing is one too."""
+    assert evaluation_copies(plan) == ()
+    staged = stage(plan)
+    staged[1].file.unlink()
+
+    assert evaluation_copies(plan) == (staged[0].file,)

@@ -1,0 +1,12 @@
+"""A small plan to make mistakes in."""
+
+from pathlib import Path
+
+import pytest
+from plan_draft import Draft
+
+
+@pytest.fixture
+def draft(tmp_path: Path) -> Draft:
+    """Give a plan that is right as it is."""
+    return Draft(tmp_path)

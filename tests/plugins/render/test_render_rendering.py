@@ -1,0 +1,207 @@
+"""Cells are rendered in order and ahead of who asks for them, each for itself, and stopping takes back ours alone."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.errors import ComfyUIError, Interrupted
+from plugins.comfyui.server import Finished, Server
+from plugins.comfyui.workflow import Workflow
+from plugins.demo.serving import Serving
+from plugins.loras.staging import stage
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from plugins.render.board import Board
+from plugins.render.rendering import AHEAD, Rendering
+
+Work = Callable[[Cell, Any, Board], Any]
+
+
+class Unused:
+    """A server that is only passed on."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.closed = False
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+@pytest.fixture
+def render() -> Iterator[Callable[..., Rendering[Any]]]:
+    """Start renderings that are closed in the end."""
+    with ExitStack() as stack:
+
+        def start(cells: Sequence[Cell], work: Work, *servers: Any) -> Rendering[Any]:
+            rendering = Rendering(cells, servers=servers or (Unused(),), work=work)
+            stack.callback(rendering.close)
+            return rendering
+
+        yield start
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for something, but not for long."""
+    end = time.monotonic() + 5
+    while not true():
+        assert end > time.monotonic(), "it did not happen"
+        time.sleep(0.005)
+
+
+def quiet(_: str) -> None:
+    """Show nothing."""
+
+
+def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """Cells are begun in the order given, three ahead on one server, and the next as soon as one is done."""
+    cells, begun = matrix(plan), list[Cell]()
+    gates = {cell: threading.Event() for cell in cells}
+
+    def work(cell: Cell, server: Any, board: Board) -> str:
+        del server, board
+        begun.append(cell)
+        gates[cell].wait(5)
+        return cell.id
+
+    rendering = render(cells, work)
+    until(lambda: len(begun) == AHEAD)
+    assert (3, list(cells[:3])) == (AHEAD, sorted(begun, key=cells.index))
+    for index, cell in enumerate(cells):
+        gates[cell].set()
+        assert cell.id == rendering.result(cell, meanwhile=quiet)
+        until(lambda so_far=index: len(begun) == min(len(cells), so_far + 1 + AHEAD))
+        assert set(cells[: index + 1 + AHEAD]) == set(begun)
+
+
+def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """While a cell is waited for, the line is told; afterwards the board has counted it."""
+    cells, lines = matrix(plan)[:1], list[str]()
+    shown = threading.Event()
+
+    def work(cell: Cell, server: Any, board: Board) -> str:
+        del server
+        board.begin(cell, "7")
+        shown.wait(5)
+        return "picture"
+
+    def show(line: str) -> None:
+        lines.append(line)
+        shown.set()
+
+    rendering = render(cells, work)
+    assert "picture" == rendering.result(cells[0], meanwhile=show)
+    assert "cell 1 of 1  baseline x forest  waiting for the server" == lines[0]
+    assert "1 of 1 cells done" == rendering.board.line()
+
+
+def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """What one cell raises is raised for that cell; the others give what they give, and all are counted."""
+    cells = matrix(plan)
+
+    def work(cell: Cell, server: Any, board: Board) -> str:
+        del server, board
+        if cell == cells[1]:
+            raise ComfyUIError("out of memory")
+        return cell.id
+
+    rendering = render(cells, work)
+    with pytest.raises(ComfyUIError, match="out of memory"):
+        rendering.result(cells[1], meanwhile=quiet)
+    others = [cell for cell in cells if cell != cells[1]]
+    assert [cell.id for cell in others] == [rendering.result(cell, meanwhile=quiet) for cell in others]
+    assert "6 of 6 cells done" == rendering.board.line()
+
+
+def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """Two servers have three cells each at a time, and each thread keeps to its server."""
+    cells, servers = matrix(plan), (Unused("a"), Unused("b"))
+    all_begun = threading.Barrier(len(cells))
+
+    def work(cell: Cell, server: Unused, board: Board) -> str:
+        del cell, board
+        all_begun.wait(5)
+        return server.name
+
+    rendering = render(cells, work, *servers)
+    assert ["a"] * 3 + ["b"] * 3 == sorted(rendering.result(cell, meanwhile=quiet) for cell in cells)
+
+
+def test_closing_begins_nothing_more(plan: Plan) -> None:
+    """Closing closes the servers, begins no further cell, and keeps what is done."""
+    cells, begun, server, gate = matrix(plan), list[Cell](), Unused(), threading.Event()
+
+    def work(cell: Cell, of: Any, board: Board) -> str:
+        del of, board
+        begun.append(cell)
+        if cell != cells[0]:
+            gate.wait(5)
+        return cell.id
+
+    rendering: Rendering[str] = Rendering(cells, servers=(server,), work=work)  # type: ignore[arg-type]
+    rendering.result(cells[0], meanwhile=quiet)
+    until(lambda: len(begun) == 1 + AHEAD)
+    server.close = gate.set  # type: ignore[method-assign]  # as a server's own does: what is at work ends
+    rendering.close()
+    assert set(cells[: 1 + AHEAD]) == set(begun)
+    assert cells[0].id == rendering.result(cells[0], meanwhile=quiet)
+    with pytest.raises(CancelledError):
+        rendering.result(cells[-1], meanwhile=quiet)
+
+
+def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Rendering[Finished]:
+    """Render cells on a stand-in."""
+    stage(plan)
+    client = ComfyUI(serving.url)
+    server = Server(client, client.info(), timeout=10)
+    base = f"{plan.sampling.base_model}.safetensors"
+
+    def work(cell: Cell, on: Server, board: Board) -> Finished:
+        lora = plan.staged_file(cell.checkpoint) if cell.checkpoint else None
+        filled = Workflow.built_in().fill(cell, plan.sampling, base_model=base, lora_file=lora, prefix=cell.id)
+        board.begin(cell, filled.sampler)
+        return on.render(filled, lambda run: board.move(cell, run))
+
+    return Rendering(cells, servers=(server,), work=work)
+
+
+def test_the_next_is_posted_before_the_current_ends(plan: Plan, stand_in: Callable[..., Serving]) -> None:
+    """While the server renders a cell, the next waits in its queue, so that it never idles."""
+    serving = stand_in(seconds_per_image=0.3)
+    cells = matrix(plan)[:4]
+    rendering = rendering_on(serving, plan, cells)
+    try:
+        until(lambda: len(serving.server.queue.current()[1]) == AHEAD - 1)
+        assert 1 == len(serving.server.queue.current()[0])
+        pictures = [rendering.result(cell, meanwhile=quiet) for cell in cells]
+    finally:
+        rendering.close()
+    assert len(cells) == len({picture.prompt_id for picture in pictures})
+    times = sorted((picture.started, picture.ended) for picture in pictures)
+    gaps = [(after - before).total_seconds() for (_, before), (after, _) in zip(times, times[1:], strict=False)]
+    assert 0.25 > max(gaps), "the server idled between two cells"
+
+
+def test_closing_takes_back_ours_alone(plan: Plan, stand_in: Callable[..., Serving]) -> None:
+    """Closing in the middle empties the queue of our prompts, and leaves somebody else's where it was."""
+    serving = stand_in(seconds_per_image=3)
+    rendering = rendering_on(serving, plan, matrix(plan))
+    until(lambda: len(serving.server.queue.current()[1]) == AHEAD - 1)
+    graph = serving.server.queue.current()[0][0][2]
+    client = ComfyUI(serving.url)
+    client.post(graph, client_id="somebody", prompt_id="theirs")
+    client.close()
+    begun = time.monotonic()
+    rendering.close()
+    assert 2.9 > time.monotonic() - begun
+    until(lambda: [item[1] for item in serving.server.queue.current()[0]] == ["theirs"])
+    assert [] == serving.server.queue.current()[1]
+    with pytest.raises(Interrupted):
+        rendering.result(matrix(plan)[0], meanwhile=quiet)

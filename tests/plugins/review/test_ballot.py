@@ -1,0 +1,181 @@
+"""The ballot file: read as it was written, or refused in one clear message."""
+
+import json
+import string
+from dataclasses import replace
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plugins.review.ballot import Ballot, BallotError, Mark, differences, read_ballot
+from plugins.review.review import Review
+from tests.plugins.review.sample import make_review
+
+IDS = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=12)
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+MARKS = st.fixed_dictionaries({"answer": st.sampled_from(["yes", "no", "unsure"]), "blind": st.booleans()})
+BLIND = st.fixed_dictionaries({"order": st.lists(IDS), "revealed": st.booleans()})
+BALLOTS = st.fixed_dictionaries(
+    {
+        "format": st.just(1),
+        "plan": st.fixed_dictionaries({"name": IDS, "digest": DIGESTS}),
+        "simulated": st.booleans(),
+        "saved": st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat()),
+        "marks": st.dictionaries(IDS, st.dictionaries(IDS, MARKS)),
+        "notes": st.fixed_dictionaries(
+            {"checkpoints": st.dictionaries(IDS, TEXTS), "cells": st.dictionaries(IDS, TEXTS)}
+        ),
+        "choice": st.none() | IDS,
+        "reason": TEXTS,
+        "suggestion": st.fixed_dictionaries({"checkpoint": st.none() | IDS, "reason": TEXTS}),
+        "blind": st.none() | BLIND,
+        "pictures": st.dictionaries(IDS, DIGESTS, min_size=1),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give one folder for all files of this module."""
+    return tmp_path_factory.mktemp("ballots")
+
+
+@pytest.fixture(scope="module")
+def review(folder: Path) -> Review:
+    """Review the Spyke plan, with one picture missing."""
+    return make_review(folder / "reports", side=32)
+
+
+@pytest.fixture
+def raw(review: Review) -> dict[str, object]:
+    """Give a ballot over all pictures of the review, as its file says it."""
+    return {
+        "format": 1,
+        "plan": {"name": review.plan.name, "digest": review.plan.digest},
+        "simulated": False,
+        "saved": "2025-11-22T20:15:00.000Z",
+        "marks": {"step600": {"hair": {"answer": "yes", "blind": True}}},
+        "notes": {"checkpoints": {"step600": "good"}, "cells": {}},
+        "choice": "step600",
+        "reason": "",
+        "suggestion": {"checkpoint": "step600", "reason": "the earliest"},
+        "blind": {"order": ["step600", "step200"], "revealed": True},
+        "pictures": {entry.cell.id: entry.digest for entry in review.entries if entry.digest},
+    }
+
+
+def written(folder: Path, content: object) -> Path:
+    """Put a ballot file into the folder."""
+    path = folder / "ballot.json"
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+@settings(max_examples=50)
+@given(raw=BALLOTS)
+def test_what_was_written_is_read(folder: Path, raw: dict[str, object]) -> None:
+    """Any ballot survives being written and read, and writes the same file again."""
+    ballot = read_ballot(written(folder, raw))
+    assert ballot == Ballot.model_validate_json(ballot.model_dump_json())
+    assert {**raw, "saved": None} == {**ballot.model_dump(mode="json"), "saved": None}
+
+
+def test_answers_are_by_checkpoint(raw: dict[str, object], folder: Path) -> None:
+    """What was marked for a checkpoint is asked by its id; nothing is marked for another."""
+    ballot = read_ballot(written(folder, raw))
+    assert {"hair": "yes"} == ballot.answers("step600")
+    assert {} == ballot.answers("step200")
+    assert ballot.follows_rule
+
+
+@pytest.mark.parametrize(
+    ("blind", "expected"),
+    [([], False), ([True, True], True), ([True, False], False)],
+    ids=["nothing-marked", "all-blind", "one-in-the-open"],
+)
+def test_blind_is_what_every_mark_says(raw: dict[str, object], folder: Path, blind: list[bool], expected: bool) -> None:  # noqa: FBT001
+    """A judgement is blind where every mark was given blind, and at least one was given."""
+    marks = {f"c{n}": Mark(answer="no", blind=one).model_dump() for n, one in enumerate(blind)}
+    assert expected == read_ballot(written(folder, {**raw, "marks": {"step200": marks}})).judged_blind
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({"format": 2}, "its format is 2, and this suite reads format 1", id="format"),
+        pytest.param({"choice": 600}, "choice: Input should be a valid string", id="type"),
+        pytest.param({"saved": "yesterday"}, "saved: Input should be a valid datetime", id="time"),
+        pytest.param({"marks": {"a": {"b": {"answer": "perhaps"}}}}, "marks.a.b.answer: Input should be", id="answer"),
+        pytest.param({"pictures": {"a": "12"}}, "pictures.a: String should match", id="digest"),
+        pytest.param({"pictures": {}}, "pictures: Dictionary should have at least 1 item", id="no-pictures"),
+        pytest.param({"extra": 1}, "extra: Extra inputs are not permitted", id="extra"),
+        pytest.param(dict.fromkeys("abcde", 1), "; and 2 more", id="many"),
+    ],
+)
+def test_wrong_ballot_is_refused_with_its_place(
+    raw: dict[str, object], folder: Path, change: dict[str, object], told: str
+) -> None:
+    """A ballot that says something else than it may is refused; the message names file, place and way out."""
+    path = written(folder, {**raw, **change})
+    with pytest.raises(BallotError) as error:
+        read_ballot(path)
+    assert told in str(error.value)
+    assert str(error.value).startswith(f"The ballot {path} cannot be used: ")
+    assert str(error.value).endswith("Save it again from the report page.")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000], ids=["empty", "cut", "bytes", "deep"])
+def test_broken_file_is_refused(folder: Path, content: bytes) -> None:
+    """A file that is not JSON is said to be none."""
+    path = folder / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(BallotError, match="is not JSON"):
+        read_ballot(path)
+
+
+@pytest.mark.parametrize("content", [None, [], {}, {"plan": {}}, "ballot"])
+def test_other_json_is_no_ballot(folder: Path, content: object) -> None:
+    """Other JSON is not a ballot, and said so in one line."""
+    with pytest.raises(BallotError, match=r"cannot be used: it is not a ballot\. Save"):
+        read_ballot(written(folder, content))
+
+
+def test_missing_file_names_the_way_out(tmp_path: Path) -> None:
+    """Where there is no ballot, the message says how to make one."""
+    with pytest.raises(BallotError, match=r"No ballot at .*Save one from the report page, or name it with --ballot"):
+        read_ballot(tmp_path / "ballot.json")
+
+
+def test_folder_is_no_ballot(tmp_path: Path) -> None:
+    """A folder of that name cannot be read, and is said to be the reason."""
+    with pytest.raises(BallotError, match="cannot be read"):
+        read_ballot(tmp_path)
+
+
+def test_same_pictures_have_no_differences(raw: dict[str, object], folder: Path, review: Review) -> None:
+    """A ballot over just these pictures, missing ones included, differs in nothing."""
+    assert [] == differences(read_ballot(written(folder, raw)), review.entries)
+
+
+def test_other_pictures_are_told_one_by_one(raw: dict[str, object], folder: Path, review: Review) -> None:
+    """Each picture that changed, went, came, or belongs elsewhere has a line of its own."""
+    pictures = dict(raw["pictures"])  # type: ignore[call-overload]
+    changed = review.by_id["step600-novel_pose"].digest
+    pictures["step600-novel_pose"] = "0" * 64
+    del pictures["final-novel_pose"]
+    pictures["step700-novel_pose"] = "1" * 64
+    ballot = read_ballot(written(folder, {**raw, "pictures": pictures}))
+    entries = [
+        replace(entry, evidence=None, problem="disk full") if entry.cell.id == "baseline-novel_pose" else entry
+        for entry in review.entries
+    ]
+    assert [
+        "baseline x novel_pose: its picture was judged, and is gone (disk full)",
+        f"step600 x novel_pose: picture 00000000 was judged, and now it is {changed[:8]}",
+        "final x novel_pose: rendered after the ballot was saved, so nobody judged it",
+        "step700-novel_pose: was judged, and is not in this plan",
+    ] == differences(ballot, entries)

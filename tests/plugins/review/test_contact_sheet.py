@@ -1,0 +1,72 @@
+"""The contact sheet: the matrix as one picture."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from plugins.review import contact_sheet
+from plugins.review.contact_sheet import write_contact_sheet
+from tests.plugins.review.sample import make_review, spyke, training_images
+
+RED, YELLOW, BANNER = (163, 27, 20), (255, 201, 77), (255, 216, 77)
+
+
+def sheet(path: Path) -> Image.Image:
+    """Read a sheet into memory."""
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+def colours(picture: Image.Image) -> set[tuple[int, ...]]:
+    """Give every colour that a sheet has."""
+    return {colour for _, colour in picture.getcolors(picture.width * picture.height) or ()}  # type: ignore[misc]
+
+
+def test_shows_all_columns_and_flags(tmp_path: Path) -> None:
+    """References, baseline and checkpoints stand side by side; failed and suspicious pictures are marked."""
+    review = make_review(tmp_path / "reports", side=64, references=training_images(tmp_path / "training", 3, side=64))
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    picture = sheet(tmp_path / "contact-sheet.png")
+    assert 16 * 2 + 7 * (320 + 8) - 8 == picture.width
+    assert picture.height > 3 * 320
+    assert {RED, YELLOW} <= colours(picture)
+    assert BANNER not in colours(picture)
+
+
+def test_simulated_is_drawn_on_it(tmp_path: Path) -> None:
+    """A simulated sheet carries a banner, so that it cannot pass for a real one."""
+    review = make_review(tmp_path / "reports", side=64, simulated=True)
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    assert BANNER == sheet(tmp_path / "contact-sheet.png").getpixel((2, 2))
+
+
+def test_large_matrix_gives_a_sheet_that_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures shrink with the matrix, so that no sheet grows past what a chat window can show."""
+    monkeypatch.setattr(contact_sheet, "_PIXELS", 500_000)
+    write_contact_sheet(make_review(tmp_path / "reports", side=32), tmp_path / "contact-sheet.png")
+    assert 16 * 2 + 6 * (128 + 8) - 8 == sheet(tmp_path / "contact-sheet.png").width
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "word " * 2000, "\x00\n\r\t", "日本語 ñ \N{PILE OF POO}", "<b>"])
+def test_any_text_can_be_drawn(tmp_path: Path, text: str) -> None:
+    """Long, odd and foreign texts are wrapped and cut, and never stop the sheet."""
+    plan = spyke()
+    plan = plan.model_copy(
+        update={
+            "title": text,
+            "prompts": tuple(prompt.model_copy(update={"text": text, "purpose": text}) for prompt in plan.prompts[:1]),
+            "checkpoints": tuple(c.model_copy(update={"expect": text}) for c in plan.checkpoints[:1]),
+        }
+    )
+    review = make_review(tmp_path / "reports", side=32, flags=False, plan=plan)
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    assert sheet(tmp_path / "contact-sheet.png").height < 2000
+
+
+def test_unreadable_picture_is_marked(tmp_path: Path) -> None:
+    """A picture that is no picture is marked as one, and the sheet is there."""
+    review = make_review(tmp_path / "reports", side=32, flags=False)
+    (tmp_path / "reports/pictures/step600/novel_pose.png").write_bytes(b"not a PNG")
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    assert RED in colours(sheet(tmp_path / "contact-sheet.png"))

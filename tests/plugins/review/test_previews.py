@@ -1,0 +1,89 @@
+"""Previews: small enough to embed, or written once beside the page."""
+
+import base64
+import os
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from plugins.review import previews
+from plugins.review.previews import Preview, Source, make_previews
+
+
+def source(folder: Path, name: str, size: tuple[int, int] = (640, 320), colour: str = "#886644") -> Source:
+    """Put a PNG with metadata into the folder."""
+    path = folder / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = PngImagePlugin.PngInfo()
+    metadata.add_text("workflow", "a secret workflow")
+    Image.new("RGB", size, colour).save(path, pnginfo=metadata)
+    return Source(path, PurePosixPath("step600", name))
+
+
+def embedded(preview: Preview) -> bytes:
+    """Give the WebP inside an address."""
+    return base64.b64decode(preview.src.removeprefix("data:image/webp;base64,"))
+
+
+def test_embeds_webp_at_most_512_wide(tmp_path: Path) -> None:
+    """A preview is WebP with its longest side at 512 px, its shape kept, and none of the PNG's metadata."""
+    given = source(tmp_path, "novel_pose")
+    preview = make_previews([given], tmp_path)[given.path]
+    webp = embedded(preview)
+    with Image.open(BytesIO(webp)) as picture:
+        assert ("WEBP", (512, 256)) == (picture.format, picture.size)
+    assert (512, 256) == (preview.width, preview.height)
+    assert b"secret" not in webp
+
+
+def test_small_pictures_are_not_enlarged(tmp_path: Path) -> None:
+    """A 64 px picture stays 64 px."""
+    given = source(tmp_path, "small", (64, 64))
+    preview = make_previews([given], tmp_path)[given.path]
+    assert (64, 64) == (preview.width, preview.height)
+
+
+def test_noise_is_made_to_fit_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that do not shrink well lose quality and size, until all fit in the page together."""
+    monkeypatch.setattr(previews, "EMBEDDED_BYTES", 30_000)
+    sources = [Source(tmp_path / f"{n}.png", PurePosixPath(str(n))) for n in range(3)]
+    for given in sources:
+        Image.effect_noise((512, 512), 80).save(given.path)
+    made = make_previews(sources, tmp_path)
+    assert sum(len(embedded(preview)) for preview in made.values()) <= 30_000
+
+
+def test_many_are_linked_and_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the limit previews are files beside the page, written again only where the picture is newer."""
+    monkeypatch.setattr(previews, "EMBED_AT_MOST", 1)
+    first, other = source(tmp_path / "pictures", "a"), source(tmp_path / "pictures", "b")
+    for given in (first, other):
+        os.utime(given.path, (1, 1))
+    made = make_previews([first, other], tmp_path)
+    assert "previews/step600/a.webp" == made[first.path].src
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "previews/step600").iterdir()}
+    source(tmp_path / "pictures", "b", (100, 200))
+    os.utime(other.path, (2**32, 2**32))
+    again = make_previews([first, other], tmp_path)
+    assert made[first.path] == again[first.path]
+    assert Preview("previews/step600/b.webp", 100, 200) == again[other.path]
+    changed = [path.name for path, then in before.items() if path.stat().st_mtime_ns != then]
+    assert ["b.webp"] == changed
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"<svg/>"], ids=["empty", "truncated", "other"])
+def test_unreadable_picture_is_left_out(tmp_path: Path, content: bytes) -> None:
+    """A file that is no picture has no preview, and the others do."""
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(content)
+    good = source(tmp_path, "good")
+    made = make_previews([Source(broken, PurePosixPath("x")), good], tmp_path)
+    assert [good.path] == list(made)
+
+
+def test_same_picture_is_embedded_once(tmp_path: Path) -> None:
+    """A training image that is nearest to many pictures is made once."""
+    given = source(tmp_path, "training")
+    assert 1 == len(make_previews([given] * 5, tmp_path))
