@@ -93,6 +93,19 @@ def every_checkpoint_was_tested(asked: Asked, store: Store, deployment: Deployme
     return problems
 
 
+def ballot_is_unchanged(deployment: Deployment) -> list[str]:
+    """Look whether the ballot is still the one that was deployed by; none may have been saved."""
+    ballot = deployment.ballot
+    if ballot is None:
+        return []
+    if not ballot.file.is_file():
+        return [f"{ballot.file} is gone; {deployment.selected} was deployed by that ballot. Put it back."]
+    if digest_of(ballot.file) != ballot.sha256:
+        again = "If it is a new judgement, deploy by it: pytest -m deploy --selected-step=STEP"
+        return [f"{ballot.file} was changed since {deployment.selected} was deployed by it. {again}"]
+    return []
+
+
 def proof_was_given(asked: Asked, deployment: Deployment) -> list[str]:
     """Look for the proof that production renders what was judged: every row of the selected checkpoint."""
     selected = next(one for one in asked.plan.checkpoints if one.id == deployment.selected)

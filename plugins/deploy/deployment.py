@@ -48,6 +48,15 @@ class Judged(BaseModel):
     """The server's id of the rendering: another one means that it was rendered again since."""
 
 
+class BallotRecord(BaseModel):
+    """The ballot that a deployment was made by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Path
+    sha256: Sha256
+
+
 class Deployment(BaseModel):
     """What was deployed, out of what, and on which evidence. Paths are absolute."""
 
@@ -69,6 +78,7 @@ class Deployment(BaseModel):
     left: dict[str, str] = {}
     """Evaluation copies that were not removed, and why."""
     observed: str = ""
+    ballot: BallotRecord | None = None
     proof: tuple[Proven, ...]
     """What production rendered, held against what was judged."""
     server: ServerRecord
@@ -89,6 +99,7 @@ class Selected:
     checkpoint: Checkpoint
     evidence: Mapping[Cell, Evidence]
     observed: str
+    ballot: BallotRecord | None
 
 
 def deploy(selected: Selected, *, record: Path, prove: Callable[[], tuple[Proven, ...]]) -> Deployment:
@@ -144,6 +155,7 @@ def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...
         replaced_sha256=installed.replaced_sha256,
         backup=installed.backup,
         observed=selected.observed,
+        ballot=selected.ballot,
         proof=proof,
         server=next(iter(selected.evidence.values())).server,
         deployed=datetime.now(UTC),

@@ -1,6 +1,7 @@
 """Deployment's door to pytest: the selection, the gate before the first test, and the summary after the last."""
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -10,8 +11,9 @@ from plugins.comfyui.plugin import the_servers
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected, deploy, read_record
 from plugins.deploy.gate import GateError, pass_gate
+from plugins.deploy.page import render_deployment
 from plugins.deploy.proof import Prover
-from plugins.deploy.selection import SelectionError, select
+from plugins.deploy.selection import SelectionError, judged_by, select
 from plugins.deploy.summary import Summary, Verified
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import read_canary
@@ -26,9 +28,12 @@ from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
 from plugins.render.plugin import live_line
+from plugins.review.ballot import Ballot, BallotError, read_ballot
+from plugins.review.gathering import gather
 
 _READY: Final = pytest.StashKey[Selected]()
 _DEPLOYED: Final = pytest.StashKey[Deployment]()
+_BALLOT: Final = pytest.StashKey[Ballot]()
 _VERIFIED: Final = pytest.StashKey[dict[str, Verified]]()
 
 
@@ -36,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --selected-step and --observed."""
     group = parser.getgroup(GROUP)
     group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, final or 920")
+    group.addoption(
+        "--ballot", metavar="FILE", help="the ballot saved from the report (default: REPORTS/ballot.json if there)"
+    )
     group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
 
 
@@ -52,18 +60,30 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         raise pytest.UsageError("generate and deploy are two commands: a person looks at the pictures in between.")
     plan = the_plan(config)
     try:
-        checkpoint = select(plan, config.getoption("selected_step"))
+        file = ballot_file(config)
+        chosen = read_ballot(file).choice if file else None
+        checkpoint = select(plan, config.getoption("selected_step"), chosen=chosen)
         preflight(plan)
         loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
         wanted = Asked(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
         store = pictures(reports(config))
         evidence = pass_gate(wanted, store, checkpoint)
+        record = None
+        if file:
+            shown = gather(wanted, reports(config), failed={}, command="")
+            ballot, record = judged_by(file, checkpoint, plan, shown.entries, simulated=wanted.simulated)
+            config.stash[_BALLOT] = ballot
         the_servers(config)
         hold(config)
-    except (SelectionError, GateError, ComfyUIError, LoraError) as error:
+    except (SelectionError, BallotError, GateError, ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_READY] = Selected(
-        asked=wanted, store=store, checkpoint=checkpoint, evidence=evidence, observed=config.getoption("observed")
+        asked=wanted,
+        store=store,
+        checkpoint=checkpoint,
+        evidence=evidence,
+        observed=config.getoption("observed"),
+        ballot=record,
     )
 
 
@@ -88,6 +108,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
+    """Put what was deployed on top of deploy.html."""
+    config = session.config
+    if deployment := config.stash.get(_DEPLOYED, None):
+        prefix.append(render_deployment(the_plan(config), deployment, reports(config)))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the summary of a deployment, in the reports folder and where the plan wants it."""
@@ -97,13 +124,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     plan = the_plan(config)
     verified = tuple(config.stash.get(_VERIFIED, {}).values())
-    text = Summary(plan=plan, deployment=deployment, verified=verified).markdown()
+    ballot = config.stash.get(_BALLOT, None)
+    text = Summary(plan=plan, deployment=deployment, ballot=ballot, verified=verified).markdown()
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     for place in filter(None, (reports(config) / "SUMMARY.md", plan.paths.summary)):
         write_atomically(place, text)
         if reporter:
             reporter.ensure_newline()
             reporter.write_line(f"wrote {place}")
+
+
+def ballot_file(config: pytest.Config) -> Path | None:
+    """Give the ballot that was named, or the one in the reports folder; None where there is neither."""
+    if given := config.getoption("ballot"):
+        return config.invocation_params.dir / Path(given).expanduser()
+    usual = reports(config) / "ballot.json"
+    return usual if usual.exists() else None
 
 
 @pytest.fixture(scope="session")

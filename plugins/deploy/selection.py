@@ -1,14 +1,23 @@
 """What a person typed after --selected-step becomes a checkpoint of the plan."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from plugins.deploy.deployment import BallotRecord
+from plugins.loras.copying import digest_of
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.review.ballot import Ballot, differences, read_ballot
+from plugins.review.review import Entry
 
 
 class SelectionError(Exception):
     """No checkpoint, or one that the plan does not have; the message lists the candidates."""
 
 
-def select(plan: Plan, typed: str | None) -> Checkpoint:
+def select(plan: Plan, typed: str | None, *, chosen: str | None = None) -> Checkpoint:
     """Find the checkpoint that was typed as `600`, `step600`, `final`, or the final's step number `920`.
+
+    `chosen` is what the ballot chose; where nothing was typed, the message offers it.
 
     Raises `SelectionError` listing what can be typed.
     """
@@ -17,6 +26,8 @@ def select(plan: Plan, typed: str | None) -> Checkpoint:
         if wanted in {checkpoint.id.casefold(), str(checkpoint.step), f"step{checkpoint.step}"}:
             return checkpoint
     problem = f"{plan.title} has no checkpoint {typed!r}." if wanted else "Which checkpoint is to be deployed?"
+    if chosen and not wanted:
+        problem = f"{problem} Your ballot chose {chosen}: --selected-step={chosen.removeprefix('step')}."
     candidates = "".join(
         f"\n  --selected-step={checkpoint.label or checkpoint.step:<8} {checkpoint.file}"
         for checkpoint in plan.checkpoints
@@ -24,3 +35,29 @@ def select(plan: Plan, typed: str | None) -> Checkpoint:
     raise SelectionError(
         f"{problem} Look at the report, then name the one that you selected:{candidates}\nNothing was deployed."
     )
+
+
+def judged_by(
+    path: Path, selected: Checkpoint, plan: Plan, entries: Sequence[Entry], *, simulated: bool
+) -> tuple[Ballot, BallotRecord]:
+    """Read the ballot, and see that it is of these pictures and chose this checkpoint.
+
+    Raises `SelectionError` naming each thing that contradicts the deployment, and `BallotError`.
+    """
+    ballot = read_ballot(path)
+    problems = []
+    if ballot.plan.name != plan.name:
+        problems.append(f"it is of another plan, {ballot.plan.name!r}")
+    elif ballot.simulated != simulated:
+        problems.append("it judges SIMULATED pictures" if ballot.simulated else "it judges real pictures")
+    else:
+        problems += differences(ballot, entries)
+    if ballot.choice is not None and ballot.choice != selected.id:
+        problems.append(f"it chose {ballot.choice}, and {selected.id} was typed")
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise SelectionError(
+            f"The ballot {path} does not allow this deployment:{lines}\n"
+            "Nothing was deployed. Judge again on the report page and save the ballot, or move the old one away."
+        )
+    return ballot, BallotRecord(file=path.absolute(), sha256=digest_of(path))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from plugins.deploy.deployment import Deployment
 from plugins.plan.plan import Plan
+from plugins.review.ballot import Ballot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Summary:
 
     plan: Plan
     deployment: Deployment
+    ballot: Ballot | None
     verified: tuple[Verified, ...]
 
     def markdown(self) -> str:
@@ -79,20 +81,58 @@ class Summary:
         return "\n".join(lines)
 
     def _observed(self) -> str:
-        plan = self.plan
-        rule = f"Selection rule: {_plain(plan.selection_rule)}" if plan.selection_rule else ""
-        criteria = [
-            f"- {_plain(criterion.text)}{' (required)' if criterion.required else ''}" for criterion in plan.criteria
-        ]
+        plan, selected = self.plan, self.deployment.selected
+        parts = ["## What was selected, and why", f"**{selected}** was selected by a person."]
+        if plan.selection_rule:
+            parts.append(f"Selection rule: {_plain(plan.selection_rule)}")
+        parts += self._judged(self.ballot) if self.ballot else self._criteria()
         seen = self.deployment.observed.strip()
-        told = "\n".join(f"> {_plain(line)}" for line in seen.splitlines()) or (
-            "Not recorded: the checkpoint was selected without a note (`--observed TEXT`)."
-        )
-        parts = ["## What was selected, and why", f"**{self.deployment.selected}** was selected by a person.", rule]
-        if criteria:
-            parts.append("The criteria:\n\n" + "\n".join(criteria))
-        parts += ["Observed:", told]
+        if seen or not self.ballot:
+            told = "\n".join(f"> {_plain(line)}" for line in seen.splitlines())
+            parts += ["Observed:", told or "Not recorded: there is no ballot, and no `--observed=TEXT` was given."]
         return "\n\n".join(part for part in parts if part)
+
+    def _criteria(self) -> list[str]:
+        lines = [f"- {_plain(one.text)}{' (required)' if one.required else ''}" for one in self.plan.criteria]
+        return ["The criteria:", "\n".join(lines)] if lines else []
+
+    def _judged(self, ballot: Ballot) -> list[str]:
+        """Tell the ballot: the choice and its reason, the marks criterion by criterion, and the notes."""
+        selected = self.deployment.selected
+        told = [
+            f"The rule gave: {_plain(ballot.suggestion.checkpoint or 'none')} ({_plain(ballot.suggestion.reason)})."
+        ]
+        if ballot.choice is None:
+            told.append("The ballot itself chose none; the checkpoint was named on the command line.")
+        elif not ballot.follows_rule:
+            told.append(f"The person chose otherwise: {_plain(ballot.reason or 'no reason was given')}.")
+        elif ballot.reason:
+            told.append(f"Reason: {_plain(ballot.reason)}.")
+        told.append("Judged blind." if ballot.judged_blind else "Not judged blind.")
+        columns = list(self.deployment.candidates)
+        table = [f"| criterion | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+        for criterion in self.plan.criteria:
+            marks = " | ".join(ballot.answers(one).get(criterion.id, "not marked") for one in columns)
+            table.append(f"| {_plain(criterion.text)}{' (required)' if criterion.required else ''} | {marks} |")
+        parts = [" ".join(told), "\n".join(table), self._visible(ballot)]
+        if note := ballot.notes.checkpoints.get(selected):
+            parts.append(f"Note on {selected}: {_plain(note)}")
+        cells = [
+            f"- {_plain(cell)}: {_plain(note)}"
+            for cell, note in ballot.notes.cells.items()
+            if note and cell.startswith(f"{selected}-")
+        ]
+        return [*parts, "\n".join(cells)]
+
+    def _visible(self, ballot: Ballot) -> str:
+        """Tell which details were seen on the prompt that is there to show them (mission: in Test 3's output)."""
+        answers, lines = ballot.answers(self.deployment.selected), []
+        for prompt in self.plan.prompts:
+            looked_for = [one for one in self.plan.criteria if one.prompts == (prompt.id,)]
+            seen = [f"{_plain(one.text)}: {answers.get(one.id, 'not marked')}" for one in looked_for]
+            if seen:
+                lines.append(f"- {_plain(prompt.purpose or prompt.id)}: {'; '.join(seen)}")
+        return f"On {self.deployment.selected}'s pictures:\n\n" + "\n".join(lines) if lines else ""
 
     def _deployed(self) -> str:
         deployment = self.deployment
@@ -113,6 +153,10 @@ class Summary:
             lines.append(f"- It replaced {before}, which the training folder still has.")
         lines.append(f"- Evaluation copies removed: {len(deployment.removed)}")
         lines += [f"- Left in place: `{_code(path)}`, since {reason}" for path, reason in deployment.left.items()]
+        if deployment.ballot:
+            lines.append(
+                f"- By the ballot `{_code(str(deployment.ballot.file))}` (SHA-256 `{deployment.ballot.sha256}`)"
+            )
         return "\n".join(lines)
 
     def _proof(self) -> str:

@@ -227,6 +227,8 @@ class Criterion(_Part):
     id: Name
     text: Text
     required: bool = False
+    prompts: Annotated[tuple[str, ...], _Lax] = ()
+    """The prompts on which to look for it; none means all."""
 
 
 def _size(value: object) -> int:
@@ -278,6 +280,17 @@ class Plan(_Part):
     def _by_step(cls, checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
         """Order by step: columns read from under-trained to over-trained, whatever the plan's order."""
         return tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.step))
+
+    @model_validator(mode="after")
+    def _criteria_name_prompts(self) -> Self:
+        known = {prompt.id for prompt in self.prompts}
+        for criterion in self.criteria:
+            if unknown := [prompt for prompt in criterion.prompts if prompt not in known]:
+                raise ValueError(
+                    f"criterion {criterion.id!r} names the prompt {unknown[0]!r}, which the plan does not have; "
+                    f"it has {', '.join(sorted(known))}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _production_is_no_evaluation_copy(self) -> Self:

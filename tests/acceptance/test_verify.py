@@ -43,6 +43,11 @@ def test_every_checkpoint_was_tested_on_every_prompt(judged: Asked, store: Store
     _hold(claims.every_checkpoint_was_tested(judged, store, deployment))
 
 
+def test_ballot_is_unchanged(deployment: Deployment) -> None:
+    """The ballot that the deployment was made by, if any, is as it was."""
+    _hold(claims.ballot_is_unchanged(deployment))
+
+
 def test_production_lora_rendered_what_was_judged(judged: Asked, deployment: Deployment) -> None:
     """The production LoRA, rendered once more after deployment, gave the pictures that were judged."""
     _hold(claims.proof_was_given(judged, deployment))

@@ -11,7 +11,7 @@ from plugins.pictures.check import Check, Outcome
 from plugins.plan.plan import Plan
 from plugins.review.review import Entry
 from tests.browser.conftest import Open
-from tests.plugins.review.sample import make_review, spyke, training_images, write_page, write_report
+from tests.plugins.review.sample import large_plan, make_review, spyke, training_images, write_page, write_report
 
 pytestmark = pytest.mark.browser
 
@@ -144,17 +144,7 @@ def test_hostile_plan_runs_no_script(open_page: Open, tmp_path: Path) -> None:
 
 def test_large_matrix_loads_only_what_is_in_sight(open_page: Open, tmp_path: Path) -> None:
     """A matrix of 3 x 30 is written small, with previews beside it, and loads only what can be seen."""
-    plan = spyke()
-    step = plan.checkpoints[0]
-    wide = plan.model_copy(
-        update={
-            "checkpoints": tuple(
-                step.model_copy(update={"step": 100 * n, "file": f"{n}.safetensors"}) for n in range(1, 3)
-            ),
-            "prompts": tuple(plan.prompts[0].model_copy(update={"id": f"prompt{n}"}) for n in range(30)),
-        }
-    )
-    report = write_page(make_review(tmp_path / "reports", side=32, plan=wide, flags=False))
+    report = write_page(make_review(tmp_path / "reports", side=32, plan=large_plan(3, 30), flags=False))
     assert report.stat().st_size < 500_000
     page = open_page(report)
     expect(page.locator(".tally")).to_have_text("90 of 90 pictures rendered")

@@ -108,7 +108,8 @@ def test_cell_is_rendered_and_kept_with_its_evidence(ready: Callable[..., tuple[
     assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.3.64")
     assert (evidence.simulated, evidence.run.started <= evidence.run.ended) == (False, True)
     assert evidence.inputs_digest == maker.asked.inputs_digest(cell, base_model=maker.base_model)
-    assert "prompt" in Image.open(store.picture(cell)).info
+    with Image.open(store.picture(cell)) as picture:
+        assert "prompt" in picture.info
 
 
 def test_baseline_is_rendered_without_a_lora(ready: Callable[..., tuple[Maker, Server]]) -> None:
@@ -177,6 +178,7 @@ def test_lora_that_changes_while_it_is_rendered_fails_the_cell(
 
     class Meddling(Posing):
         def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
+            del prompt_id, node_id
             if class_type == "KSampler":
                 file.write_bytes(file.read_bytes())
 
@@ -197,6 +199,7 @@ def test_server_error_is_passed_on(ready: Callable[..., tuple[Maker, Server]], s
 
     class OutOfMemory(Posing):
         def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
+            del prompt_id, node_id
             if class_type == "KSampler":
                 raise NodeFailure("torch.OutOfMemoryError", "Allocation on device")
 

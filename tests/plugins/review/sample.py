@@ -45,6 +45,17 @@ def spyke() -> Plan:
     return read_plan(ROOT / "plans" / "spyke.toml")
 
 
+def large_plan(columns: int, rows: int) -> Plan:
+    """Give a plan with a baseline and checkpoints in so many columns, and so many prompts."""
+    plan = spyke()
+    checkpoint, prompt = plan.checkpoints[0], plan.prompts[0]
+    checkpoints = [
+        checkpoint.model_copy(update={"step": 100 * n, "file": f"{n}.safetensors"}) for n in range(1, columns)
+    ]
+    prompts = [prompt.model_copy(update={"id": f"prompt{n}"}) for n in range(rows)]
+    return plan.model_copy(update={"checkpoints": tuple(checkpoints), "prompts": tuple(prompts)})
+
+
 def make_review(
     reports: Path, *, side: int = 512, flags: bool = True, plan: Plan | None = None, **changes: Any
 ) -> Review:

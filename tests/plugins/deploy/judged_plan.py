@@ -1,0 +1,64 @@
+"""The small plan, rendered and judged, with all that a deployment of it takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugins.deploy.deployment import RECORD, Deployment, Selected, deploy
+from plugins.deploy.gate import pass_gate
+from plugins.deploy.proof import Proven
+from plugins.evidence.asked import Asked
+from plugins.evidence.store import Store
+from plugins.plan.cells import column
+from plugins.plan.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """The small plan, rendered and judged."""
+
+    plan: Plan
+    asked: Asked
+    store: Store
+    reports: Path
+
+    @property
+    def production(self) -> Path:
+        """Where the production LoRA goes."""
+        return self.plan.paths.loras / self.plan.production.file
+
+    @property
+    def copies(self) -> list[Path]:
+        """The evaluation copies that are there."""
+        return sorted(self.plan.paths.loras.glob("spyke_plasma_v1_*"))
+
+    def selected(self, step: str = "step600", observed: str = "") -> Selected:
+        """Take a checkpoint through the gate."""
+        checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
+        evidence = pass_gate(self.asked, self.store, checkpoint)
+        return Selected(asked=self.asked, store=self.store, checkpoint=checkpoint, evidence=evidence, observed=observed)
+
+    def proof(self, step: str = "step600") -> tuple[Proven, ...]:
+        """Say that production renders what was judged, pixel for pixel."""
+        checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
+        return tuple(
+            Proven(
+                row=cell.row,
+                server="http://127.0.0.1:8188",
+                picture=f"proof/{cell.row}.png",
+                pixels_sha256="a" * 64,
+                identical=True,
+                distance=0.0,
+            )
+            for cell in column(self.plan, checkpoint)
+        )
+
+    def deploy(
+        self, step: str = "step600", *, observed: str = "", prove: Callable[[], tuple[Proven, ...]] | None = None
+    ) -> Deployment:
+        """Deploy a checkpoint, with a proof that holds unless another is given."""
+        return deploy(
+            self.selected(step, observed),
+            record=self.reports / RECORD,
+            prove=prove or (lambda: self.proof(step)),
+        )

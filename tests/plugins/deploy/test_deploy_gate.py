@@ -1,0 +1,143 @@
+"""Nothing is deployed that was not tested: the gate names every cell that is in the way."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plugins.deploy.gate import GateError, tested_cells
+from plugins.plan.cells import Cell, matrix
+from tests.plugins.deploy.judged_plan import Judged
+from tests.plugins.evidence.made_evidence import BLANK, asked_of, keep
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """Give the digest of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_full_matrix_opens_the_gate(judged: Judged) -> None:
+    """With evidence of every checkpoint on every prompt, the evidence is given, without the baselines."""
+    selected = judged.selected()
+
+    assert [cell.id for cell in selected.evidence] == [
+        "step600-forest",
+        "step600-novel_pose",
+        "final-forest",
+        "final-novel_pose",
+    ]
+    assert tuple(selected.evidence) == tested_cells(judged.plan)
+
+
+def test_missing_baseline_does_not_shut_the_gate(judged: Judged) -> None:
+    """The selection rests on the checkpoints' pictures; the baseline is only a help."""
+    judged.store.evidence(matrix(judged.plan)[0]).unlink()
+
+    assert len(judged.selected().evidence) == 4
+
+
+def _not_rendered(judged: Judged, cell: Cell) -> str:
+    judged.store.evidence(cell).unlink()
+    return f"{cell}: it was not rendered"
+
+
+def _broken(judged: Judged, cell: Cell) -> str:
+    judged.store.evidence(cell).write_text("{")
+    return f"{cell}: {judged.store.evidence(cell)} is not readable evidence ("
+
+
+def _painted_over(judged: Judged, cell: Cell) -> str:
+    judged.store.picture(cell).write_bytes(b"painted over")
+    return f"{cell}: {judged.store.picture(cell)} was changed after it was rendered"
+
+
+def _picture_gone(judged: Judged, cell: Cell) -> str:
+    judged.store.picture(cell).unlink()
+    return f"{cell}: {judged.store.picture(cell)} is gone"
+
+
+def _simulated(judged: Judged, cell: Cell) -> str:
+    keep(asked_of(judged.plan, simulated=True), judged.store, cell)
+    return f"{cell}: it is SIMULATED"
+
+
+def _other_base_model(judged: Judged, cell: Cell) -> str:
+    keep(judged.asked, judged.store, cell, base_model="other.safetensors")
+    return f"{cell}: it was rendered on another base model, other.safetensors"
+
+
+def _other_inputs(judged: Judged, cell: Cell) -> str:
+    keep(judged.asked, judged.store, cell, inputs_digest="0" * 64)
+    return f"{cell}: the plan's prompt, seed, settings or workflow were changed since it was rendered"
+
+
+@pytest.mark.parametrize("number", [2, 5], ids=["a-cell-of-the-selected", "a-cell-of-another"])
+@pytest.mark.parametrize(
+    "spoil",
+    [_not_rendered, _broken, _painted_over, _picture_gone, _simulated, _other_base_model, _other_inputs],
+    ids=lambda spoil: spoil.__name__.strip("_"),
+)
+def test_missing_evidence_shuts_the_gate(judged: Judged, spoil: Callable[[Judged, Cell], str], number: int) -> None:
+    """A single cell of any checkpoint without evidence that counts is named, and nothing on disk changes."""
+    expected = spoil(judged, matrix(judged.plan)[number])
+    before = everything(judged.reports.parent)
+
+    with pytest.raises(GateError) as caught:
+        judged.selected()
+
+    head, told, last = str(caught.value).split("\n")
+    assert head == "step600 cannot be deployed: 1 of 4 cells stand in the way."
+    assert told.startswith(f"  {expected}")
+    assert last == "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy."
+    assert everything(judged.reports.parent) == before
+
+
+@pytest.mark.parametrize("step", ["step600", "final"])
+def test_retrained_checkpoint_shuts_the_gate(judged: Judged, step: str) -> None:
+    """A training file with other bytes than those judged is named, whichever checkpoint was selected."""
+    checkpoint = next(one for one in judged.plan.checkpoints if one.id == step)
+    file = judged.plan.training_file(checkpoint)
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    now = Judged(plan=judged.plan, asked=asked_of(judged.plan), store=judged.store, reports=judged.reports)
+
+    with pytest.raises(GateError) as caught:
+        now.selected()
+
+    _, first, second, _ = str(caught.value).split("\n")
+    was = judged.asked.loras[step][:12]
+    assert first == f"  {step} x forest: it was rendered from other bytes (SHA-256 {was}) than {file} has now"
+    assert second.startswith(f"  {step} x novel_pose: it was rendered from other bytes")
+
+
+def test_everything_missing_is_listed(judged: Judged) -> None:
+    """Where nothing was rendered, every cell is named."""
+    for cell in matrix(judged.plan):
+        judged.store.evidence(cell).unlink()
+
+    with pytest.raises(GateError) as caught:
+        judged.selected()
+
+    assert str(caught.value).split("\n")[:-1] == [
+        "step600 cannot be deployed: 4 of 4 cells stand in the way.",
+        "  step600 x forest: it was not rendered",
+        "  step600 x novel_pose: it was not rendered",
+        "  final x forest: it was not rendered",
+        "  final x novel_pose: it was not rendered",
+    ]
+
+
+def test_failed_check_of_the_selected_checkpoint_shuts_the_gate(judged: Judged) -> None:
+    """A checkpoint whose own picture could not be judged is not deployed; the check says why."""
+    keep(judged.asked, judged.store, matrix(judged.plan)[3], checks=(BLANK,))
+
+    with pytest.raises(GateError, match="step600 x novel_pose: not blank: the picture is nearly one colour"):
+        judged.selected()
+
+
+def test_failed_check_of_another_checkpoint_does_not(judged: Judged) -> None:
+    """A bad picture of a checkpoint that nobody selected stands in nobody's way."""
+    keep(judged.asked, judged.store, matrix(judged.plan)[3], checks=(BLANK,))
+
+    assert judged.selected("final").checkpoint.id == "final"

@@ -1,0 +1,175 @@
+"""SUMMARY.md tells what was compared, selected, seen, deployed and verified, and nothing in it can be misread."""
+
+from typing import Any
+
+import pytest
+
+from plugins.deploy.deployment import Deployment
+from plugins.deploy.summary import Summary, Verified
+from plugins.plan.plan import Plan
+from tests.plugins.deploy.judged_plan import Judged
+
+HOSTILE = "<script>alert(1)</script> [x](http://evil) **bold** | `code` _it_ # ~~no~~"
+GOOD = (Verified(claim="Production is present", outcome="passed"),)
+
+
+@pytest.fixture
+def deployment(judged: Judged) -> Deployment:
+    """Deploy step600."""
+    return judged.deploy(observed="Bracer on the right arm.\nPauldron on the left knee.")
+
+
+def told(plan: Plan, deployment: Deployment, verified: tuple[Verified, ...] = GOOD, **changes: Any) -> str:
+    """Give the summary, of a deployment with changes."""
+    changed = deployment.model_copy(update=changes)
+    return Summary(plan=plan, deployment=changed, verified=verified).markdown()
+
+
+def test_summary_tells_everything(judged: Judged, deployment: Deployment) -> None:
+    """The summary has every part, with digests, prompts, settings, words and places."""
+    plan, text = judged.plan, told(judged.plan, deployment)
+
+    assert [line for line in text.split("\n") if line.startswith("#")] == [
+        "# Spyke LoRA, small: step600 deployed as spyke_plasma_v1",
+        "## What was compared",
+        "## What was selected, and why",
+        "## What was deployed",
+        "## What production renders",
+        "## What was verified",
+        "## How the pictures were made",
+    ]
+    for line in (
+        f"{deployment.deployed:%Y-%m-%d %H:%M} UTC. Every claim of the plan was verified.",
+        "2 checkpoints on 2 prompts: 4 pictures, seed 42.",
+        f"| **step600** | 600 | spyke\\_plasma\\_v1-step00000600.safetensors | `{judged.asked.loras['step600']}` |",
+        f"| final | 920 | spyke\\_plasma\\_v1.safetensors | `{judged.asked.loras['final']}` |",
+        "2. A novel pose: `spyke_plasma_v1, crouching, looking up at the sky, urban environment`",
+        "**step600** was selected by a person.",
+        "- Ginger or orange hair (required)",
+        "> Bracer on the right arm.",
+        "> Pauldron on the left knee.",
+        f"- Production: `{plan.paths.loras / 'spyke_plasma_v1.safetensors'}`",
+        f"- SHA-256: `{judged.asked.loras['step600']}`",
+        "- Evaluation copies removed: 2",
+        "- [forest](proof/forest.png): the judged picture, pixel for pixel",
+        "- [x] Production is present",
+        "- Base model: AnythingXL\\_inkBase",
+        "- Sampler: euler\\_ancestral, scheduler normal, 2 steps",
+        "- CFG: 7",
+        "- Clip skip: 2",
+        "- Size: 64x64",
+        "- LoRA strength: 1",
+        "- Server: ComfyUI 0.3.64 at http://127.0.0.1:8188 (RTX 4090)",
+    ):
+        assert line in text.split("\n")
+
+
+def test_real_deployment_is_not_called_simulated(judged: Judged, deployment: Deployment) -> None:
+    """The summary of a real deployment does not speak of simulation."""
+    assert "SIMULATED" not in told(judged.plan, deployment)
+
+
+def test_demonstration_says_so_at_the_top(judged: Judged, deployment: Deployment) -> None:
+    """A demonstration's summary says before all else that nothing was really tested."""
+    lines = told(judged.plan, deployment, simulated=True).split("\n\n")
+
+    assert lines[1].startswith("> **SIMULATED.** This was a demonstration (`--demo`)")
+
+
+@pytest.mark.parametrize("outcome", ["failed", "skipped"])
+def test_claim_that_was_not_verified_is_told(judged: Judged, deployment: Deployment, outcome: str) -> None:
+    """A claim that failed or was not looked at is told beside it and at the top."""
+    text = told(judged.plan, deployment, (*GOOD, Verified(claim="No copies remain", outcome=outcome)))
+
+    assert "**Not every claim was verified: see below.**" in text
+    assert f"- [x] Production is present\n- [ ] No copies remain (**{outcome.upper()}**)" in text
+    assert "Every claim of the plan was verified." not in text
+
+
+def test_nothing_verified_is_told(judged: Judged, deployment: Deployment) -> None:
+    """Without a single verification, none is claimed."""
+    text = told(judged.plan, deployment, ())
+
+    assert "Nothing: no verification ran." in text
+    assert "**Not every claim was verified: see below.**" in text
+
+
+def test_missing_words_are_told(judged: Judged, deployment: Deployment) -> None:
+    """A selection without a note says that there is none."""
+    text = told(judged.plan, deployment, observed=" ")
+
+    assert "Not recorded: the checkpoint was selected without a note (`--observed TEXT`)." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        pytest.param(
+            {"replaced_sha256": "f" * 64, "backup": "/loras/x.replaced-ff"},
+            "- The file that was there before is kept: `/loras/x.replaced-ff`",
+            id="backup",
+        ),
+        pytest.param(
+            {"left": {"/loras/y": "it is not a plain file"}},
+            "- Left in place: `/loras/y`, since it is not a plain file",
+            id="left",
+        ),
+        pytest.param({"removed": ()}, "- Evaluation copies removed: 0", id="none-removed"),
+    ],
+)
+def test_what_became_of_other_files_is_told(
+    judged: Judged, deployment: Deployment, changes: dict[str, Any], line: str
+) -> None:
+    """Backups, and files that were left, are told with their paths."""
+    assert line in told(judged.plan, deployment, **changes).split("\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        pytest.param("step600", "- The same bytes were there already.", id="same"),
+        pytest.param("final", "- It replaced final, which the training folder still has.", id="another-candidate"),
+    ],
+)
+def test_former_candidate_is_told(judged: Judged, deployment: Deployment, before: str, line: str) -> None:
+    """What production held before is told by its name where it is one of the candidates."""
+    text = told(judged.plan, deployment, replaced_sha256=judged.asked.loras[before])
+
+    assert line in text.split("\n")
+
+
+def test_hostile_text_stays_text(judged: Judged, deployment: Deployment) -> None:
+    """No words of a plan or a person become markup, a link, a table cell or a new line of their own."""
+    first, *others = judged.plan.prompts
+    plan = judged.plan.model_copy(
+        update={
+            "title": HOSTILE,
+            "selection_rule": f"{HOSTILE}\n# heading",
+            "prompts": (first.model_copy(update={"text": f"{HOSTILE}\n- [x] passed", "purpose": HOSTILE}), *others),
+            "criteria": tuple(one.model_copy(update={"text": HOSTILE}) for one in judged.plan.criteria),
+        }
+    )
+    text = told(
+        plan,
+        deployment,
+        (Verified(claim=HOSTILE, outcome="passed"),),
+        observed=f"{HOSTILE}\n\n# heading\n- [x] everything passed",
+    )
+    outside_code = "".join(text.split("`")[::2])  # every other part is between backticks
+
+    assert text.count("`") % 2 == 0
+    assert "<script>" not in outside_code
+    assert "[x](http" not in outside_code
+    assert "**bold**" not in outside_code
+    assert [line for line in text.split("\n") if line.startswith("#")][1:] == [
+        "## What was compared",
+        "## What was selected, and why",
+        "## What was deployed",
+        "## What production renders",
+        "## What was verified",
+        "## How the pictures were made",
+    ]
+    assert [line for line in text.split("\n") if line.startswith("- [x]")] == [
+        "- [x] \\<script\\>alert(1)\\</script\\> \\[x\\](http://evil) \\*\\*bold\\*\\* \\| \\`code\\` \\_it\\_ \\# "
+        "\\~\\~no\\~\\~"
+    ]

@@ -1,0 +1,151 @@
+"""Pictures are held against their baseline and against each other, and what comes out is kept with them."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from plugins.evidence.asked import Asked
+from plugins.evidence.canary import CANARY, Canary, read_canary, write_canary
+from plugins.evidence.comparing import Comparing
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import Store
+from plugins.loras.staging import Staged, stage
+from plugins.pictures.check import Check, Outcome
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from tests.plugins.evidence.made_evidence import evidence_for, keep, png_of
+
+CANARIES = {"cell": "baseline-forest", "server": "http://a:1", "comfyui_version": "0.3.64", "device": "cpu"}
+
+
+@pytest.fixture
+def cells(plan: Plan) -> tuple[Cell, ...]:
+    """Give the first row: baseline, step600, final."""
+    return tuple(cell for cell in matrix(plan) if cell.prompt.id == "forest")
+
+
+@pytest.fixture
+def staged(plan: Plan) -> dict[str, Staged]:
+    """Stage the checkpoints, by id."""
+    return {one.checkpoint.id: one for one in stage(plan)}
+
+
+def put(asked: Asked, store: Store, cell: Cell, png: bytes) -> Evidence:
+    """Keep these bytes as a cell's picture."""
+    evidence = evidence_for(asked, cell, png)
+    store.write(cell, png, evidence)
+    return evidence
+
+
+def check(evidence: Evidence | None, name: str) -> Check:
+    """Give one check's outcome."""
+    assert evidence is not None
+    return next(one for one in evidence.checks if one.name == name)
+
+
+def test_different_pictures_pass(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A picture that differs from its baseline and from all others passes, and the effect is kept."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store=store)
+    comparing.judge(cells[0], baseline, baseline=None, staged=None)
+
+    judged = comparing.judge(cells[1], evidence, baseline=baseline, staged=staged["step600"])
+
+    assert judged.failures == ()
+    assert judged.compared is not None
+    assert judged.compared.effect > 1
+    assert store.read(cells[1]) == judged
+
+
+def test_picture_of_the_baseline_is_told(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A LoRA without effect is told with its file and header, and once only."""
+    png = png_of(cells[0])
+    baseline, evidence = (put(asked, store, cell, png) for cell in cells[:2])
+    comparing = Comparing(store=store)
+    comparing.judge(cells[0], baseline, baseline=None, staged=None)
+
+    judged = comparing.judge(cells[1], evidence, baseline=baseline, staged=staged["step600"])
+
+    assert [one.name for one in judged.failures] == ["LoRA applied"]
+    assert "spyke_plasma_v1_step600.safetensors: module networks.lora" in judged.failures[0].message
+    assert store.read(cells[1]) == judged
+
+
+def test_without_a_baseline_the_effect_is_not_checked(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """Where the baseline gave no picture, the effect is said not to be checked."""
+    evidence = keep(asked, store, cells[1])
+
+    judged = Comparing(store=store).judge(cells[1], evidence, baseline=None, staged=staged["step600"])
+
+    assert check(judged, "LoRA applied").outcome is Outcome.NOT_CHECKED
+
+
+def test_twins_are_told_in_the_evidence_of_both(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """Two checkpoints with the same picture are both told, whichever was seen first."""
+    baseline = keep(asked, store, cells[0])
+    png = png_of(cells[1])
+    first, second = (put(asked, store, cell, png) for cell in cells[1:])
+    comparing = Comparing(store=store)
+    comparing.judge(cells[1], first, baseline=baseline, staged=staged["step600"])
+    comparing.judge(cells[2], second, baseline=baseline, staged=staged["final"])
+
+    assert "it is final x forest's, pixel for pixel" in check(store.read(cells[1]), "own picture").message
+    assert "it is step600 x forest's, pixel for pixel" in check(store.read(cells[2]), "own picture").message
+
+
+def test_twins_of_the_same_lora_are_told_as_such(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """One training file under two names gives one picture, and that is what is said."""
+    same = dataclasses.replace(asked, loras=dict.fromkeys(asked.loras, "a" * 64))
+    baseline, png = keep(same, store, cells[0]), png_of(cells[1])
+    first, second = (put(same, store, cell, png) for cell in cells[1:])
+    comparing = Comparing(store=store)
+    comparing.judge(cells[1], first, baseline=baseline, staged=staged["step600"])
+
+    judged = comparing.judge(cells[2], second, baseline=baseline, staged=staged["final"])
+
+    assert f"both LoRAs are the same file (SHA-256 {'a' * 12})" in check(judged, "own picture").message
+
+
+@pytest.mark.parametrize(
+    ("stable", "told"),
+    [
+        pytest.param(
+            True,
+            "http://a:1 is bit-stable: baseline-forest, rendered again, came out the same, pixel for pixel",
+            id="stable",
+        ),
+        pytest.param(
+            False,
+            "http://a:1 is not bit-stable: baseline-forest, rendered again, differs by 0.50 of 255. "
+            "Production will be compared by nearness instead of pixel for pixel.",
+            id="not-stable",
+        ),
+    ],
+)
+def test_canary_is_kept_and_told(tmp_path: Path, *, stable: bool, told: str) -> None:
+    """Whether a server gives the same picture again is kept for the proof, and said in words."""
+    canary = Canary(**CANARIES, stable=stable, difference=0.0 if stable else 0.5)
+    write_canary(canary, tmp_path)
+
+    assert read_canary(tmp_path) == canary
+    assert str(canary) == told
+
+
+@pytest.mark.parametrize("content", [pytest.param(None, id="missing"), pytest.param("{", id="broken")])
+def test_canary_that_cannot_be_read_is_none(tmp_path: Path, content: str | None) -> None:
+    """What cannot be read says nothing about the server."""
+    if content:
+        (tmp_path / CANARY).write_text(content)
+
+    assert read_canary(tmp_path) is None
