@@ -10,6 +10,7 @@ from plugins.deploy.deployment import Deployment
 from plugins.deploy.proof import Proven
 from plugins.plan.cells import column
 from plugins.plan.plan import Plan
+from plugins.review.page import frame_script
 from plugins.review.previews import Preview, Source, make_previews
 
 _TEMPLATES: Final = Path(__file__).parent / "template"
@@ -32,7 +33,9 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
         lstrip_blocks=True,
     )
     pairs = _pairs(plan, deployment, reports)
-    return environment.get_template("deploy.html").render(plan=plan, deployment=deployment, pairs=pairs)
+    return environment.get_template("deploy.html").render(
+        plan=plan, deployment=deployment, pairs=pairs, frame_script=frame_script()
+    )
 
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:

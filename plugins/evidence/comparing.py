@@ -48,7 +48,7 @@ class Comparing:
         if baseline is None:
             message = "there is no picture of the baseline to compare with"
             return evidence.with_check(
-                Check(name="LoRA applied", outcome=Outcome.NOT_CHECKED, message=message)
+                Check(name="LoRA effect", outcome=Outcome.NOT_CHECKED, message=message)
             ).model_copy(update={"compared": None})
         ours, theirs = evidence.picture.pixels_sha256, baseline.picture.pixels_sha256
         compared = evidence.compared

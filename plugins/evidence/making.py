@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from PIL import Image
@@ -173,8 +174,15 @@ class Maker:
                 height=picture.image.height,
                 fingerprint=fingerprint(picture.image).hex(),
             ),
-            nearest=NearestRecord(image=nearest.image.name, distance=nearest.distance, usual=nearest.usual)
+            nearest=NearestRecord(
+                image=_below(nearest.image, plan.paths.training_images), distance=nearest.distance, usual=nearest.usual
+            )
             if nearest
             else None,
             checks=checks,
         )
+
+
+def _below(path: Path, folder: Path | None) -> str:
+    """Name a file by its place in a folder, so that two of one name in subfolders are told apart."""
+    return path.relative_to(folder).as_posix() if folder and path.is_relative_to(folder) else path.name

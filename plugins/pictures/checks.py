@@ -35,16 +35,16 @@ def check_not_blank(picture: Picture) -> Check:
     """Fail a picture that is transparent, one colour, or nearly so: black is what NaN in the decoder gives."""
     image = picture.image
     if "A" in image.getbands() and image.getchannel("A").getextrema()[1] == 0:
-        return Check(name="not blank", outcome=Outcome.FAILED, message="the picture is wholly transparent")
+        return Check(name="blank", outcome=Outcome.FAILED, message="the picture is wholly transparent")
     pixels = np.asarray(image.convert("RGB"), dtype=np.int16)
     median = np.median(pixels, axis=(0, 1))
     share = float((np.abs(pixels - median) <= _FLAT_REACH).all(axis=2).mean())
     if share <= _FLAT_SHARE:
-        return Check(name="not blank", outcome=Outcome.PASSED)
+        return Check(name="blank", outcome=Outcome.PASSED)
     colour = tuple(round(value) for value in median)
     black = " Black is what NaN gives: try another VAE, or start ComfyUI with --force-fp32." if max(colour) < 8 else ""  # noqa: PLR2004
     return Check(
-        name="not blank",
+        name="blank",
         outcome=Outcome.FAILED,
         message=f"the picture is nearly one colour, rgb{colour}: {share:.1%} of it.{black}",
     )
@@ -55,9 +55,9 @@ def check_not_noise(picture: Picture) -> Check:
     grey = np.asarray(picture.image.convert("RGB").convert("L"), dtype=np.float32)
     likeness = _correlation(grey[:, 1:], grey[:, :-1])
     if likeness >= _NEIGHBOURS:
-        return Check(name="not noise", outcome=Outcome.PASSED)
+        return Check(name="noise", outcome=Outcome.PASSED)
     return Check(
-        name="not noise",
+        name="noise",
         outcome=Outcome.FAILED,
         message=f"neighbouring pixels have nothing in common (correlation {likeness:.2f}): the picture is static. "
         "The decoder or the LoRA is broken; look at ComfyUI's terminal.",
@@ -69,7 +69,7 @@ def check_lora_applied(*, identical: bool, effect: float, lora: str, header: str
 
     `effect` is the mean difference to the baseline, of 255; `lora` names the file and `header` what it says of itself.
     """
-    name = "LoRA applied"
+    name = "LoRA effect"
     if identical:
         told = "the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model"
         return Check(name=name, outcome=Outcome.FAILED, message=f"{told}. {lora}: {header}")
@@ -85,7 +85,7 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str) -> Check:
     The same LoRA bytes under two names are a copied file; different ones mean that the server gave a wrong picture.
     """
     if not twins:
-        return Check(name="own picture", outcome=Outcome.PASSED)
+        return Check(name="twin", outcome=Outcome.PASSED)
     lines = []
     for cell, other in twins.items():
         if lora and lora == other:
@@ -93,12 +93,12 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str) -> Check:
         else:
             loras = f"LoRA {lora[:12] or 'none'} here, {other[:12] or 'none'} there"
             lines.append(f"it is {cell}'s, pixel for pixel, though they were asked for differently ({loras})")
-    return Check(name="own picture", outcome=Outcome.FAILED, message="; ".join(lines))
+    return Check(name="twin", outcome=Outcome.FAILED, message="; ".join(lines))
 
 
 def check_no_training_copy(nearest: Nearest | None) -> Check:
     """Warn of a picture that is a training image again. A person decides: a training image may be asked for."""
-    name = "no training copy"
+    name = "training copy"
     if nearest is None:
         return Check(name=name, outcome=Outcome.NOT_CHECKED, message="the plan names no training_images")
     usual = "" if nearest.usual is None else f"; training images are usually {nearest.usual:.2f} from each other"

@@ -44,6 +44,11 @@ def render_page(review: Review) -> str:
     )
 
 
+def frame_script() -> Markup:
+    """Give the script that puts a fragment (`#review` or `#deployment`) first, and folds pytest-html's part away."""
+    return _source("shell.js")
+
+
 def _sources(review: Review) -> Iterator[Source]:
     """Every picture that the page shows: cells, the references beside them, and the nearest to each."""
     for entry in review.by_id.values():

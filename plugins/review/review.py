@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from plugins.evidence.evidence import Evidence
+from plugins.evidence.metrics import Metrics
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import BASELINE, Checkpoint, Plan
 
@@ -87,6 +88,10 @@ class Review:
     references: tuple[Path, ...] = ()
     """Training images; may be none or many."""
     simulated: bool = False
+    metrics: tuple[Metrics, ...] = ()
+    """Each checkpoint's numbers, by step."""
+    stability: str = ""
+    """Whether the server gives the same picture again, in a sentence; empty where it was not measured."""
     command: str = "pytest -m deploy --selected-step=STEP"
     """What to type after judging; STEP stands for the chosen checkpoint."""
 

@@ -1,6 +1,6 @@
 // The page's frame: our part first, pytest-html's own below it, folded away until wanted.
 
-const review = document.getElementById("review");
+const review = document.querySelector("#review, #deployment");
 
 function frame() {
   document.documentElement.lang = "en";

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.deploy.deployment import RECORD, Deployment, Selected, deploy
+from plugins.deploy.deployment import RECORD, BallotRecord, Deployment, Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Proven
 from plugins.evidence.asked import Asked
@@ -32,11 +32,18 @@ class Judged:
         """The evaluation copies that are there."""
         return sorted(self.plan.paths.loras.glob("spyke_plasma_v1_*"))
 
-    def selected(self, step: str = "step600", observed: str = "") -> Selected:
+    def selected(self, step: str = "step600", observed: str = "", ballot: BallotRecord | None = None) -> Selected:
         """Take a checkpoint through the gate."""
         checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
         evidence = pass_gate(self.asked, self.store, checkpoint)
-        return Selected(asked=self.asked, store=self.store, checkpoint=checkpoint, evidence=evidence, observed=observed)
+        return Selected(
+            asked=self.asked,
+            store=self.store,
+            checkpoint=checkpoint,
+            evidence=evidence,
+            observed=observed,
+            ballot=ballot,
+        )
 
     def proof(self, step: str = "step600") -> tuple[Proven, ...]:
         """Say that production renders what was judged, pixel for pixel."""
@@ -54,11 +61,16 @@ class Judged:
         )
 
     def deploy(
-        self, step: str = "step600", *, observed: str = "", prove: Callable[[], tuple[Proven, ...]] | None = None
+        self,
+        step: str = "step600",
+        *,
+        observed: str = "",
+        ballot: BallotRecord | None = None,
+        prove: Callable[[], tuple[Proven, ...]] | None = None,
     ) -> Deployment:
         """Deploy a checkpoint, with a proof that holds unless another is given."""
         return deploy(
-            self.selected(step, observed),
+            self.selected(step, observed, ballot),
             record=self.reports / RECORD,
             prove=prove or (lambda: self.proof(step)),
         )

@@ -29,7 +29,7 @@ def deployment(judged: Judged) -> Deployment:
 
 
 @pytest.fixture
-def plan(judged: Judged, deployment: Deployment) -> Plan:
+def live(judged: Judged, deployment: Deployment) -> Plan:
     """Give the plan, deployed."""
     assert deployment.selected == "step600"
     return judged.plan
@@ -62,22 +62,22 @@ def test_every_claim_holds_after_a_deployment(judged: Judged, deployment: Deploy
     assert claims.no_forbidden_lora_in_picker(plan, LISTED, server=SERVER) == []
 
 
-def test_missing_production_is_told(plan: Plan, deployment: Deployment) -> None:
+def test_missing_production_is_told(live: Plan, deployment: Deployment) -> None:
     """A production file that is gone is told by every claim about it, with the command that deploys."""
     deployment.production.unlink()
 
-    assert claims.production_is_present(plan) == [
+    assert claims.production_is_present(live) == [
         f"{deployment.production} is not there. Deploy with pytest -m deploy --selected-step=STEP."
     ]
-    assert claims.production_is_the_selected_checkpoint(plan, deployment) == [f"{deployment.production} is not there."]
-    assert len(claims.production_has_its_size(plan)) == 1
+    assert claims.production_is_the_selected_checkpoint(live, deployment) == [f"{deployment.production} is not there."]
+    assert len(claims.production_has_its_size(live)) == 1
 
 
-def test_cut_production_is_told(plan: Plan, deployment: Deployment) -> None:
+def test_cut_production_is_told(live: Plan, deployment: Deployment) -> None:
     """A production file that is cut short is no safetensors file."""
     deployment.production.write_bytes(deployment.production.read_bytes()[:-9])
 
-    (problem,) = claims.production_is_present(plan)
+    (problem,) = claims.production_is_present(live)
     assert problem.startswith(f"{deployment.production} is not a whole safetensors file")
 
 
@@ -88,49 +88,53 @@ def test_cut_production_is_told(plan: Plan, deployment: Deployment) -> None:
         pytest.param(0, 1_000_000, "0.0 MB to 1.0 MB", id="too-large"),
     ],
 )
-def test_other_size_is_told(plan: Plan, deployment: Deployment, low: int, high: int, allowed: str) -> None:
+def test_other_size_is_told(live: Plan, deployment: Deployment, low: int, high: int, allowed: str) -> None:
     """A production file out of the plan's range is told with its size and the range."""
     size = deployment.production.stat().st_size
 
-    assert claims.production_has_its_size(sized(plan, low, high)) == [
-        f"{deployment.production} has {size / 1e6:.1f} MB ({size} bytes), and the plan allows {allowed}. "
-        "Is it the right file?"
+    assert claims.production_has_its_size(sized(live, low, high)) == [
+        (
+            f"{deployment.production} has {size / 1e6:.1f} MB ({size} bytes), and the plan allows {allowed}. "
+            "Is it the right file?"
+        )
     ]
 
 
 @pytest.mark.parametrize("off", [0, 1])
-def test_size_range_includes_its_ends(plan: Plan, deployment: Deployment, off: int) -> None:
+def test_size_range_includes_its_ends(live: Plan, deployment: Deployment, off: int) -> None:
     """A file of exactly the smallest or largest size is good; one byte off is not."""
     size = deployment.production.stat().st_size
 
-    assert len(claims.production_has_its_size(sized(plan, size + off, size + off))) == off
+    assert len(claims.production_has_its_size(sized(live, size + off, size + off))) == off
 
 
-def test_evaluation_copy_is_told(plan: Plan) -> None:
+def test_evaluation_copy_is_told(live: Plan) -> None:
     """An evaluation copy that came back is told by name, whatever is in it."""
-    copy = plan.paths.loras / "spyke_plasma_v1_step600.safetensors"
+    copy = live.paths.loras / "spyke_plasma_v1_step600.safetensors"
     copy.write_bytes(b"")
 
-    assert claims.no_evaluation_copies_remain(plan) == [
-        f"{copy} is an evaluation copy that is still there. Deploying removes it; if its bytes are none of the "
-        "checkpoints', look at it and remove it yourself."
+    assert claims.no_evaluation_copies_remain(live) == [
+        (
+            f"{copy} is an evaluation copy that is still there. Deploying removes it; if its bytes are none of the "
+            "checkpoints', look at it and remove it yourself."
+        )
     ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
-def test_evaluation_copy_that_is_a_dead_link_is_told(plan: Plan) -> None:
+def test_evaluation_copy_that_is_a_dead_link_is_told(live: Plan) -> None:
     """A link to nothing under a copy's name is told as well."""
-    (plan.paths.loras / "spyke_plasma_v1_final.safetensors").symlink_to(plan.paths.loras / "gone")
+    (live.paths.loras / "spyke_plasma_v1_final.safetensors").symlink_to(live.paths.loras / "gone")
 
-    assert len(claims.no_evaluation_copies_remain(plan)) == 1
+    assert len(claims.no_evaluation_copies_remain(live)) == 1
 
 
 @pytest.mark.parametrize(
     "name", ["spyke_plasma_v1.safetensors", "sub/spyke_plasma_v1.safetensors", "sub\\spyke_plasma_v1.safetensors"]
 )
-def test_picker_may_spell_production_its_own_way(plan: Plan, name: str) -> None:
+def test_picker_may_spell_production_its_own_way(live: Plan, name: str) -> None:
     """Servers list files in subfolders with either slash."""
-    assert claims.picker_lists_production(plan, ("a.safetensors", name), server=SERVER) == []
+    assert claims.picker_lists_production(live, ("a.safetensors", name), server=SERVER) == []
 
 
 @pytest.mark.parametrize(
@@ -141,21 +145,25 @@ def test_picker_may_spell_production_its_own_way(plan: Plan, name: str) -> None:
         pytest.param(("a", "b"), "a, b", id="others"),
     ],
 )
-def test_picker_without_production_is_told(plan: Plan, listed: tuple[str, ...], shown: str) -> None:
+def test_picker_without_production_is_told(live: Plan, listed: tuple[str, ...], shown: str) -> None:
     """A picker without the production LoRA is told with what it has, and the option that mends it."""
-    assert claims.picker_lists_production(plan, listed, server=SERVER) == [
-        f"The picker of {SERVER} does not offer spyke_plasma_v1; it has {shown}. "
-        "Does that server read another folder (--comfyui-dir)?"
+    assert claims.picker_lists_production(live, listed, server=SERVER) == [
+        (
+            f"The picker of {SERVER} does not offer spyke_plasma_v1; it has {shown}. "
+            "Does that server read another folder (--comfyui-dir)?"
+        )
     ]
 
 
-def test_picker_with_an_evaluation_copy_is_told(plan: Plan) -> None:
+def test_picker_with_an_evaluation_copy_is_told(live: Plan) -> None:
     """A server that still offers an evaluation copy, from whatever folder, is told."""
     listed = (*LISTED, "eval\\spyke_plasma_v1_step600.safetensors")
 
-    assert claims.picker_lists_production(plan, listed, server=SERVER) == [
-        f"The picker of {SERVER} still offers the evaluation copy eval/spyke_plasma_v1_step600.safetensors; "
-        "remove it from its models/loras."
+    assert claims.picker_lists_production(live, listed, server=SERVER) == [
+        (
+            f"The picker of {SERVER} still offers the evaluation copy eval/spyke_plasma_v1_step600.safetensors; "
+            "remove it from its models/loras."
+        )
     ]
 
 
@@ -239,18 +247,20 @@ def test_other_candidate_in_production_is_told(judged: Judged, deployment: Deplo
     final, selected = judged.asked.loras["final"][:12], judged.asked.loras["step600"][:12]
 
     assert claims.production_is_the_selected_checkpoint(judged.plan, deployment) == [
-        f"{deployment.production} holds the bytes of final (SHA-256 {final}), but step600 was selected ({selected}). "
-        "Deploy again: pytest -m deploy --selected-step=step600"
+        (
+            f"{deployment.production} holds the bytes of final (SHA-256 {final}), but step600 was selected ({selected}). "
+            "Deploy again: pytest -m deploy --selected-step=step600"
+        )
     ]
 
 
-def test_foreign_bytes_in_production_are_told(plan: Plan, deployment: Deployment) -> None:
+def test_foreign_bytes_in_production_are_told(live: Plan, deployment: Deployment) -> None:
     """A single changed byte in production is told: it is no checkpoint's any more."""
     content = bytearray(deployment.production.read_bytes())
     content[-1] ^= 1
     deployment.production.write_bytes(content)
 
-    (problem,) = claims.production_is_the_selected_checkpoint(plan, deployment)
+    (problem,) = claims.production_is_the_selected_checkpoint(live, deployment)
     assert problem.startswith(f"{deployment.production} holds bytes of no checkpoint of the plan (SHA-256 ")
 
 
@@ -263,20 +273,20 @@ def test_foreign_bytes_in_production_are_told(plan: Plan, deployment: Deployment
         pytest.param("a/b/my-Draster-lora.safetensors", Path.touch, id="subfolder"),
     ],
 )
-def test_forbidden_lora_on_disk_is_told(plan: Plan, name: str, make: Callable[[Path], None]) -> None:
+def test_forbidden_lora_on_disk_is_told(live: Plan, name: str, make: Callable[[Path], None]) -> None:
     """A June or Draster LoRA is told by its path, whatever its case, folder or kind (LORA-05)."""
-    path = plan.paths.loras / name
+    path = live.paths.loras / name
     path.parent.mkdir(parents=True, exist_ok=True)
     make(path)
 
-    assert claims.no_forbidden_lora_on_disk(plan) == [
+    assert claims.no_forbidden_lora_on_disk(live) == [
         f"{path} must not exist: the plan forbids june and draster (LORA-05). Move it elsewhere."
     ]
 
 
-def test_folder_that_cannot_be_looked_into_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_cannot_be_looked_into_is_told(live: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """A subfolder that cannot be read is no proof that nothing forbidden is in it."""
-    closed = plan.paths.loras / "closed"
+    closed = live.paths.loras / "closed"
     closed.mkdir()
     real = os.scandir
 
@@ -287,15 +297,19 @@ def test_folder_that_cannot_be_looked_into_is_told(plan: Plan, monkeypatch: pyte
 
     monkeypatch.setattr(forbidden.os, "scandir", scandir)
 
-    assert claims.no_forbidden_lora_on_disk(plan) == [
-        f"{closed} cannot be looked into (Permission denied), so what the plan forbids may be there. "
-        "Make it readable, and verify again."
+    assert claims.no_forbidden_lora_on_disk(live) == [
+        (
+            f"{closed} cannot be looked into (Permission denied), so what the plan forbids may be there. "
+            "Make it readable, and verify again."
+        )
     ]
 
 
-def test_forbidden_lora_in_the_picker_is_told(plan: Plan) -> None:
+def test_forbidden_lora_in_the_picker_is_told(live: Plan) -> None:
     """A June LoRA that a server finds in another folder is told by the server and the name."""
-    assert claims.no_forbidden_lora_in_picker(plan, (*LISTED, "x\\June.safetensors"), server=SERVER) == [
-        f"The picker of {SERVER} offers x\\June.safetensors, and the plan forbids june and draster (LORA-05). "
-        "Move the file elsewhere."
+    assert claims.no_forbidden_lora_in_picker(live, (*LISTED, "x\\June.safetensors"), server=SERVER) == [
+        (
+            f"The picker of {SERVER} offers x\\June.safetensors, and the plan forbids june and draster (LORA-05). "
+            "Move the file elsewhere."
+        )
     ]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.deploy.gate import GateError, tested_cells
+from plugins.deploy import gate
+from plugins.deploy.gate import GateError
 from plugins.plan.cells import Cell, matrix
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import BLANK, asked_of, keep
@@ -28,7 +29,7 @@ def test_full_matrix_opens_the_gate(judged: Judged) -> None:
         "final-forest",
         "final-novel_pose",
     ]
-    assert tuple(selected.evidence) == tested_cells(judged.plan)
+    assert tuple(selected.evidence) == gate.tested_cells(judged.plan)
 
 
 def test_missing_baseline_does_not_shut_the_gate(judged: Judged) -> None:

@@ -7,6 +7,7 @@ import pytest
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.summary import Summary, Verified
 from plugins.plan.plan import Plan
+from plugins.review.ballot import Ballot
 from tests.plugins.deploy.judged_plan import Judged
 
 HOSTILE = "<script>alert(1)</script> [x](http://evil) **bold** | `code` _it_ # ~~no~~"
@@ -19,10 +20,17 @@ def deployment(judged: Judged) -> Deployment:
     return judged.deploy(observed="Bracer on the right arm.\nPauldron on the left knee.")
 
 
-def told(plan: Plan, deployment: Deployment, verified: tuple[Verified, ...] = GOOD, **changes: Any) -> str:
+def told(
+    plan: Plan,
+    deployment: Deployment,
+    verified: tuple[Verified, ...] = GOOD,
+    *,
+    ballot: Ballot | None = None,
+    **changes: Any,
+) -> str:
     """Give the summary, of a deployment with changes."""
     changed = deployment.model_copy(update=changes)
-    return Summary(plan=plan, deployment=changed, verified=verified).markdown()
+    return Summary(plan=plan, deployment=changed, ballot=ballot, verified=verified).markdown()
 
 
 def test_summary_tells_everything(judged: Judged, deployment: Deployment) -> None:
@@ -98,7 +106,7 @@ def test_missing_words_are_told(judged: Judged, deployment: Deployment) -> None:
     """A selection without a note says that there is none."""
     text = told(judged.plan, deployment, observed=" ")
 
-    assert "Not recorded: the checkpoint was selected without a note (`--observed TEXT`)." in text
+    assert "Not recorded: there is no ballot, and no `--observed=TEXT` was given." in text
 
 
 @pytest.mark.parametrize(
@@ -170,6 +178,8 @@ def test_hostile_text_stays_text(judged: Judged, deployment: Deployment) -> None
         "## How the pictures were made",
     ]
     assert [line for line in text.split("\n") if line.startswith("- [x]")] == [
-        "- [x] \\<script\\>alert(1)\\</script\\> \\[x\\](http://evil) \\*\\*bold\\*\\* \\| \\`code\\` \\_it\\_ \\# "
-        "\\~\\~no\\~\\~"
+        (
+            "- [x] \\<script\\>alert(1)\\</script\\> \\[x\\](http://evil) \\*\\*bold\\*\\* \\| \\`code\\` \\_it\\_ \\# "
+            "\\~\\~no\\~\\~"
+        )
     ]

@@ -28,7 +28,7 @@ from plugins.plan.plan import Plan
 BASE = "AnythingXL_inkBase.safetensors"
 STARTED = datetime(2025, 11, 22, 20, 15, tzinfo=UTC)
 PASSED = Check(name="size", outcome=Outcome.PASSED)
-BLANK = Check(name="not blank", outcome=Outcome.FAILED, message="the picture is nearly one colour")
+BLANK = Check(name="blank", outcome=Outcome.FAILED, message="the picture is nearly one colour")
 
 
 def asked_of(plan: Plan, *, simulated: bool = False, workflow: Workflow | None = None) -> Asked:

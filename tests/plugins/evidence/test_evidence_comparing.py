@@ -71,7 +71,7 @@ def test_picture_of_the_baseline_is_told(
 
     judged = comparing.judge(cells[1], evidence, baseline=baseline, staged=staged["step600"])
 
-    assert [one.name for one in judged.failures] == ["LoRA applied"]
+    assert [one.name for one in judged.failures] == ["LoRA effect"]
     assert "spyke_plasma_v1_step600.safetensors: module networks.lora" in judged.failures[0].message
     assert store.read(cells[1]) == judged
 
@@ -84,7 +84,7 @@ def test_without_a_baseline_the_effect_is_not_checked(
 
     judged = Comparing(store=store).judge(cells[1], evidence, baseline=None, staged=staged["step600"])
 
-    assert check(judged, "LoRA applied").outcome is Outcome.NOT_CHECKED
+    assert check(judged, "LoRA effect").outcome is Outcome.NOT_CHECKED
 
 
 def test_twins_are_told_in_the_evidence_of_both(
@@ -98,8 +98,8 @@ def test_twins_are_told_in_the_evidence_of_both(
     comparing.judge(cells[1], first, baseline=baseline, staged=staged["step600"])
     comparing.judge(cells[2], second, baseline=baseline, staged=staged["final"])
 
-    assert "it is final x forest's, pixel for pixel" in check(store.read(cells[1]), "own picture").message
-    assert "it is step600 x forest's, pixel for pixel" in check(store.read(cells[2]), "own picture").message
+    assert "it is final x forest's, pixel for pixel" in check(store.read(cells[1]), "twin").message
+    assert "it is step600 x forest's, pixel for pixel" in check(store.read(cells[2]), "twin").message
 
 
 def test_twins_of_the_same_lora_are_told_as_such(
@@ -114,7 +114,7 @@ def test_twins_of_the_same_lora_are_told_as_such(
 
     judged = comparing.judge(cells[2], second, baseline=baseline, staged=staged["final"])
 
-    assert f"both LoRAs are the same file (SHA-256 {'a' * 12})" in check(judged, "own picture").message
+    assert f"both LoRAs are the same file (SHA-256 {'a' * 12})" in check(judged, "twin").message
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_blank_picture_fails(image: Image.Image, message: str) -> None:
 )
 def test_picture_of_something_is_not_blank(image: Image.Image) -> None:
     """A picture with something in it passes, be it dark, pale or grey."""
-    assert check_not_blank(picture(image)) == Check(name="not blank", outcome=Outcome.PASSED)
+    assert check_not_blank(picture(image)) == Check(name="blank", outcome=Outcome.PASSED)
 
 
 def test_static_fails() -> None:

@@ -1,0 +1,41 @@
+"""What the numbers say of each checkpoint: an aid to the eye. They advise; they never select."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from plugins.evidence.evidence import Evidence
+from plugins.pictures.likeness import diversity
+from plugins.plan.plan import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """One checkpoint's numbers, over its pictures; None where they were not measured.
+
+    `effect` is the mean difference to the baseline, of 255. `distance` is the mean distance to the nearest training
+    image, and `diversity` the mean distance of its pictures from each other: 0 is the same picture, about 1 another. A
+    checkpoint that is over-trained falls in both.
+    """
+
+    checkpoint: str
+    step: int
+    effect: float | None
+    distance: float | None
+    diversity: float | None
+
+
+def metrics_of(checkpoint: Checkpoint, evidence: Iterable[Evidence]) -> Metrics:
+    """Sum up a checkpoint's evidence."""
+    found = [one for one in evidence if one.cell.column == checkpoint.id]
+    fingerprints = [bytes.fromhex(one.picture.fingerprint) for one in found if one.picture.fingerprint]
+    return Metrics(
+        checkpoint=checkpoint.id,
+        step=checkpoint.step,
+        effect=_mean([one.compared.effect for one in found if one.compared]),
+        distance=_mean([one.nearest.distance for one in found if one.nearest]),
+        diversity=diversity(fingerprints),
+    )
+
+
+def _mean(numbers: list[float]) -> float | None:
+    return round(sum(numbers) / len(numbers), 4) if numbers else None
