@@ -1,9 +1,9 @@
 """One cell is rendered, checked, and kept with its evidence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image
 
@@ -26,6 +26,7 @@ from plugins.evidence.evidence import (
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.staging import Staged
 from plugins.pictures.checks import (
+    check_fresh_weights,
     check_no_training_copy,
     check_not_blank,
     check_not_noise,
@@ -139,12 +140,15 @@ class Maker:
         except PictureError as error:
             raise CellFailedError(f"{info.url} sent no usable picture of {cell}: {error}.") from error
         nearest = self.training.nearest(picture.image) if self.training else None
+        before = self._other_weights_before(cell, filled, picture.pixels_sha256)
+        stale = (check_fresh_weights(lora=staged.sha256, before=before),) if staged and before else ()
         checks = (
             check_size(picture, width=sampling.width, height=sampling.height),
             check_not_blank(picture),
             check_not_noise(picture),
             check_no_training_copy(nearest),
             check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
+            *stale,
         )
         return Evidence(
             plan=PlanRecord(name=plan.name, digest=plan.digest),
@@ -181,6 +185,24 @@ class Maker:
             else None,
             checks=checks,
         )
+
+    def _other_weights_before(self, cell: Cell, filled: Filled, pixels_sha256: str) -> str:
+        """Give the digest of the other LoRA bytes that these very pixels were rendered from last; empty where none."""
+        try:
+            last = self.store.read(cell)
+        except EvidenceError:
+            return ""
+        staged = self.staged_for(cell)
+        if last is None or last.lora is None or staged is None or last.lora.sha256 == staged.sha256:
+            return ""
+        same = last.picture.pixels_sha256 == pixels_sha256
+        asked_alike = _digest_of(last.workflow, filled) == filled.digest(None)
+        return last.lora.sha256 if same and asked_alike else ""
+
+
+def _digest_of(workflow: dict[str, Any], filled: Filled) -> str:
+    """Digest of another workflow of the same nodes; empty where it has others."""
+    return replace(filled, graph=workflow).digest(None) if filled.save in workflow else ""
 
 
 def _below(path: Path, folder: Path | None) -> str:

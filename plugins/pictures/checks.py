@@ -96,6 +96,20 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str) -> Check:
     return Check(name="twin", outcome=Outcome.FAILED, message="; ".join(lines))
 
 
+def check_fresh_weights(*, lora: str, before: str) -> Check:
+    """Warn of a picture that did not change though its LoRA file did: the server may serve old weights (fact 1).
+
+    `lora` and `before` are digests of the LoRA's bytes now and when the same pixels were rendered last. A file of which
+    only the header was rewritten looks the same.
+    """
+    told = (
+        f"the LoRA file has changed (SHA-256 {before[:12]} before, {lora[:12]} now), and the picture is the same, pixel "
+        "for pixel. Unless only the file's header was rewritten, the server still uses the old weights: restart it, "
+        "then pytest -m generate --regenerate"
+    )
+    return Check(name="stale weights", outcome=Outcome.WARNING, message=told)
+
+
 def check_no_training_copy(nearest: Nearest | None) -> Check:
     """Warn of a picture that is a training image again. A person decides: a training image may be asked for."""
     name = "training copy"

@@ -69,10 +69,10 @@ def test_markup_in_plan_and_server_text_is_escaped(story: Story, name: str) -> N
 
 
 def test_last_failed_renders_that_cell_alone(story: Story) -> None:
-    """`--lf` after a failing cell renders that one, and nothing else."""
+    """`--lf` after a failing cell renders that one, beside its baseline that is there, and nothing else."""
     result = story.results["last_failed"]
     assert (0, {"passed": 1}) == (result.returncode, counts(result))
-    assert "1 pictures rendered, 0 reused" in result.stdout
+    assert "1 pictures rendered, 1 reused" in result.stdout
     assert ["final-novel_pose"] == new_cells(story, "last_failed", "failing")
 
 
@@ -97,14 +97,14 @@ def test_the_next_command_can_be_typed(story: Story) -> None:
 
 
 def test_one_column_is_rendered_again(story: Story) -> None:
-    """`-k step600 --regenerate` renders the two cells of step 600 again, and no other."""
+    """`-k step600 --regenerate` renders step 600 and the baselines that it is compared with again, and no other."""
     result = story.results["regenerated"]
     assert (0, {"passed": 2}) == (result.returncode, counts(result))
-    assert "2 pictures rendered, 0 reused" in result.stdout
-    assert ["step600-forest", "step600-novel_pose"] == new_cells(story, "regenerated", "resumed")
+    assert "4 pictures rendered, 0 reused" in result.stdout
+    assert sorted(CELLS[:4]) == sorted(new_cells(story, "regenerated", "resumed"))
     before, after = pictures(story, "resumed"), pictures(story, "regenerated")
     changed = {name for name in after if before[name] != after[name] and name.endswith(".json")}
-    assert {f"reports/pictures/step600/{row}.json" for row in ("forest", "novel_pose")} == changed
+    assert {f"reports/pictures/{cell.replace('-', '/', 1)}.json" for cell in CELLS[:4]} == changed
 
 
 def test_deploying_puts_the_selected_bytes_in_production(story: Story) -> None:

@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from plugins.deploy.deployment import RECORD, BallotRecord, Deployment, Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Proven
 from plugins.evidence.asked import Asked
+from plugins.evidence.evidence import PlanRecord
 from plugins.evidence.store import Store
-from plugins.plan.cells import column
+from plugins.plan.cells import column, matrix
 from plugins.plan.plan import Plan
+from plugins.review.ballot import Ballot
+from plugins.review.review import Entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,3 +78,25 @@ class Judged:
             record=self.reports / RECORD,
             prove=prove or (lambda: self.proof(step)),
         )
+
+    def ballot(self, **changes: Any) -> Ballot:
+        """Give a ballot on these pictures that chose step600 as the rule did; `changes` makes it another."""
+        given: dict[str, Any] = {
+            "format": 1,
+            "plan": PlanRecord(name=self.plan.name, digest=self.plan.digest).model_dump(),
+            "simulated": self.asked.simulated,
+            "saved": "2025-11-22T20:30:00Z",
+            "marks": {"step600": {"hair": {"answer": "yes", "blind": True}}},
+            "notes": {"checkpoints": {"step600": "Right bracer visible"}, "cells": {"step600-forest": "Good light"}},
+            "choice": "step600",
+            "reason": "",
+            "suggestion": {"checkpoint": "step600", "reason": "the earliest that passes"},
+            "blind": None,
+            "pictures": {entry.cell.id: entry.digest for entry in self.entries},
+        }
+        return Ballot.model_validate(given | changes)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The pictures that the report page shows."""
+        return [Entry(cell=cell, evidence=self.store.read(cell)) for cell in matrix(self.plan)]

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from plugins.deploy import claims
-from plugins.deploy.deployment import Deployment
+from plugins.deploy.deployment import BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
 from plugins.loras import forbidden
+from plugins.loras.copying import digest_of
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
@@ -248,8 +249,8 @@ def test_other_candidate_in_production_is_told(judged: Judged, deployment: Deplo
 
     assert claims.production_is_the_selected_checkpoint(judged.plan, deployment) == [
         (
-            f"{deployment.production} holds the bytes of final (SHA-256 {final}), but step600 was selected ({selected}). "
-            "Deploy again: pytest -m deploy --selected-step=step600"
+            f"{deployment.production} holds the bytes of final (SHA-256 {final}), "
+            f"but step600 was selected ({selected}). Deploy again: pytest -m deploy --selected-step=step600"
         )
     ]
 
@@ -312,4 +313,45 @@ def test_forbidden_lora_in_the_picker_is_told(live: Plan) -> None:
             f"The picker of {SERVER} offers x\\June.safetensors, and the plan forbids june and draster (LORA-05). "
             "Move the file elsewhere."
         )
+    ]
+
+
+@pytest.fixture
+def by_ballot(judged: Judged) -> Deployment:
+    """Deploy step600 by a ballot."""
+    file = judged.reports / "ballot.json"
+    file.write_text("{}")
+    return judged.deploy(ballot=BallotRecord(file=file, sha256=digest_of(file)))
+
+
+def test_unchanged_ballot_is_good(by_ballot: Deployment) -> None:
+    """A ballot that is still what was deployed by speaks against nothing."""
+    assert claims.ballot_is_unchanged(by_ballot) == []
+
+
+def test_deployment_without_a_ballot_has_none_to_change(judged: Judged) -> None:
+    """A selection may be made without a ballot."""
+    assert claims.ballot_is_unchanged(judged.deploy()) == []
+
+
+def test_changed_ballot_is_told(judged: Judged, by_ballot: Deployment) -> None:
+    """A ballot that was saved anew is told, with the command that deploys by it."""
+    file = judged.reports / "ballot.json"
+    file.write_text("{ }")
+
+    assert claims.ballot_is_unchanged(by_ballot) == [
+        (
+            f"{file} was changed since step600 was deployed by it. "
+            "If it is a new judgement, deploy by it: pytest -m deploy --selected-step=STEP"
+        )
+    ]
+
+
+def test_missing_ballot_is_told(judged: Judged, by_ballot: Deployment) -> None:
+    """A ballot that is gone is told by its name."""
+    file = judged.reports / "ballot.json"
+    file.unlink()
+
+    assert claims.ballot_is_unchanged(by_ballot) == [
+        f"{file} is gone; step600 was deployed by that ballot. Put it back."
     ]

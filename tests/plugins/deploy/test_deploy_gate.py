@@ -133,7 +133,7 @@ def test_failed_check_of_the_selected_checkpoint_shuts_the_gate(judged: Judged) 
     """A checkpoint whose own picture could not be judged is not deployed; the check says why."""
     keep(judged.asked, judged.store, matrix(judged.plan)[3], checks=(BLANK,))
 
-    with pytest.raises(GateError, match="step600 x novel_pose: not blank: the picture is nearly one colour"):
+    with pytest.raises(GateError, match="step600 x novel_pose: blank: the picture is nearly one colour"):
         judged.selected()
 
 

@@ -146,7 +146,54 @@ def test_former_candidate_is_told(judged: Judged, deployment: Deployment, before
     assert line in text.split("\n")
 
 
-def test_hostile_text_stays_text(judged: Judged, deployment: Deployment) -> None:
+def test_ballot_is_told(judged: Judged, deployment: Deployment) -> None:
+    """With a ballot, the choice, marks and notes of the person are told, and what was seen on which prompt."""
+    (hair,) = judged.plan.criteria
+    plan = judged.plan.model_copy(update={"criteria": (hair.model_copy(update={"prompts": ("novel_pose",)}),)})
+    lines = told(plan, deployment, ballot=judged.ballot(), observed="").split("\n")
+
+    assert "The rule gave: step600 (the earliest that passes). Judged blind." in lines
+    assert "| Ginger or orange hair (required) | yes | not marked |" in lines
+    assert "- A novel pose: Ginger or orange hair: yes" in lines
+    assert "Note on step600: Right bracer visible" in lines
+    assert "- step600-forest: Good light" in lines
+    assert not any(line.startswith("Not recorded") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        pytest.param(
+            {"choice": None},
+            "The ballot itself chose none; the checkpoint was named on the command line.",
+            id="no-choice",
+        ),
+        pytest.param(
+            {"suggestion": {"checkpoint": "final", "reason": "r"}, "reason": "The pose is better"},
+            "The person chose otherwise: The pose is better.",
+            id="against-the-rule",
+        ),
+        pytest.param(
+            {"suggestion": {"checkpoint": None, "reason": "none passes"}},
+            "The person chose otherwise: no reason was given.",
+            id="without-a-reason",
+        ),
+        pytest.param({"reason": "The bracer"}, "Reason: The bracer.", id="with-the-rule"),
+        pytest.param(
+            {"marks": {"step600": {"hair": {"answer": "yes", "blind": False}}}}, "Not judged blind.", id="not-blind"
+        ),
+        pytest.param({"marks": {}}, "Not judged blind.", id="not-marked"),
+    ],
+)
+def test_choice_is_told_as_it_was_made(
+    judged: Judged, deployment: Deployment, changes: dict[str, Any], line: str
+) -> None:
+    """Whether the person followed the rule, why, and whether blind, is told."""
+    assert line in told(judged.plan, deployment, ballot=judged.ballot(**changes))
+
+
+@pytest.mark.parametrize("with_ballot", [False, True], ids=["without-a-ballot", "with-a-ballot"])
+def test_hostile_text_stays_text(judged: Judged, deployment: Deployment, *, with_ballot: bool) -> None:
     """No words of a plan or a person become markup, a link, a table cell or a new line of their own."""
     first, *others = judged.plan.prompts
     plan = judged.plan.model_copy(
@@ -157,10 +204,14 @@ def test_hostile_text_stays_text(judged: Judged, deployment: Deployment) -> None
             "criteria": tuple(one.model_copy(update={"text": HOSTILE}) for one in judged.plan.criteria),
         }
     )
+    notes = {"checkpoints": {"step600": f"{HOSTILE}\n# heading"}, "cells": {"step600-forest": f"x\n- [x] {HOSTILE}"}}
+    suggestion = {"checkpoint": None, "reason": HOSTILE}
+    ballot = judged.ballot(notes=notes, suggestion=suggestion, reason=f"{HOSTILE}\n# heading")
     text = told(
         plan,
         deployment,
         (Verified(claim=HOSTILE, outcome="passed"),),
+        ballot=ballot if with_ballot else None,
         observed=f"{HOSTILE}\n\n# heading\n- [x] everything passed",
     )
     outside_code = "".join(text.split("`")[::2])  # every other part is between backticks

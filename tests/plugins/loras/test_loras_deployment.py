@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plugins.loras import copying, deployment
-from plugins.loras.deployment import Installed, evaluation_copies, install, remove_evaluation_copies
+from plugins.loras.deployment import Installed, evaluation_copies, install, remove_evaluation_copies, restore
 from plugins.loras.errors import DeploymentError
 from plugins.loras.staging import stage
 from plugins.plan.plan import Plan
@@ -250,6 +250,71 @@ def test_folder_that_cannot_be_flushed_is_no_failure(
 
     assert put(source, target).sha256 == digest(NEW)
     assert target.read_bytes() == NEW
+
+
+def test_backup_is_restored(source: Path, target: Path) -> None:
+    """A foreign former file comes back from its backup, which is then gone."""
+    target.write_bytes(FORMER)
+    installed = put(source, target)
+
+    assert restore(installed, {}) == f"The former {target} was put back (SHA-256 {digest(FORMER)[:12]})."
+    assert target.read_bytes() == FORMER
+    assert names(target.parent) == [target.name]
+
+
+def test_former_candidate_is_restored_from_training(source: Path, target: Path) -> None:
+    """A former candidate comes back from the training folder."""
+    former = source.with_name("spyke-400.safetensors")
+    former.write_bytes(FORMER)
+    target.write_bytes(FORMER)
+    installed = put(source, target, known=frozenset({digest(FORMER)}))
+
+    restore(installed, {digest(FORMER): former})
+
+    assert target.read_bytes() == former.read_bytes() == FORMER
+    assert names(target.parent) == [target.name]
+
+
+def test_former_candidate_that_is_gone_is_told(source: Path, target: Path) -> None:
+    """A former candidate whose training file was changed cannot come back, and that is told."""
+    former = source.with_name("spyke-400.safetensors")
+    former.write_bytes(b"retrained")
+    target.write_bytes(FORMER)
+    installed = put(source, target, known=frozenset({digest(FORMER)}))
+
+    with pytest.raises(DeploymentError, match=r"spyke-400\.safetensors changed while it was copied"):
+        restore(installed, {digest(FORMER): former})
+
+
+def test_nothing_is_restored_to_nothing(source: Path, target: Path) -> None:
+    """Where there was no production file, there is none again."""
+    installed = put(source, target)
+
+    assert restore(installed, {}) == f"{target} was not there before, and was removed again."
+    assert names(target.parent) == []
+
+
+def test_same_bytes_need_no_restoring(source: Path, target: Path) -> None:
+    """A production file that was right already stays."""
+    target.write_bytes(NEW)
+    installed = put(source, target)
+
+    assert restore(installed, {}) == f"{target} already held these bytes, and was left as it is."
+    assert target.read_bytes() == NEW
+
+
+def test_somebody_elses_production_is_not_overwritten(source: Path, target: Path) -> None:
+    """A production file that was changed since it was deployed is somebody's; it is left, and so is the backup."""
+    target.write_bytes(FORMER)
+    installed = put(source, target)
+    target.write_bytes(b"somebody else's")
+
+    told = restore(installed, {})
+
+    assert told == f"{target} was changed by somebody else meanwhile, and was left as it is."
+    assert target.read_bytes() == b"somebody else's"
+    assert installed.backup is not None
+    assert installed.backup.read_bytes() == FORMER
 
 
 def test_copies_with_known_bytes_are_removed(plan: Plan) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from plugins.loras.errors import HeaderError
-from plugins.loras.header import Header, check_header, read_header
+from plugins.loras.header import Header, check_fit, check_header, read_header
 from plugins.plan.plan import Checkpoint
 
 NEXT_STEP = "If it is still being written or copied, wait; else take it from the trainer's output again."
@@ -122,3 +122,63 @@ def test_step_that_does_not_contradict_the_plan_is_good(path: Path, metadata: di
     path.write_bytes(safetensors({"__metadata__": metadata, "a": TENSOR}))
 
     assert check_header(path, Checkpoint(step=600, file=path.name)).metadata == metadata
+
+
+def lora(width: int) -> Header:
+    """Give the header of a LoRA whose cross-attention reads a text encoding of that width."""
+    return Header(metadata={"ss_network_dim": "8"}, tensors=("lora_unet_attn2_to_k.lora_down.weight",), context=width)
+
+
+BASE = Header(metadata={}, tensors=("model.attn2.to_k.weight",), context=768)
+CHECKPOINT = Checkpoint(step=600, file="spyke.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "context", "expected"),
+    [
+        pytest.param(("lora_unet_x",), 768, "SD 1.x", id="sd1"),
+        pytest.param(("lora_unet_x",), 1024, "SD 2.x", id="sd2"),
+        pytest.param(("lora_unet_x",), 2048, "SDXL", id="sdxl-by-width"),
+        pytest.param(("lora_te2_text_model",), None, "SDXL", id="sdxl-by-its-second-text-encoder"),
+        pytest.param(("lora_unet_double_blocks_0",), None, "Flux", id="flux"),
+        pytest.param(("lora_unet_x",), None, None, id="unknown"),
+        pytest.param(("lora_unet_x",), 5, None, id="unknown-width"),
+    ],
+)
+def test_kind_of_base_model_is_told(tensors: tuple[str, ...], context: int | None, expected: str | None) -> None:
+    """The kind of base model that a file is shaped for is told from its tensors, where it can be."""
+    assert Header(metadata={}, tensors=tensors, context=context).architecture == expected
+
+
+def test_width_of_the_text_encoding_is_read(path: Path) -> None:
+    """The width is the second dimension of the cross-attention's keys."""
+    tensor = {"dtype": "F16", "shape": [1, 768], "data_offsets": [0, 1536]}
+    path.write_bytes(safetensors({"lora_unet_x_attn2_to_k.lora_down.weight": tensor}, b"\0" * 1536))
+
+    assert read_header(path).context == 768
+
+
+def test_lora_of_another_kind_is_told() -> None:
+    """A LoRA for another kind of base model is told before anything is rendered, with what both are."""
+    with pytest.raises(HeaderError) as caught:
+        check_fit({CHECKPOINT: lora(2048)}, BASE, base_model="AnythingXL_inkBase.safetensors")
+
+    assert str(caught.value) == (
+        "The base model AnythingXL_inkBase.safetensors is SD 1.x, and these LoRAs are not:\n"
+        "  step600: rank 8; shaped for SDXL; keys lora_unet* (1)\n"
+        "  Correct `base_model` under [sampling] in the plan: it must be of the kind that they were trained on."
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "base"),
+    [
+        pytest.param(768, BASE, id="same-kind"),
+        pytest.param(5, BASE, id="unknown-lora"),
+        pytest.param(2048, Header(metadata={}, tensors=("x",)), id="unknown-base"),
+        pytest.param(2048, None, id="base-that-cannot-be-read"),
+    ],
+)
+def test_lora_that_may_fit_is_good(width: int, base: Header | None) -> None:
+    """What cannot be told from the headers is no reason to refuse."""
+    check_fit({CHECKPOINT: lora(width)}, base, base_model="base")

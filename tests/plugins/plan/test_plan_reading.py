@@ -432,6 +432,15 @@ def test_duplicate_is_told(draft: Draft, old: str, new: str, mistake: str) -> No
     assert draft.change(old, new).mistakes() == [f"{mistake}; each needs its own"]
 
 
+def test_criterion_of_an_unknown_prompt_is_told(draft: Draft) -> None:
+    """A criterion that is to be looked for on a prompt that the plan does not have is told with those it has."""
+    draft.change('"Ginger hair"', '"Ginger hair"\nprompts = ["forest", "pose"]')
+
+    assert draft.mistakes() == [
+        "criterion 'hair' names the prompt 'pose', which the plan does not have; it has forest, novel_pose"
+    ]
+
+
 def test_cells_of_one_name_are_told(draft: Draft) -> None:
     """A label and a prompt id that together read like another pair would share one test id; both are named."""
     draft.change("step = 600", 'step = 600\nlabel = "a"').change('"final"', '"a-b"')

@@ -1,0 +1,361 @@
+"""Whatever is wrong is said in one clear message, with the way out, and nothing on the disk has changed."""
+
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from looking import Result, counts, snapshot, together, told
+
+from plugins.demo.faults import Faults
+from plugins.demo.serving import serve
+from tests.small_plan import ROOT, Posing, Suite
+
+Prepare = Callable[[Path, ExitStack], Mapping[str, str] | None]
+"""Plants a mistake in a plan's folder; gives words for the command and for what is expected of it."""
+OLD = b"the report of an earlier run"
+LORAS = "ComfyUI/models/loras"
+COPIES = (f"{LORAS}/spyke_plasma_v1_final.safetensors", f"{LORAS}/spyke_plasma_v1_step600.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One mistake: the command, what is planted before it, and what must be said."""
+
+    command: str
+    says: tuple[str, ...]
+    prepare: Prepare = lambda _, __: None
+    adds: tuple[str, ...] = ()
+    """Files that the command may add before it is refused."""
+    wrapper: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def in_plan(*edits: tuple[str, str], serving: bool = False, posing: bool = True) -> Prepare:
+    """Edit the plan, and serve its folder where asked."""
+
+    def prepare(folder: Path, stack: ExitStack) -> Mapping[str, str]:
+        path = folder / "plan.toml"
+        text = path.read_text(encoding="utf-8")
+        for old, new in edits:
+            assert old in text
+            text = text.replace(old, new.format(folder=folder))
+        path.write_text(text, encoding="utf-8")
+        if not serving:
+            return {}
+        faults = Posing() if posing else Faults()
+        return {"url": stack.enter_context(serve(folder / "ComfyUI", faults=faults)).url}
+
+    return prepare
+
+
+def without_training_folder(folder: Path, stack: ExitStack) -> None:
+    """Take the training folder away."""
+    del stack
+    shutil.rmtree(folder / "output")
+
+
+def with_broken_training_files(folder: Path, stack: ExitStack) -> None:
+    """Take one training file away, and cut the other short."""
+    del stack
+    spyke = folder / "output/loras/spyke"
+    (spyke / "spyke_plasma_v1.safetensors").unlink()
+    os.truncate(spyke / "spyke_plasma_v1-step00000600.safetensors", 900)
+
+
+def with_the_wrong_step(folder: Path, stack: ExitStack) -> None:
+    """Put the final checkpoint under the name of step 600."""
+    del stack
+    spyke = folder / "output/loras/spyke"
+    shutil.copy(spyke / "spyke_plasma_v1.safetensors", spyke / "spyke_plasma_v1-step00000600.safetensors")
+
+
+def with_unwritable_loras(folder: Path, stack: ExitStack) -> Mapping[str, str]:
+    """Take the right to write into the loras folder."""
+    (folder / LORAS).chmod(0o555)
+    return {"url": stack.enter_context(serve(folder / "ComfyUI", faults=Posing())).url}
+
+
+def with_another_folder_served(folder: Path, stack: ExitStack) -> Mapping[str, str]:
+    """Serve another ComfyUI folder than the plan's."""
+    shutil.copytree(folder / "ComfyUI", folder / "reports/other")
+    return {"url": stack.enter_context(serve(folder / "reports/other", faults=Posing())).url}
+
+
+def with_ui_workflow(folder: Path, stack: ExitStack) -> Mapping[str, str]:
+    """Name a workflow in the UI's own format."""
+    (folder / "mine.json").write_text(json.dumps({"nodes": [], "links": [], "last_node_id": 1}), encoding="utf-8")
+    edit = ('url = "http', "workflow = '{folder}/mine.json'\nurl = \"http")
+    return in_plan(edit, serving=True)(folder, stack) or {}
+
+
+def with_a_run_in_progress(folder: Path, stack: ExitStack) -> Mapping[str, str]:
+    """Hold the reports folder, as another run does."""
+    stack.enter_context(FileLock(folder / "reports/.lock"))
+    return {"url": stack.enter_context(serve(folder / "ComfyUI", faults=Posing())).url}
+
+
+def with_a_fake_xdist(folder: Path, stack: ExitStack) -> None:
+    """Make a plugin that has pytest-xdist's option."""
+    del stack
+    option = 'parser.getgroup("xdist")._addoption("-n", dest="numprocesses", type=int)'
+    (folder / "fake_xdist.py").write_text(f"def pytest_addoption(parser):\n    {option}\n", encoding="utf-8")
+
+
+def with_a_starting_stand_in(folder: Path, stack: ExitStack) -> Mapping[str, str]:
+    """Have the plan start a stand-in that says what it is, on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    program = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from plugins.demo.__main__ import main
+main(["--port", "{port}", "--workspace", {str(folder / "reports/workspace")!r}, "--plan", {str(folder / "plan.toml")!r}])
+"""
+    (folder / "ComfyUI/main.py").write_text(program, encoding="utf-8")
+    start = f"start = ['{sys.executable}', 'main.py']"
+    in_plan(('url = "http://127.0.0.1:9"', f'url = "http://127.0.0.1:{port}"\n{start}'))(folder, stack)
+    return {"port": str(port)}
+
+
+AS_A_PERSON = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
+"""Root may write everywhere; this takes that right from a command."""
+CANDIDATES = (
+    "--selected-step=600 spyke_plasma_v1-step00000600.safetensors",
+    "--selected-step=final spyke_plasma_v1.safetensors",
+    "Nothing was deployed.",
+)
+CASES = {
+    "unknown_step": Case(
+        command="-m deploy --selected-step=700", says=("Spyke LoRA, small has no checkpoint '700'.", *CANDIDATES)
+    ),
+    "no_step": Case(command="-m deploy", says=("Which checkpoint is to be deployed?", *CANDIDATES)),
+    "plan_not_found": Case(
+        command="-m generate --plan={folder}/none.toml",
+        says=("No plan at {folder}/none.toml. There are: {folder}/plan.toml.",),
+    ),
+    "plan_not_toml": Case(
+        command="-m generate",
+        prepare=in_plan(("[sampling]", "[sampling")),
+        says=("The plan {folder}/plan.toml is not TOML:", "line 17", "plans/spyke.toml shows the format."),
+    ),
+    "plan_mistakes": Case(
+        command="-m verify",
+        prepare=in_plan(
+            ('name = "spyke_plasma_v1"', 'name = "../spyke"'),
+            ("steps = 2", 'steps = "2"\nsmapler = 1'),
+            ('id = "novel_pose"', 'id = "Forest"'),
+            ("step = 920", "step = 600"),
+        ),
+        says=(
+            "The plan {folder}/plan.toml has 5 mistakes:",
+            "name: '../spyke' cannot be part of a file name everywhere",
+            "sampling.steps: must be a whole number, without quotes, not '2'",
+            "sampling.smapler: unknown key; did you mean 'sampler'?",
+            "prompt[1].id: 'Forest' is already prompt[0]'s; each needs its own",
+            "checkpoint[1].step: 600 is already checkpoint[0]'s; each needs its own",
+        ),
+    ),
+    "training_folder_missing": Case(
+        command="-m generate",
+        prepare=without_training_folder,
+        says=(
+            "The training output folder {folder}/output/loras/spyke is not there. "
+            "Correct `project` or `checkpoints` under [paths] in the plan, or try --demo.",
+        ),
+    ),
+    "training_files_missing_and_cut": Case(
+        command="-m generate",
+        prepare=with_broken_training_files,
+        says=(
+            "2 of the plan's 2 checkpoints cannot be staged:",
+            "{folder}/output/loras/spyke/spyke_plasma_v1.safetensors is missing (checkpoint final)",
+            "spyke_plasma_v1-step00000600.safetensors is not a whole safetensors file (",
+            "Nothing was copied.",
+        ),
+    ),
+    "training_step_contradicts": Case(
+        command="-m generate",
+        prepare=with_the_wrong_step,
+        says=(
+            "spyke_plasma_v1-step00000600.safetensors says that it was saved at step 920 (ss_steps), but the plan calls "
+            "it step 600. Correct the plan's [[checkpoint]], or the file.",
+        ),
+    ),
+    "loras_unwritable": Case(
+        command="-m generate --comfyui-url={url}",
+        prepare=with_unwritable_loras,
+        wrapper=AS_A_PERSON if hasattr(os, "geteuid") and os.geteuid() == 0 else (),
+        says=("The checkpoints cannot be staged in {folder}/ComfyUI/models/loras: Permission denied", "Make the folder"),
+    ),
+    "comfyui_unreachable": Case(
+        command="-m generate",
+        says=(
+            "No ComfyUI answers at http://127.0.0.1:9. Start one (cd {folder}/ComfyUI && python main.py), "
+            "name another with --comfyui-url, or try --demo.",
+        ),
+    ),
+    "comfyui_dies": Case(
+        command="-m generate",
+        prepare=in_plan(('url = "http', "start = ['sh', '-c', 'echo no GPU; exit 3']\nurl = \"http")),
+        adds=("reports/comfyui.log",),
+        says=(
+            "No ComfyUI answers at http://127.0.0.1:9; starting it in {folder}/ComfyUI",
+            "but it ended at once (exit code 3). The last lines of its log, {folder}/reports/comfyui.log: | no GPU",
+        ),
+    ),
+    "base_model_not_listed": Case(
+        command="-m generate --comfyui-url={url}",
+        prepare=in_plan(("AnythingXL_inkBase", "AnythingXL_inkBsae"), serving=True),
+        says=(
+            "The base model 'AnythingXL_inkBsae' is not in the list of {url}. Nearest are: AnythingXL_inkBase.safetensors.",
+        ),
+    ),
+    "lora_not_listed": Case(
+        command="-m generate --comfyui-url={url}",
+        prepare=with_another_folder_served,
+        adds=COPIES,
+        says=(
+            "spyke_plasma_v1_step600.safetensors lies in {folder}/ComfyUI/models/loras, but is not in the LoRA list of "
+            "{url}. That server reads another folder: name its ComfyUI folder with --comfyui-dir",
+        ),
+    ),
+    "workflow_in_ui_format": Case(
+        command="-m generate --comfyui-url={url}",
+        prepare=with_ui_workflow,
+        says=("The workflow {folder}/mine.json is saved in the UI's own format. In ComfyUI, choose Workflow > Export",),
+    ),
+    "stand_in_without_demo": Case(
+        command="-m generate --comfyui-url={url}",
+        prepare=in_plan(serving=True, posing=False),
+        says=("{url} is a stand-in: its pictures are SIMULATED", "or say that you want a demonstration: --demo."),
+    ),
+    "demo_with_a_server": Case(
+        command="-m generate --demo --comfyui-url=http://127.0.0.1:9",
+        says=("--demo brings its own ComfyUI. Leave out --comfyui-url and --comfyui-dir, or --demo.",),
+    ),
+    "several_processes": Case(
+        command="-p fake_xdist -n 2 -m generate",
+        prepare=with_a_fake_xdist,
+        environment={"PYTHONPATH": "{folder}"},
+        says=("-n cannot be used with -m generate:", "Name more servers instead: --comfyui-url URL --comfyui-url URL."),
+    ),
+    "two_stages": Case(
+        command="-m generate|or|deploy --selected-step=600",
+        says=("generate and deploy are two commands: a person looks at the pictures in between.",),
+    ),
+    "step_without_deployment": Case(
+        command="-m generate --selected-step=600",
+        says=("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP",),
+    ),
+    "nothing_generated": Case(
+        command="-m deploy --selected-step=600",
+        says=(
+            "step600 cannot be deployed: 4 of 4 cells stand in the way.",
+            "step600 x forest: it was not rendered",
+            "final x novel_pose: it was not rendered",
+            "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy.",
+        ),
+    ),
+    "another_run": Case(
+        command="-m generate --comfyui-url={url}",
+        prepare=with_a_run_in_progress,
+        says=("Another run is using {folder}/reports. Wait for it to end, or give this one a folder of its own",),
+    ),
+    "started_and_refused": Case(
+        command="-m generate",
+        prepare=with_a_starting_stand_in,
+        adds=("reports/comfyui.log", "reports/workspace"),
+        says=("No ComfyUI answers at http://127.0.0.1:{port}; starting it in {folder}/ComfyUI", "is a stand-in:"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """What came of a case: the command's result, the disk before and after, and the case's words."""
+
+    result: Result
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+    words: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def refusals(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Refusal]]:
+    """Run every case in a folder of its own, with an old report in it."""
+    top = tmp_path_factory.mktemp("bad")
+    with ExitStack() as stack:
+        yield together({name: partial(refuse, top / name, made_plan, case, stack) for name, case in CASES.items()})
+
+
+def refuse(folder: Path, made_plan: Path, case: Case, stack: ExitStack) -> Refusal:
+    """Plant a case's mistake and run its command."""
+    shutil.copytree(made_plan, folder)
+    (folder / "reports").mkdir()
+    (folder / "reports/report.html").write_bytes(OLD)
+    words = {"folder": str(folder), **(case.prepare(folder, stack) or {})}
+    environment = {name: value.format(**words) for name, value in case.environment.items()}
+    suite = Suite(plan_file=folder / "plan.toml", wrapper=case.wrapper, environment=environment)
+    before = look(folder)
+    result = suite.run(*(word.format(**words).replace("|", " ") for word in case.command.split()))
+    return Refusal(result=result, before=before, after=look(folder), words=words)
+
+
+def look(folder: Path) -> dict[str, bytes]:
+    """Read the plan's folder, but for the lock and what Python keeps of a plugin."""
+    return {name: data for name, data in snapshot(folder, without=("__pycache__",)).items() if name != "reports/.lock"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_mistake_is_told_and_changes_nothing(refusals: dict[str, Refusal], name: str) -> None:
+    """The command exits with 4, says what, where and what to do instead, and leaves folder and old report alone."""
+    case, refusal = CASES[name], refusals[name]
+    if case.wrapper and not shutil.which(case.wrapper[0]):
+        pytest.skip(f"root may write everywhere, and {case.wrapper[0]} is not there to change that")
+    assert 4 == refusal.result.returncode, refusal.result
+    for words in case.says:
+        assert " ".join(words.format(**refusal.words).split()) in told(refusal.result)
+    assert "Traceback" not in told(refusal.result)
+    assert "test session starts" not in refusal.result.stdout
+    after = {file: data for file, data in refusal.after.items() if not file.startswith(case.adds or ("?",))}
+    assert refusal.before == after
+    assert OLD == refusal.after["reports/report.html"]
+
+
+def test_a_server_that_we_started_is_stopped_after_a_refusal(refusals: dict[str, Refusal]) -> None:
+    """A run that is refused after it started a server does not leave that server behind."""
+    port = int(refusals["started_and_refused"].words["port"])
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+
+
+def test_mistyped_stage_is_refused(refusals: dict[str, Refusal], made_plan: Path) -> None:
+    """A mistyped stage is an error that names it, and no run of nothing."""
+    del refusals
+    result = Suite(plan_file=made_plan / "plan.toml").run("-m", "deply", "--collect-only")
+    assert 4 == result.returncode
+    assert "deply" in told(result)
+
+
+def test_workflow_that_the_server_refuses_is_told_in_words(
+    plan_file: Path, run_suite: Callable[..., Result], tmp_path: Path
+) -> None:
+    """A setting that the server does not know fails each cell, with node, input, what was sent and what is allowed."""
+    text = plan_file.read_text(encoding="utf-8").replace("euler_ancestral", "eulr")
+    plan_file.write_text(text, encoding="utf-8")
+    with serve(tmp_path / "ComfyUI", faults=Posing()) as serving:
+        result = run_suite("-m", "generate", f"--comfyui-url={serving.url}")
+        assert [] == list(serving.server.folders.root.glob("output/*"))
+    assert (1, {"failed": 6}) == (result.returncode, counts(result))
+    start = f"step600 x forest gave no picture. {serving.url} refused the workflow: node 7 (KSampler), input sampler_name"
+    assert f"{start}: sent 'eulr', allowed euler" in told(result)
+    assert [] == list((tmp_path / "reports/pictures").rglob("*.*"))
