@@ -78,7 +78,6 @@ forbidden = ["june", "draster"]
 """Two checkpoints on two prompts, 64x64: everything that the shipped plan has, small."""
 
 
-
 def write_plan(folder: Path, text: str = PLAN) -> Path:
     """Write a plan, and beside it what it lacks of its training outputs, ComfyUI folder and training images."""
     path = folder / "plan.toml"

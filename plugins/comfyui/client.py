@@ -1,5 +1,7 @@
 """ComfyUI's HTTP routes, as typed calls."""
 
+import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from plugins.comfyui.errors import BadAnswer, Rejected, Unreachable, visible
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, Rejected, Unreachable, visible
 from plugins.comfyui.rejection import told_rejection
 
 Graph = dict[str, dict[str, Any]]
@@ -20,6 +22,10 @@ Graph = dict[str, dict[str, Any]]
 
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 30.0
+_BUSY: Final = (429, 502, 503, 504)
+"""What a proxy in front of a server says when the server is not there just now."""
+_LARGEST_ANSWER: Final = 256 << 20
+"""Bytes; a PNG of 8192x8192 pixels is smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,21 @@ class Queue:
     pending: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a server answered to one request."""
+
+    status: int
+    reason: str
+    body: bytes
+
+    @property
+    def snippet(self) -> str:
+        """The beginning of its text, without markup."""
+        text = self.body[:2000].decode("utf-8", "replace")
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text)).strip()[:120] or self.reason or "no text"
+
+
 class ComfyUI:
     """One ComfyUI server. `url` may carry credentials; they are sent, and never shown."""
 
@@ -66,12 +87,14 @@ class ComfyUI:
         self._session = requests.Session()
         if parts.username:
             self._session.auth = (unquote(parts.username), unquote(parts.password or ""))
+        self._session.headers.update(headers_from_environment())
         # A proxy from the environment cannot reach this machine's own loopback address.
         self._session.trust_env = not self.is_local
+        self._session.verify = ca_bundle()
         again = _Again(
             total=3,
             backoff_factor=0.2,
-            status_forcelist=(502, 503, 504),
+            status_forcelist=_BUSY,
             allowed_methods={"GET"},
             raise_on_status=False,
         )
@@ -93,10 +116,11 @@ class ComfyUI:
         return re.sub(r"^http", "ws", self.url) + "/ws"
 
     @property
-    def websocket_auth(self) -> Mapping[str, str]:
+    def websocket_headers(self) -> Mapping[str, str]:
         """The headers that authorise the event socket, as HTTP requests are."""
         request = self._session.prepare_request(requests.Request("GET", self.url))
-        return {name: value for name, value in request.headers.items() if name == "Authorization"}
+        own = {"Authorization", *headers_from_environment()}
+        return {name: value for name, value in request.headers.items() if name in own}
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -135,7 +159,7 @@ class ComfyUI:
     def lora_metadata(self, name: str) -> Mapping[str, str] | None:
         """Give the trainer's notes in a LoRA file as the server reads them; None where it reads none."""
         answer = self._request("GET", "/view_metadata/loras", params={"filename": name}, accept=(200, 404))
-        told = self._decoded(answer) if answer.status_code == requests.codes.ok else None
+        told = self._decoded(answer) if answer.status == requests.codes.ok else None
         return told if isinstance(told, dict) else None
 
     def post(self, graph: Graph, *, client_id: str, prompt_id: str) -> None:
@@ -147,7 +171,7 @@ class ComfyUI:
         body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         answer = self._request("POST", "/prompt", json=body, accept=(200, 400))
         told = self._decoded(answer)
-        if answer.status_code != requests.codes.ok or (isinstance(told, dict) and told.get("node_errors")):
+        if answer.status != requests.codes.ok or (isinstance(told, dict) and told.get("node_errors")):
             raise Rejected(f"{self.url} refused the workflow: {told_rejection(told, graph)}")
         if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
             raise BadAnswer(f"{self.url} took the workflow under another id than the one it was sent with.")
@@ -183,17 +207,17 @@ class ComfyUI:
     def view(self, image: ImageRef) -> bytes:
         """Fetch a picture's bytes, as the server wrote them."""
         place = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
-        return self._request("GET", "/view", params=place).content
+        return self._request("GET", "/view", params=place).body
 
     def _json(self, method: str, path: str) -> Any:  # noqa: ANN401 (JSON)
         return self._decoded(self._request(method, path))
 
-    def _decoded(self, answer: requests.Response) -> Any:  # noqa: ANN401 (JSON)
+    def _decoded(self, answer: Answer) -> Any:  # noqa: ANN401 (JSON)
         try:
-            return answer.json()
+            return json.loads(answer.body)
         except (ValueError, RecursionError) as error:
             raise BadAnswer(
-                f"{self.url} answered {answer.status_code} with something that is not JSON ({_snippet(answer)}). "
+                f"{self.url} answered {answer.status} with something that is not JSON ({answer.snippet}). "
                 "Is that the right address and port?"
             ) from error
 
@@ -204,22 +228,58 @@ class ComfyUI:
         *,
         accept: Sequence[int] = (200,),
         **details: Any,  # noqa: ANN401
-    ) -> requests.Response:
+    ) -> Answer:
         try:
-            answer = self._session.request(
+            with self._session.request(
                 method,
                 self.url + path,
                 timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
                 allow_redirects=False,
+                stream=True,
                 **details,
-            )
+            ) as response:
+                answer = Answer(status=response.status_code, reason=response.reason or "", body=self._body(response))
         except requests.ReadTimeout as error:
             raise Unreachable(f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s.") from error
         except requests.RequestException as error:
             raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
-        if answer.status_code not in accept:
-            raise BadAnswer(f"{self.url} answered {method} {path} with {answer.status_code} ({_snippet(answer)}).")
+        if answer.status in _BUSY and answer.status not in accept:
+            raise Unreachable(f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).")
+        if answer.status not in accept:
+            raise BadAnswer(f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).")
         return answer
+
+    def _body(self, response: requests.Response) -> bytes:
+        """Read an answer to its end, but no further than any picture or list could reach."""
+        parts, size = [], 0
+        for part in response.iter_content(1 << 20):
+            parts.append(part)
+            size += len(part)
+            if size > _LARGEST_ANSWER:
+                raise BadAnswer(f"{self.url} sent more than {_LARGEST_ANSWER >> 20} MB in one answer. Is it a ComfyUI?")
+        return b"".join(parts)
+
+
+def headers_from_environment() -> dict[str, str]:
+    """Read the headers that a proxy in front of ComfyUI wants, from COMFYUI_HEADERS, a JSON object.
+
+    They are secrets: they go to the server, and nowhere else. Raises `ComfyUIError` where it is no such object.
+    """
+    given = os.environ.get("COMFYUI_HEADERS", "").strip()
+    try:
+        headers = json.loads(given) if given else {}
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise ComfyUIError(
+            'COMFYUI_HEADERS is not a JSON object of texts; write it like {"Authorization": "Bearer ..."}'
+        )
+    return headers
+
+
+def ca_bundle() -> str | bool:
+    """Give the certificates to trust: a private CA from REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or the usual ones."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
 
 
 class _Again(Retry):
@@ -229,11 +289,6 @@ class _Again(Retry):
         if isinstance(error := details.get("error"), ReadTimeoutError):
             raise error
         return super().increment(*place, **details)
-
-
-def _snippet(answer: requests.Response) -> str:
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text[:2000])).strip()
-    return text[:120] or answer.reason or "no text"
 
 
 def _cause(error: BaseException) -> str:

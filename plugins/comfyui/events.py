@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import websocket
 
-from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.client import ComfyUI, ca_bundle
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -63,7 +63,8 @@ class Events:
                 self._socket = websocket.create_connection(
                     f"{self._client.websocket_url}?clientId={client_id}",
                     timeout=_CONNECT_SECONDS,
-                    header=dict(self._client.websocket_auth),
+                    header=dict(self._client.websocket_headers),
+                    sslopt={} if ca_bundle() is True else {"ca_certs": ca_bundle()},
                     suppress_origin=True,  # a proxy that rewrites Host answers 403 to an Origin that does not match
                     http_no_proxy=["*"] if self._client.is_local else None,
                 )

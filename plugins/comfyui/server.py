@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from plugins.comfyui.client import ComfyUI, ServerInfo
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from plugins.comfyui.client import ComfyUI, ImageRef, ServerInfo
 from plugins.comfyui.errors import (
     BadAnswer,
     ComfyUIError,
@@ -27,9 +29,12 @@ _LOOK_SECONDS: Final = 1.0
 """How often the history is looked at while the socket says nothing."""
 _WRITTEN_SECONDS: Final = 0.02
 """How soon the history is looked at again after the socket told of the end: it is written a moment later (fact 4)."""
-_GONE_LOOKS: Final = 3
-"""How many looks in a row must find a prompt neither in the history nor in the queue before it is lost."""
-
+_GONE_SECONDS: Final = 3.0
+"""How long a prompt must be neither in the history nor in the queue before it is lost: one follows the other."""
+_PAUSE_SECONDS: Final = 0.25
+"""The first pause before something is tried again; each one after it is twice as long."""
+_FETCH_SECONDS: Final = 5.0
+"""How long a finished picture may not be there to fetch yet, or break off."""
 _REACH_SECONDS: Final = 60.0
 """How long a server that has a prompt of ours may not answer at all, as while it is restarted."""
 _GONE: Final = "gone"
@@ -61,6 +66,8 @@ class Server:
         self._forgetting = threading.Lock()
         self._forgot = False
         self._heard = 0
+        self._given_up = ""
+        """Why nothing more is sent to this server: it would wait as long as the prompt before it."""
         self._stopping = threading.Event()
 
     def close(self) -> None:
@@ -115,7 +122,7 @@ class Server:
                 f"{self.client.url} finished prompt {prompt_id}, but node {workflow.save} saved {len(found)} pictures "
                 "instead of 1."
             )
-        png = self.client.view(found[0])
+        png = self._fetch(found[0])
         now = datetime.now(UTC)
         ran = entry.get("prompt")
         return Finished(
@@ -125,6 +132,16 @@ class Server:
             started=run.started or now,
             ended=run.ended or now,
         )
+
+    def _fetch(self, image: ImageRef) -> bytes:
+        """Fetch a finished picture; the server may not have it on disk yet, or break off."""
+        again = Retrying(
+            retry=retry_if_exception_type((Unreachable, BadAnswer)),
+            stop=stop_after_delay(_FETCH_SECONDS),
+            wait=wait_exponential(multiplier=_PAUSE_SECONDS),
+            reraise=True,
+        )
+        return again(self.client.view, image)
 
     def _run(self, workflow: Filled, on_progress: Callable[[Run], None]) -> tuple[str, dict[str, Any]]:
         """Post a workflow and wait for its end; give its id and what the history says."""
@@ -139,6 +156,8 @@ class Server:
         with self._lock:
             if self._stopping.is_set():
                 raise Interrupted("The run was stopped before this picture was begun.")
+            if self._given_up:
+                raise Unreachable(f"{self._given_up} This picture was not begun.")
             self._ours.add(prompt_id)
         try:
             self._post(workflow, prompt_id)
@@ -149,22 +168,32 @@ class Server:
                 self._ours.discard(prompt_id)
 
     def _post(self, workflow: Filled, prompt_id: str) -> None:
-        client_id = self._events.client_id
-        try:
-            self.client.post(workflow.graph, client_id=client_id, prompt_id=prompt_id)
-        except Unreachable:
-            # The answer did not come, the prompt may have been taken all the same: look before posting again.
-            if not self._known(prompt_id):
+        """Put a workflow in the queue, once. A server that is not there just now is given some time to come back."""
+        client_id, pause, until = self._events.client_id, _PAUSE_SECONDS, time.monotonic() + _REACH_SECONDS
+        while True:
+            try:
                 self.client.post(workflow.graph, client_id=client_id, prompt_id=prompt_id)
+            except Unreachable as error:
+                # The answer did not come; the prompt may have been taken all the same. Look before posting again.
+                if self._is_known(prompt_id):
+                    return
+                if time.monotonic() + pause > until:
+                    self._given_up = str(error)
+                    raise
+                if self._stopping.wait(pause):
+                    raise Interrupted("The run was stopped before this picture was begun.") from None
+                pause *= 2
+            else:
+                return
 
-    def _known(self, prompt_id: str) -> bool:
-        queue = self.client.queue()
-        return prompt_id in (*queue.running, *queue.pending) or self.client.history(prompt_id) is not None
+    def _is_known(self, prompt_id: str) -> bool:
+        place, entry = self._look(prompt_id)
+        return entry is not None or place not in {_GONE, _OUT_OF_REACH}
 
     def _wait(self, waiting: "_Waiting") -> dict[str, Any]:
         """Wait for the end of a prompt: the socket says when to look, the history says what happened."""
-        url, place, gone = self.client.url, "", 0
-        alive = _SignOfLife()
+        url, place = self.client.url, ""
+        alive, there = _SignOfLife(), _SignOfLife()
         while True:
             waiting.news.wait(_WRITTEN_SECONDS if waiting.run.phase.ended else _LOOK_SECONDS)
             waiting.news.clear()
@@ -175,8 +204,7 @@ class Server:
                 place, entry = self._look(waiting.run.prompt_id)
                 if entry is not None:
                     return self._judged(from_history(waiting.run, entry), dict(entry))
-                gone = gone + 1 if place == _GONE else 0
-            if gone >= _GONE_LOOKS:
+            if there.seconds_since(place if place == _GONE else object()) > _GONE_SECONDS:
                 raise Lost(
                     f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
                     "Run pytest -m generate again; what is finished is kept."
@@ -184,15 +212,17 @@ class Server:
             # A prompt that waits behind another of ours is alive while that one is.
             silent = alive.seconds_since((waiting.run, place, self._heard))
             if place == _OUT_OF_REACH and silent > _REACH_SECONDS:
-                raise Unreachable(
+                self._given_up = (
                     f"{url} has not answered for {_REACH_SECONDS:.0f} s. Look at its terminal; when it runs again, "
                     "run pytest -m generate again; what is finished is kept."
                 )
+                raise Unreachable(self._given_up)
             if silent > self._timeout:
-                raise Silent(
-                    f"{url} gave no sign of life on this picture for {self._timeout:.0f} s. If it is only slow, raise "
-                    "`timeout` under [comfyui] in the plan; else look at its terminal, and restart it."
+                self._given_up = (
+                    f"{url} gave no sign of life for {self._timeout:.0f} s. If it is only slow, raise `timeout` under "
+                    "[comfyui] in the plan; else look at its terminal, and restart it."
                 )
+                raise Silent(self._given_up)
 
     def _look(self, prompt_id: str) -> tuple[str, Mapping[str, Any] | None]:
         """Say where a prompt is, and give what the history says of it once it has ended.

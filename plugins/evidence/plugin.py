@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import pytest
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
@@ -14,6 +14,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared, pictures, prepare
+from plugins.loras.copying import folder_lock
 from plugins.loras.errors import LoraError
 from plugins.loras.staging import preflight, told
 from plugins.plan.cells import Cell
@@ -22,7 +23,7 @@ from plugins.plan.stages import GENERATE
 from plugins.render.plugin import chosen_cells, live_line
 
 _PREPARED: Final = pytest.StashKey[Prepared]()
-_LOCK: Final = pytest.StashKey[FileLock]()
+_LOCKS: Final = pytest.StashKey[list[BaseFileLock]]()
 _GENERATION: Final = pytest.StashKey[Generation]()
 
 
@@ -71,23 +72,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let the next run have the reports folder."""
-    if lock := config.stash.get(_LOCK, None):
+    """Let the next run have the folders."""
+    for lock in config.stash.get(_LOCKS, ()):
         lock.release()
 
 
 def hold(config: pytest.Config) -> None:
-    """Keep a second run out of this reports folder until this one ends. Raises `pytest.UsageError`."""
-    folder = reports(config)
+    """Keep a second run out of these reports and this loras folder until this one ends. Raises `pytest.UsageError`."""
+    folder, loras = reports(config), the_plan(config).paths.loras
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise pytest.UsageError(
-            f"Another run is using {folder}. Wait for it to end, or give this one a folder of its own: --reports DIR."
-        ) from None
-    config.stash[_LOCK] = lock
+    held: list[BaseFileLock] = []
+    config.stash[_LOCKS] = held
+    for place, lock in ((folder, FileLock(folder / ".lock")), (loras, folder_lock(loras))):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise pytest.UsageError(f"Another run is using {place}. Wait for it to end, then run this again.") from None
+        held.append(lock)
 
 
 def the_prepared(config: pytest.Config) -> Prepared | None:

@@ -4,8 +4,11 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from glob import escape
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock
 
 _BLOCK: Final = 4 * 1024 * 1024
 
@@ -19,8 +22,10 @@ def digest_of(path: Path) -> str:
 def copy_part(source: Path, target: Path) -> tuple[Path, str]:
     """Copy `source` to a new file beside `target`, and give it with the SHA-256 of what was read.
 
-    The copy is flushed to the disk. `OSError` leaves nothing behind.
+    The copy is flushed to the disk. `OSError` leaves nothing behind, and what a killed run left is removed.
     """
+    for left in target.parent.glob(f".{escape(target.name)}.*.part"):
+        left.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     part = Path(name)
     digest = hashlib.sha256()
@@ -48,3 +53,9 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def folder_lock(folder: Path) -> FileLock:
+    """Give the lock of a loras folder: one run at a time may write there. It lies in the system's temporary folder."""
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir(), f"lora-acceptance-{name}.lock"))

@@ -1,5 +1,6 @@
 """Checkpoints are put before ComfyUI under step-labelled names (mission, task 1)."""
 
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -88,12 +89,29 @@ def stage(plan: Plan) -> tuple[Staged, ...]:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _check_room(plan)
         return tuple(_stage_one(plan, checkpoint, header) for checkpoint, header in headers.items())
     except OSError as error:
         raise StagingError(
             f"The checkpoints cannot be staged in {folder}: {error.strerror or error} "
             f"({error.filename or folder}). Make the folder writable, or free some room, and run this again."
         ) from error
+
+
+def _check_room(plan: Plan) -> None:
+    """See that every copy that may be needed has room, before the first is made."""
+    sizes = {plan.training_file(one): plan.paths.loras / plan.staged_file(one) for one in plan.checkpoints}
+    needed = sum(
+        source.stat().st_size
+        for source, target in sizes.items()
+        if not target.exists() or target.stat().st_size != source.stat().st_size
+    )
+    free = shutil.disk_usage(plan.paths.loras).free
+    if needed > free:
+        raise StagingError(
+            f"{plan.paths.loras} has {free / 1e6:.0f} MB free, and the evaluation copies need {needed / 1e6:.0f} MB. "
+            "Nothing was copied. Free some room, and run this again."
+        )
 
 
 def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header) -> Staged:

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
@@ -30,14 +30,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(fixture, cells, ids=ids)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse to be spread over processes, each of which would render the whole matrix."""
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
+    """Refuse to be spread over processes, each of which would render the whole matrix, before anything is staged."""
     if GENERATE in stages(session.config) and getattr(session.config.option, "numprocesses", None):
         raise pytest.UsageError(
             "-n cannot be used with -m generate: the pictures are rendered by ComfyUI, not by pytest's processes. "
             "Name more servers instead: --comfyui-url URL --comfyui-url URL."
         )
+    yield
 
 
 @contextmanager

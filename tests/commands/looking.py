@@ -33,11 +33,13 @@ def counts(result: Result) -> dict[str, int]:
     """Give the numbers of pytest's last line: `{"passed": 6}`, deselected ones aside."""
     lines = [line for line in result.stdout.splitlines() if re.match(r"=+ .* in [\d.]+s", line)]
     found = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", lines[-1])} if lines else {}
-    return {word: number for word, number in found.items() if word in {"passed", "failed", "skipped", "errors", "error"}}
+    return {
+        word: number for word, number in found.items() if word in {"passed", "failed", "skipped", "errors", "error"}
+    }
 
 
 def cell_of(serving: Serving, prompt_id: str) -> str:
-    """Tell which cell a prompt renders by the name that it saves under; empty where it is of none, or rendered again."""
+    """Tell which cell a prompt renders by the name that it saves under; empty for any other."""
     queue = serving.server.queue
     items = [*queue.current()[0], *queue.current()[1]]
     items += [entry["prompt"] for entry in queue.history_of(prompt_id).values()]

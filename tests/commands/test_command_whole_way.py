@@ -4,8 +4,8 @@ import hashlib
 import json
 
 import pytest
-from conftest import TEXT, TITLE, Story
 from looking import counts, outcomes, told
+from whole_way import TEXT, TITLE, Story
 
 CELLS = [
     "baseline-forest",
@@ -24,7 +24,7 @@ TRAINED = {
 
 
 def test_collecting_needs_no_server_and_writes_nothing(story: Story) -> None:
-    """`--collect-only` lists six readable tests, though the plan's server does not answer, and leaves the disk alone."""
+    """`--collect-only` lists six readable tests though no server answers, and leaves the disk alone."""
     result = story.results["collect"]
     assert 0 == result.returncode
     ids = ["forest", "novel_pose", *CELLS[2:]]

@@ -7,6 +7,8 @@
 seed makes another one. Needs numpy, and no torch.
 """
 
+# ruff: noqa: T201  (a program of its own)
+
 import argparse
 import json
 import math
@@ -84,7 +86,7 @@ def _write(path: Path, shapes: Mapping[str, Shape], metadata: Mapping[str, str],
                 # A tensor's numbers follow from seed and name alone, wherever it lies in the file.
                 numbers = np.random.Generator(np.random.SFC64([seed, zlib.crc32(name.encode())]))
                 _write_tensor(file, math.prod(shape), numbers, *fill(name, shape))
-        os.replace(half, path)
+        half.replace(path)
     finally:
         half.unlink(missing_ok=True)
 

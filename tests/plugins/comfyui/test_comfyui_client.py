@@ -11,7 +11,7 @@ from recorded import recording
 
 from plugins.comfyui import client as client_module
 from plugins.comfyui.client import ComfyUI, ImageRef, Queue, ServerInfo
-from plugins.comfyui.errors import BadAnswer, ComfyUIError, Rejected, Unreachable
+from plugins.comfyui.errors import ComfyUIError, Rejected, Unreachable
 
 GRAPH: dict[str, dict[str, Any]] = {"7": {"class_type": "KSampler", "inputs": {"seed": 1}}}
 STATS = recording("get_routes")["exchanges"][0]["response"]["body"]
@@ -20,7 +20,9 @@ OBJECT_INFO = "/object_info/LoraLoader"
 
 def recorded_body(path: str) -> Any:
     """Give the recorded answer to a GET."""
-    found = [each["response"]["body"] for each in recording("get_routes")["exchanges"] if each["request"]["path"] == path]
+    found = [
+        each["response"]["body"] for each in recording("get_routes")["exchanges"] if each["request"]["path"] == path
+    ]
     return found[0]
 
 
@@ -85,10 +87,8 @@ def test_answer_that_is_not_json_is_told(web: Web, client: ComfyUI, body: bytes)
     assert "Is that the right address and port?" in told
 
 
-def test_proxy_error_page_is_told_in_its_words(
-    web: Web, client: ComfyUI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A proxy's page of HTML is told by its words alone, after GETs were tried again; terminal codes are spelled out."""
+def test_proxy_error_page_is_told_in_its_words(web: Web, client: ComfyUI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy's page of HTML is told by its words alone, after GETs were tried again; control codes are spelled out."""
     monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
     web.answer("", b"<html><h1>502 Bad\n Gateway</h1>\x1b[31m<p>nginx</p></html>", status=502)
     told = str(failure(client.queue))
@@ -120,7 +120,7 @@ def test_credentials_are_sent_and_never_shown(web: Web, client: ComfyUI) -> None
     web.answer("", b"no", status=403)
     error = failure(client.info)
     assert "Basic YWRhOnNAY3JldA==" == web.seen[0][2]["Authorization"]
-    assert {"Authorization": "Basic YWRhOnNAY3JldA=="} == dict(client.websocket_auth)
+    assert {"Authorization": "Basic YWRhOnNAY3JldA=="} == dict(client.websocket_headers)
     shown = [client.url, client.websocket_url, repr(client), str(client), str(error), repr(error), web.seen[0][1]]
     chain: BaseException | None = error
     while chain is not None:
@@ -143,7 +143,7 @@ def test_credentials_are_not_in_the_message_of_a_closed_port(free_port: int) -> 
 def test_no_credentials_no_header(web: Web) -> None:
     """Without credentials no header authorises anything."""
     client = ComfyUI(web.url)
-    assert {} == dict(client.websocket_auth)
+    assert {} == dict(client.websocket_headers)
     client.close()
 
 
@@ -165,7 +165,14 @@ def test_addresses(url: str, address: str, websocket: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "local"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("[::1]", True), ("localhost", True), ("10.0.0.1", False), ("gpu", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("10.0.0.1", False),
+        ("gpu", False),
+    ],
 )
 def test_local_addresses(host: str, local: bool) -> None:  # noqa: FBT001 (a parameter of the test)
     """This machine's own addresses are told from others; a proxy from the environment is for the others."""
@@ -194,7 +201,10 @@ def test_post_sends_ids_and_graph(web: Web, client: ComfyUI) -> None:
     client.post(GRAPH, client_id="c", prompt_id="p")
     method, path, headers, body = web.seen[0]
     assert ("POST", "/prompt", "application/json") == (method, path, headers["Content-Type"])
-    assert b'{"prompt": {"7": {"class_type": "KSampler", "inputs": {"seed": 1}}}, "client_id": "c", "prompt_id": "p"}' == body
+    assert (
+        b'{"prompt": {"7": {"class_type": "KSampler", "inputs": {"seed": 1}}}, "client_id": "c", "prompt_id": "p"}'
+        == body
+    )
 
 
 def test_server_that_changes_the_id_is_told(web: Web, client: ComfyUI) -> None:
@@ -204,7 +214,9 @@ def test_server_that_changes_the_id_is_told(web: Web, client: ComfyUI) -> None:
     assert f"{web.url} took the workflow under another id than the one it was sent with." == str(error)
 
 
-@pytest.mark.parametrize("name", ["run_bad_seed", "run_unknown_lora", "run_unknown_node", "run_no_outputs", "run_partly_valid"])
+@pytest.mark.parametrize(
+    "name", ["run_bad_seed", "run_unknown_lora", "run_unknown_node", "run_no_outputs", "run_partly_valid"]
+)
 def test_recorded_refusals_are_refusals(web: Web, client: ComfyUI, name: str) -> None:
     """What a real server refused is refused, and so is what it would have run without some of its outputs."""
     post = recording(name)["post"]

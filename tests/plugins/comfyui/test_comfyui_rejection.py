@@ -54,7 +54,9 @@ def refused(config: Any, *, sent: str = "eulr") -> dict[str, Any]:
     [
         pytest.param([["ddim", "euler"], {}], ", allowed euler, ddim", id="list"),
         pytest.param(["COMBO", {"options": ["ddim", "euler"]}], ", allowed euler, ddim", id="combo"),
-        pytest.param([[f"n{i}" for i in range(12)], {}], ", allowed n0, n1, n2, n3, n4, n5, n6, n7 and 4 more", id="long"),
+        pytest.param(
+            [[f"n{i}" for i in range(12)], {}], ", allowed n0, n1, n2, n3, n4, n5, n6, n7 and 4 more", id="long"
+        ),
         pytest.param([[], {}], ", allowed nothing: its list is empty", id="empty"),
         pytest.param(["COMBO", {}], ": Value not in list", id="combo_without_options"),
         pytest.param(["INT", {"min": 1, "max": 9}], ", allowed 1 to 9", id="range"),

@@ -223,7 +223,7 @@ WILD = st.fixed_dictionaries(
         "data": JSON
         | st.fixed_dictionaries(
             {"prompt_id": st.just(PROMPT)},
-            optional={name: JSON for name in ("node", "value", "max", "timestamp", "exception_message")},
+            optional=dict.fromkeys(("node", "value", "max", "timestamp", "exception_message"), JSON),
         ),
     }
 )

@@ -215,7 +215,9 @@ class Late(Posing):
         time.sleep(0.3)
 
 
-@pytest.mark.parametrize("faults", [Muted(), Socketless(), Doubling(), Late()], ids=lambda faults: type(faults).__name__)
+@pytest.mark.parametrize(
+    "faults", [Muted(), Socketless(), Doubling(), Late()], ids=lambda faults: type(faults).__name__
+)
 def test_picture_comes_whatever_the_socket_does(
     staged: Plan, stand_in: Serve, connect: Connect, faults: Posing
 ) -> None:
@@ -271,7 +273,7 @@ def test_waiting_behind_our_own_picture_is_no_silence(
     serving = stand_in(seconds_per_image=1.5)
     server = connect(serving, timeout=0.6)
     first = apart.submit(server.render, filled(staged, steps=15), ignore)
-    until(lambda: serving.server.queue.remaining())
+    until(serving.server.queue.remaining)
     second = apart.submit(server.render, filled(staged, "final-forest", steps=15), ignore)
     assert [b"\x89PNG"] * 2 == [one.result(10).png[:4] for one in (first, second)]
 
@@ -332,7 +334,7 @@ class Gone(Posing):
 
 
 @pytest.mark.parametrize("comes_back", [True, False], ids=["comes_back", "stays_away"])
-def test_server_out_of_reach(
+def test_server_out_of_reach(  # noqa: PLR0913, PLR0917 (its fixtures)
     staged: Plan,
     stand_in: Serve,
     connect: Connect,
@@ -456,9 +458,7 @@ class AppliesFreeLate(Posing):
 
 
 @pytest.mark.parametrize("faults", [Posing(), AppliesFreeLate()], ids=["at_once", "after_the_next_prompt"])
-def test_replaced_lora_is_rendered_anew(
-    staged: Plan, stand_in: Serve, connect: Connect, faults: Posing
-) -> None:
+def test_replaced_lora_is_rendered_anew(staged: Plan, stand_in: Serve, connect: Connect, faults: Posing) -> None:
     """A LoRA replaced under its name renders as the old one, until the server is made to forget its weights."""
     serving = stand_in(faults=faults)
     final = staged.staged_file(staged.checkpoints[-1])

@@ -76,7 +76,7 @@ def test_started_server_answers_and_is_stopped_with_its_children(folder: Path, p
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_server_that_dies_is_reported_with_its_last_words(folder: Path, port: int, code: int) -> None:
-    """A server that ends before it answers is told at once, with exit code, folder, command and the log's last lines."""
+    """A server that ends before it answers is told at once: exit code, folder, command, the log's last lines."""
     script = f"import sys; print('\\n'.join(f'line {{i}}' for i in range(40))); sys.exit({code})"
     with pytest.raises(Unreachable) as raised:
         start(folder, port, sys.executable, "-c", script)

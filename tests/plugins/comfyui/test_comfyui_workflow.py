@@ -42,8 +42,16 @@ def own(**changes: Graph) -> Graph:
     """Write a person's own workflow: other ids, titles, text of its own, and no LoRA loader and no clip skip."""
     graph: Graph = {
         "40": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "old.ckpt"}, "_meta": {"title": "Base"}},
-        "62": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["40", 1], "text": "a cat"}, "_meta": {"title": "No"}},
-        "61": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["40", 1], "text": "dogs"}, "_meta": {"title": "Yes"}},
+        "62": {
+            "class_type": "CLIPTextEncode",
+            "inputs": {"clip": ["40", 1], "text": "a cat"},
+            "_meta": {"title": "No"},
+        },
+        "61": {
+            "class_type": "CLIPTextEncode",
+            "inputs": {"clip": ["40", 1], "text": "dogs"},
+            "_meta": {"title": "Yes"},
+        },
         "50": {"class_type": "EmptyLatentImage", "inputs": {"width": 8, "height": 8, "batch_size": 4}},
         "30": {
             "class_type": "KSampler",
@@ -153,7 +161,9 @@ def test_plan_is_written_into_a_workflow(workflow: Graph, plan: Plan, cell: Cell
     assert before == workflow
 
 
-@pytest.mark.parametrize("workflow", [BUILT_IN, own(), with_loader()], ids=["built_in", "without_loader", "with_loader"])
+@pytest.mark.parametrize(
+    "workflow", [BUILT_IN, own(), with_loader()], ids=["built_in", "without_loader", "with_loader"]
+)
 def test_baseline_takes_the_loader_out(workflow: Graph, plan: Plan, cell: Cell) -> None:
     """The baseline has no LoRA loader, no link that leads nowhere, and all else as the checkpoints have it."""
     filled = fill(Workflow.of(workflow), cell, plan, lora=None)
@@ -227,7 +237,10 @@ def test_nodes_in_between_stay(plan: Plan, cell: Cell) -> None:
     graph = own(
         between={
             "11": {"class_type": "FreeU", "inputs": {"model": ["40", 0], "b1": 1.1}},
-            "63": {"class_type": "ConditioningCombine", "inputs": {"conditioning_1": ["61", 0], "conditioning_2": ["64", 0]}},
+            "63": {
+                "class_type": "ConditioningCombine",
+                "inputs": {"conditioning_1": ["61", 0], "conditioning_2": ["64", 0]},
+            },
             "64": {"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["61", 0]}},
             "81": {"class_type": "ImageSharpen", "inputs": {"image": ["80", 0], "alpha": 1.0}},
         }

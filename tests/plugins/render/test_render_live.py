@@ -58,7 +58,7 @@ def test_wiped_line_is_shown_again() -> None:
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal], ids=["no_terminal", "dumb_terminal"])
 def test_elsewhere_a_line_now_and_then(stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a capable terminal a plain line is printed every ten seconds, with no codes in it, and nothing is wiped."""
+    """Without a capable terminal a plain line is printed every ten seconds, without codes, and nothing is wiped."""
     monkeypatch.setenv("TERM", "dumb")
     output, clock = stream(), Clock()
     live = LiveLine(output, width=lambda: 5, clock=clock)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -185,7 +186,7 @@ def test_the_next_is_posted_before_the_current_ends(plan: Plan, stand_in: Callab
         rendering.close()
     assert len(cells) == len({picture.prompt_id for picture in pictures})
     times = sorted((picture.started, picture.ended) for picture in pictures)
-    gaps = [(after - before).total_seconds() for (_, before), (after, _) in zip(times, times[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for (_, before), (after, _) in pairwise(times)]
     assert 0.25 > max(gaps), "the server idled between two cells"
 
 
