@@ -4,6 +4,8 @@ Every function returns lines for a person to act on; none means that the claim h
 """
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.gate import tested_cells
@@ -14,8 +16,12 @@ from plugins.loras.deployment import evaluation_copies
 from plugins.loras.errors import HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
+from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import column
 from plugins.plan.plan import Plan
+
+_LARGEST: Final = 16384 * 16384
+"""Pixels of the largest picture that a plan can ask for."""
 
 
 def production_is_present(plan: Plan) -> list[str]:
@@ -106,15 +112,34 @@ def ballot_is_unchanged(deployment: Deployment) -> list[str]:
     return []
 
 
-def proof_was_given(asked: Asked, deployment: Deployment) -> list[str]:
-    """Look for the proof that production renders what was judged: every row of the selected checkpoint."""
+def proof_was_given(asked: Asked, deployment: Deployment, store: Store | None = None) -> list[str]:
+    """Look for the proof that production renders what was judged: every row of the selected checkpoint.
+
+    With the store of the reports folder, the pictures of the proof must be there, and unchanged.
+    """
     selected = next(one for one in asked.plan.checkpoints if one.id == deployment.selected)
     proven = {one.row for one in deployment.proof}
-    return [
+    problems = [
         f"{cell}: no picture of the production LoRA was compared with it when it was deployed"
         for cell in column(asked.plan, selected)
         if cell.row not in proven
     ]
+    if store:
+        # The record keeps the last server's picture of each row, and so does the folder.
+        last = {one.picture: one.pixels_sha256 for one in deployment.proof}
+        problems += [_changed(store.folder.parent / picture, pixels) for picture, pixels in last.items()]
+    return list(filter(None, problems))
+
+
+def _changed(path: Path, pixels_sha256: str) -> str:
+    """Say where a picture is not the one with these pixels; empty where it is."""
+    try:
+        found = read_picture(path.read_bytes(), largest=_LARGEST).pixels_sha256
+    except OSError:
+        return f"{path} is gone; it was rendered from production to prove the deployment"
+    except PictureError as error:
+        return f"{path} was changed after the deployment: {error}"
+    return "" if found == pixels_sha256 else f"{path} was changed after the deployment: its pixels are others"
 
 
 def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) -> list[str]:

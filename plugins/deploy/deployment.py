@@ -102,8 +102,17 @@ class Selected:
     ballot: BallotRecord | None
 
 
-def deploy(selected: Selected, *, record: Path, prove: Callable[[], tuple[Proven, ...]]) -> Deployment:
+def deploy(
+    selected: Selected,
+    *,
+    record: Path,
+    prove: Callable[[], tuple[Proven, ...]],
+    forget: Callable[[], None] = lambda: None,
+) -> Deployment:
     """Put the selected checkpoint in place, prove what it renders, and only then remove the evaluation copies.
+
+    `forget` makes the servers forget what they loaded under the production name once the former file is back
+    (COMFYUI.md, fact 1).
 
     Raises `DeploymentError` where production could not be changed, or did not render what was judged; the former
     production file is then in place again.
@@ -122,7 +131,12 @@ def deploy(selected: Selected, *, record: Path, prove: Callable[[], tuple[Proven
         sources = {asked.loras[one.id]: plan.training_file(one) for one in plan.checkpoints}
         done = restore(installed, sources)
         if isinstance(error, ProofError | ComfyUIError | OSError):
-            raise DeploymentError(f"{error}\n{done} Evaluation copies were left where they are.") from error
+            told = f"{error}\n{done} Evaluation copies were left where they are."
+            try:
+                forget()
+            except ComfyUIError as also:
+                told = f"{told} Restart ComfyUI: it may still have the other file in memory ({also})"
+            raise DeploymentError(told) from error
         raise
     deployment = _recorded(selected, installed, proof)
     _write(deployment, record)

@@ -3,28 +3,46 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.proof import Proven
-from plugins.plan.cells import column
+from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Plan
 from plugins.review.page import frame_script
 from plugins.review.previews import Preview, Source, make_previews
+from plugins.review.review import PICTURES, step_name
 
 _TEMPLATES: Final = Path(__file__).parent / "template"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """One picture: its address seen from the page, and its preview; None where it cannot be read."""
+
+    link: str
+    preview: Preview | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Pair:
-    judged: Preview
-    proof: Preview
+    """What was judged, and what production renders of the same prompt and seed."""
+
+    cell: Cell
+    judged: _Shown
+    proof: _Shown
     proven: Proven
+
+    @property
+    def verdict(self) -> str:
+        """Say how the two compare, without the row's name."""
+        return str(self.proven).removeprefix(f"{self.proven.row}: ")
 
 
 def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
-    """Give the page as a fragment that needs nothing else. Pictures that cannot be read are left out."""
+    """Give the page as a fragment that needs nothing else. Pictures that cannot be read are said to be so."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -32,19 +50,28 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pairs = _pairs(plan, deployment, reports)
+    selected = next(one for one in plan.checkpoints if one.id == deployment.selected)
     return environment.get_template("deploy.html").render(
-        plan=plan, deployment=deployment, pairs=pairs, frame_script=frame_script()
+        plan=plan,
+        deployment=deployment,
+        name=step_name(selected),
+        source=plan.training_file(selected),
+        pairs=_pairs(plan, deployment, reports),
+        frame_script=frame_script(),
     )
 
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:
     selected = next(one for one in plan.checkpoints if one.id == deployment.selected)
-    judged = {cell.row: reports / "pictures" / cell.picture for cell in column(plan, selected)}
-    files = {path for one in deployment.proof for path in (judged[one.row], reports / one.picture)}
-    previews = make_previews((Source(path, PurePosixPath(path.stem)) for path in files), reports)
+    cells = {cell.row: cell for cell in column(plan, selected)}
+    judged = {one.row: PICTURES / cells[one.row].picture for one in deployment.proof}
+    places = [*judged.values(), *(PurePosixPath(one.picture) for one in deployment.proof)]
+    previews = make_previews((Source(reports / place, place.with_suffix("")) for place in places), reports)
+
+    def shown(place: PurePosixPath) -> _Shown:
+        return _Shown(link=quote(place.as_posix()), preview=previews.get(reports / place))
+
     return [
-        _Pair(previews[judged[one.row]], previews[reports / one.picture], one)
+        _Pair(cell=cells[one.row], judged=shown(judged[one.row]), proof=shown(PurePosixPath(one.picture)), proven=one)
         for one in deployment.proof
-        if judged[one.row] in previews and reports / one.picture in previews
     ]

@@ -166,6 +166,7 @@ def deployed(request: pytest.FixtureRequest) -> Deployment:
             selected,
             record=reports(config) / RECORD,
             prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
+            forget=prover.forget,
         )
     config.stash[_DEPLOYED] = deployment
     return deployment

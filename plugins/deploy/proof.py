@@ -17,8 +17,9 @@ from plugins.evidence.asked import Asked
 from plugins.evidence.canary import Canary
 from plugins.evidence.evidence import Evidence, Sha256
 from plugins.evidence.files import write_atomically
-from plugins.evidence.store import Store
-from plugins.pictures.checks import effect_of
+from plugins.evidence.store import EvidenceError, Store
+from plugins.pictures.check import Outcome
+from plugins.pictures.checks import check_not_blank, check_not_noise, check_size, check_workflow, effect_of
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Checkpoint
@@ -88,7 +89,8 @@ class Prover:
         file = find_lora(plan.production.file, server.client.loras(), server=url, folder=folder)
         tag = f"proof-{uuid.uuid4().hex[:8]}"
         filled = self.asked.filled(cell, base_model=judged.base_model, lora_file=file, tag=tag)
-        png = server.render(filled, _ignore).png
+        finished = server.render(filled, _ignore)
+        png = finished.png
         try:
             picture = read_picture(png, largest=max(_LARGEST_AT_LEAST, plan.sampling.width * plan.sampling.height))
         except PictureError as error:
@@ -97,6 +99,15 @@ class Prover:
             ) from error
         place = Path("proof", f"{cell.row}.png")
         write_atomically(self.reports / place, png)
+        checks = (
+            check_size(picture, width=plan.sampling.width, height=plan.sampling.height),
+            check_not_blank(picture),
+            check_not_noise(picture),
+            check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
+        )
+        if failed := [str(check).rstrip(".") for check in checks if check.outcome is Outcome.FAILED]:
+            told = "; ".join(failed)
+            raise ProofError(f"{plan.production.file} x {cell.row} on {url} is not what was judged: {told}.")
         pixels = picture.pixels_sha256
         identical = pixels == judged.picture.pixels_sha256
         common = {"row": cell.row, "server": url, "picture": place.as_posix(), "pixels_sha256": pixels}
@@ -116,8 +127,28 @@ class Prover:
             raise ProofError(f"{plan.production.file} x {cell.row} on {url} is not what was judged: {problem}.")
         return proven
 
+    def _baseline(self, cell: Cell) -> tuple[Cell, ...]:
+        """Give the cell's baseline, which production gives where the LoRA is not applied; nothing where there is none.
+
+        It may be of an earlier plan: then it only is one more picture that production must not be as near to.
+        """
+        try:
+            return (cell.baseline,) if self.store.read(cell.baseline) else ()
+        except EvidenceError:
+            return ()
+
+    def forget(self) -> None:
+        """Make every server forget what it has in memory, as after production was put back. Raises `ComfyUIError`."""
+        for server in self.servers:
+            server.forget_weights(again=True)
+
     def _problem(self, proven: Proven, server: Server) -> str:
-        if proven.runner_up and proven.runner_up_distance is not None:
+        if proven.runner_up is None:
+            return (
+                f"it differs by {proven.distance:.2f} of 255, and there is no other picture of this prompt to tell by how "
+                "much it may. Run pytest -m generate again, which renders the baseline too"
+            )
+        if proven.runner_up_distance is not None:
             if proven.runner_up_distance == 0:
                 return f"it is {proven.runner_up}'s picture, pixel for pixel"
             if proven.runner_up_distance < _CLEAR * proven.distance:
@@ -138,10 +169,10 @@ class Prover:
         return (canary.comfyui_version, canary.device) == (info.comfyui_version, info.device)
 
     def _distances(self, png: bytes, cell: Cell) -> dict[str, float]:
-        """Measure how far a picture is from each candidate's of the same row."""
+        """Measure how far a picture is from each candidate's of the same row, and from the baseline's."""
         found = {}
         with Image.open(BytesIO(png)) as picture:
-            for other in self.evidence:
+            for other in (*self.evidence, *self._baseline(cell)):
                 if other.row == cell.row:
                     with Image.open(self.store.picture(other)) as theirs:
                         found[other.column] = effect_of(picture, theirs)

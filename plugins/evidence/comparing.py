@@ -28,21 +28,28 @@ class Comparing:
         judged = evidence
         if staged:
             judged = self._with_effect(cell, evidence, baseline, staged)
-        twins = self.seen.setdefault(evidence.picture.pixels_sha256, {})
+        twins = self._twins(evidence)
         # A picture that is its baseline's is told by the other check already.
         others = {
             other: theirs
             for other, theirs in twins.items()
             if other != cell and not (other.row == cell.row and None in {other.checkpoint, cell.checkpoint})
         }
-        judged = judged.with_check(_own_picture(judged, others))
+        judged = judged.with_check(_own_picture(cell, judged, others))
         twins[cell] = judged
         for other, theirs in others.items():
-            twins[other] = theirs.with_check(_own_picture(theirs, {cell: judged}))
+            twins[other] = theirs.with_check(_own_picture(other, theirs, {cell: judged}))
             self.store.write_evidence(other, twins[other])
         if judged != evidence:
             self.store.write_evidence(cell, judged)
         return judged
+
+    def know(self, cell: Cell, evidence: Evidence) -> None:
+        """Take note of a cell's picture that is not judged in this run."""
+        self._twins(evidence)[cell] = evidence
+
+    def _twins(self, evidence: Evidence) -> dict[Cell, Evidence]:
+        return self.seen.setdefault(evidence.picture.pixels_sha256, {})
 
     def _with_effect(self, cell: Cell, evidence: Evidence, baseline: Evidence | None, staged: Staged) -> Evidence:
         if baseline is None:
@@ -70,8 +77,12 @@ class Comparing:
             return effect_of(picture, baseline)
 
 
-def _own_picture(evidence: Evidence, others: dict[Cell, Evidence]) -> Check:
+def _own_picture(cell: Cell, evidence: Evidence, others: dict[Cell, Evidence]) -> Check:
     def lora(one: Evidence) -> str:
         return one.lora.sha256 if one.lora else ""
 
-    return check_own_picture({str(cell): lora(theirs) for cell, theirs in others.items()}, lora=lora(evidence))
+    return check_own_picture(
+        {str(other): lora(theirs) for other, theirs in others.items()},
+        lora=lora(evidence),
+        elsewhere={str(other) for other in others if other.row != cell.row},
+    )

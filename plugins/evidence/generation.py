@@ -11,7 +11,7 @@ from plugins.evidence.comparing import Comparing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared
-from plugins.plan.cells import Cell
+from plugins.plan.cells import Cell, matrix
 from plugins.render.rendering import Rendering
 
 Show = Callable[[str], None]
@@ -41,6 +41,9 @@ class Generation:
         if wanted:
             self._forget_weights(show)
         self._comparing = Comparing(store=maker.store)
+        for cell in matrix(maker.asked.plan):  # a cell of an earlier run (`-k step600`) may have a picture of this one
+            if cell not in cells and (found := maker.known(cell)):
+                self._comparing.know(cell, found)
         self._rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
         self._again: Future[Canary | None] | None = None
         if wanted:

@@ -62,15 +62,20 @@ class Maker:
     tag: str
     """A word of this run's own: the server then saves every picture anew (COMFYUI.md, fact 6)."""
 
-    def recall(self, cell: Cell) -> Evidence | None:
-        """Give the cell's evidence where it is whole, passed, and of the very inputs that would be sent now."""
+    def known(self, cell: Cell) -> Evidence | None:
+        """Give the cell's evidence where it is whole and of what the plan asks for now; a check may have failed."""
         try:
             evidence = self.store.read(cell)
         except EvidenceError:
             return None
+        return None if evidence is None or self.asked.mismatch(cell, evidence) else evidence
+
+    def recall(self, cell: Cell) -> Evidence | None:
+        """Give the cell's evidence where it is whole, passed, and of the very inputs that would be sent now."""
+        evidence = self.known(cell)
         if evidence is None or evidence.failures or evidence.base_model != self.base_model:
             return None
-        return None if self.asked.mismatch(cell, evidence) else evidence
+        return evidence
 
     def make(self, cell: Cell, server: Server, board: Board) -> Evidence:
         """Render a cell, check its picture, and keep both. A picture that fails a check is kept too, and says so.

@@ -1,6 +1,6 @@
 """What every picture must stand up to, and how a failure is told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -79,20 +79,22 @@ def check_lora_applied(*, identical: bool, effect: float, lora: str, header: str
     return Check(name=name, outcome=Outcome.PASSED, message=f"differs from the baseline by {effect:.1f} of 255")
 
 
-def check_own_picture(twins: Mapping[str, str], *, lora: str) -> Check:
+def check_own_picture(twins: Mapping[str, str], *, lora: str, elsewhere: Collection[str] = ()) -> Check:
     """Fail a picture that another cell has too. `twins` gives the LoRA digest of each other cell with these pixels.
 
-    The same LoRA bytes under two names are a copied file; different ones mean that the server gave a wrong picture.
+    The same LoRA bytes under two names are a copied file; different ones mean that the server gave a wrong picture, and
+    so does the same LoRA on another prompt or seed: `elsewhere` names those of the twins.
     """
     if not twins:
         return Check(name="twin", outcome=Outcome.PASSED)
     lines = []
     for cell, other in twins.items():
-        if lora and lora == other:
+        if lora and lora == other and cell not in elsewhere:
             lines.append(f"it is {cell}'s, pixel for pixel, and both LoRAs are the same file (SHA-256 {lora[:12]})")
         else:
             loras = f"LoRA {lora[:12] or 'none'} here, {other[:12] or 'none'} there"
-            lines.append(f"it is {cell}'s, pixel for pixel, though they were asked for differently ({loras})")
+            asked = "another prompt or seed" if lora == other else loras
+            lines.append(f"it is {cell}'s, pixel for pixel, though they were asked for differently ({asked})")
     return Check(name="twin", outcome=Outcome.FAILED, message="; ".join(lines))
 
 

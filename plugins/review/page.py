@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.plan import BASELINE, Checkpoint
+from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews
 from plugins.review.review import Entry, Review, step_name
 
@@ -37,9 +38,11 @@ def render_page(review: Review) -> str:
     return environment.get_template("page.html").render(
         review=review,
         plan=review.plan,
-        previews={entry.cell.id: previews.get(_on_disk(review, entry)) for entry in review.by_id.values()},
+        previews={entry.cell.id: previews.get(review.source(entry).path) for entry in review.by_id.values()},
         references=[[previews[path] for path in paths if path in previews] for paths in review.shown_references],
         names={c.id if c else BASELINE: step_name(c) for c in (None, *review.plan.checkpoints)},
+        plots=plots(review),
+        canvas=(WIDTH, HEIGHT),
         data=_data(review, previews),
     )
 
@@ -53,15 +56,11 @@ def _sources(review: Review) -> Iterator[Source]:
     """Every picture that the page shows: cells, the references beside them, and the nearest to each."""
     for entry in review.by_id.values():
         if entry.evidence:
-            yield Source(_on_disk(review, entry), PurePosixPath(entry.cell.column, entry.cell.row))
+            yield review.source(entry)
     references = [path for paths in review.shown_references for path in paths]
     nearest = [entry.nearest for entry in review.by_id.values() if entry.nearest]
     for number, path in enumerate(dict.fromkeys(references + nearest)):
         yield Source(path, PurePosixPath("training", str(number)))
-
-
-def _on_disk(review: Review, entry: Entry) -> Path:
-    return review.reports / entry.picture
 
 
 def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
                 "id": criterion.id,
                 "text": criterion.text,
                 "required": criterion.required,
-                "prompts": list(getattr(criterion, "prompts", ())),
+                "prompts": list(criterion.prompts),
             }
             for criterion in plan.criteria
         ],
@@ -88,16 +87,25 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
 
 def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
     cell = entry.cell
-    nearest = previews.get(entry.nearest) if entry.nearest else None
     return {
         "column": cell.column,
         "row": cell.row,
         "picture": _link(entry.picture) if entry.evidence else "",
         "digest": entry.digest,
-        "nearest": {"name": entry.nearest.name, "src": nearest.src} if entry.nearest and nearest else None,
-        "flags": [{"kind": flag.kind, "text": str(flag)} for flag in entry.flags],
+        "nearest": _nearest(entry, previews),
+        "flags": [{"kind": flag.kind, "title": flag.title, "text": str(flag)} for flag in entry.flags],
         "settings": list(_settings(entry)),
     }
+
+
+def _nearest(entry: Entry, previews: dict[Path, Preview]) -> dict[str, str] | None:
+    """Give the training image that a picture is nearest to; without an address where it cannot be shown."""
+    if not entry.evidence or not entry.evidence.nearest:
+        return None
+    record = entry.evidence.nearest
+    there = previews.get(entry.nearest) if entry.nearest else None
+    usual = "" if record.usual is None else f"; usual among them is {record.usual:.2f}"
+    return {"name": record.image, "src": there.src if there else "", "told": f"distance {record.distance:.2f}{usual}"}
 
 
 def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
@@ -119,7 +127,7 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     yield "Rendered", f"{made.run.ended:%Y-%m-%d %H:%M} UTC, in {seconds:.1f} s", True
     yield "Server", f"ComfyUI {server.comfyui_version}, {server.device}, {server.url}", False
     for check in made.checks:
-        yield f"Check: {check.name}", " ".join(filter(None, [check.outcome, check.message])), False
+        yield f"Check: {check.name}", ": ".join(filter(None, [check.outcome, check.message])), True
 
 
 def _argument(checkpoint: Checkpoint) -> str:

@@ -10,11 +10,19 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.metrics import Metrics
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import BASELINE, Checkpoint, Plan
+from plugins.review.previews import Source
 
 PICTURES: Final = PurePosixPath("pictures")
 """The pictures' folder, seen from the report."""
 
 FlagKind = Literal["missing", "failed", "warning"]
+
+_SHORT: Final = {
+    ("LoRA effect", "failed"): "none",
+    ("LoRA effect", "warning"): "next to none",
+    ("training copy", "warning"): "likely",
+}
+"""What is on a picture itself, so that little of it is covered; whoever points at it reads the whole."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,11 @@ class Flag:
     kind: FlagKind
     title: str
     detail: str = ""
+
+    @property
+    def short(self) -> str:
+        """Say it in a word or two; empty where only the detail says it."""
+        return _SHORT.get((self.title, self.kind), "")
 
     def __str__(self) -> str:
         return f"{self.title}: {self.detail}" if self.detail else self.title
@@ -50,6 +63,7 @@ class Entry:
         for kind, checks in (("failed", self.evidence.failures), ("warning", self.evidence.warnings)):
             for check in checks:
                 told = "; ".join(filter(None, [check.message, *map(str, check.differences)]))
+                told = told.removeprefix(f"{check.name}: ")  # a difference names its field: "size: got 64x64"
                 found.append(Flag("failed" if kind == "failed" else "warning", check.name, told))
         return tuple(found)
 
@@ -127,6 +141,10 @@ class Review:
     def entry(self, column: str, row: Row) -> Entry:
         """Give one cell of the matrix."""
         return self.by_id[f"{column}-{row.id}"]
+
+    def source(self, entry: Entry) -> Source:
+        """Give where a picture lies on disk, and how its preview is named."""
+        return Source(self.reports / entry.picture, PurePosixPath(entry.cell.column, entry.cell.row))
 
     @cached_property
     def shown_references(self) -> tuple[tuple[Path, ...], ...]:

@@ -275,7 +275,7 @@ CASES = {
     "another_run": Case(
         command="-m generate --comfyui-url={url}",
         prepare=with_a_run_in_progress,
-        says=("Another run is using {folder}/reports. Wait for it to end, or give this one a folder of its own",),
+        says=("Another run is using {folder}/reports. Wait for it to end, then run this again.",),
     ),
     "started_and_refused": Case(
         command="-m generate",

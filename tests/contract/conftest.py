@@ -46,6 +46,13 @@ def subject(server: Server) -> Iterator[Subject]:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note what each scenario says on each server."""
     report = yield
+    if (
+        report.skipped
+        and isinstance(report.longrepr, tuple)
+        and (reason := why_not_real())
+        and reason in report.longrepr[2]
+    ):
+        report.longrepr = (__file__, 0, reason)  # one place, so that they are told in one line
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     if isinstance(item, pytest.Function) and "server" in params and (report.when == "call" or not report.passed):
         scenario = item.name.replace(f"{params['server']}-", "").replace(f"[{params['server']}]", "")

@@ -42,6 +42,7 @@ function drawViewer() {
   const flags = cell.flags.map((flag) => line("li", isBlind() ? flag.title : flag.text, flag.kind));
   part("viewer-flags").replaceChildren(...flags);
   part("viewer-expect").textContent = expectation(cell.column);
+  drawNearest(cell.nearest);
   drawSettings(cell);
   drawJudging(cell.column);
   part("cell-note").dataset.id = cellId();
@@ -54,6 +55,14 @@ function expectation(column) {
 
 function line(tag, text, kind = "") {
   return Object.assign(document.createElement(tag), { textContent: text, className: kind });
+}
+
+function drawNearest(nearest) {
+  part("viewer-nearest").hidden = !nearest;
+  part("nearest-name").textContent = nearest?.name ?? "";
+  part("nearest-told").textContent = nearest ? `, ${nearest.told}` : "";
+  part("nearest").hidden = !nearest?.src;
+  part("nearest").setAttribute("aria-pressed", String(shown.other === "nearest"));
 }
 
 function drawSettings(cell) {
@@ -81,16 +90,17 @@ function applies(index) {
   return !prompts.length || prompts.includes(data.rows[shown.row].prompt);
 }
 
-// The next criterion here that is not marked yet; the same again where there is none.
+// The next criterion here that is not marked yet; none (-1) where all are, so that one key too many changes nothing.
 function nextCriterion(from) {
   const later = data.criteria.map((_, index) => (from + 1 + index) % data.criteria.length);
   const open = later.find((index) => applies(index) && !answerOf(shown.column, data.criteria[index].id));
-  return open ?? Math.max(from, 0);
+  return open ?? -1;
 }
 
 function answerHere(answer) {
-  if (shown.column === "baseline" || !data.criteria.length) return;
-  mark(shown.column, data.criteria[shown.criterion].id, answer);
+  const criterion = data.criteria[shown.criterion];
+  if (shown.column === "baseline" || !criterion) return;
+  mark(shown.column, criterion.id, answer);
   if (answer) shown.criterion = nextCriterion(shown.criterion);
   drawViewer();
 }
@@ -127,7 +137,7 @@ function listOthers() {
 }
 
 function anyNearest() {
-  return Object.values(data.cells).some((cell) => cell.nearest);
+  return Object.values(data.cells).some((cell) => cell.nearest?.src);
 }
 
 function compareWith(other) {

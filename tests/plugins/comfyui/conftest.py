@@ -64,7 +64,9 @@ def client(web: Web) -> Iterator[ComfyUI]:
 def connect(stand_in: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """Make servers to render on, `connect(serving, timeout=...)`, that look at the history often."""
     del stand_in  # it goes after the servers that talk to it
-    monkeypatch.setattr("plugins.comfyui.server._LOOK_SECONDS", 0.05)
+    waits = {"_LOOK_SECONDS": 0.05, "_PAUSE_SECONDS": 0.02, "_GONE_SECONDS": 0.3, "_FETCH_SECONDS": 0.2}
+    for name, seconds in waits.items():
+        monkeypatch.setattr(f"plugins.comfyui.server.{name}", seconds)
     monkeypatch.setattr("plugins.comfyui.events._AGAIN_SECONDS", 0.02)
     with ExitStack() as stack:
 

@@ -261,7 +261,7 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
     assert isinstance(error, Silent)
     assert 2 > time.monotonic() - begun > 0.3
     assert (
-        f"{serving.url} gave no sign of life on this picture for 0 s. If it is only slow, raise "
+        f"{serving.url} gave no sign of life for 0 s. If it is only slow, raise "
         "`timeout` under [comfyui] in the plan; else look at its terminal, and restart it."
     ) == str(error)
 

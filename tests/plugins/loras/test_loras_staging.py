@@ -208,7 +208,7 @@ def test_refused_write_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> N
     """A folder that refuses a new file is told with its name, the system's reason and the next step."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise PermissionError(errno.EACCES, "Permission denied", str(plan.paths.loras))
+        raise PermissionError(errno.EACCES, "Permission denied", str(plan.paths.loras / ".part"))
 
     monkeypatch.setattr(copying.tempfile, "mkstemp", refuse)
 
@@ -217,7 +217,7 @@ def test_refused_write_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> N
 
     folder = plan.paths.loras
     assert str(caught.value) == (
-        f"The checkpoints cannot be staged in {folder}: Permission denied ({folder}). "
+        f"The checkpoints cannot be staged in {folder}: Permission denied ({folder / '.part'}). "
         "Make the folder writable, or free some room, and run this again."
     )
 
@@ -226,8 +226,14 @@ def test_full_disk_leaves_no_half_copy(plan: Plan, monkeypatch: pytest.MonkeyPat
     """A disk that fills up leaves no part of a file; the copies that were complete stay."""
     monkeypatch.setattr(copying.os, "fsync", FullDisk(after=1))
 
-    with pytest.raises(StagingError, match=r"No space left on device .*free some room"):
+    with pytest.raises(StagingError) as caught:
         stage(plan)
+
+    folder = plan.paths.loras
+    assert str(caught.value) == (
+        f"The checkpoints cannot be staged in {folder}: No space left on device ({folder}). "
+        "Make the folder writable, or free some room, and run this again."
+    )
 
     assert names(plan.paths.loras) == [COPIES[1]]
 

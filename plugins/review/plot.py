@@ -1,0 +1,164 @@
+"""The checkpoints' numbers as small plots, one for each measure: places on a canvas, for the template to draw."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from plugins.evidence.metrics import Metrics
+from plugins.review.review import Review, step_name
+
+WIDTH: Final = 400
+HEIGHT: Final = 190
+"""Of a plot, in the units that its places are in; letters are 13 high."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 28, 44, 26, 34
+_LABEL: Final = 40
+"""A dot's number needs this much room beside that of its neighbour; one without room is in the table alone."""
+_STEEP: Final = 14
+"""A line that rises more than this beside a dot would run through its number: it is written on the other side."""
+
+
+_Place = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One number of a checkpoint: what it is, and what it means."""
+
+    id: str
+    title: str
+    meaning: str
+    digits: int
+    of: Callable[[Metrics], float | None]
+
+    def told(self, metrics: Metrics) -> str:
+        """Write the number as it is shown; a dash where it was not measured."""
+        value = self.of(metrics)
+        return "–" if value is None else f"{value:.{self.digits}f}"  # noqa: RUF001 (a dash stands for nothing)
+
+
+MEASURES: Final = (
+    Measure(
+        id="effect",
+        title="Effect against the baseline",
+        meaning=(
+            "The mean difference to the picture without LoRA, of 255. Near 0 the LoRA does nothing; more is not better."
+        ),
+        digits=1,
+        of=lambda metrics: metrics.effect,
+    ),
+    Measure(
+        id="distance",
+        title="Distance to the training images",
+        meaning=(
+            "From each picture to the training image nearest to it: 0 is the same picture, about 1 another. "
+            "A fall at the end may be copying."
+        ),
+        digits=2,
+        of=lambda metrics: metrics.distance,
+    ),
+    Measure(
+        id="diversity",
+        title="Diversity across prompts",
+        meaning=(
+            "How far a checkpoint's own pictures are from each other, on the same scale. "
+            "A fall means that it draws the same whatever the prompt asks for."
+        ),
+        digits=2,
+        of=lambda metrics: metrics.diversity,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """One checkpoint on a plot. `told` is its number; `labelled` whether there is room to write it."""
+
+    x: float
+    y: float
+    name: str
+    tick: str
+    told: str
+    labelled: bool
+    anchor: str
+    """Where the number is written: above the dot (`middle`), or to its left (`end`) or right (`start`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """One measure of all checkpoints, by step."""
+
+    measure: Measure
+    dots: tuple[Dot, ...]
+    """Those that were measured."""
+    lines: tuple[str, ...]
+    """Points of each line; a checkpoint that was not measured interrupts it."""
+
+    @property
+    def said(self) -> str:
+        """Tell the same in words."""
+        return "; ".join(f"{dot.name}: {dot.told}" for dot in self.dots)
+
+
+def plots(review: Review) -> tuple[Plot, ...]:
+    """Plot what was measured; a measure that no checkpoint has is left out."""
+    return tuple(plot for measure in MEASURES if (plot := _plot(measure, review)).dots)
+
+
+def _plot(measure: Measure, review: Review) -> Plot:
+    checkpoints = {checkpoint.id: checkpoint for checkpoint in review.plan.checkpoints}
+    places = _places(measure, review.metrics)
+    labelled = _labelled([place[0] for place in places if place])
+    dots = []
+    for index, (one, place) in enumerate(zip(review.metrics, places, strict=True)):
+        if place:
+            checkpoint = checkpoints[one.checkpoint]
+            dot = Dot(
+                x=place[0],
+                y=place[1],
+                name=step_name(checkpoint),
+                tick=checkpoint.label or str(checkpoint.step),
+                told=measure.told(one),
+                labelled=place[0] in labelled,
+                anchor=_anchor(places[index - 1] if index else None, place, (*places, None)[index + 1]),
+            )
+            dots.append(dot)
+    runs = [list(filter(None, run)) for there, run in groupby(places, key=bool) if there]
+    lines = tuple(" ".join(f"{x:g},{y:g}" for x, y in run) for run in runs if len(run) > 1)
+    return Plot(measure=measure, dots=tuple(dots), lines=lines)
+
+
+def _places(measure: Measure, metrics: Sequence[Metrics]) -> list[_Place | None]:
+    """Give each checkpoint's place: across by step, up from 0 to the largest number; None where not measured."""
+    values = [measure.of(one) for one in metrics]
+    steps = [one.step for one in metrics]
+    first, span = min(steps, default=0), max(steps, default=0) - min(steps, default=0)
+    top = max((value for value in values if value), default=1.0)
+    places: list[_Place | None] = []
+    for step, value in zip(steps, values, strict=True):
+        across = (step - first) / span if span else 0.5
+        x = _LEFT + across * (WIDTH - _LEFT - _RIGHT)
+        y = HEIGHT - _BOTTOM - (value or 0.0) / top * (HEIGHT - _TOP - _BOTTOM)
+        places.append(None if value is None else (round(x, 1), round(y, 1)))
+    return places
+
+
+def _anchor(before: _Place | None, here: _Place, after: _Place | None) -> str:
+    """Write a dot's number where no line runs through it."""
+    falls_here = before is not None and here[1] - before[1] > _STEEP
+    rises_from = after is not None and here[1] - after[1] > _STEEP
+    if falls_here == rises_from:
+        return "middle"
+    return "start" if falls_here else "end"
+
+
+def _labelled(across: Sequence[float]) -> set[float]:
+    """Choose the dots that have a label: the last, the first, and as many between as do not touch."""
+    chosen = set(across[-1:])
+    reach = -float(_LABEL)
+    for x in across:
+        if x - reach >= _LABEL and across[-1] - x >= _LABEL:
+            chosen.add(x)
+            reach = x
+    return chosen

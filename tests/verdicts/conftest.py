@@ -1,0 +1,45 @@
+"""The small plan before a stand-in that may lie, rendered and deployed in this process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from plugins.demo.dialect import TODAY, Dialect
+from plugins.demo.serving import serve
+from plugins.evidence import picker
+from plugins.plan.plan import Plan
+from plugins.render import rendering
+from tests.plugins.deploy.conftest import judged
+from tests.small_plan import made_plan, plan, plan_file
+from tests.verdicts.scene import Lying, Scene, without_training_images
+
+__all__ = ["judged", "made_plan", "plan", "plan_file"]
+
+
+@pytest.fixture
+def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Scene]]:
+    """Set a scene: `scene(Lying(...))`. It has no training images unless `plan` gives a plan that has.
+
+    Pictures are rendered one by one, so that a lie about one of them falls on the same moment every time.
+    """
+    monkeypatch.setattr(rendering, "AHEAD", 1)
+    monkeypatch.setattr(picker, "_LISTED_SECONDS", 0.0)
+    monkeypatch.setattr("plugins.comfyui.server._LOOK_SECONDS", 0.1)
+    bare = without_training_images(plan)
+    with ExitStack() as stack:
+
+        def start(
+            faults: Lying | None = None,
+            *,
+            plan: Plan = bare,
+            comfyui: Path | None = None,
+            dialect: Dialect = TODAY,
+        ) -> Scene:
+            faults = faults or Lying()
+            serving = stack.enter_context(serve(comfyui or plan.paths.comfyui, faults=faults, dialect=dialect))
+            faults.server = serving.server
+            return Scene(plan=plan, reports=tmp_path / "reports", serving=serving)
+
+        yield start

@@ -1,0 +1,202 @@
+"""What people do, in this process: generate, look at what alarms, deploy. And a stand-in that lies in one way."""
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.server import Server as Client
+from plugins.demo.server import Server
+from plugins.demo.serving import Serving
+from plugins.deploy.deployment import RECORD, Deployment, Selected, deploy
+from plugins.deploy.gate import pass_gate
+from plugins.deploy.proof import Prover
+from plugins.evidence.canary import Canary, read_canary
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.generation import Generation
+from plugins.evidence.making import CellFailedError
+from plugins.evidence.preparing import prepare
+from plugins.evidence.store import Store
+from plugins.loras.copying import digest_of
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from tests.plugins.evidence.made_evidence import asked_of
+from tests.small_plan import Posing
+
+Reply = Callable[[web.Request, Server], web.StreamResponse | None]
+"""What is answered in place of the server; None lets the server answer."""
+
+
+class Lying(Posing):
+    """A stand-in that passes for a real server and lies in one way: `Lying(saved=...)` replaces that hook."""
+
+    server: Server
+
+    def __init__(self, *, reply: Reply | None = None, **hooks: Callable[..., Any]) -> None:
+        self._reply = reply
+        for name, hook in hooks.items():
+            setattr(self, name, hook)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse | None:
+        """Give the lie, where there is one for this request."""
+        lie = self._reply(request, self.server) if self._reply else None
+        return lie if lie is not None else await super().answer(request)
+
+
+def about(cell: str, lie: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Make a lie about one cell's picture; every other is given as it is."""
+
+    def picture(png: bytes) -> bytes:
+        return lie(png) if cell_of(png) == cell else png
+
+    return picture
+
+
+def graph_of(png: bytes) -> dict[str, Any]:
+    """Give the workflow that is written in a picture."""
+    with Image.open(BytesIO(png)) as image:
+        graph: dict[str, Any] = json.loads(image.info["prompt"])
+    return graph
+
+
+def cell_of(png: bytes) -> str:
+    """Give the id of the cell that a picture was rendered for."""
+    prefixes = (node["inputs"].get("filename_prefix") for node in graph_of(png).values())
+    return next(filter(None, prefixes), "").partition("/")[2].rpartition("-")[0]
+
+
+def repainted(png: bytes, image: Image.Image, graph: Mapping[str, Any] | None = None) -> bytes:
+    """Give other pixels with the same workflow written in them, or with another workflow."""
+    chunks = PngInfo()
+    chunks.add_text("prompt", json.dumps(graph or graph_of(png)))
+    buffer = BytesIO()
+    image.save(buffer, "PNG", pnginfo=chunks)
+    return buffer.getvalue()
+
+
+def bared(png: bytes) -> bytes:
+    """Give a picture as a server does that writes no metadata (`--disable-metadata`)."""
+    buffer = BytesIO()
+    with Image.open(BytesIO(png)) as image:
+        image.save(buffer, "PNG", pnginfo=PngInfo())
+    return buffer.getvalue()
+
+
+def without_training_images(plan: Plan) -> Plan:
+    """Give a plan that compares with no training images."""
+    return plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a generating run gave, by cell id."""
+
+    evidence: Mapping[str, Evidence]
+    lost: Mapping[str, str]
+    """Why a cell has no picture."""
+    canary: Canary | None
+    rendered: int
+    reused: int
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """Name the cells that a person is alarmed about, and what is said of each."""
+        said = {cell: [*one.failures, *one.warnings] for cell, one in self.evidence.items()}
+        return {cell: "\n".join(map(str, checks)) for cell, checks in said.items() if checks} | {**self.lost}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A plan, a reports folder and a stand-in that may lie."""
+
+    plan: Plan
+    reports: Path
+    serving: Serving
+
+    @property
+    def store(self) -> Store:
+        """The pictures of the reports folder."""
+        return Store(self.reports / "pictures")
+
+    @property
+    def production(self) -> Path:
+        """Where the production LoRA goes."""
+        return self.plan.paths.loras / self.plan.production.file
+
+    @property
+    def url(self) -> str:
+        """The stand-in's address."""
+        return self.serving.url
+
+    def connect(self, *, timeout: float = 20.0) -> Client:
+        """Connect as a run does: a new one remembers nothing of this server."""
+        client = ComfyUI(self.url)
+        return Client(client, client.info(), timeout=timeout)
+
+    def generate(
+        self, chosen: Sequence[Cell] = (), *, plan: Plan | None = None, regenerate: bool = False, timeout: float = 20.0
+    ) -> Seen:
+        """Generate the whole matrix, or the chosen cells, as `pytest -m generate` does."""
+        cells = tuple(chosen) or matrix(plan or self.plan)
+        server = self.connect(timeout=timeout)
+        try:
+            prepared = prepare(plan or self.plan, (server,), self.store)
+            run = Generation(prepared, cells, regenerate=regenerate, show=_ignore)
+            for cell in cells:
+                with contextlib.suppress(CellFailedError):
+                    run.evidence(cell, show=_ignore)
+            run.close()
+        finally:
+            server.close()
+        evidence = {cell.id: found for cell in cells if cell not in run.failures and (found := self.store.read(cell))}
+        lost = {cell.id: reason for cell, reason in run.failures.items()}
+        return Seen(evidence=evidence, lost=lost, canary=run.canary, rendered=run.rendered, reused=run.reused)
+
+    def deploy(self, step: str = "step600") -> Deployment:
+        """Deploy a checkpoint as `pytest -m deploy` does: gate, production, proof, clean-up."""
+        checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
+        asked = asked_of(self.plan)
+        evidence = pass_gate(asked, self.store, checkpoint)
+        selected = Selected(
+            asked=asked, store=self.store, checkpoint=checkpoint, evidence=evidence, observed="", ballot=None
+        )
+        server = self.connect()
+        prover = Prover(
+            asked=asked,
+            evidence=evidence,
+            store=self.store,
+            servers=(server,),
+            canary=read_canary(self.reports),
+            reports=self.reports,
+        )
+        try:
+            return deploy(
+                selected,
+                record=self.reports / RECORD,
+                prove=lambda: prover.prove(checkpoint, meanwhile=_ignore),
+            )
+        finally:
+            server.close()
+
+    def filled(self, message: str) -> str:
+        """Fill in what a message says of this scene: `{url}`, `{loras}`, `{checkpoints}`, digests by checkpoint."""
+        digests = {one.id: digest_of(self.plan.training_file(one))[:12] for one in self.plan.checkpoints}
+        paths = self.plan.paths
+        return message.format(url=self.url, loras=paths.loras, checkpoints=paths.checkpoints, **digests)
+
+
+def cells_of(plan: Plan, *ids: str) -> list[Cell]:
+    """Give the cells with these ids."""
+    return [cell for cell in matrix(plan) if cell.id in ids]
+
+
+def _ignore(_: str) -> None:
+    """Take no notice of progress."""
