@@ -42,16 +42,17 @@ def _spellings(name: str) -> tuple[str, str, str]:
     return str(path), path.name, path.stem
 
 
-def find_lora(file: str, listed: Sequence[str], *, server: str, folder: object) -> str:
-    """Give a staged LoRA as the server spells it: with its subfolder, and with a backslash on Windows.
+def find_lora(name: str, listed: Sequence[str], *, server: str, folder: object) -> str:
+    """Give a LoRA as the server spells it: with a backslash between folders on Windows.
 
+    `name` is seen from the server's models/loras, with `/`. A file of that name in another folder is another file.
     Raises `NotListed` where the picker does not have it: then the server reads another folder.
     """
-    for name in listed:
-        path = name.replace("\\", "/")
-        if path == file or path.endswith(f"/{file}"):
-            return name
+    for spelled in listed:
+        if spelled.replace("\\", "/") == name:
+            return spelled
+    file = PurePosixPath(name).name
     raise NotListed(
-        f"{file} lies in {folder}, but is not in the LoRA list of {server}. That server reads another folder: "
-        "name its ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in the plan."
+        f"{file} lies in {folder}, but is not in the LoRA list of {server}. That server reads another folder: name its "
+        "ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in the plan."
     )

@@ -100,8 +100,11 @@ class PromptQueue:
         with self._lock:
             for index, item in enumerate(self._pending):
                 if item[1] == prompt_id:
-                    del self._pending[index]
-                    heapq.heapify(self._pending)
+                    if len(self._pending) == 1:
+                        self.clear()  # so that it is told twice, as ComfyUI does
+                    else:
+                        del self._pending[index]
+                        heapq.heapify(self._pending)
                     self._changed()
                     return
 

@@ -58,9 +58,8 @@ def no_evaluation_copies_remain(plan: Plan) -> list[str]:
 def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -> list[str]:
     """Look for the production LoRA in the picker, and for evaluation copies that should be gone from it."""
     names = [name.replace("\\", "/") for name in listed]
-    file = plan.production.file
     problems = []
-    if not any(name == file or name.endswith(f"/{file}") for name in names):
+    if plan.picker_name(plan.production.file) not in names:
         shown = ", ".join(names[:8]) or "nothing"
         problems.append(
             f"The picker of {server} does not offer {plan.production.picker_name}; it has {shown}. "

@@ -118,7 +118,6 @@ def deploy(
     production file is then in place again.
     """
     asked, plan = selected.asked, selected.asked.plan
-    plan.paths.loras.mkdir(parents=True, exist_ok=True)
     installed = install(
         plan.training_file(selected.checkpoint),
         plan.paths.loras / plan.production.file,
@@ -126,7 +125,8 @@ def deploy(
         known=frozenset(asked.loras.values()),
     )
     try:
-        proof = prove()
+        deployment = _recorded(selected, installed, prove())
+        _write(deployment, record)
     except BaseException as error:
         sources = {asked.loras[one.id]: plan.training_file(one) for one in plan.checkpoints}
         done = restore(installed, sources)
@@ -138,8 +138,6 @@ def deploy(
                 told = f"{told} Restart ComfyUI: it may still have the other file in memory ({also})"
             raise DeploymentError(told) from error
         raise
-    deployment = _recorded(selected, installed, proof)
-    _write(deployment, record)
     cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
     left = {str(path): reason for path, reason in cleaned.left.items()}
     deployment = deployment.model_copy(update={"removed": cleaned.removed, "left": left})

@@ -86,7 +86,7 @@ class Prover:
     def _prove(self, cell: Cell, server: Server) -> Proven:
         plan, judged = self.asked.plan, self.evidence[cell]
         folder, url = plan.paths.loras, server.client.url
-        file = find_lora(plan.production.file, server.client.loras(), server=url, folder=folder)
+        file = find_lora(plan.picker_name(plan.production.file), server.client.loras(), server=url, folder=folder)
         tag = f"proof-{uuid.uuid4().hex[:8]}"
         filled = self.asked.filled(cell, base_model=judged.base_model, lora_file=file, tag=tag)
         finished = server.render(filled, _ignore)
@@ -143,12 +143,7 @@ class Prover:
             server.forget_weights(again=True)
 
     def _problem(self, proven: Proven, server: Server) -> str:
-        if proven.runner_up is None:
-            return (
-                f"it differs by {proven.distance:.2f} of 255, and there is no other picture of this prompt to tell by how "
-                "much it may. Run pytest -m generate again, which renders the baseline too"
-            )
-        if proven.runner_up_distance is not None:
+        if proven.runner_up and proven.runner_up_distance is not None:
             if proven.runner_up_distance == 0:
                 return f"it is {proven.runner_up}'s picture, pixel for pixel"
             if proven.runner_up_distance < _CLEAR * proven.distance:
@@ -160,6 +155,11 @@ class Prover:
             return (
                 f"it differs by {proven.distance:.2f} of 255, and this server gave the same pixels twice when the "
                 "pictures were made"
+            )
+        if proven.runner_up is None:
+            return (
+                f"it differs by {proven.distance:.2f} of 255, and there is no other picture of this prompt to tell by "
+                "how much it may. Run pytest -m generate again, which renders the baseline too"
             )
         return ""
 

@@ -83,9 +83,7 @@ class Maker:
         Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep.
         """
         staged = self.staged_for(cell)
-        url = server.client.url
-        name = find_lora(staged.file.name, self.listed[url], server=url, folder=staged.file.parent) if staged else None
-        filled = self.asked.filled(cell, base_model=self.base_model, lora_file=name, tag=self.tag)
+        filled = self._filled(cell, server, self.tag)
         board.begin(cell, filled.sampler)
         server.forget_weights()
         try:
@@ -111,13 +109,7 @@ class Maker:
         if first is None or server is None:
             return None
         server.forget_weights(again=True)
-        file = first.lora.file if first.lora else None
-        name = (
-            find_lora(file, self.listed[server.client.url], server=server.client.url, folder="models/loras")
-            if file
-            else None
-        )
-        filled = self.asked.filled(cell, base_model=self.base_model, lora_file=name, tag=f"{self.tag}-again")
+        filled = self._filled(cell, server, f"{self.tag}-again")
         second = read_picture(server.render(filled, lambda _: None).png, largest=_LARGEST_AT_LEAST)
         with Image.open(self.store.picture(cell)) as picture:
             difference = effect_of(second.image, picture)
@@ -131,6 +123,14 @@ class Maker:
         )
         write_canary(canary, self.store.folder.parent)
         return canary
+
+    def _filled(self, cell: Cell, server: Server, tag: str) -> Filled:
+        """Give a cell's workflow with its LoRA as the server spells it."""
+        staged, url, name = self.staged_for(cell), server.client.url, None
+        if staged:
+            wanted = self.asked.plan.picker_name(staged.file.name)
+            name = find_lora(wanted, self.listed[url], server=url, folder=staged.file.parent)
+        return self.asked.filled(cell, base_model=self.base_model, lora_file=name, tag=tag)
 
     def staged_for(self, cell: Cell) -> Staged | None:
         """Give the staged LoRA of a cell; None for a baseline."""

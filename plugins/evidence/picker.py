@@ -10,12 +10,13 @@ from plugins.comfyui.errors import NotListed
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.server import Server
 from plugins.loras.staging import Staged
+from plugins.plan.plan import Plan
 
 _LISTED_SECONDS: Final = 10.0
 """How long a picker may take to notice a new file: it looks at the folder's time, which a network share may delay."""
 
 
-def picker_names(server: Server, staged: Sequence[Staged]) -> tuple[str, ...]:
+def picker_names(plan: Plan, server: Server, staged: Sequence[Staged]) -> tuple[str, ...]:
     """Give the server's LoRA list once every staged file is in it (mission, task 1: verify copies).
 
     Raises `NotListed` where one does not appear, or where the server reads another file under its name: then its
@@ -28,14 +29,14 @@ def picker_names(server: Server, staged: Sequence[Staged]) -> tuple[str, ...]:
         sleep=time.sleep,
         reraise=True,
     )
-    return again(_look, server, staged)
+    return again(_look, plan, server, staged)
 
 
-def _look(server: Server, staged: Sequence[Staged]) -> tuple[str, ...]:
+def _look(plan: Plan, server: Server, staged: Sequence[Staged]) -> tuple[str, ...]:
     listed = server.client.loras()
     for one in staged:
         url = server.client.url
-        name = find_lora(one.file.name, listed, server=url, folder=one.file.parent)
+        name = find_lora(plan.picker_name(one.file.name), listed, server=url, folder=one.file.parent)
         told = server.client.lora_metadata(name)
         if told is not None and dict(told) != dict(one.header.metadata):
             raise NotListed(

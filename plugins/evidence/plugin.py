@@ -66,7 +66,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say how many pictures were made, how many had evidence already, and whether the server gives the same again."""
     if run := config.stash.get(_GENERATION, None):
         again = "; --regenerate renders them again" if run.reused else ""
-        terminalreporter.write_line(f"{run.rendered} pictures rendered, {run.reused} reused with their evidence{again}")
+        terminalreporter.write_line(
+            f"pictures: {run.rendered} rendered, {run.reused} reused with their evidence{again}"
+        )
         if run.canary:
             terminalreporter.write_line(str(run.canary))
 

@@ -60,7 +60,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
         store=store,
         base_model=base_models[0],
         staged={one.checkpoint.id: one for one in staged},
-        listed={server.client.url: picker_names(server, staged) for server in servers},
+        listed={server.client.url: picker_names(plan, server, staged) for server in servers},
         training=TrainingSet(training_images(plan.paths.training_images)),
         tag=uuid.uuid4().hex[:8],
     )

@@ -33,6 +33,7 @@ def install(source: Path, target: Path, *, sha256: str, known: frozenset[str]) -
     """
     part: Path | None = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_symlink():
             raise DeploymentError(
                 f"{target} is a link to {target.readlink()}. Replacing it would leave that file behind unseen; "

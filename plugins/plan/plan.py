@@ -282,6 +282,13 @@ class Plan(_Part):
         return tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.step))
 
     @model_validator(mode="after")
+    def _production_is_not_forbidden(self) -> Self:
+        for word in self.production.forbidden:
+            if word.casefold() in self.production.file.casefold():
+                raise ValueError(f"production.file {self.production.file!r} holds the forbidden word {word!r}")
+        return self
+
+    @model_validator(mode="after")
     def _criteria_name_prompts(self) -> Self:
         known = {prompt.id for prompt in self.prompts}
         for criterion in self.criteria:
@@ -317,6 +324,12 @@ class Plan(_Part):
     def staged_file(self, checkpoint: Checkpoint) -> str:
         """Name of the evaluation copy in ComfyUI's loras folder (mission, task 1: step-labelled names)."""
         return f"{self.name}_{checkpoint.id}.safetensors"
+
+    def picker_name(self, file: str) -> str:
+        """Name a file in the loras folder as ComfyUI's picker does: seen from its models/loras, with `/`."""
+        root = self.paths.comfyui / "models" / "loras"
+        folder = self.paths.loras
+        return (folder.relative_to(root) / file).as_posix() if folder.is_relative_to(root) else file
 
     def training_file(self, checkpoint: Checkpoint) -> Path:
         """Where the trainer left this checkpoint."""

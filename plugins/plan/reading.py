@@ -77,7 +77,7 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
 def _others(path: Path) -> str:
     """Name the plans that are there, for a person who mistyped one."""
     folder = path.parent if path.parent.is_dir() else Path("plans")
-    there = sorted(str(plan) for plan in folder.glob("*.toml"))
+    there = sorted(str(plan) for plan in folder.glob("*.toml") if plan.name != "pyproject.toml")
     return f" There are: {', '.join(there)}." if there else " Name one with --plan FILE."
 
 

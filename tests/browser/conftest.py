@@ -8,7 +8,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from plugins.review.review import Review
 from tests.browser.chromium import NoChromiumError, start_chromium
-from tests.plugins.review.sample import make_review, training_images, write_report
+from tests.plugins.review.sample import make_review, numbers, spyke, training_images, write_report
+from tests.small_plan import made_plan, plan, plan_file, run_suite, stand_in
+
+__all__ = ["made_plan", "plan", "plan_file", "run_suite", "stand_in"]
 
 Open = Callable[..., Page]
 
@@ -30,7 +33,9 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
     """Review the Spyke plan: one picture failed, one is to look at twice, one is missing."""
     folder = tmp_path_factory.mktemp("spyke")
     references = training_images(folder / "training", 7, side=96)
-    return make_review(folder / "reports", side=96, references=references)
+    return make_review(
+        folder / "reports", side=96, references=references, metrics=numbers(spyke()), stability="it is bit-stable"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,14 @@ from plugins.pictures.check import Check, Outcome
 from plugins.plan.plan import Plan
 from plugins.review.review import Entry
 from tests.browser.conftest import Open
-from tests.plugins.review.sample import large_plan, make_review, spyke, training_images, write_page, write_report
+from tests.plugins.review.sample import (
+    COPY,
+    large_plan,
+    make_review,
+    spyke,
+    training_images,
+    write_page,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -20,32 +27,52 @@ HOSTILE = (
 )
 
 
-def violations(page: Page) -> list[str]:
-    """Give what axe finds, one line for each element."""
-    found = Axe().run(page).response["violations"]
+def violations(page: Page, where: str = "", *rules: str) -> list[str]:
+    """Give what axe finds in the page or a part of it, one line for each element."""
+    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    found = Axe().run(page, where or None, {"resultTypes": ["violations"], **only}).response["violations"]
     return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation(open_page: Open, report: Path, scheme: str) -> None:
-    """The page, its dialogs, blind mode and pytest-html's table pass axe in light and dark."""
-    page = open_page(report, color_scheme=scheme)
+def test_axe_finds_no_violation(page: Page) -> None:
+    """The page, its dialogs, blind mode and pytest-html's table pass axe; so do their colours in the dark."""
     page.locator('.matrix .marks button[value="no"]').first.click()
-    page.locator("#results summary").click()
+    for closed in page.locator("#results summary, .metrics summary").all():
+        closed.click()
     assert [] == violations(page)
+    page.emulate_media(color_scheme="dark")
+    assert [] == violations(page, "", "color-contrast")
     page.locator("#blind").click()
     page.locator('[data-cell="final-novel_pose"] .picture').click()
-    for key in "1yub":
+    for key in "1yut":
         page.keyboard.press(key)
-    assert [] == violations(page)
+    assert [] == violations(page, "#viewer", "color-contrast")
+    page.emulate_media(color_scheme="light")
+    assert [] == violations(page, "#viewer")
     page.keyboard.press("?")
-    assert [] == violations(page)
+    assert [] == violations(page, "#keys")
 
 
-def test_axe_finds_no_violation_on_a_phone(open_page: Open, report: Path) -> None:
+def test_axe_finds_no_violation_on_a_phone(page: Page) -> None:
     """The same on a narrow screen."""
-    page = open_page(report, viewport={"width": 390, "height": 844})
+    page.set_viewport_size({"width": 390, "height": 844})
     assert [] == violations(page)
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_numbers_by_step_are_plotted_and_readable(page: Page) -> None:
+    """Each measure is a picture with a name and its numbers in words, a sentence of what it means, and a table."""
+    plot = page.get_by_role("img", name="Distance to the training images, by step")
+    expect(plot).to_have_accessible_description("step 200: 0.80; step 600: 0.60; step 800: 0.50; final, step 920: 0.40")
+    assert 3 == page.locator(".plots figcaption").count()
+    expect(page.locator(".metrics")).to_contain_text("They advise; they never select.")
+    page.locator(".metrics summary").click()
+    assert "step 400 7.0 – 0.50" == " ".join(page.locator(".metrics tbody tr").nth(1).inner_text().split())  # noqa: RUF001
+
+
+def test_stability_is_said_near_the_facts(page: Page) -> None:
+    """Whether the server gives the same picture again stands on top, where the settings are."""
+    expect(page.locator(".top")).to_contain_text("it is bit-stable")
 
 
 def test_keys_are_listed(page: Page) -> None:
@@ -81,7 +108,7 @@ def test_expectations_can_be_hidden(page: Page) -> None:
 def test_pictures_have_names_for_screen_readers(page: Page) -> None:
     """A picture is named by its checkpoint and prompt, and described by its flags; a mark by what it marks."""
     picture = page.get_by_role("button", name="final, step 920 A novel pose, not in the training set", exact=True)
-    expect(picture).to_have_accessible_description("copy close to training image spyke_07.png (distance 3 of 64)")
+    expect(picture).to_have_accessible_description(f"training copy: {COPY.message}")
     expect(page.get_by_role("group", name="Ginger or orange hair step 600", exact=True)).to_have_count(1)
 
 
@@ -129,7 +156,7 @@ def test_hostile_plan_runs_no_script(open_page: Open, tmp_path: Path) -> None:
         evidence = entry.evidence.model_copy(update={"server": server, "checks": (evil,), "base_model": HOSTILE})
         entries.append(Entry(cell=entry.cell, evidence=evidence, problem=HOSTILE, nearest=named))
     entries[-1] = Entry(cell=entries[-1].cell, evidence=None, problem=HOSTILE)
-    page = open_page(write_report(replace(review, entries=tuple(entries))))
+    page = open_page(write_page(replace(review, entries=tuple(entries))))
     assert HOSTILE == page.locator("#review h1").inner_text()
     page.locator(".picture").nth(1).click()
     for key in ("b", "r", "t", "1", "y", "ArrowRight", "n", "ArrowDown", "Escape"):

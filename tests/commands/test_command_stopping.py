@@ -174,8 +174,8 @@ def test_the_next_run_resumes(stopped: dict[str, Stopped]) -> None:
     resumed = stopped["ctrl_c"].resumed
     assert resumed is not None
     assert (0, {"passed": 6}) == (resumed.returncode, counts(resumed))
-    line = next(line for line in resumed.stdout.splitlines() if "pictures rendered" in line)
-    rendered, reused = int(line.split()[0]), int(line.split()[3])
+    line = next(line for line in resumed.stdout.splitlines() if line.startswith("pictures: "))
+    rendered, reused = int(line.split()[1]), int(line.split()[3])
     assert 6 == rendered + reused
     assert len(stopped["ctrl_c"].done) == reused
     assert 6 == len(evidence(stopped["ctrl_c"].folder))

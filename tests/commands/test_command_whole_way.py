@@ -72,7 +72,7 @@ def test_last_failed_renders_that_cell_alone(story: Story) -> None:
     """`--lf` after a failing cell renders that one, beside its baseline that is there, and nothing else."""
     result = story.results["last_failed"]
     assert (0, {"passed": 1}) == (result.returncode, counts(result))
-    assert "1 pictures rendered, 1 reused" in result.stdout
+    assert "pictures: 1 rendered, 1 reused" in result.stdout
     assert ["final-novel_pose"] == new_cells(story, "last_failed", "failing")
 
 
@@ -80,7 +80,7 @@ def test_resuming_reuses_every_picture(story: Story) -> None:
     """A run over finished cells renders nothing, says so with the way to render again, and leaves the pictures."""
     result = story.results["resumed"]
     assert (0, {"passed": 6}) == (result.returncode, counts(result))
-    told_in_words = "0 pictures rendered, 6 reused with their evidence; --regenerate renders them again"
+    told_in_words = "pictures: 0 rendered, 6 reused with their evidence; --regenerate renders them again"
     assert told_in_words in result.stdout
     assert "(2 as they were)" in result.stdout
     assert [] == new_cells(story, "resumed", "last_failed")
@@ -100,7 +100,7 @@ def test_one_column_is_rendered_again(story: Story) -> None:
     """`-k step600 --regenerate` renders step 600 and the baselines that it is compared with again, and no other."""
     result = story.results["regenerated"]
     assert (0, {"passed": 2}) == (result.returncode, counts(result))
-    assert "4 pictures rendered, 0 reused" in result.stdout
+    assert "pictures: 4 rendered, 0 reused" in result.stdout
     assert sorted(CELLS[:4]) == sorted(new_cells(story, "regenerated", "resumed"))
     before, after = pictures(story, "resumed"), pictures(story, "regenerated")
     changed = {name for name in after if before[name] != after[name] and name.endswith(".json")}

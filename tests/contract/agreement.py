@@ -7,6 +7,14 @@ from typing import Final
 WORDS: Final = {"passed": "agrees", "failed": "DIFFERS", "skipped": "left out"}
 
 
+def scenario_of(module: str, name: str, server: str) -> str:
+    """Name a scenario as a person reads it: `runs: success`, `refusals: wrong inputs [seed]`."""
+    place, test = module.removeprefix("test_contract_"), name.removeprefix("test_")
+    stem, _, parameters = test.partition("[")
+    rest = "-".join(part for part in parameters.removesuffix("]").split(f"{server}", 1)).strip("-")
+    return f"{place}: {stem.replace('_', ' ')}" + (f" [{rest}]" if rest else "")
+
+
 @dataclass
 class Agreement:
     """Scenarios in the order in which they were played, and how each ended on each server."""

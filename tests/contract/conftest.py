@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.agreement import Agreement
+from tests.contract.agreement import Agreement, scenario_of
 from tests.contract.servers import REAL, STAND_IN, real, stand_in, why_not_real
 from tests.contract.subject import Server, Subject, make_loras
 
@@ -46,20 +46,13 @@ def subject(server: Server) -> Iterator[Subject]:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note what each scenario says on each server."""
     report = yield
-    if (
-        report.skipped
-        and isinstance(report.longrepr, tuple)
-        and (reason := why_not_real())
-        and reason in report.longrepr[2]
-    ):
-        report.longrepr = (__file__, 0, reason)  # one place, so that they are told in one line
+    if report.skipped and isinstance(report.longrepr, tuple) and (why_not_real() or "-") in report.longrepr[2]:
+        report.longrepr = (__file__, 0, report.longrepr[2])  # one place, so that they are told in one line
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    if isinstance(item, pytest.Function) and "server" in params and (report.when == "call" or not report.passed):
-        scenario = item.name.replace(f"{params['server']}-", "").replace(f"[{params['server']}]", "")
-        scenario = (
-            f"{item.path.stem.removeprefix('test_contract_')}: {scenario.removeprefix('test_').replace('_', ' ')}"
+    if "server" in params and (report.when == "call" or not report.passed):
+        item.config.stash.setdefault(_AGREEMENT, Agreement()).note(
+            scenario_of(item.path.stem, item.name, params["server"]), params["server"], report.outcome
         )
-        item.config.stash.setdefault(_AGREEMENT, Agreement()).note(scenario, params["server"], report.outcome)
     return report
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.answers import DONE, plain
 from tests.contract.story import expected, history, meta, told
 from tests.contract.subject import Subject
 from tests.contract.wire import status
@@ -301,7 +302,7 @@ def test_interrupted(subject: Subject) -> None:
     wire = subject.connect()
     prompt_id = wire.submit(subject.graph(steps=2000))
     heard = wire.frames_until(lambda kind, _: kind == "progress")
-    assert (200, None, "") == _plain(wire.post("/interrupt", {"prompt_id": prompt_id}))
+    assert DONE == plain(wire.post("/interrupt", {"prompt_id": prompt_id}))
     run = wire.follow(prompt_id, heard)
     steps = max(data["value"] for kind, data in run.frames if kind == "progress")
     end = ("execution_interrupted", "3", "KSampler", ["11", "5", "6", "7"])
@@ -317,10 +318,6 @@ def test_interrupted(subject: Subject) -> None:
     } == history(run)
     again = wire.run(subject.graph())
     assert (sorted({"4", "5", "11", "6", "7"}), "success") == (again.cached, again.ended[0])
-
-
-def _plain(answer: Any) -> tuple[int, str | None, Any]:
-    return answer.status, answer.content_type, answer.body
 
 
 def test_partly_valid(subject: Subject) -> None:

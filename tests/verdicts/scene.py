@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import shutil
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from aiohttp import web
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -16,6 +19,7 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server as Client
 from plugins.demo.server import Server
 from plugins.demo.serving import Serving
+from plugins.demo.weights import read_header, write_weights
 from plugins.deploy.deployment import RECORD, Deployment, Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Prover
@@ -26,6 +30,7 @@ from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
+from plugins.pictures.picture import read_picture
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import asked_of
@@ -49,6 +54,31 @@ class Lying(Posing):
         """Give the lie, where there is one for this request."""
         lie = self._reply(request, self.server) if self._reply else None
         return lie if lie is not None else await super().answer(request)
+
+
+class Keeping(Lying):
+    """Keeps every LoRA that it loaded, by path, until /free is applied, whatever ran in between (`--cache-lru`)."""
+
+    def __init__(self, folder: Path, *, free_now: bool = True, forgets: bool = True, **hooks: Any) -> None:
+        super().__init__(free_now=lambda: free_now, **hooks)
+        folder.mkdir()
+        self._folder = folder
+        self._forgets = forgets
+
+    def lora_of(self, path: Path) -> Path:
+        """Give the bytes that lay there when it was loaded first."""
+        self.server.executor.free = self.forget  # type: ignore[method-assign]
+        kept = self._folder / path.name
+        if not kept.exists():
+            shutil.copyfile(path, kept)
+        return kept
+
+    def forget(self) -> None:
+        """Do what /free asks for, or not."""
+        if self._forgets:
+            shutil.rmtree(self._folder)
+            self._folder.mkdir()
+            type(self.server.executor).free(self.server.executor)
 
 
 def about(cell: str, lie: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
@@ -88,6 +118,22 @@ def bared(png: bytes) -> bytes:
     with Image.open(BytesIO(png)) as image:
         image.save(buffer, "PNG", pnginfo=PngInfo())
     return buffer.getvalue()
+
+
+def trembling(png: bytes) -> bytes:
+    """Give a picture as a server does that is not bit-stable: every value is off by one at random, or not."""
+    with Image.open(BytesIO(png)) as image:
+        values = np.asarray(image.convert("RGB"), dtype=np.int16)
+    values = values + np.random.default_rng().integers(-1, 2, values.shape)
+    return repainted(png, Image.fromarray(values.clip(0, 255).astype(np.uint8)))
+
+
+def rewrite(path: Path, shapes: dict[str, tuple[int, ...]] | None = None, **metadata: str) -> None:
+    """Write a training file anew: other tensors, or other notes in its header."""
+    header = read_header(path)
+    notes = header.pop("__metadata__") | metadata
+    kept = {name: tuple(entry["shape"]) for name, entry in header.items()}
+    write_weights(path, shapes or kept, notes, seed="rewritten")
 
 
 def without_training_images(plan: Plan) -> Plan:
@@ -182,7 +228,23 @@ class Scene:
                 selected,
                 record=self.reports / RECORD,
                 prove=lambda: prover.prove(checkpoint, meanwhile=_ignore),
+                forget=prover.forget,
             )
+        finally:
+            server.close()
+
+    def render_production(self) -> str:
+        """Render the production LoRA as another person does, who makes nobody forget anything; give its pixels."""
+        asked, cell = asked_of(self.plan), matrix(self.plan)[2]
+        server = self.connect()
+        filled = asked.filled(
+            cell,
+            base_model="AnythingXL_inkBase.safetensors",
+            lora_file=self.plan.production.file,
+            tag=uuid.uuid4().hex,
+        )
+        try:
+            return read_picture(server.render(filled, lambda _: None).png, largest=10**6).pixels_sha256
         finally:
             server.close()
 

@@ -25,11 +25,23 @@ from PIL import Image, ImageEnhance, ImageOps
 from plugins.comfyui.errors import NotListed
 from plugins.demo.faults import NodeFailure, WorkerDied
 from plugins.demo.server import Server
-from plugins.demo.weights import read_header, write_weights
+from plugins.demo.weights import write_weights
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import HeaderError, StagingError
 from plugins.plan.plan import Plan
-from tests.verdicts.scene import Lying, Scene, Seen, about, bared, cell_of, cells_of, graph_of, repainted
+from tests.verdicts.scene import (
+    Keeping,
+    Lying,
+    Scene,
+    Seen,
+    about,
+    bared,
+    cell_of,
+    cells_of,
+    graph_of,
+    repainted,
+    rewrite,
+)
 
 SetScene = Callable[..., Scene]
 LIED_ABOUT = "step600-forest"
@@ -343,14 +355,6 @@ def test_file_copied_under_two_names_is_told(scene: SetScene, plan: Plan) -> Non
         for row in ("forest", "novel_pose")
         for column, other in (("step600", "final"), ("final", "step600"))
     }
-
-
-def rewrite(path: Path, shapes: dict[str, tuple[int, ...]] | None = None, **metadata: str) -> None:
-    """Write a training file anew: other tensors, or other notes in its header."""
-    header = read_header(path)
-    notes = header.pop("__metadata__") | metadata
-    kept = {name: tuple(entry["shape"]) for name, entry in header.items()}
-    write_weights(path, shapes or kept, notes, seed="rewritten")
 
 
 def test_lora_without_matching_keys_is_told(scene: SetScene, plan: Plan) -> None:
@@ -729,31 +733,6 @@ def test_server_that_died_inside_is_told(scene: SetScene) -> None:
         LIED_ABOUT: f"{where.url} gave no sign of life for 1 s. If it is only slow, raise `timeout` "
         "under [comfyui] in the plan; else look at its terminal, and restart it."
     }
-
-
-class Keeping(Lying):
-    """Keeps every LoRA that it loaded, by path, until /free is applied, whatever ran in between (`--cache-lru`)."""
-
-    def __init__(self, folder: Path, *, free_now: bool = True, forgets: bool = True, **hooks: Any) -> None:
-        super().__init__(free_now=lambda: free_now, **hooks)
-        folder.mkdir()
-        self._folder = folder
-        self._forgets = forgets
-
-    def lora_of(self, path: Path) -> Path:
-        """Give the bytes that lay there when it was loaded first."""
-        self.server.executor.free = self.forget  # type: ignore[method-assign]
-        kept = self._folder / path.name
-        if not kept.exists():
-            shutil.copyfile(path, kept)
-        return kept
-
-    def forget(self) -> None:
-        """Do what /free asks for, or not."""
-        if self._forgets:
-            shutil.rmtree(self._folder)
-            self._folder.mkdir()
-            type(self.server.executor).free(self.server.executor)
 
 
 def replace_training_file(plan: Plan) -> None:

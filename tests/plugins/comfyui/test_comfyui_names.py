@@ -77,12 +77,24 @@ def test_is_called_knows_others(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelled", ["a.safetensors", "spyke/a.safetensors", "spyke\\a.safetensors", "x\\y\\a.safetensors"]
+    ("name", "spelled"),
+    [
+        ("a.safetensors", "a.safetensors"),
+        ("spyke/a.safetensors", "spyke/a.safetensors"),
+        ("x/y/a.safetensors", "x\\y\\a.safetensors"),
+    ],
 )
-def test_lora_is_found(spelled: str) -> None:
+def test_lora_is_found(name: str, spelled: str) -> None:
     """A staged LoRA is found with its subfolder, also as a Windows server spells it."""
-    listed = ("za.safetensors", spelled, "b.safetensors")
-    assert spelled == find_lora("a.safetensors", listed, server=SERVER, folder="/loras")
+    listed = ("za.safetensors", f"old/{spelled}", spelled, "b.safetensors")
+    assert spelled == find_lora(name, listed, server=SERVER, folder="/loras")
+
+
+@pytest.mark.parametrize("other", ["old/a.safetensors", "old\\a.safetensors"])
+def test_lora_of_the_same_name_elsewhere_is_another(other: str) -> None:
+    """A file of the same name in another folder is not taken for the staged one."""
+    with pytest.raises(NotListed):
+        find_lora("a.safetensors", (other,), server=SERVER, folder="/loras")
 
 
 def test_absent_lora_names_both_folders() -> None:

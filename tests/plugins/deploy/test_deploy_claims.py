@@ -130,12 +130,12 @@ def test_evaluation_copy_that_is_a_dead_link_is_told(live: Plan) -> None:
     assert len(claims.no_evaluation_copies_remain(live)) == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["spyke_plasma_v1.safetensors", "sub/spyke_plasma_v1.safetensors", "sub\\spyke_plasma_v1.safetensors"]
-)
+@pytest.mark.parametrize("name", ["sub/spyke_plasma_v1.safetensors", "sub\\spyke_plasma_v1.safetensors"])
 def test_picker_may_spell_production_its_own_way(live: Plan, name: str) -> None:
     """Servers list files in subfolders with either slash."""
-    assert claims.picker_lists_production(live, ("a.safetensors", name), server=SERVER) == []
+    paths = live.paths.model_copy(update={"loras": live.paths.comfyui / "models" / "loras" / "sub"})
+    plan = live.model_copy(update={"paths": paths})
+    assert claims.picker_lists_production(plan, ("a.safetensors", name), server=SERVER) == []
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,7 @@ def test_picker_may_spell_production_its_own_way(live: Plan, name: str) -> None:
         pytest.param((), "nothing", id="nothing"),
         pytest.param(("old_spyke_plasma_v1.safetensors",), "old_spyke_plasma_v1.safetensors", id="a-longer-name"),
         pytest.param(("a", "b"), "a, b", id="others"),
+        pytest.param(("sub/spyke_plasma_v1.safetensors",), "sub/spyke_plasma_v1.safetensors", id="a-subfolder"),
     ],
 )
 def test_picker_without_production_is_told(live: Plan, listed: tuple[str, ...], shown: str) -> None:

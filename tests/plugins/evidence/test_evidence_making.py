@@ -295,7 +295,7 @@ def test_picker_gives_its_names(plan: Plan, stand_in: Callable[..., Serving], co
     """Once every staged file is in the picker, its list is given as the server spells it."""
     server = connect(stand_in())
 
-    assert picker_names(server, stage(plan)) == (
+    assert picker_names(plan, server, stage(plan)) == (
         "spyke_plasma_v1_final.safetensors",
         "spyke_plasma_v1_step600.safetensors",
     )
@@ -311,7 +311,7 @@ def test_picker_without_a_staged_file_is_told(
     staged[0].file.unlink()
 
     with pytest.raises(NotListed) as caught:
-        picker_names(server, staged)
+        picker_names(plan, server, staged)
 
     assert str(caught.value) == (
         f"spyke_plasma_v1_step600.safetensors lies in {plan.paths.loras}, but is not in the LoRA list of "
@@ -333,7 +333,7 @@ def test_picker_with_another_file_of_that_name_is_told(
     staged[0].file.write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
 
     with pytest.raises(NotListed) as caught:
-        picker_names(server, staged)
+        picker_names(plan, server, staged)
 
     assert str(caught.value).startswith(
         f"{server.client.url} has another file under the name spyke_plasma_v1_step600.safetensors than "
@@ -356,7 +356,7 @@ def test_picker_that_is_late_is_waited_for(
     monkeypatch.setattr(server.client, "loras", late)
     monkeypatch.setattr(picker.time, "sleep", lambda _: None)
 
-    assert len(picker_names(server, staged)) == 2
+    assert len(picker_names(plan, server, staged)) == 2
     assert len(calls) == 2
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -16,12 +17,14 @@ from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
     LoraRecord,
+    NearestRecord,
     PictureRecord,
     PlanRecord,
     RunRecord,
     ServerRecord,
 )
 from plugins.evidence.files import write_atomically
+from plugins.evidence.metrics import Metrics
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
@@ -37,7 +40,11 @@ BLANK = Check(
     message="nearly one colour",
     differences=(Difference(field="colours", got="1", asked="more than 8"),),
 )
-COPY = Check(name="copy", outcome=Outcome.WARNING, message="close to training image spyke_07.png (distance 3 of 64)")
+COPY = Check(
+    name="training copy",
+    outcome=Outcome.WARNING,
+    message="looks like a copy of a training image: nearest training image: spyke_03.png, at distance 0.03",
+)
 
 
 def spyke() -> Plan:
@@ -59,28 +66,51 @@ def large_plan(columns: int, rows: int) -> Plan:
 def make_review(
     reports: Path, *, side: int = 512, flags: bool = True, plan: Plan | None = None, **changes: Any
 ) -> Review:
-    """Draw the whole matrix; with `flags`, one picture failed, one is to look at twice, one is missing."""
+    """Draw the whole matrix; with `flags`, one picture failed, one is to look at twice, one is missing.
+
+    With `references`, every picture is nearest to one of them.
+    """
     plan = plan or spyke()
+    references = changes.get("references", ())
     entries = []
-    for cell in matrix(plan):
+    for number, cell in enumerate(matrix(plan)):
         png = drawing(cell, side)
         path = reports / "pictures" / cell.picture
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
-        entries.append(Entry(cell=cell, evidence=evidence(plan, cell, png)))
+        made, nearest = evidence(plan, cell, png), None
+        if references:
+            nearest = references[number % len(references)]
+            record = NearestRecord(image=nearest.name, distance=number / 20, usual=0.5)
+            made = made.model_copy(update={"nearest": record})
+        entries.append(Entry(cell=cell, evidence=made, nearest=nearest))
     if flags:
         index = {entry.cell.id: number for number, entry in enumerate(entries)}
         for cell_id, check in (("step200-asymmetric_details", BLANK), ("final-novel_pose", COPY)):
             entry = entries[index[cell_id]]
             assert entry.evidence
             flagged = entry.evidence.model_copy(update={"checks": (PASSED, check)})
-            entries[index[cell_id]] = Entry(cell=entry.cell, evidence=flagged)
+            entries[index[cell_id]] = replace(entry, evidence=flagged)
         missing = entries[index["step800-trigger_environment"]]
         entries[index["step800-trigger_environment"]] = Entry(
             cell=missing.cell, evidence=None, problem="KSampler: CUDA out of memory; the other cells went on"
         )
-    made = {"plan": plan, "reports": reports, "entries": tuple(entries), **changes}
-    return Review(**made)
+    inputs = {"plan": plan, "reports": reports, "entries": tuple(entries), **changes}
+    return Review(**inputs)
+
+
+def numbers(plan: Plan) -> tuple[Metrics, ...]:
+    """Give numbers as a LoRA has them that learns, and then copies; the second checkpoint's distance is not known."""
+    return tuple(
+        Metrics(
+            checkpoint=checkpoint.id,
+            step=checkpoint.step,
+            effect=3.5 * number,
+            distance=None if number == 2 else 0.9 - number * 0.1,
+            diversity=1 / number,
+        )
+        for number, checkpoint in enumerate(plan.checkpoints, 1)
+    )
 
 
 def write_page(review: Review) -> Path:
@@ -108,12 +138,12 @@ def write_report(review: Review) -> Path:
         "-m",
         "pytest",
         "-q",
-        "-p",
-        "no:cacheprovider",
+        *("-p", "pytest_metadata.plugin", "-p", "pytest_html.plugin", "-p", "no:cacheprovider"),
         f"--html={report}",
         "--self-contained-html",
     ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=60)
     assert report.exists()
     return report

@@ -147,7 +147,7 @@ def test_flags_say_the_worst_first(review: Review) -> None:
     assert (
         Flag("failed", "problem", "odd"),
         Flag("failed", "blank", "nearly one colour; colours: got 1, asked for more than 8"),
-        Flag("warning", "copy", COPY.message),
+        Flag("warning", "training copy", COPY.message),
     ) == flagged.flags
     assert () == entry.flags
 

@@ -1,0 +1,91 @@
+"""From the matrix to production by way of the page: render, judge by keys, save the ballot, deploy by it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from plugins.demo.serving import Serving
+from plugins.review.ballot import read_ballot
+from tests.browser.conftest import Open
+
+pytestmark = pytest.mark.browser
+
+BRACER = """
+[[criterion]]
+id = "bracer"
+text = "RIGHT arm bracer"
+required = true
+prompts = ["novel_pose"]
+"""
+
+
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until the focus is where it is wanted."""
+    for _ in range(60):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not come to {selector}")
+
+
+def judge(page: Page, ballot: Path) -> None:
+    """Mark both checkpoints by keys, take the rule's choice, say why, and save."""
+    tab_to(page, ".picture")  # the first "n" finds nothing open on its prompt, and changes nothing
+    for key in ("ArrowRight", "Enter", "y", "n", "ArrowDown", "y", "ArrowRight", "n", "u", "Escape"):
+        page.keyboard.press(key)
+    tab_to(page, "#take")
+    page.keyboard.press("Enter")
+    tab_to(page, "#reason")
+    page.keyboard.type("Bracer there, pose holds")
+    expect(page.locator("#command")).to_contain_text("-m deploy --selected-step=600")
+    tab_to(page, "#save")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    download.value.save_as(ballot)
+
+
+@pytest.mark.timeout(240)
+def test_deployed_is_what_was_judged_on_the_page(
+    plan_file: Path,
+    stand_in: Callable[..., Serving],
+    run_suite: Callable[..., CompletedProcess[str]],
+    open_page: Open,
+) -> None:
+    """A ballot saved from the page deploys its choice and is told in the summary; a false one stops the deployment."""
+    plan_file.write_text(plan_file.read_text("utf-8") + BRACER, "utf-8")
+    reports, server = plan_file.parent / "reports", f"--comfyui-url={stand_in().url}"
+    ballot = reports / "ballot.json"
+    assert 0 == run_suite("-m", "generate", server).returncode
+    judge(open_page(reports / "report.html"), ballot)
+    assert {"hair": "yes", "bracer": "yes"} == read_ballot(ballot).answers("step600")
+
+    refused = run_suite("-m", "deploy", "--selected-step=final", server)
+    assert 4 == refused.returncode
+    assert "it chose step600, and final was typed" in refused.stderr
+
+    broken = plan_file.parent / "broken.json"
+    broken.write_bytes(ballot.read_bytes()[:200])
+    refused = run_suite("-m", "deploy", "--selected-step=600", server, f"--ballot={broken}")
+    assert 4 == refused.returncode
+    assert f"The ballot {broken} is not JSON" in refused.stderr
+
+    deployed = run_suite("-m", "deploy", "--selected-step=600", server)
+    assert 0 == deployed.returncode, deployed.stdout
+    summary = (reports / "SUMMARY.md").read_text("utf-8")
+    for line in (
+        "Reason: Bracer there, pose holds.",
+        "| Ginger or orange hair (required) | yes | no |",
+        "| RIGHT arm bracer (required) | yes | unsure |",
+        "- A novel pose: RIGHT arm bracer: yes",
+    ):
+        assert line in summary
+
+    assert 0 == run_suite("-m", "generate", "--regenerate", "-k", "step600-novel_pose", server).returncode
+    refused = run_suite("-m", "deploy", "--selected-step=600", server)
+    judged = json.loads(ballot.read_text("utf-8"))["pictures"]["step600-novel_pose"]
+    assert 4 == refused.returncode
+    assert f"step600 x novel_pose: picture {judged[:8]} was judged, and now it is" in refused.stderr
