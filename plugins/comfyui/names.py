@@ -31,6 +31,19 @@ def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
     )
 
 
+def check_offered(wanted: str, listed: Sequence[str], *, key: str, server: str) -> None:
+    """Refuse a sampler or scheduler that the server's drop-down does not offer, and name the nearest.
+
+    Raises `NotListed`.
+    """
+    if wanted in listed:
+        return
+    spelled = {name.replace("_", " "): name for name in listed}
+    near = [spelled[name] for name in get_close_matches(wanted.casefold().replace("_", " "), spelled, n=4, cutoff=0.4)]
+    offer = f"Nearest are: {', '.join(near)}." if near else f"It has: {', '.join(listed)}."
+    raise NotListed(f"{server} offers no {key} {wanted!r}. {offer} Correct `{key}` under [sampling] in the plan.")
+
+
 def is_called(wanted: str, name: str) -> bool:
     """Say whether a model as a server listed it is what a plan calls `wanted`."""
     return _spellings(wanted)[0] in _spellings(name)

@@ -33,6 +33,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if GENERATE not in stages(config) or config.option.collectonly:
         return
+    if threading.current_thread() is threading.main_thread():
+        # A service manager's stop is a person's Ctrl-C: withdraw what is queued, and write the report.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = the_plan(config)
     try:
         preflight(plan)
@@ -46,9 +49,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)))
     except (ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
-    if threading.current_thread() is threading.main_thread():
-        # A service manager's stop is a person's Ctrl-C: withdraw what is queued, and write the report.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

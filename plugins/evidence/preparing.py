@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.comfyui.names import find_base_model
+from plugins.comfyui.names import check_offered, find_base_model
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.asked import Asked
@@ -47,6 +47,10 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
         )
         for server in servers
     ]
+    for server in servers:
+        for key, field in (("sampler", "sampler_name"), ("scheduler", "scheduler")):
+            offered = server.client.options("KSampler", field)
+            check_offered(getattr(plan.sampling, key), offered, key=key, server=server.client.url)
     check_fit(preflight(plan), _base_header(plan, base_models[0]), base_model=base_models[0])
     staged = stage(plan)
     asked = Asked(

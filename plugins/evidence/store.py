@@ -56,7 +56,10 @@ class Store:
             cell.row,
             cell.seed,
         ):
-            raise EvidenceError(f"{path} is evidence of {evidence.cell.column} x {evidence.cell.row}, not of {cell}")
+            found, wanted = f"{evidence.cell.column} x {evidence.cell.row}", str(cell)
+            if found == wanted:
+                found, wanted = f"{found} with seed {evidence.cell.seed}", f"seed {cell.seed}"
+            raise EvidenceError(f"{path} is evidence of {found}, not of {wanted}")
         try:
             digest = hashlib.sha256(self.picture(cell).read_bytes()).hexdigest()
         except OSError as error:

@@ -1,5 +1,6 @@
 """Whatever is wrong is said in one clear message, with the way out, and nothing on the disk has changed."""
 
+import copy
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from filelock import FileLock
 from looking import Result, counts, snapshot, together, told
 
+from plugins.comfyui.workflow import BUILT_IN
 from plugins.demo.faults import Faults
 from plugins.demo.serving import serve
 from tests.small_plan import ROOT, Posing, Suite
@@ -355,13 +357,16 @@ def test_mistyped_stage_is_refused(made_plan: Path) -> None:
 def test_workflow_that_the_server_refuses_is_told_in_words(
     plan_file: Path, run_suite: Callable[..., Result], tmp_path: Path
 ) -> None:
-    """A setting that the server does not know fails each cell, with node, input, what was sent and what is allowed."""
-    text = plan_file.read_text(encoding="utf-8").replace('"normal"', '"norml"')
+    """A workflow that the server does not take fails each cell, with node, input, what was sent and what is allowed."""
+    graph = copy.deepcopy(BUILT_IN)
+    graph["7"]["inputs"]["denoise"] = 7.0
+    (tmp_path / "own.json").write_text(json.dumps(graph), encoding="utf-8")
+    text = plan_file.read_text(encoding="utf-8").replace("[comfyui]", '[comfyui]\nworkflow = "own.json"')
     plan_file.write_text(text, encoding="utf-8")
     with serve(tmp_path / "ComfyUI", faults=Posing()) as serving:
         result = run_suite("-m", "generate", f"--comfyui-url={serving.url}")
         assert [] == list(serving.server.folders.root.glob("output/*"))
     assert (1, {"failed": 6}) == (result.returncode, counts(result))
-    start = f"step600 x forest gave no picture. {serving.url} refused the workflow: node 7 (KSampler), input scheduler"
-    assert f"{start}: sent 'norml', allowed normal, " in told(result)
+    start = f"step600 x forest gave no picture. {serving.url} refused the workflow: node 7 (KSampler), input denoise"
+    assert f"{start}: sent 7.0, allowed 0.0 to 1.0" in told(result)
     assert [] == list((tmp_path / "reports/pictures").rglob("*.*"))

@@ -3,7 +3,7 @@
 import pytest
 
 from plugins.comfyui.errors import NotListed
-from plugins.comfyui.names import find_base_model, find_lora, is_called
+from plugins.comfyui.names import check_offered, find_base_model, find_lora, is_called
 
 SERVER = "http://127.0.0.1:8188"
 LISTED = ("anime/AnythingXL_inkBase.safetensors", "sd15\\v1-5-pruned.ckpt", "v2.1_768.safetensors")
@@ -105,3 +105,25 @@ def test_absent_lora_names_both_folders() -> None:
         f"a.safetensors lies in /loras, but is not in the LoRA list of {SERVER}. That server reads another folder: "
         "name its ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in the plan."
     ) == str(refused.value)
+
+
+def test_sampler_that_the_server_offers_passes() -> None:
+    """A sampler that is in the server's drop-down raises nothing."""
+    check_offered("euler_ancestral", ("euler", "euler_ancestral"), key="sampler", server=SERVER)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offer"),
+    [
+        ("Euler a", "Nearest are: euler, euler_ancestral."),
+        ("DPM++ 2M", "Nearest are: dpmpp_2m."),
+        ("zzz", "It has: euler, euler_ancestral, dpmpp_2m."),
+    ],
+)
+def test_sampler_that_the_server_lacks_is_told(wanted: str, offer: str) -> None:
+    """A sampler written as another UI calls it is refused with the nearest names and the key to correct."""
+    with pytest.raises(NotListed) as refused:
+        check_offered(wanted, ("euler", "euler_ancestral", "dpmpp_2m"), key="sampler", server=SERVER)
+    assert f"{SERVER} offers no sampler {wanted!r}. {offer} Correct `sampler` under [sampling] in the plan." == str(
+        refused.value
+    )
