@@ -79,11 +79,8 @@ class ComfyUI:
     """One ComfyUI server. `url` may carry credentials; they are sent, and never shown."""
 
     def __init__(self, url: str) -> None:
+        self.url: Final = without_credentials(url)
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        place = f"[{host}]" if ":" in host else host
-        place = f"{place}:{parts.port}" if parts.port else place
-        self.url: Final = urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
         self._session = requests.Session()
         if parts.username:
             self._session.auth = (unquote(parts.username), unquote(parts.password or ""))
@@ -258,6 +255,15 @@ class ComfyUI:
             if size > _LARGEST_ANSWER:
                 raise BadAnswer(f"{self.url} sent more than {_LARGEST_ANSWER >> 20} MB in one answer. Is it a ComfyUI?")
         return b"".join(parts)
+
+
+def without_credentials(url: str) -> str:
+    """Give a server's address as it may be shown."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    place = f"[{host}]" if ":" in host else host
+    place = f"{place}:{parts.port}" if parts.port else place
+    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
 
 
 def headers_from_environment() -> dict[str, str]:

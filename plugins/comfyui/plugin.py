@@ -10,9 +10,9 @@ from plugins.comfyui.errors import Unreachable
 from plugins.comfyui.server import Server
 from plugins.comfyui.starting import Started
 from plugins.plan.plan import Plan
-from plugins.plan.plugin import GROUP, reports, the_plan
+from plugins.plan.plugin import GROUP, reports, the_plan, typed_path
 
-_SERVERS: Final = pytest.StashKey[tuple[Server, ...]]()
+_REACHED: Final = pytest.StashKey[list[Server]]()
 _STARTED: Final = pytest.StashKey[Started]()
 
 
@@ -36,13 +36,13 @@ def pytest_acceptance_plan_overrides(config: pytest.Config) -> Mapping[str, Mapp
     if urls := config.getoption("comfyui_url"):
         overrides["comfyui"] = {"url": None, "urls": urls, "start": []}
     if folder := config.getoption("comfyui_dir"):
-        overrides["paths"] = {"comfyui": str(config.invocation_params.dir / folder)}
+        overrides["paths"] = {"comfyui": str(typed_path(config, folder))}
     return overrides
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of the servers, and stop the one that we started."""
-    for server in config.stash.get(_SERVERS, ()):
+    for server in config.stash.get(_REACHED, ()):
         server.close()
     if started := config.stash.get(_STARTED, None):
         started.stop()
@@ -53,10 +53,10 @@ def the_servers(config: pytest.Config) -> tuple[Server, ...]:
 
     Raises `ComfyUIError` naming the server that does not answer and what to type.
     """
-    if _SERVERS not in config.stash:
-        plan = the_plan(config)
-        config.stash[_SERVERS] = tuple(_reach(config, plan, url) for url in plan.comfyui.servers)
-    return config.stash[_SERVERS]
+    plan, reached = the_plan(config), config.stash.setdefault(_REACHED, [])
+    for url in plan.comfyui.servers[len(reached) :]:
+        reached.append(_reach(config, plan, url))
+    return tuple(reached)
 
 
 def _reach(config: pytest.Config, plan: Plan, url: str) -> Server:
@@ -65,7 +65,7 @@ def _reach(config: pytest.Config, plan: Plan, url: str) -> Server:
         try:
             info = client.info()
         except Unreachable as error:
-            if client.is_local and plan.comfyui.start and plan.paths.comfyui.is_dir():
+            if client.is_local and plan.comfyui.start and plan.comfyui.url and plan.paths.comfyui.is_dir():
                 _start(config, plan, client.url)
                 info = client.info()
             else:

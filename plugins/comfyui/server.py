@@ -18,6 +18,7 @@ from plugins.comfyui.errors import (
     ExecutionFailed,
     Interrupted,
     Lost,
+    RunError,
     Silent,
     Unreachable,
 )
@@ -152,16 +153,23 @@ class Server:
             on_progress(run)
 
         waiting = _Waiting(Run(prompt_id=prompt_id), tell)
-        self._events.follow(prompt_id, waiting.hear)
         with self._lock:
             if self._stopping.is_set():
                 raise Interrupted("The run was stopped before this picture was begun.")
             if self._given_up:
                 raise Unreachable(f"{self._given_up} This picture was not begun.")
             self._ours.add(prompt_id)
+        self._events.follow(prompt_id, waiting.hear)
         try:
             self._post(workflow, prompt_id)
             return prompt_id, self._wait(waiting)
+        except RunError as error:
+            if isinstance(error, Silent | Interrupted):
+                self._withdraw((prompt_id,))
+            raise
+        except (ComfyUIError, KeyboardInterrupt):
+            self._withdraw((prompt_id,))  # nobody waits for it any more
+            raise
         finally:
             self._events.unfollow(prompt_id)
             with self._lock:
@@ -198,7 +206,6 @@ class Server:
             waiting.news.wait(_WRITTEN_SECONDS if waiting.run.phase.ended else _LOOK_SECONDS)
             waiting.news.clear()
             if self._stopping.is_set():
-                self._withdraw((waiting.run.prompt_id,))  # `close` may have looked before it was posted
                 raise Interrupted(f"The run was stopped while {url} worked on this picture.")
             if waiting.run.phase.ended or waiting.is_time_to_look:
                 place, entry = self._look(waiting.run.prompt_id)
@@ -238,7 +245,7 @@ class Server:
                 if prompt_id in queue.pending:
                     return f"behind {queue.running} and {queue.pending.index(prompt_id)} more", None
                 entry = self.client.history(prompt_id)
-        except Unreachable:
+        except (Unreachable, BadAnswer):
             return _OUT_OF_REACH, None
         return _GONE, entry
 

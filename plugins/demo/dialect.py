@@ -11,13 +11,24 @@ class Dialect:
     combo_lists: bool = False
     """Pickers read `["COMBO", {"options": [...]}]` instead of `[[...], {}]`."""
     missing_node_type: bool = False
-    """An unknown node is told as `missing_node_type`, with its id and class."""
+    """A node of unknown class, or without one, is told as `missing_node_type`, with its id, class and title."""
     canonical_prompt_ids: bool = False
-    """Only canonical lowercase UUIDs are taken as `prompt_id`."""
+    """Only canonical lowercase UUIDs are taken as `prompt_id`; null is as good as none."""
+    plain_choices: bool = False
+    """A choice that is not offered is told as Python writes it, so that a number has no quotes."""
+    create_times: bool = False
+    """Extra data tell when a prompt was posted, and keys for paid nodes are dropped as soon as it is."""
     previews: bool = False
     """Sampling steps send binary preview pictures, as with `--preview-method`."""
 
 
 TODAY = Dialect()
-LATER = Dialect(version="0.4.0", combo_lists=True, missing_node_type=True, canonical_prompt_ids=True)
+LATER = Dialect(
+    version="0.4.0",
+    combo_lists=True,
+    missing_node_type=True,
+    canonical_prompt_ids=True,
+    plain_choices=True,
+    create_times=True,
+)
 """What COMFYUI.md calls "later", all at once."""

@@ -38,15 +38,29 @@ class VAELoader(Node):
 class LoraNode(Node):
     """Keeps the LoRA that it loaded last until another path is asked for (COMFYUI fact 1)."""
 
-    _loaded: tuple[Path, Lora] | None = None
+    _path: Path | None = None
+    _place: tuple[int, int, int] | None = None
+    _lora: Lora | None = None
 
     def load(self, name: str) -> Lora:
-        """Give the LoRA from memory if it was the last one loaded, by path; else from its file."""
+        """Give the LoRA from memory if it was the last one loaded, by path; else from its file.
+
+        ComfyUI maps files into memory. So a file renamed over the old one is not seen, but one that was written
+        into is, as soon as the node runs again.
+        """
         path = self.file("loras", name)
-        if self._loaded is None or self._loaded[0] != path:
-            self._loaded = None
-            self._loaded = (path, read_lora(self.kit.faults.lora_of(path)))
-        return self._loaded[1]
+        found = self.kit.faults.lora_of(path)
+        if self._lora is None or self._path != path or self._place == _place(found):
+            self._path, self._place, self._lora = path, None, None
+            self._lora = read_lora(found)
+            self._place = _place(found)
+        return self._lora
+
+
+def _place(path: Path) -> tuple[int, int, int]:
+    """Tell one file's bytes on the disk from another's, whatever they hold."""
+    seen = path.stat()
+    return seen.st_dev, seen.st_ino, seen.st_size
 
 
 class LoraLoader(LoraNode):

@@ -8,7 +8,7 @@ import pytest
 
 from plugins.demo.process import StandIn, StandInError
 from plugins.plan.plan import Plan
-from plugins.plan.plugin import GROUP, reports, stages
+from plugins.plan.plugin import GROUP, plan_file, reports, running, stages
 
 _STAND_IN: Final = pytest.StashKey[StandIn]()
 
@@ -50,7 +50,7 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
     comfyui: dict[str, Any] = {"start": []}
     if plan.workflow:
         comfyui["workflow"] = str(plan.workflow)
-    if stages(config) and not config.option.collectonly:
+    if running(config):
         comfyui |= {"url": None, "urls": [_stand_in(config, workspace).url]}
     return {"paths": paths, "comfyui": comfyui}
 
@@ -70,11 +70,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _stand_in(config: pytest.Config, workspace: Path) -> StandIn:
     if _STAND_IN not in config.stash:
-        given = Path(config.getoption("plan"))
         try:
-            config.stash[_STAND_IN] = StandIn.start(
-                workspace, plan=given if given.exists() else config.rootpath / given
-            )
+            config.stash[_STAND_IN] = StandIn.start(workspace, plan=plan_file(config))
         except (StandInError, OSError) as error:
             raise pytest.UsageError(f"The demonstration could not be started: {error}") from None
     return config.stash[_STAND_IN]

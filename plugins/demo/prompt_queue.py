@@ -10,7 +10,8 @@ from typing import Any, Final
 from plugins.demo.graph import Workflow
 
 HISTORY_LIMIT: Final = 10_000
-_SECRETS: Final = ("auth_token_comfy_org", "api_key_comfy_org")
+SECRETS: Final = ("auth_token_comfy_org", "api_key_comfy_org")
+"""Extra data that the history does not keep: keys for paid nodes."""
 
 Item = tuple[float, str, Workflow, dict[str, Any], list[str]]
 """A queued prompt as the API tells it: number, id, workflow, extra_data, outputs."""
@@ -65,7 +66,7 @@ class PromptQueue:
             item = self._running.pop(prompt_id)
             while len(self._history) > HISTORY_LIMIT:
                 del self._history[next(iter(self._history))]
-            for secret in _SECRETS:
+            for secret in SECRETS:
                 item[3].pop(secret, None)
             self._history[prompt_id] = {
                 "prompt": item,

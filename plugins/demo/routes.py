@@ -1,8 +1,9 @@
 """What clients ask for and post about prompts: validation, queue, interrupt, history, memory."""
 
 import json
+import time
 import uuid
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -10,8 +11,12 @@ from plugins.demo.catalogue import Catalogue
 from plugins.demo.dialect import Dialect
 from plugins.demo.execution import Executor
 from plugins.demo.faults import Faults
-from plugins.demo.prompt_queue import PromptQueue
+from plugins.demo.prompt_queue import SECRETS, PromptQueue
 from plugins.demo.validation import validate
+
+_NO_UUID: Final = (
+    "prompt_id must be a UUID string in canonical lowercase hyphenated form; omit it to let the server generate one"
+)
 
 
 class Routes:
@@ -60,9 +65,9 @@ class Routes:
         if "prompt" not in body:
             return _refused("no_prompt", "No prompt provided", "No prompt provided")
         workflow = body["prompt"]
-        prompt_id = str(body.get("prompt_id", uuid.uuid4()))
-        if self._dialect.canonical_prompt_ids and not _canonical(prompt_id):
-            return _refused("invalid_prompt_id", "prompt_id must be a canonical UUID", prompt_id)
+        prompt_id = self._prompt_id(body)
+        if prompt_id is None:
+            return _refused("invalid_prompt_id", "prompt_id must be a valid UUID", _NO_UUID)
         verdict = validate(workflow, self._catalogue, self._dialect, body.get("partial_execution_targets"))
         extra_data = body.get("extra_data", {})
         if "client_id" in body:
@@ -70,6 +75,9 @@ class Routes:
         if verdict.error is not None:
             answer = {"error": verdict.error, "node_errors": verdict.node_errors}
             return web.json_response(answer, status=400)
+        if self._dialect.create_times:
+            extra_data = {name: value for name, value in extra_data.items() if name not in SECRETS}
+            extra_data["create_time"] = time.time_ns() // 1_000_000
         self._queue.put((number, prompt_id, workflow, extra_data, list(verdict.outputs)))
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
@@ -126,6 +134,15 @@ class Routes:
             self._queue.forget(prompt_id)
         return web.Response()
 
+    def _prompt_id(self, body: Any) -> str | None:  # noqa: ANN401 (whatever JSON came)
+        """Give a prompt its id: the one it asks for, or a new one; None where it may not have what it asks for."""
+        if not self._dialect.canonical_prompt_ids:
+            return str(body.get("prompt_id", uuid.uuid4()))
+        asked = body.get("prompt_id")
+        if asked is None:
+            return str(uuid.uuid4())
+        return asked if _canonical(asked) else None
+
     def _next_number(self, body: Any) -> float:  # noqa: ANN401 (whatever JSON came)
         """Give a prompt its place: the one it asks for, or the next; `front` counts backwards."""
         if "number" in body:
@@ -145,8 +162,8 @@ def _refused(kind: str, message: str, details: str) -> web.Response:
     return web.json_response({"error": error, "node_errors": {}}, status=400)
 
 
-def _canonical(prompt_id: str) -> bool:
+def _canonical(prompt_id: object) -> bool:
     try:
-        return str(uuid.UUID(prompt_id)) == prompt_id
+        return isinstance(prompt_id, str) and str(uuid.UUID(prompt_id)) == prompt_id
     except ValueError:
         return False

@@ -1,8 +1,10 @@
 """The stand-in as a whole: folder, catalogue, queue, worker and sockets, put together."""
 
 import io
+import ipaddress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from PIL import Image
@@ -65,6 +67,8 @@ class Server:
         async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
             if _is_foreign(request):
                 return web.Response(status=403)
+            if request.method == "OPTIONS":
+                return web.Response()
             answer = await self.faults.answer(request)
             response: web.StreamResponse = answer if answer is not None else await handler(request)
             return response
@@ -102,10 +106,21 @@ class Server:
 
 
 def _is_foreign(request: web.Request) -> bool:
-    """Tell a request that a page of another site sent to this machine; ComfyUI refuses those with 403."""
-    host, origin = request.headers.get("Host"), request.headers.get("Origin")
-    if not host or not origin:
+    """Tell a request that a page of another site sent to this machine; ComfyUI refuses those with 403.
+
+    A Host that is not this machine's is left to the proxy that passed it on.
+    """
+    host = urlsplit("//" + request.headers.get("Host", "").lower())
+    origin = urlsplit(request.headers.get("Origin", "").lower())
+    if not _is_loopback(host.hostname):
         return False
-    stated = origin.split("://", 1)[-1].lower()
-    same = stated in {host.lower(), host.lower().rsplit(":", 1)[0]}
-    return not same
+    ours = host.hostname if origin.port is None else host.netloc
+    theirs = origin.hostname if host.port is None else origin.netloc
+    return bool(ours and theirs and ours != theirs)
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -41,11 +41,7 @@ def validate(workflow: Workflow, catalogue: Catalogue, dialect: Dialect, targets
     outputs = []
     for node_id in workflow:
         if "class_type" not in workflow[node_id]:
-            return _refused(
-                "invalid_prompt",
-                "Cannot execute because a node is missing the class_type property.",
-                f"Node ID '#{node_id}'",
-            )
+            return _classless_node(node_id, workflow[node_id], dialect)
         class_type = workflow[node_id]["class_type"]
         if class_type not in NODE_TYPES:
             return _unknown_node(node_id, workflow[node_id], dialect)
@@ -53,14 +49,15 @@ def validate(workflow: Workflow, catalogue: Catalogue, dialect: Dialect, targets
             outputs.append(node_id)
     if not outputs:
         return _refused("prompt_no_outputs", "Prompt has no outputs", "")
-    return _Validation(workflow, catalogue).of(outputs)
+    return _Validation(workflow, catalogue, dialect).of(outputs)
 
 
 class _Validation:
     """One workflow's validation; remembers the verdict on each node, so that it is checked once."""
 
-    def __init__(self, workflow: Workflow, catalogue: Catalogue) -> None:
+    def __init__(self, workflow: Workflow, catalogue: Catalogue, dialect: Dialect) -> None:
         self._workflow = workflow
+        self._dialect = dialect
         self._catalogue = catalogue
         self._checked: dict[str, tuple[bool, list[Reason]]] = {}
 
@@ -120,7 +117,7 @@ class _Validation:
                 if reason:
                     reasons.append(reason)
             else:
-                reason = _check_value(inputs, name, config)
+                reason = _check_value(inputs, name, config, self._dialect)
                 if reason:
                     reasons.append(reason)
         self._checked[node_id] = (valid and not reasons, reasons)
@@ -166,7 +163,7 @@ class _Validation:
             return None, False
 
 
-def _check_value(inputs: dict[str, Any], name: str, config: list[Any]) -> Reason | None:
+def _check_value(inputs: dict[str, Any], name: str, config: list[Any], dialect: Dialect) -> Reason | None:
     """Convert a plain value to its input's type, in place, and check its range or choice."""
     kind, options = config
     value = inputs[name]
@@ -194,11 +191,11 @@ def _check_value(inputs: dict[str, Any], name: str, config: list[Any]) -> Reason
         return _reason("value_bigger_than_max", message, name, **about)
     choices = kind if isinstance(kind, list) else options.get("options")
     if isinstance(choices, list) and value not in choices:
-        told = str(choices)
+        told, sent = str(choices), repr(value) if dialect.plain_choices else f"'{value}'"
         if len(choices) > _LONG_LIST:
             told = f"(list of length {len(choices)})"
             about["input_config"] = None
-        return _reason("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {told}", **about)
+        return _reason("value_not_in_list", "Value not in list", f"{name}: {sent} not in {told}", **about)
     return None
 
 
@@ -210,19 +207,28 @@ def _refused(kind: str, message: str, details: str) -> Verdict:
     return Verdict(error=_reason(kind, message, details), node_errors={})
 
 
-def _unknown_node(node_id: str, node: dict[str, Any], dialect: Dialect) -> Verdict:
-    class_type, where = node["class_type"], f"Node ID '#{node_id}'"
+def _classless_node(node_id: str, node: dict[str, Any], dialect: Dialect) -> Verdict:
     if not dialect.missing_node_type:
-        return _refused("invalid_prompt", f"Cannot execute because node {class_type} does not exist.", where)
+        message = "Cannot execute because a node is missing the class_type property."
+        return _refused("invalid_prompt", message, f"Node ID '#{node_id}'")
+    title = node.get("_meta", {}).get("title")
+    message = f"Node '{title or f'ID #{node_id}'}' has no class_type. "
+    message += "The workflow may be corrupted or a custom node is missing."
+    return _missing(message, node_id=node_id, class_type=None, node_title=title)
+
+
+def _unknown_node(node_id: str, node: dict[str, Any], dialect: Dialect) -> Verdict:
+    class_type = node["class_type"]
+    if not dialect.missing_node_type:
+        message = f"Cannot execute because node {class_type} does not exist."
+        return _refused("invalid_prompt", message, f"Node ID '#{node_id}'")
     title = node.get("_meta", {}).get("title", class_type)
-    error = _reason(
-        "missing_node_type",
-        f"Node '{title}' not found. The custom node may not be installed.",
-        where,
-        node_id=node_id,
-        class_type=class_type,
-        node_title=title,
-    )
+    message = f"Node '{title}' not found. The custom node may not be installed."
+    return _missing(message, node_id=node_id, class_type=class_type, node_title=title)
+
+
+def _missing(message: str, *, node_id: str, **extra: Any) -> Verdict:  # noqa: ANN401 (JSON)
+    error = _reason("missing_node_type", message, f"Node ID '#{node_id}'", node_id=node_id, **extra)
     return Verdict(error=error, node_errors={})
 
 

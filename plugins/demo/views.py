@@ -18,6 +18,9 @@ from plugins.demo.hub import FEATURES
 from plugins.demo.weights import read_header
 
 _GIB: Final = 1 << 30
+_UNKNOWN: Final = "application/octet-stream"
+_PAGES: Final = {"text/html", "text/html-sandboxed", "application/xhtml+xml", "text/javascript", "text/css"}
+"""Kinds that a browser would run, and that are therefore given out as unknown."""
 _HEADER_LIMIT: Final = 1 << 20
 """Headers longer than this are not shown by /view_metadata."""
 _WELCOME: Final = """<!doctype html><title>Stand-in</title>
@@ -59,7 +62,7 @@ class Views:
         """Say what answers here, to whoever opens the address in a browser."""
         return web.Response(text=_WELCOME, content_type="text/html")
 
-    async def get_view(self, request: web.Request) -> web.Response:
+    async def get_view(self, request: web.Request) -> web.StreamResponse:
         """Give a picture: 404 absent, 400 bad name, 403 outside."""
         name, kind = _annotated(request.query.get("filename"), request.query.get("type", "output"))
         if name is None:
@@ -71,15 +74,14 @@ class Views:
         if inside is None:
             return web.Response(status=403)
         path = inside / Path(name).name
-        try:
-            body, content_type = _rendition(path, request.query)
-        except (FileNotFoundError, IsADirectoryError, PermissionError):
+        if not path.is_file():
             return web.Response(status=404)
-        return web.Response(
-            body=self._faults.picture(body),
-            content_type=content_type,
-            headers={"Content-Disposition": f'filename="{path.name}"'},
-        )
+        body, content_type = _rendition(path, request.query)
+        shown = self._faults.picture(body)
+        headers = {"Content-Disposition": f'filename="{path.name}"', "Content-Type": content_type}
+        if _is_whole(request.query) and shown == body:
+            return web.FileResponse(path, headers=headers)  # also in part, or not at all when it did not change
+        return web.Response(body=shown, headers=headers)
 
     async def get_object_info(self, _request: web.Request) -> web.Response:
         """Describe every node type that the stand-in knows."""
@@ -147,11 +149,16 @@ class Views:
         return web.json_response([])
 
     async def post_upload(self, request: web.Request) -> web.Response:
-        """Take a picture into the input folder; a name that is taken gets a number, unless overwritten."""
+        """Take a picture into the input folder; a name that is taken gets a number, unless overwritten.
+
+        A folder of an unknown kind is an internal error, as in ComfyUI.
+        """
         form = await request.post()
         image, subfolder, kind = form.get("image"), str(form.get("subfolder", "")), str(form.get("type", "input"))
         folder = self._folders.of_type(kind)
-        if not isinstance(image, web.FileField) or not image.filename or folder is None:
+        if folder is None:
+            raise ValueError(f"no folder for uploads of type {kind}")
+        if not isinstance(image, web.FileField) or not image.filename:
             return web.Response(status=400)
         target = _inside(folder, subfolder, image.filename)
         if target is None:
@@ -171,25 +178,35 @@ def _inside(folder: Path, *parts: str) -> Path | None:
 
 
 def _annotated(name: str | None, kind: str) -> tuple[str | None, str]:
-    """Take a name like `a.png [temp]` apart: the note in brackets wins over the type."""
+    """Take a name like `a.png [temp]` apart: the note in brackets wins over the type.
+
+    The note takes whatever character stands before it along, as in ComfyUI.
+    """
     for other in ("output", "input", "temp"):
         if name is not None and name.endswith(f"[{other}]"):
-            return name.removesuffix(f"[{other}]").rstrip(), other
+            return name[: -len(f" [{other}]")], other
     return name, kind
 
 
+def _is_whole(query: Any) -> bool:  # noqa: ANN401 (a MultiDict of strings)
+    """Tell whether a picture is asked for as it is, and not as a preview or a channel."""
+    return "preview" not in query and query.get("channel", "rgba") not in {"rgb", "a"}
+
+
 def _rendition(path: Path, query: Any) -> tuple[bytes, str]:  # noqa: ANN401 (a MultiDict of strings)
-    """Give a file as it is, or as the `preview` or `channel` that was asked for."""
-    preview, channel = query.get("preview"), query.get("channel", "rgba")
-    if preview is None and channel not in {"rgb", "a"}:
-        return path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    """Give a file as it is, or as the `preview` or `channel` that was asked for. Raises `OSError` for no picture."""
+    if _is_whole(query):
+        kind = mimetypes.guess_type(path.name)[0]
+        return path.read_bytes(), _UNKNOWN if kind is None or kind in _PAGES else kind
+    preview, channel = query.get("preview"), query.get("channel", "")
     output = io.BytesIO()
     with Image.open(path) as image:
         if preview is not None:
             form, *rest = preview.split(";")
-            form = form if form in {"webp", "jpeg"} and "a" not in query.get("channel", "") else "webp"
+            form = form if form in {"webp", "jpeg"} and "a" not in channel else "webp"
             quality = int(rest[-1]) if rest and rest[-1].isdigit() else 90
-            image.convert("RGB").save(output, format=form, quality=quality)
+            plain = form == "jpeg" or channel == "rgb"
+            (image.convert("RGB") if plain else image).save(output, format=form, quality=quality)
             return output.getvalue(), f"image/{form}"
         if channel == "rgb":
             image.convert("RGB").save(output, format="png")

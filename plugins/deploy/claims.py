@@ -111,22 +111,23 @@ def ballot_is_unchanged(deployment: Deployment) -> list[str]:
     return []
 
 
-def proof_was_given(asked: Asked, deployment: Deployment, store: Store | None = None) -> list[str]:
+def proof_was_given(asked: Asked, store: Store, deployment: Deployment) -> list[str]:
     """Look for the proof that production renders what was judged: every row of the selected checkpoint.
 
-    With the store of the reports folder, the pictures of the proof must be there, and unchanged.
+    The pictures of the proof must be there, and unchanged.
     """
-    selected = next(one for one in asked.plan.checkpoints if one.id == deployment.selected)
+    selected = asked.plan.checkpoint(deployment.selected)
+    if selected is None:
+        return [f"The plan no longer has {deployment.selected}, which was deployed. Put its [[checkpoint]] back."]
     proven = {one.row for one in deployment.proof}
     problems = [
         f"{cell}: no picture of the production LoRA was compared with it when it was deployed"
         for cell in column(asked.plan, selected)
         if cell.row not in proven
     ]
-    if store:
-        # The record keeps the last server's picture of each row, and so does the folder.
-        last = {one.picture: one.pixels_sha256 for one in deployment.proof}
-        problems += [_changed(store.folder.parent / picture, pixels) for picture, pixels in last.items()]
+    # The record keeps the last server's picture of each row, and so does the folder.
+    last = {one.picture: one.pixels_sha256 for one in deployment.proof}
+    problems += [_changed(store.folder.parent / picture, pixels) for picture, pixels in last.items()]
     return list(filter(None, problems))
 
 

@@ -1,5 +1,6 @@
 """The selected checkpoint goes into production, and what was done is put on record (mission, task 3)."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import Installed, install, remove_evaluation_copies, restore
-from plugins.loras.errors import DeploymentError
+from plugins.loras.errors import DeploymentError, LoraError
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint
 
@@ -107,15 +108,15 @@ def deploy(
     *,
     record: Path,
     prove: Callable[[], tuple[Proven, ...]],
-    forget: Callable[[], None] = lambda: None,
+    forget: Callable[[], None],
 ) -> Deployment:
     """Put the selected checkpoint in place, prove what it renders, and only then remove the evaluation copies.
 
     `forget` makes the servers forget what they loaded under the production name once the former file is back
     (COMFYUI.md, fact 1).
 
-    Raises `DeploymentError` where production could not be changed, or did not render what was judged; the former
-    production file is then in place again.
+    Raises `DeploymentError` where production could not be changed, or did not render what was judged: the former
+    production file is then in place again, or the message says where it is.
     """
     asked, plan = selected.asked, selected.asked.plan
     installed = install(
@@ -128,21 +129,34 @@ def deploy(
         deployment = _recorded(selected, installed, prove())
         _write(deployment, record)
     except BaseException as error:
-        sources = {asked.loras[one.id]: plan.training_file(one) for one in plan.checkpoints}
-        done = restore(installed, sources)
+        done = _put_back(selected, installed, forget)
         if isinstance(error, ProofError | ComfyUIError | OSError):
-            told = f"{error}\n{done} Evaluation copies were left where they are."
-            try:
-                forget()
-            except ComfyUIError as also:
-                told = f"{told} Restart ComfyUI: it may still have the other file in memory ({also})"
-            raise DeploymentError(told) from error
+            raise DeploymentError(f"{error}\n{done} Evaluation copies were left where they are.") from error
+        error.add_note(done)
         raise
     cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
     left = {str(path): reason for path, reason in cleaned.left.items()}
     deployment = deployment.model_copy(update={"removed": cleaned.removed, "left": left})
-    _write(deployment, record)
+    with contextlib.suppress(OSError):  # the record is there already, but for the clean-up
+        _write(deployment, record)
     return deployment
+
+
+def _put_back(selected: Selected, installed: Installed, forget: Callable[[], None]) -> str:
+    """Put the former production file back, and say what was done; never raises."""
+    asked, plan = selected.asked, selected.asked.plan
+    sources = {asked.loras[one.id]: plan.training_file(one) for one in plan.checkpoints}
+    try:
+        done = restore(installed, sources)
+    except (LoraError, OSError) as error:
+        former = installed.backup or sources.get(installed.replaced_sha256 or "")
+        kept = f" The former file is {former}; copy it there yourself." if former else ""
+        return f"{installed.file} still holds {selected.checkpoint.id}, UNPROVEN: {error}{kept}"
+    try:
+        forget()
+    except ComfyUIError as error:
+        return f"{done} Restart ComfyUI: it may still have the other file in memory ({error})"
+    return done
 
 
 def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...]) -> Deployment:

@@ -50,7 +50,7 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    selected = next(one for one in plan.checkpoints if one.id == deployment.selected)
+    selected = plan.checkpoint(deployment.selected)
     return environment.get_template("deploy.html").render(
         plan=plan,
         deployment=deployment,
@@ -62,7 +62,7 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
 
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:
-    selected = next(one for one in plan.checkpoints if one.id == deployment.selected)
+    selected = plan.checkpoint(deployment.selected)
     cells = {cell.row: cell for cell in column(plan, selected)}
     judged = {one.row: PICTURES / cells[one.row].picture for one in deployment.proof}
     places = [*judged.values(), *(PurePosixPath(one.picture) for one in deployment.proof)]

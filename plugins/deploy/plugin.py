@@ -25,7 +25,7 @@ from plugins.loras.copying import digest_of
 from plugins.loras.errors import LoraError
 from plugins.loras.staging import preflight
 from plugins.plan.plan import Plan
-from plugins.plan.plugin import GROUP, reports, stages, the_plan
+from plugins.plan.plugin import GROUP, reports, running, stages, the_plan, typed_path
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
 from plugins.render.plugin import live_line
 from plugins.review.ballot import Ballot, BallotError, read_ballot
@@ -54,7 +54,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     asked = stages(config)
     if config.getoption("selected_step") and not asked & {DEPLOY, VERIFY}:
         raise pytest.UsageError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
-    if DEPLOY not in asked or config.option.collectonly:
+    if DEPLOY not in running(config):
         return
     if GENERATE in asked:
         raise pytest.UsageError("generate and deploy are two commands: a person looks at the pictures in between.")
@@ -68,13 +68,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         wanted = Asked(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
         store = pictures(reports(config))
         evidence = pass_gate(wanted, store, checkpoint)
+        hold(config)
         record = None
         if file:
             shown = gather(wanted, reports(config), failed={}, command="")
             ballot, record = judged_by(file, checkpoint, plan, shown.entries, simulated=wanted.simulated)
             config.stash[_BALLOT] = ballot
         the_servers(config)
-        hold(config)
     except (SelectionError, BallotError, GateError, ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_READY] = Selected(
@@ -97,15 +97,25 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"{plan.title}: deploying {ready.checkpoint.id}", f"{source} -> {target}"]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Enter every claim before -k or -x can leave it out, so that the summary never tells more than was checked."""
+    if item.get_closest_marker(VERIFY):
+        _note(item, "not checked")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note how each verification ended, for the summary."""
     report = yield
     if item.get_closest_marker(VERIFY) and (report.when == "call" or not report.passed):
-        verified = item.config.stash.setdefault(_VERIFIED, {})
-        doc = getattr(item, "obj", item).__doc__ or item.name
-        verified[item.nodeid] = Verified(claim=doc.strip().splitlines()[0].rstrip("."), outcome=report.outcome)
+        _note(item, report.outcome)
     return report
+
+
+def _note(item: pytest.Item, outcome: str) -> None:
+    doc = getattr(item, "obj", item).__doc__ or item.name
+    claim = doc.strip().splitlines()[0].rstrip(".")
+    item.config.stash.setdefault(_VERIFIED, {})[item.nodeid] = Verified(claim=claim, outcome=outcome)
 
 
 def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
@@ -128,16 +138,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     text = Summary(plan=plan, deployment=deployment, ballot=ballot, verified=verified).markdown()
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     for place in filter(None, (reports(config) / "SUMMARY.md", plan.paths.summary)):
-        write_atomically(place, text)
+        try:
+            write_atomically(place, text)
+            told = f"wrote {place}"
+        except OSError as error:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            told = f"The deployment stands, but {place} could not be written: {error}"
         if reporter:
             reporter.ensure_newline()
-            reporter.write_line(f"wrote {place}")
+            reporter.write_line(told)
 
 
 def ballot_file(config: pytest.Config) -> Path | None:
     """Give the ballot that was named, or the one in the reports folder; None where there is neither."""
     if given := config.getoption("ballot"):
-        return config.invocation_params.dir / Path(given).expanduser()
+        return typed_path(config, given)
     usual = reports(config) / "ballot.json"
     return usual if usual.exists() else None
 
@@ -149,8 +164,8 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 @pytest.fixture(scope="session")
-def deployed(request: pytest.FixtureRequest) -> Deployment:
-    """Deploy the selected checkpoint, once; the gate is open by then."""
+def attempt(request: pytest.FixtureRequest) -> Deployment | LoraError:
+    """Deploy the selected checkpoint, once; the gate is open by then. Gives what came of it."""
     config = request.config
     selected = config.stash[_READY]
     prover = Prover(
@@ -161,15 +176,26 @@ def deployed(request: pytest.FixtureRequest) -> Deployment:
         canary=read_canary(reports(config)),
         reports=reports(config),
     )
-    with live_line(config) as show:
-        deployment = deploy(
-            selected,
-            record=reports(config) / RECORD,
-            prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
-            forget=prover.forget,
-        )
+    try:
+        with live_line(config) as show:
+            deployment = deploy(
+                selected,
+                record=reports(config) / RECORD,
+                prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
+                forget=prover.forget,
+            )
+    except LoraError as error:
+        return error
     config.stash[_DEPLOYED] = deployment
     return deployment
+
+
+@pytest.fixture
+def deployed(attempt: Deployment | LoraError) -> Deployment:
+    """Give this run's deployment; fail where there is none."""
+    if isinstance(attempt, LoraError):
+        pytest.fail(str(attempt), pytrace=False)
+    return attempt
 
 
 @pytest.fixture
@@ -189,12 +215,11 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
     try:
         found = read_record(reports(config) / RECORD)
         plan = the_plan(config)
-        if typed := config.getoption("selected_step"):
-            selected = select(plan, typed)
-            if selected.id != found.selected:
-                pytest.fail(f"{found.selected} is on record as deployed, not {selected.id}.", pytrace=False)
+        selected = select(plan, typed).id if (typed := config.getoption("selected_step")) else found.selected
     except (RecordError, SelectionError) as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+    if selected != found.selected:
+        pytest.fail(f"{found.selected} is on record as deployed, not {selected}.", pytrace=False)
     if found.plan_name != plan.name or found.simulated != config.getoption("demo"):
         what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
         pytest.fail(f"The deployment on record in {reports(config)} is of {what}.", pytrace=False)
@@ -215,7 +240,7 @@ def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequ
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> tuple[Server, ...]:
     """Give the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
     try:
@@ -225,8 +250,7 @@ def servers(request: pytest.FixtureRequest) -> tuple[Server, ...]:
 
 
 def _deployed_or_skip(request: pytest.FixtureRequest) -> Deployment:
-    try:
-        found: Deployment = request.getfixturevalue("deployed")
-    except LoraError:
+    attempt: Deployment | LoraError = request.getfixturevalue("attempt")
+    if isinstance(attempt, LoraError):
         pytest.skip("nothing was deployed")
-    return found
+    return attempt

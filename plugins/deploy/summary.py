@@ -11,7 +11,7 @@ from plugins.review.ballot import Ballot
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """One verification and how it ended: `passed`, `failed` or `skipped`."""
+    """One verification and how it ended: `passed`, `failed`, `skipped`, or `not checked`."""
 
     claim: str
     outcome: str

@@ -11,6 +11,7 @@ from plugins.evidence.comparing import Comparing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared
+from plugins.pictures.picture import PictureError
 from plugins.plan.cells import Cell, matrix
 from plugins.render.rendering import Rendering
 
@@ -29,8 +30,9 @@ class Generation:
         """Why a cell has no picture."""
         self.rendered = 0
         self.canary: Canary | None = None
+        self.stability = ""
+        """Whether the server gives the same picture again, in a sentence; empty while it was not measured."""
         self._prepared = prepared
-        self._last = chosen[-1]
         maker = prepared.maker
         baselines = dict.fromkeys(cell.baseline for cell in chosen)
         cells = [*baselines, *(cell for cell in chosen if cell.checkpoint)]
@@ -55,18 +57,6 @@ class Generation:
 
         Raises `CellFailedError` where there is no picture.
         """
-        try:
-            return self._evidence(cell, show)
-        finally:
-            if cell == self._last and self._again:
-                show("rendering one picture again, to see whether the server gives the same")
-                self.canary = None if self._again.exception() else self._again.result()
-
-    def close(self) -> None:
-        """Withdraw what is still queued."""
-        self._rendering.close()
-
-    def _evidence(self, cell: Cell, show: Show) -> Evidence:
         if cell not in self._judged:
             if cell in self.failures:
                 raise CellFailedError(self.failures[cell])
@@ -74,10 +64,26 @@ class Generation:
             baseline = None
             if cell.checkpoint:
                 with contextlib.suppress(CellFailedError):
-                    baseline = self._evidence(cell.baseline, show)
+                    baseline = self.evidence(cell.baseline, show=show)
             staged = self._prepared.maker.staged_for(cell)
             self._judged[cell] = self._comparing.judge(cell, found, baseline=baseline, staged=staged)
         return self._judged[cell]
+
+    def measure_stability(self, show: Show) -> None:
+        """Wait for the first cell that was rendered to be rendered once more, and say what that told."""
+        if self._again is None:
+            return
+        show("rendering one picture again, to see whether the server gives the same")
+        try:
+            self.canary = self._again.result()
+        except (ComfyUIError, PictureError, OSError) as error:
+            self.stability = f"Whether the server gives the same picture again was not measured: {error}"
+        else:
+            self.stability = str(self.canary or "")
+
+    def close(self) -> None:
+        """Withdraw what is still queued."""
+        self._rendering.close()
 
     def _made(self, cell: Cell, show: Show) -> Evidence:
         try:

@@ -110,7 +110,7 @@ class Maker:
             return None
         server.forget_weights(again=True)
         filled = self._filled(cell, server, f"{self.tag}-again")
-        second = read_picture(server.render(filled, lambda _: None).png, largest=_LARGEST_AT_LEAST)
+        second = read_picture(server.render(filled, lambda _: None).png, largest=self._largest)
         with Image.open(self.store.picture(cell)) as picture:
             difference = effect_of(second.image, picture)
         canary = Canary(
@@ -136,12 +136,15 @@ class Maker:
         """Give the staged LoRA of a cell; None for a baseline."""
         return self.staged[cell.checkpoint.id] if cell.checkpoint else None
 
+    @property
+    def _largest(self) -> int:
+        return max(self.asked.plan.sampling.width * self.asked.plan.sampling.height, _LARGEST_AT_LEAST)
+
     def _evidence(self, cell: Cell, server: Server, filled: Filled, finished: Finished) -> Evidence:
         plan, staged, info = self.asked.plan, self.staged_for(cell), server.info
         sampling = plan.sampling
-        asked = sampling.width * sampling.height
         try:
-            picture = read_picture(finished.png, largest=max(asked, _LARGEST_AT_LEAST))
+            picture = read_picture(finished.png, largest=self._largest)
         except PictureError as error:
             raise CellFailedError(f"{info.url} sent no usable picture of {cell}: {error}.") from error
         nearest = self.training.nearest(picture.image) if self.training else None

@@ -1,7 +1,5 @@
 """Evidence's door to pytest: preparing a run, and the evidence that each test asks for."""
 
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -18,7 +16,7 @@ from plugins.loras.copying import folder_lock
 from plugins.loras.errors import LoraError
 from plugins.loras.staging import preflight, told
 from plugins.plan.cells import Cell
-from plugins.plan.plugin import reports, stages, the_plan
+from plugins.plan.plugin import reports, running, the_plan
 from plugins.plan.stages import GENERATE
 from plugins.render.plugin import chosen_cells, live_line
 
@@ -31,21 +29,18 @@ _GENERATION: Final = pytest.StashKey[Generation]()
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Make everything ready before the first test, so that what is wrong is said once."""
     config = session.config
-    if GENERATE not in stages(config) or config.option.collectonly:
+    if GENERATE not in running(config):
         return
-    if threading.current_thread() is threading.main_thread():
-        # A service manager's stop is a person's Ctrl-C: withdraw what is queued, and write the report.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = the_plan(config)
     try:
         preflight(plan)
+        hold(config)
         servers = the_servers(config)
         if any(server.info.simulated for server in servers) and not config.getoption("demo"):
             raise pytest.UsageError(
                 f"{servers[0].client.url} is a stand-in: its pictures are SIMULATED, and would not tell anything "
                 "of your LoRA. Start a real ComfyUI there, or say that you want a demonstration: --demo."
             )
-        hold(config)
         config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)))
     except (ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
@@ -69,8 +64,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"pictures: {run.rendered} rendered, {run.reused} reused with their evidence{again}"
         )
-        if run.canary:
-            terminalreporter.write_line(str(run.canary))
+        if run.stability:
+            terminalreporter.write_line(run.stability)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -82,7 +77,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def hold(config: pytest.Config) -> None:
     """Keep a second run out of these reports and this loras folder until this one ends. Raises `pytest.UsageError`."""
     folder, loras = reports(config), the_plan(config).paths.loras
-    folder.mkdir(parents=True, exist_ok=True)
     held: list[BaseFileLock] = []
     config.stash[_LOCKS] = held
     for place, lock in ((folder, FileLock(folder / ".lock")), (loras, folder_lock(loras))):
@@ -90,6 +84,10 @@ def hold(config: pytest.Config) -> None:
             lock.acquire(timeout=0)
         except Timeout:
             raise pytest.UsageError(f"Another run is using {place}. Wait for it to end, then run this again.") from None
+        except OSError as error:
+            raise pytest.UsageError(
+                f"{lock.lock_file} cannot be locked: {error}. Remove it, or its owner can."
+            ) from None
         held.append(lock)
 
 
@@ -117,6 +115,9 @@ def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
         )
     config.stash[_GENERATION] = run
     yield run
+    if not (request.session.shouldstop or request.session.shouldfail):
+        with live_line(config) as show:
+            run.measure_stability(show)
     run.close()
 
 

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from plugins.comfyui.errors import NotListed
 from plugins.comfyui.names import check_offered, find_base_model
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
@@ -47,6 +48,11 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
         )
         for server in servers
     ]
+    if len(set(base_models)) > 1:
+        raise NotListed(
+            f"The servers list the base model by different names: {', '.join(sorted(set(base_models)))}. "
+            "Put it into the same subfolder of models/checkpoints everywhere, so that one workflow fits all."
+        )
     for server in servers:
         for key, field in (("sampler", "sampler_name"), ("scheduler", "scheduler")):
             offered = server.client.options("KSampler", field)

@@ -1,7 +1,7 @@
 """How near a picture is to the training images: a LoRA that is over-trained copies them.
 
 A picture is reduced to 16x16 brightnesses without their mean and contrast, so that recompression, brightness and colour
-do not count. Every window of 62 to 100 % of one picture is held against the whole of the other, also mirrored, so that
+do not count. Every window of 67 to 100 % of one picture is held against the whole of the other, also mirrored, so that
 crops do not count either. `benchmarks/likeness.py` measures what this finds and what it leaves alone.
 """
 
@@ -20,12 +20,15 @@ Vectors = NDArray[np.float32]
 
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 _GRID: Final = 16
-_BLOCKS: Final = (8, 7, 6, 5)
-"""Sides, in pixels, of what becomes one brightness: windows of 100, 88, 75 and 62 % of the picture."""
+_BLOCKS: Final = (12, 11, 10, 9, 8)
+"""Sides, in pixels, of what becomes one brightness: windows of 100, 92, 83, 75 and 67 % of the picture."""
 _SIDE: Final = _GRID * _BLOCKS[0]
 _STRIDE: Final = 4
 
-COPY: Final = 0.2
+_SAMPLE: Final = 32
+"""How near training images are to each other is told from about as many of them: a set may have thousands."""
+
+COPY: Final = 0.15
 """Below this distance a picture is a copy, cropped or recoloured perhaps: see `benchmarks/likeness.py`."""
 
 
@@ -74,7 +77,7 @@ class TrainingSet:
                 unreadable.append(path)
                 continue
             self._paths.append(path)
-            self._windows.append(np.concatenate([windows, _mirrored(windows)]))
+            self._windows.append(windows)
         self.unreadable: Final = tuple(unreadable)
         """Files that look like images and are not; nothing was compared with them."""
 
@@ -93,19 +96,16 @@ class TrainingSet:
         if len(self._paths) < 2:  # noqa: PLR2004 (one has no other)
             return None
         nearest = []
-        for index, windows in enumerate(self._windows):
-            distances = self._distances(windows[: len(windows) // 2])
+        for index in range(0, len(self._windows), max(1, len(self._windows) // _SAMPLE)):
+            distances = self._distances(self._windows[index])
             nearest.append(min(float(distance) for other, distance in enumerate(distances) if other != index))
         return round(float(np.median(nearest)), 4)
 
     def _distances(self, windows: Vectors) -> NDArray[np.float32]:
         """Measure from one picture's windows to every training image; the first window of each is the whole."""
-        whole = windows[0]
+        whole = _both_ways(windows)
         return np.array(
-            [
-                1 - max(float((there @ whole).max()), float((windows @ there[[0, len(there) // 2]].T).max()))
-                for there in self._windows
-            ],
+            [1 - max((there @ whole.T).max(), (windows @ _both_ways(there).T).max()) for there in self._windows],
             dtype=np.float32,
         )
 
@@ -140,5 +140,7 @@ def _levelled(vectors: Vectors) -> Vectors:
     return levelled
 
 
-def _mirrored(windows: Vectors) -> Vectors:
-    return windows.reshape(-1, _GRID, _GRID)[:, :, ::-1].reshape(len(windows), -1)
+def _both_ways(windows: Vectors) -> Vectors:
+    """Give the whole picture, and its mirror image."""
+    whole = windows[0].reshape(_GRID, _GRID)
+    return np.stack([whole.ravel(), whole[:, ::-1].ravel()])

@@ -321,6 +321,10 @@ class Plan(_Part):
                     raise ValueError(f"{first} and {second} would both be called {name}; rename one of the prompts")
         return self
 
+    def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
+        """Give the checkpoint of an id such as `step600` or `final`; None where the plan has none."""
+        return next((one for one in self.checkpoints if one.id == checkpoint_id), None)
+
     def staged_file(self, checkpoint: Checkpoint) -> str:
         """Name of the evaluation copy in ComfyUI's loras folder (mission, task 1: step-labelled names)."""
         return f"{self.name}_{checkpoint.id}.safetensors"

@@ -1,29 +1,44 @@
 """The plan's door to pytest: which plan, which stages, and where a run leaves its files."""
 
+import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from plugins.plan import hooks
 from plugins.plan.plan import Plan
 from plugins.plan.reading import PlanError, read_plan
 from plugins.plan.stages import STAGES, asked
 
 GROUP: Final = "checkpoint acceptance"
+DEFAULT_PLAN: Final = "plans/spyke.toml"
+
+Overrides = Mapping[str, Mapping[str, Any]]
+"""Keys of a plan's tables, by table."""
+
 _PLAN: Final = pytest.StashKey[Plan]()
+_SIGTERM: Final = pytest.StashKey[Any]()
+
+
+class Hooks:
+    """The hook through which a room changes where a plan is carried out, never what it tests."""
+
+    @pytest.hookspec
+    def pytest_acceptance_plan_overrides(self, config: pytest.Config, plan: Plan) -> Overrides | None:
+        """Return keys of the plan's tables that this command replaces: `{"comfyui": {"url": "http://..."}}`."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Let other rooms have a say in the plan."""
-    pluginmanager.add_hookspecs(hooks)
+    """Let other rooms have a say in where the plan is carried out."""
+    pluginmanager.add_hookspecs(Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --plan and --reports."""
     group = parser.getgroup(GROUP)
-    group.addoption("--plan", metavar="FILE", default="plans/spyke.toml", help="the plan (default: %(default)s)")
+    group.addoption("--plan", metavar="FILE", default=DEFAULT_PLAN, help="the plan (default: %(default)s)")
     group.addoption("--reports", metavar="DIR", help="where a run leaves its files (default: reports/)")
 
 
@@ -32,13 +47,30 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the stages' markers. A picture takes as long as it takes: no test's time-out holds for a stage."""
     for stage, meaning in STAGES.items():
         config.addinivalue_line("markers", f"{stage}: {meaning}")
-    if stages(config):
+    if not stages(config):
+        return
+    if getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError(
+            "-n cannot be used with -m generate, deploy or verify: the pictures are rendered by ComfyUI, not by "
+            "pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL"
+        )
+    if getattr(config.option, "timeout", None) is None:
         config.option.timeout = 0  # pytest-timeout's, meant for the suite's own tests
+    config.addinivalue_line("filterwarnings", "default")  # a library's warning must not fail a picture
+    if threading.current_thread() is threading.main_thread():
+        # A service manager's stop is a person's Ctrl-C: withdraw what is queued, put production back, write the report.
+        config.stash[_SIGTERM] = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let SIGTERM mean what it did."""
+    if _SIGTERM in config.stash:
+        signal.signal(signal.SIGTERM, config.stash[_SIGTERM])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Read the plan before anything that depends on it, so that its mistakes are all that is said."""
+    """Read the plan, so that its mistakes are said once, before the first test."""
     if stages(session.config):
         the_plan(session.config)
 
@@ -58,16 +90,31 @@ def stages(config: pytest.Config) -> frozenset[str]:
     return asked(config.option.markexpr or "", config.args, _acceptance(config))
 
 
+def running(config: pytest.Config) -> frozenset[str]:
+    """Name the stages that this command carries out: none where it only lists tests or fixtures."""
+    listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
+    return frozenset() if any(getattr(config.option, one, None) for one in listing) else stages(config)
+
+
+def typed_path(config: pytest.Config, text: str) -> Path:
+    """Give the place that a person typed; a shell leaves `~` as it is after `--option=`."""
+    return config.invocation_params.dir / Path(text).expanduser()
+
+
+def plan_file(config: pytest.Config) -> Path:
+    """Give the plan's file: as typed, or seen from the suite's folder."""
+    typed = typed_path(config, config.getoption("plan"))
+    ours = config.rootpath / config.getoption("plan")
+    return ours if ours.exists() and not typed.exists() else typed
+
+
 def the_plan(config: pytest.Config) -> Plan:
     """Give the plan of this command, read once. Raises `pytest.UsageError` naming every mistake in it."""
     if _PLAN not in config.stash:
-        path = Path(config.getoption("plan"))
-        if not path.is_absolute() and not path.exists() and (config.rootpath / path).exists():
-            path = config.rootpath / path
+        path = plan_file(config)
         try:
             plan = read_plan(path)
-            overrides: list[Mapping[str, Mapping[str, Any]]]
-            overrides = config.hook.pytest_acceptance_plan_overrides(config=config, plan=plan)
+            overrides: list[Overrides] = config.hook.pytest_acceptance_plan_overrides(config=config, plan=plan)
             merged: dict[str, dict[str, Any]] = {}
             for override in overrides:
                 for table, values in override.items():
@@ -81,7 +128,7 @@ def the_plan(config: pytest.Config) -> Plan:
 def reports(config: pytest.Config) -> Path:
     """Give the folder where this run leaves its files."""
     given = config.getoption("reports")
-    return config.invocation_params.dir / Path(given).expanduser() if given else config.rootpath / "reports"
+    return typed_path(config, given) if given else config.rootpath / "reports"
 
 
 @pytest.fixture(scope="session")

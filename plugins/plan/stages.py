@@ -21,9 +21,11 @@ def asked(mark_expression: str, arguments: Iterable[str], acceptance: Path) -> f
     A stage is asked for where `-m` names it (and not after `not`). Without `-m`, a file or node below the
     `acceptance` folder asks for its own stage: `pytest tests/acceptance/test_verify.py`.
     """
+    named = bool(mark_expression)
+    mark_expression = re.sub(r"\bnot\s*\([^()]*\)", "", mark_expression)
     words = re.findall(r"(\bnot\s+)?\b(\w+)\b", mark_expression)
     by_mark = frozenset(word for negated, word in words if word in STAGES and not negated)
-    if by_mark or mark_expression:
+    if by_mark or named:
         return by_mark
     stages: set[str] = set()
     for argument in arguments:

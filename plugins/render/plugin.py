@@ -2,15 +2,14 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 import pytest
 
 from plugins.plan.cells import Cell, matrix
-from plugins.plan.plugin import GROUP, stages, the_plan
-from plugins.plan.stages import GENERATE
+from plugins.plan.plugin import GROUP, the_plan
 from plugins.render.live import LiveLine
 
 _LIVE: Final = pytest.StashKey[LiveLine]()
@@ -28,17 +27,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             cells = [cell for cell in matrix(the_plan(metafunc.config)) if (cell.checkpoint is not None) == with_lora]
             ids = [cell.id if with_lora else cell.row for cell in cells]
             metafunc.parametrize(fixture, cells, ids=ids)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_sessionstart(session: pytest.Session) -> Generator[None]:
-    """Refuse to be spread over processes, each of which would render the whole matrix, before anything is staged."""
-    if GENERATE in stages(session.config) and getattr(session.config.option, "numprocesses", None):
-        raise pytest.UsageError(
-            "-n cannot be used with -m generate: the pictures are rendered by ComfyUI, not by pytest's processes. "
-            "Name more servers instead: --comfyui-url URL --comfyui-url URL."
-        )
-    yield
 
 
 @contextmanager

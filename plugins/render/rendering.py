@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import Final, Generic, TypeVar
 
+from plugins.comfyui.errors import Silent, Unreachable
 from plugins.comfyui.server import Server
 from plugins.plan.cells import Cell
 from plugins.render.board import Board
@@ -60,8 +61,15 @@ class Rendering(Generic[Result]):
         self._threads.shutdown(wait=True)
 
     def _render(self, cell: Cell) -> Result:
+        """Render a cell on this thread's server; where that is out of reach, on another one."""
+        mine = self._server()
         try:
-            return self._work(cell, self._server(), self.board)
+            for server in (mine, *(other for other in self._servers if other is not mine)):
+                try:
+                    return self._work(cell, server, self.board)
+                except (Unreachable, Silent) as error:
+                    lost = error
+            raise lost
         finally:
             self.board.end(cell)
 

@@ -178,7 +178,8 @@ class _Sheet:
 
     def _strip(self, flag: Flag) -> Image.Image:
         ground, colour = _FLAGS[flag.kind]
-        return _text(str(flag), self.width, size=self.small, colour=colour, ground=ground, margin=4, lines=3)
+        words = f"{flag.title}: {flag.short}" if flag.short else str(flag)
+        return _text(words, self.width, size=self.small, colour=colour, ground=ground, margin=4, lines=3)
 
 
 _REFERENCE: Final = "(reference)"  # no column can be called so: ids have no brackets

@@ -12,7 +12,7 @@ WIDTH: Final = 400
 HEIGHT: Final = 190
 """Of a plot, in the units that its places are in; letters are 13 high."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 28, 44, 26, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 44, 26, 34
 _LABEL: Final = 40
 """A dot's number needs this much room beside that of its neighbour; one without room is in the table alone."""
 _STEEP: Final = 14

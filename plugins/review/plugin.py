@@ -2,14 +2,14 @@
 
 import shlex
 from collections.abc import Generator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from plugins.comfyui.client import without_credentials
 from plugins.evidence.plugin import failures, the_prepared
-from plugins.plan.plugin import reports, stages, the_plan
+from plugins.plan.plugin import DEFAULT_PLAN, reports, running, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
@@ -25,7 +25,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have pytest-html write one self-contained page, unless the person said otherwise."""
     asked = stages(config)
     page = "report.html" if GENERATE in asked else "deploy.html" if DEPLOY in asked else None
-    if page and not config.option.collectonly:
+    if page and running(config):
+        try:
+            reports(config).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise pytest.UsageError(
+                f"Nothing can be written to {reports(config)}: {error}. Name another: --reports=DIR"
+            ) from None
         config.option.htmlpath = config.option.htmlpath or str(reports(config) / page)
         config.option.self_contained_html = True
         config.option.css = [*config.option.css, str(_STYLE)]
@@ -73,13 +79,15 @@ def the_review(config: pytest.Config) -> Review | None:
 
 
 def next_command(config: pytest.Config, what: str) -> str:
-    """Write a command that runs on the same plan and folders as this one."""
-    words = ["pytest", what]
-    given = [str(word) for word in config.invocation_params.args]
-    for option in ("--plan", "--reports", "--comfyui-dir", "--comfyui-url"):
-        words += [shlex.quote(word) for word in given if word.startswith(f"{option}=")]
-        words += [shlex.quote(f"{option}={value}") for word, value in pairwise(given) if word == option]
-    return " ".join([*words, *(["--demo"] if config.getoption("demo") else [])])
+    """Write a command that runs on the same plan and folders as this one. A server's password is left out."""
+    option = config.option
+    folder = reports(config).parent if option.demo else reports(config)
+    reports_typed = None if folder == config.rootpath / "reports" else folder
+    given = [("--plan", option.plan if option.plan != DEFAULT_PLAN else None), ("--reports", reports_typed)]
+    given += [("--comfyui-dir", option.comfyui_dir)]
+    given += [("--comfyui-url", without_credentials(url)) for url in option.comfyui_url or ()]
+    words = [shlex.quote(f"{name}={value}") for name, value in given if value]
+    return " ".join(["pytest", what, *words, *(["--demo"] if option.demo else [])])
 
 
 def _shown(config: pytest.Config, path: Path) -> str:

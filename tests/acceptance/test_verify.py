@@ -48,9 +48,9 @@ def test_ballot_is_unchanged(deployment: Deployment) -> None:
     _hold(claims.ballot_is_unchanged(deployment))
 
 
-def test_production_lora_rendered_what_was_judged(judged: Asked, deployment: Deployment) -> None:
+def test_production_lora_rendered_what_was_judged(judged: Asked, store: Store, deployment: Deployment) -> None:
     """The production LoRA, rendered once more after deployment, gave the pictures that were judged."""
-    _hold(claims.proof_was_given(judged, deployment))
+    _hold(claims.proof_was_given(judged, store, deployment))
 
 
 def test_production_lora_is_the_selected_checkpoint(production: Plan, deployment: Deployment) -> None:

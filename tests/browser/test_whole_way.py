@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from plugins.demo.serving import Serving
 from plugins.review.ballot import read_ballot
+from tests.browser.axe import violations
 from tests.browser.conftest import Open
 
 pytestmark = pytest.mark.browser
@@ -48,6 +49,25 @@ def judge(page: Page, ballot: Path) -> None:
     download.value.save_as(ballot)
 
 
+def shows_the_proof(page: Page) -> None:
+    """See that deploy.html holds production's pictures against the judged ones, for everyone, on a phone too."""
+    assert "step 600 deployed as spyke_plasma_v1" == page.locator("h1").first.inner_text()
+    proof = page.locator("figure").nth(1)
+    expect(proof).to_contain_text("A novel pose")
+    expect(proof.locator(".verdict")).to_have_text("the judged picture, pixel for pixel")
+    assert ["The judged picture of step 600: A novel pose", "What production renders: A novel pose"] == proof.locator(
+        "img"
+    ).evaluate_all("images => images.filter(image => image.naturalWidth).map(image => image.alt)")
+    assert ["pictures/step600/novel_pose.png", "proof/novel_pose.png"] == proof.locator("a").evaluate_all(
+        "links => links.map(link => link.getAttribute('href'))"
+    )
+    assert [] == violations(page)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    assert [] == violations(page, "#deployment")
+    assert 390 == page.evaluate("document.documentElement.scrollWidth")
+
+
 @pytest.mark.timeout(240)
 def test_deployed_is_what_was_judged_on_the_page(
     plan_file: Path,
@@ -62,10 +82,6 @@ def test_deployed_is_what_was_judged_on_the_page(
     assert 0 == run_suite("-m", "generate", server).returncode
     judge(open_page(reports / "report.html"), ballot)
     assert {"hair": "yes", "bracer": "yes"} == read_ballot(ballot).answers("step600")
-
-    refused = run_suite("-m", "deploy", "--selected-step=final", server)
-    assert 4 == refused.returncode
-    assert "it chose step600, and final was typed" in refused.stderr
 
     broken = plan_file.parent / "broken.json"
     broken.write_bytes(ballot.read_bytes()[:200])
@@ -84,8 +100,12 @@ def test_deployed_is_what_was_judged_on_the_page(
     ):
         assert line in summary
 
+    shows_the_proof(open_page(reports / "deploy.html"))
+
     assert 0 == run_suite("-m", "generate", "--regenerate", "-k", "step600-novel_pose", server).returncode
-    refused = run_suite("-m", "deploy", "--selected-step=600", server)
+    refused = run_suite("-m", "deploy", "--selected-step=final", server)
     judged = json.loads(ballot.read_text("utf-8"))["pictures"]["step600-novel_pose"]
     assert 4 == refused.returncode
     assert f"step600 x novel_pose: picture {judged[:8]} was judged, and now it is" in refused.stderr
+    assert "forest: picture" not in refused.stderr
+    assert "it chose step600, and final was typed" in refused.stderr

@@ -30,7 +30,7 @@ class Agreement:
     def lines(self, servers: Iterable[str]) -> Iterator[str]:
         """Write the table, and what it comes to."""
         servers = list(servers)
-        width = max((len(scenario) for scenario in self.outcomes), default=0)
+        width = max(map(len, ("scenario", *self.outcomes)))
         yield f"{'scenario':<{width}}  " + "  ".join(f"{server:<8}" for server in servers)
         for scenario, told in self.outcomes.items():
             words = (WORDS.get(told.get(server, ""), "-") for server in servers)

@@ -21,6 +21,10 @@ LORAS = {
 """LoRA files that scenarios use: two that differ, and one whose keys match no layer."""
 
 
+LONG = 2000
+"""Sampling steps that take far longer than a scenario."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """A running server, and where its folder is."""
@@ -189,9 +193,10 @@ class Subject:
         wire = self.wire()
         wire.wait(wire.submit(graph, client_id=None))
 
-    def busy(self, wire: Wire, **options: Any) -> str:
+    def busy(self, wire: Wire, seed: int | None = None) -> str:
         """Queue a prompt that takes far longer than a scenario, wait until it samples, and give its id."""
-        prompt_id = wire.submit(self.graph(stem="busy", steps=2000, **options))
+        seed = uuid.uuid4().int % 2**32 if seed is None else seed
+        prompt_id = wire.submit(self.graph(stem="busy", steps=LONG, seed=seed))
         wire.frames_until(lambda kind, data: kind == "progress" and data["prompt_id"] == prompt_id)
         return prompt_id
 

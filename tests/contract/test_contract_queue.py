@@ -6,31 +6,22 @@ import pytest
 
 from tests.contract.answers import DONE, INTERNAL, plain
 from tests.contract.story import expected, told
-from tests.contract.subject import Subject
-from tests.contract.wire import Wire, status
-
-
-def statuses(wire: Wire, count: int) -> list[int]:
-    """Give the queue's length as the next status frames tell it; others may come between."""
-    lengths: list[int] = []
-    while len(lengths) < count:
-        kind, data = wire.frame()
-        if kind == "status":
-            lengths.append(data["status"]["exec_info"]["queue_remaining"])
-    return lengths
+from tests.contract.subject import LONG, Subject
+from tests.contract.wire import status
 
 
 def test_queue_as_it_fills(subject: Subject) -> None:
     """What runs and what waits is told with number, id, workflow, extra data and outputs; `/prompt` counts them."""
     wire = subject.connect()
-    running = subject.busy(wire)
+    seed = uuid.uuid4().int % 2**32
+    running = subject.busy(wire, seed)
     first, second = (wire.submit(subject.plain(color)) for color in (1, 2))
     told = wire.get("/queue").body
     assert {"queue_running", "queue_pending"} == told.keys()
     (busy,) = told["queue_running"]
     number = busy[0]
     extra = {"client_id": wire.client_id}
-    assert [number, running, subject.graph(stem="busy", steps=2000), extra, ["9"]] == busy
+    assert [number, running, subject.graph(stem="busy", steps=LONG, seed=seed), extra, ["9"]] == busy
     assert [
         [number + 1, first, subject.plain(1), extra, ["2"]],
         [number + 2, second, subject.plain(2), extra, ["2"]],
@@ -63,13 +54,13 @@ def test_delete(subject: Subject) -> None:
     wire = subject.connect()
     running = subject.busy(wire)
     first, second, third = (wire.submit(subject.plain(color)) for color in (1, 2, 3))
-    assert [2, 3, 4] == statuses(wire, 3)
+    assert [2, 3, 4] == wire.statuses(3)
     answer = wire.post("/queue", {"delete": [second, running, "unknown"]})
     assert DONE == plain(answer)
-    assert [3] == statuses(wire, 1)
+    assert [3] == wire.statuses(1)
     assert ([running], [first, third]) == (wire.running(), wire.waiting())
     wire.post("/queue", {"delete": [first]})
-    assert [2] == statuses(wire, 1)
+    assert [2] == wire.statuses(1)
     assert {} == wire.get(f"/history/{second}").body
 
 
@@ -78,9 +69,9 @@ def test_delete_of_the_only_one(subject: Subject) -> None:
     wire = subject.connect()
     subject.busy(wire)
     only = wire.submit(subject.plain(1))
-    assert [2] == statuses(wire, 1)
+    assert [2] == wire.statuses(1)
     wire.post("/queue", {"delete": [only]})
-    assert [1, 1] == statuses(wire, 2)
+    assert [1, 1] == wire.statuses(2)
     assert [] == wire.waiting()
 
 
@@ -93,7 +84,7 @@ def test_clear(subject: Subject) -> None:
     if not set(wire.waiting()) <= set(wire.posted):
         pytest.skip("somebody else's prompts wait too")
     assert DONE == plain(wire.post("/queue", {"clear": True}))
-    assert [2, 3, 1] == statuses(wire, 3)
+    assert [2, 3, 1] == wire.statuses(3)
     assert ([running], []) == (wire.running(), wire.waiting())
     wire.post("/queue", {"clear": False})
     assert [running] == wire.running()
@@ -114,9 +105,10 @@ def test_interrupt_spares_others(subject: Subject) -> None:
     waiting = wire.submit(subject.plain(1))
     for prompt_id in (waiting, str(uuid.uuid4())):
         assert DONE == plain(wire.post("/interrupt", {"prompt_id": prompt_id}))
+    wire.skip()
     for _ in range(2):
         wire.frames_until(lambda kind, _: kind == "progress")
-    assert ([running], [waiting]) == (wire.running(), [*wire.waiting()])
+    assert ([running], [waiting]) == (wire.running(), wire.waiting())
     subject.stop(wire, running)
     assert ("success", True, "execution_success") == wire.follow(waiting).ended
 

@@ -125,24 +125,27 @@ SMALL, BIG = "value_smaller_than_min", "value_bigger_than_max"
 
 
 @pytest.mark.parametrize(
-    ("node", "name", "value", "kind", "message"),
+    ("place", "value", "kind", "message"),
     [
-        pytest.param("3", "seed", -1, SMALL, "Value -1 smaller than min of 0", id="seed below"),
-        pytest.param("3", "seed", 2**64, BIG, f"Value {2**64} bigger than max of {2**64 - 1}", id="seed above"),
-        pytest.param("3", "steps", 0, SMALL, "Value 0 smaller than min of 1", id="steps below"),
-        pytest.param("3", "steps", 10001, BIG, "Value 10001 bigger than max of 10000", id="steps above"),
-        pytest.param("3", "cfg", 100.5, BIG, "Value 100.5 bigger than max of 100.0", id="cfg above"),
-        pytest.param("3", "denoise", 1.1, BIG, "Value 1.1 bigger than max of 1.0", id="denoise above"),
-        pytest.param("5", "width", 8, SMALL, "Value 8 smaller than min of 16", id="width below"),
-        pytest.param("5", "height", 16392, BIG, "Value 16392 bigger than max of 16384", id="height above"),
-        pytest.param("5", "batch_size", 4097, BIG, "Value 4097 bigger than max of 4096", id="batch above"),
-        pytest.param("10", "strength_model", -101, SMALL, "Value -101.0 smaller than min of -100.0", id="strength"),
-        pytest.param("11", "stop_at_clip_layer", 0, BIG, "Value 0 bigger than max of -1", id="clip skip above"),
-        pytest.param("11", "stop_at_clip_layer", -25, SMALL, "Value -25 smaller than min of -24", id="clip skip below"),
+        pytest.param(("3", "seed"), -1, SMALL, "Value -1 smaller than min of 0", id="seed below"),
+        pytest.param(("3", "seed"), 2**64, BIG, f"Value {2**64} bigger than max of {2**64 - 1}", id="seed above"),
+        pytest.param(("3", "steps"), 0, SMALL, "Value 0 smaller than min of 1", id="steps below"),
+        pytest.param(("3", "steps"), 10001, BIG, "Value 10001 bigger than max of 10000", id="steps above"),
+        pytest.param(("3", "cfg"), 100.5, BIG, "Value 100.5 bigger than max of 100.0", id="cfg above"),
+        pytest.param(("3", "denoise"), 1.1, BIG, "Value 1.1 bigger than max of 1.0", id="denoise above"),
+        pytest.param(("5", "width"), 8, SMALL, "Value 8 smaller than min of 16", id="width below"),
+        pytest.param(("5", "height"), 16392, BIG, "Value 16392 bigger than max of 16384", id="height above"),
+        pytest.param(("5", "batch_size"), 4097, BIG, "Value 4097 bigger than max of 4096", id="batch above"),
+        pytest.param(("10", "strength_model"), -101, SMALL, "Value -101.0 smaller than min of -100.0", id="strength"),
+        pytest.param(("11", "stop_at_clip_layer"), 0, BIG, "Value 0 bigger than max of -1", id="clip skip above"),
+        pytest.param(
+            ("11", "stop_at_clip_layer"), -25, SMALL, "Value -25 smaller than min of -24", id="clip skip below"
+        ),
     ],
 )
-def test_out_of_range(subject: Subject, node: str, name: str, value: Any, kind: str, message: str) -> None:
+def test_out_of_range(subject: Subject, place: tuple[str, str], value: Any, kind: str, message: str) -> None:
     """A number out of its range is told with the limit, after it was converted to the input's type."""
+    node, name = place
     wire = subject.wire()
     class_type = subject.graph("x")[node]["class_type"]
     received = float(value) if "." in message.split()[1] else value

@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.answers import DONE, plain
 from tests.contract.story import expected, history, meta, told
-from tests.contract.subject import Subject
+from tests.contract.subject import LONG, Subject
 from tests.contract.wire import status
 
 LORA_ORDER = ("4", "5", "10", "11", "7", "6", "3", "8", "9")
@@ -193,7 +193,8 @@ def test_every_input_changes_the_picture(subject: Subject) -> None:
         "scheduler": ("3", "scheduler", "karras"),
         "denoise": ("3", "denoise", 0.5),
         "strength": ("10", "strength_model", 0.5),
-        "text strength": ("10", "strength_clip", 0.0),
+        "no strength in the text": ("10", "strength_clip", 0.0),
+        "no strength in the model": ("10", "strength_model", 0.0),
     }
     wire = subject.connect()
     graph = subject.graph(subject.lora())
@@ -300,13 +301,13 @@ def test_interrupted(subject: Subject) -> None:
     """An interrupt during sampling ends the prompt there: told as interrupted, in the history as an error."""
     subject.rest()
     wire = subject.connect()
-    prompt_id = wire.submit(subject.graph(steps=2000))
+    prompt_id = wire.submit(subject.graph(steps=LONG))
     heard = wire.frames_until(lambda kind, _: kind == "progress")
     assert DONE == plain(wire.post("/interrupt", {"prompt_id": prompt_id}))
     run = wire.follow(prompt_id, heard)
     steps = max(data["value"] for kind, data in run.frames if kind == "progress")
     end = ("execution_interrupted", "3", "KSampler", ["11", "5", "6", "7"])
-    assert expected(cached={"4"}, ran=BASE_ORDER[:-2], steps=2000, stopped_at=steps, end=end) == told(run)
+    assert expected(cached={"4"}, ran=BASE_ORDER[:-2], steps=LONG, stopped_at=steps, end=end) == told(run)
     assert {
         "outputs": {},
         "status": {
@@ -376,10 +377,11 @@ def test_two_outputs(subject: Subject) -> None:
     graph = subject.graph()
     graph["22"] = {"class_type": "KSampler", "inputs": {**graph["3"]["inputs"], "latent_image": ["3", 0], "seed": 2}}
     graph["21"] = {"class_type": "VAEDecode", "inputs": {"samples": ["22", 0], "vae": ["4", 2]}}
-    graph["20"] = {"class_type": "SaveImage", "inputs": {"images": ["21", 0], "filename_prefix": subject.prefix("q")}}
+    graph["9"]["inputs"]["images"] = ["21", 0]
+    graph["20"] = {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": subject.prefix("q")}}
     run = wire.run(graph)
     order = [data["node"] for kind, data in run.frames if kind == "executing"]
-    assert ["3", "8", "9", "22", "21", "20", None] == order[order.index("3") :]
+    assert ["3", "8", "20", "22", "21", "9", None] == order[order.index("3") :]
     again = wire.run(graph)
     outputs = {data["node"]: data["output"] for kind, data in again.frames if kind == "executed"}
     assert {"9": shown(subject), "20": shown(subject, "q")} == outputs == again.history["outputs"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import requests
 import websocket
@@ -85,7 +86,7 @@ class Wire:
 
     def listen(self, path: str = "/ws", **options: Any) -> Frame:
         """Open the socket under the client id, and give the first frame."""
-        query = f"?clientId={self.client_id}" if self.client_id else ""
+        query = f"?clientId={quote(self.client_id)}" if self.client_id else ""
         options = {"suppress_origin": True, **options}
         self.socket = websocket.create_connection(
             "ws" + self.url.removeprefix("http") + path + query,
@@ -176,10 +177,25 @@ class Wire:
         """Give the frames up to the status that tells of an empty queue."""
         return self.frames_until(lambda kind, data: (kind, data) == ("status", status(0)))
 
-    def hears_nothing(self, seconds: float = 0.3) -> bool:
+    def statuses(self, count: int) -> list[int]:
+        """Give the queue's length as the next status frames tell it, whatever comes in between."""
+        told = [self.frames_until(lambda kind, _: kind == "status")[-1][1] for _ in range(count)]
+        return [data["status"]["exec_info"]["queue_remaining"] for data in told]
+
+    def skip(self) -> None:
+        """Leave out the frames that have come already."""
+        while not self.hears_nothing(0.005):
+            pass
+
+    @property
+    def silence(self) -> float:
+        """How many seconds without a frame mean that none will come, on a server for which one has such patience."""
+        return min(0.5, max(0.1, self.patience / 100))
+
+    def hears_nothing(self, seconds: float | None = None) -> bool:
         """Whether no frame comes for so long."""
         assert self.socket is not None, "not listening"
-        self.socket.settimeout(seconds)
+        self.socket.settimeout(self.silence if seconds is None else seconds)
         try:
             self.frame()
         except websocket.WebSocketTimeoutException:

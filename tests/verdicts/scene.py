@@ -199,6 +199,7 @@ class Scene:
             for cell in cells:
                 with contextlib.suppress(CellFailedError):
                     run.evidence(cell, show=_ignore)
+            run.measure_stability(_ignore)
             run.close()
         finally:
             server.close()

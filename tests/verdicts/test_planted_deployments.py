@@ -1,6 +1,6 @@
 """Each planted defect of a deployment is caught: by the gate, by the proof, or later by verifying.
 
-The gate and the claims read files that are wrong in exactly one way; the proof talks to a stand-in that lies in one way.
+The gate and the claims read files that are wrong in exactly one way; the proof asks a stand-in that lies in one way.
 """
 
 import contextlib
@@ -28,7 +28,6 @@ from plugins.evidence.evidence import RunRecord
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError
 from plugins.loras.forbidden import files_below
-from plugins.pictures.picture import read_picture
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
@@ -173,8 +172,8 @@ ALL = ("step600 x forest", "step600 x novel_pose", "final x forest", "final x no
         pytest.param(
             _another_seed,
             {
-                f"{column} x {row}": f"{{pictures}}/{column}/{row}.json is evidence of {column} x {row}, not of "
-                f"{column} x {row}"
+                f"{column} x {row}": f"{{pictures}}/{column}/{row}.json is evidence of {column} x {row} with seed 42, "
+                "not of seed 7"
                 for column in ("step600", "final")
                 for row in ("forest", "novel_pose")
             },
@@ -380,8 +379,8 @@ NUMBER = r"\d+\.\d\d"
         ),
         pytest.param(
             lambda _: sends(lambda _: b"<html>502"),
-            r"{url} sent no usable picture of spyke_plasma_v1\.safetensors x forest: it is not a PNG: 9 bytes that begin "
-            r"with b'<html>502'\.",
+            r"{url} sent no usable picture of spyke_plasma_v1\.safetensors x forest: it is not a PNG: 9 bytes that "
+            r"begin with b'<html>502'\.",
             id="html",
         ),
         pytest.param(
@@ -483,15 +482,7 @@ def live(judged: Judged) -> Deployment:
     """Deploy step600 by a ballot, and keep the pictures of the proof."""
     ballot = judged.reports / "ballot.json"
     ballot.write_text(judged.ballot().model_dump_json(), "utf-8")
-    proven = []
-    for one in judged.proof():
-        png = png_of(matrix(judged.plan)[2], salt=one.row)
-        (judged.reports / "proof").mkdir(exist_ok=True)
-        (judged.reports / one.picture).write_bytes(png)
-        pixels = read_picture(png, largest=10**6).pixels_sha256
-        proven.append(one.model_copy(update={"pixels_sha256": pixels}))
-    record = BallotRecord(file=ballot, sha256=digest_of(ballot))
-    return judged.deploy(ballot=record).model_copy(update={"proof": tuple(proven)})
+    return judged.deploy(ballot=BallotRecord(file=ballot, sha256=digest_of(ballot)))
 
 
 def problems(judged: Judged, live: Deployment, plan: Plan | None = None, listed: Sequence[str] = ()) -> list[str]:
@@ -505,7 +496,7 @@ def problems(judged: Judged, live: Deployment, plan: Plan | None = None, listed:
         *claims.picker_lists_production(plan, names, server=URL),
         *claims.every_checkpoint_was_tested(judged.asked, judged.store, live),
         *claims.ballot_is_unchanged(live),
-        *claims.proof_was_given(judged.asked, live, judged.store),
+        *claims.proof_was_given(judged.asked, judged.store, live),
         *claims.production_is_the_selected_checkpoint(plan, live),
         *claims.no_forbidden_lora_on_disk(plan),
         *claims.no_forbidden_lora_in_picker(plan, names, server=URL),
@@ -595,8 +586,10 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
         pytest.param(
             _painted,
             [
-                "final x forest: {pictures}/final/forest.png was changed after it was rendered: its digest is not its "
-                "evidence's"
+                (
+                    "final x forest: {pictures}/final/forest.png was changed after it was rendered: its digest is "
+                    "not its evidence's"
+                )
             ],
             id="changed-picture",
         ),
@@ -619,8 +612,10 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
         pytest.param(
             _new_ballot,
             [
-                "{reports}/ballot.json was changed since step600 was deployed by it. If it is a new judgement, deploy by "
-                "it: pytest -m deploy --selected-step=STEP"
+                (
+                    "{reports}/ballot.json was changed since step600 was deployed by it. If it is a new judgement, "
+                    "deploy by it: pytest -m deploy --selected-step=STEP"
+                )
             ],
             id="changed-ballot",
         ),
@@ -647,8 +642,11 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
             [
                 "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
                 "{production} has 0.0 MB (0 bytes), and the plan allows 0.0 MB to 200.0 MB. Is it the right file?",
-                f"The picker of {URL} does not offer spyke_plasma_v1; it has old_spyke.safetensors. Does that server "
-                "read another folder (--comfyui-dir)?",
+                (
+                    f"The picker of {URL} does not offer spyke_plasma_v1; it has old_spyke.safetensors. Does that "
+                    f"server "
+                    "read another folder (--comfyui-dir)?"
+                ),
                 "{production} is not there.",
             ],
             id="no-production",
@@ -656,9 +654,11 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
         pytest.param(
             _cut_production,
             [
-                "{production} is not a whole safetensors file (Error while deserializing header: incomplete metadata, "
-                "file not fully covered). If it is still being written or copied, wait; else take it from the trainer's "
-                "output again.",
+                (
+                    "{production} is not a whole safetensors file (Error while deserializing header: incomplete "
+                    "metadata, file not fully covered). If it is still being written or copied, wait; else take it "
+                    "from the trainer's output again."
+                ),
                 "{production} holds bytes of no checkpoint of the plan (SHA-256 {now}), but step600 was selected "
                 "({step600}). " + AGAIN,
             ],
@@ -667,20 +667,30 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
         pytest.param(
             _copy_is_back,
             [
-                "{loras}/spyke_plasma_v1_step600.safetensors is an evaluation copy that is still there. Deploying "
-                "removes it; if its bytes are none of the checkpoints', look at it and remove it yourself.",
-                f"The picker of {URL} still offers the evaluation copy spyke_plasma_v1_step600.safetensors; remove it "
-                "from its models/loras.",
+                (
+                    "{loras}/spyke_plasma_v1_step600.safetensors is an evaluation copy that is still there. Deploying "
+                    "removes it; if its bytes are none of the checkpoints', look at it and remove it yourself."
+                ),
+                (
+                    f"The picker of {URL} still offers the evaluation copy spyke_plasma_v1_step600.safetensors; "
+                    f"remove it "
+                    "from its models/loras."
+                ),
             ],
             id="evaluation-copy",
         ),
         pytest.param(
             _forbidden,
             [
-                "{loras}/v2/JUNE_v1.safetensors must not exist: the plan forbids june and draster (LORA-05). Move it "
-                "elsewhere.",
-                f"The picker of {URL} offers v2/JUNE_v1.safetensors, and the plan forbids june and draster (LORA-05). "
-                "Move the file elsewhere.",
+                (
+                    "{loras}/v2/JUNE_v1.safetensors must not exist: the plan forbids june and draster (LORA-05). "
+                    "Move it elsewhere."
+                ),
+                (
+                    f"The picker of {URL} offers v2/JUNE_v1.safetensors, and the plan forbids june and draster "
+                    f"(LORA-05). "
+                    "Move the file elsewhere."
+                ),
             ],
             id="forbidden-lora",
         ),
@@ -692,8 +702,10 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
         pytest.param(
             _broken_proof,
             [
-                "{reports}/proof/forest.png was changed after the deployment: it is not a PNG: 12 bytes that begin with "
-                "b'painted over'"
+                (
+                    "{reports}/proof/forest.png was changed after the deployment: it is not a PNG: 12 bytes that "
+                    "begin with b'painted over'"
+                )
             ],
             id="broken-proof",
         ),
@@ -733,14 +745,20 @@ def test_verifying_names_a_size_out_of_range(judged: Judged, live: Deployment) -
     size = live.production.stat().st_size
 
     assert problems(judged, live, plan=changed(judged.plan, "production", min_size=50_000_000)) == [
-        f"{live.production} has {size / 1e6:.1f} MB ({size} bytes), and the plan allows 50.0 MB to 200.0 MB. Is it the "
-        "right file?"
+        (
+            f"{live.production} has {size / 1e6:.1f} MB ({size} bytes), and the plan allows 50.0 MB to 200.0 MB. Is "
+            f"it the "
+            "right file?"
+        )
     ]
 
 
 def test_verifying_names_what_another_folder_brings(judged: Judged, live: Deployment) -> None:
     """A forbidden LoRA that the server finds elsewhere (extra_model_paths.yaml) is told by its picker."""
     assert problems(judged, live, listed=["extra/draster.safetensors"]) == [
-        f"The picker of {URL} offers extra/draster.safetensors, and the plan forbids june and draster (LORA-05). Move "
-        "the file elsewhere."
+        (
+            f"The picker of {URL} offers extra/draster.safetensors, and the plan forbids june and draster (LORA-05). "
+            f"Move "
+            "the file elsewhere."
+        )
     ]

@@ -3,6 +3,7 @@
 const viewer = document.getElementById("viewer");
 const cellElements = new Map([...review.querySelectorAll("td[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
 const references = [...review.querySelectorAll(".references img")];
+const LISTED_AT_MOST = 2000; // Nobody finds a picture in a longer list, and it takes a second to build.
 const shown = { column: "baseline", row: 0, other: "", criterion: 0 };
 
 const cellId = (column = shown.column, row = shown.row) => `${column}-${data.rows[row].id}`;
@@ -125,7 +126,8 @@ function listOthers() {
     element.append(...options.map(([value, name]) => new Option(name, value)));
     return options.length ? [element] : [];
   };
-  const cells = columns().flatMap((column) => data.rows.map((row, index) => [`cell ${cellId(column, index)}`, `${columnName(column)}, ${row.id}`]));
+  const listed = cellElements.size <= LISTED_AT_MOST ? columns() : [];
+  const cells = listed.flatMap((column) => data.rows.map((row, index) => [`cell ${cellId(column, index)}`, `${columnName(column)}, ${row.id}`]));
   part("other").replaceChildren(
     new Option("nothing", ""),
     ...group("The same prompt", columns().map((column) => [`column ${column}`, columnName(column)])),

@@ -74,6 +74,21 @@ def test_late_history(comfyui: Path) -> None:
         assert client.follow(prompt_id).history["status"]["completed"]
 
 
+def test_free_may_wait_for_the_next_prompt(comfyui: Path) -> None:
+    """Where the worker takes the next prompt before it frees, that prompt still sees the old bytes."""
+
+    class LateFree(Faults):
+        def free_now(self) -> bool:
+            return False
+
+    with serve(comfyui, faults=LateFree()) as serving, Client(serving.url) as client:
+        old = client.run(graph(seed=1))
+        write_lora(comfyui / "models/loras/a.safetensors", 200)
+        client.post("/free", {"free_memory": True})
+        assert old.pixels == client.run(graph(seed=1)).pixels
+        assert old.pixels != client.run(graph(seed=1)).pixels
+
+
 def test_other_lora_and_corrupt_picture(comfyui: Path) -> None:
     """Other weights can be loaded than were asked for, and other bytes shown than were written."""
     other = write_lora(comfyui / "other.safetensors", 920)

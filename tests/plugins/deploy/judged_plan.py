@@ -10,7 +10,9 @@ from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Proven
 from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import PlanRecord
+from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
+from plugins.pictures.picture import read_picture
 from plugins.plan.cells import column, matrix
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot
@@ -50,19 +52,22 @@ class Judged:
         )
 
     def proof(self, step: str = "step600") -> tuple[Proven, ...]:
-        """Say that production renders what was judged, pixel for pixel."""
-        checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
-        return tuple(
-            Proven(
-                row=cell.row,
-                server="http://127.0.0.1:8188",
-                picture=f"proof/{cell.row}.png",
-                pixels_sha256="a" * 64,
-                identical=True,
-                distance=0.0,
+        """Say that production renders what was judged, pixel for pixel, and leave the pictures."""
+        proven = []
+        for cell in column(self.plan, self.plan.checkpoint(step)):
+            png = self.store.picture(cell).read_bytes()
+            write_atomically(self.reports / "proof" / f"{cell.row}.png", png)
+            proven.append(
+                Proven(
+                    row=cell.row,
+                    server="http://127.0.0.1:8188",
+                    picture=f"proof/{cell.row}.png",
+                    pixels_sha256=read_picture(png, largest=4_000_000).pixels_sha256,
+                    identical=True,
+                    distance=0.0,
+                )
             )
-            for cell in column(self.plan, checkpoint)
-        )
+        return tuple(proven)
 
     def deploy(
         self,
@@ -77,6 +82,7 @@ class Judged:
             self.selected(step, observed, ballot),
             record=self.reports / RECORD,
             prove=prove or (lambda: self.proof(step)),
+            forget=lambda: None,
         )
 
     def ballot(self, **changes: Any) -> Ballot:

@@ -57,7 +57,7 @@ def test_every_claim_holds_after_a_deployment(judged: Judged, deployment: Deploy
     assert claims.no_evaluation_copies_remain(plan) == []
     assert claims.picker_lists_production(plan, LISTED, server=SERVER) == []
     assert claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment) == []
-    assert claims.proof_was_given(judged.asked, deployment) == []
+    assert claims.proof_was_given(judged.asked, judged.store, deployment) == []
     assert claims.production_is_the_selected_checkpoint(plan, deployment) == []
     assert claims.no_forbidden_lora_on_disk(plan) == []
     assert claims.no_forbidden_lora_in_picker(plan, LISTED, server=SERVER) == []
@@ -238,7 +238,7 @@ def test_missing_proof_is_told(judged: Judged, deployment: Deployment) -> None:
     """A row that production was not rendered on is told."""
     without = deployment.model_copy(update={"proof": deployment.proof[:1]})
 
-    assert claims.proof_was_given(judged.asked, without) == [
+    assert claims.proof_was_given(judged.asked, judged.store, without) == [
         "step600 x novel_pose: no picture of the production LoRA was compared with it when it was deployed"
     ]
 

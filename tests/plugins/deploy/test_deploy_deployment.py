@@ -143,7 +143,9 @@ def test_failed_copy_changes_nothing(judged: Judged) -> None:
     judged.production.write_bytes(FORMER)
 
     with pytest.raises(DeploymentError, match="changed while it was copied"):
-        deploying.deploy(selected, record=judged.reports / RECORD, prove=lambda: pytest.fail("was proven"))
+        deploying.deploy(
+            selected, record=judged.reports / RECORD, prove=lambda: pytest.fail("was proven"), forget=_nothing
+        )
 
     assert judged.production.read_bytes() == FORMER
     assert len(judged.copies) == 2
@@ -208,7 +210,7 @@ def test_loras_folder_is_made(judged: Judged) -> None:
         path.unlink()
     judged.plan.paths.loras.rmdir()
 
-    deploying.deploy(selected, record=judged.reports / RECORD, prove=judged.proof)
+    deploying.deploy(selected, record=judged.reports / RECORD, prove=judged.proof, forget=_nothing)
 
     assert judged.production.is_file()
 
@@ -252,3 +254,7 @@ def test_record_of_another_kind_is_told(judged: Judged, key: str, value: object)
 
     with pytest.raises(RecordError, match="is not a readable record"):
         read_record(path)
+
+
+def _nothing() -> None:
+    """Stand in for servers that forget."""

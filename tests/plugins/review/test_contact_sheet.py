@@ -1,15 +1,17 @@
 """The contact sheet: the matrix as one picture."""
 
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from plugins.review import contact_sheet
+from plugins.review import contact_sheet, previews
 from plugins.review.contact_sheet import write_contact_sheet
+from plugins.review.page import render_page
 from tests.plugins.review.sample import make_review, spyke, training_images
 
-RED, YELLOW, BANNER = (163, 27, 20), (255, 201, 77), (255, 216, 77)
+RED, YELLOW, BANNER, PURPLE = (163, 27, 20), (255, 201, 77), (255, 216, 77), (160, 0, 160)
 
 
 def sheet(path: Path) -> Image.Image:
@@ -46,6 +48,31 @@ def test_large_matrix_gives_a_sheet_that_opens(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(contact_sheet, "_PIXELS", 500_000)
     write_contact_sheet(make_review(tmp_path / "reports", side=32), tmp_path / "contact-sheet.png")
     assert 16 * 2 + 6 * (128 + 8) - 8 == sheet(tmp_path / "contact-sheet.png").width
+
+
+def test_what_has_no_room_is_left_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the size at which pictures tell nothing, the sheet ends after some rows, and says so."""
+    monkeypatch.setattr(contact_sheet, "_PIXELS", 100_000)
+    review = make_review(tmp_path / "reports", side=32, flags=False)
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    picture = sheet(tmp_path / "contact-sheet.png")
+    assert YELLOW in colours(picture)
+    assert picture.height < 400
+
+
+def test_previews_serve_where_they_are_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tile is read from the small picture beside the page, and from the PNG where that is the newer one."""
+    monkeypatch.setattr(previews, "EMBED_AT_MOST", 1)
+    review = make_review(tmp_path / "reports", side=32, flags=False)
+    entry = review.by_id["step600-novel_pose"]
+    preview = tmp_path / "reports/previews/step600/novel_pose.webp"
+    render_page(review)
+    Image.new("RGB", (32, 32), PURPLE).save(preview, lossless=True)
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    assert PURPLE in colours(sheet(tmp_path / "contact-sheet.png"))
+    os.utime(review.source(entry).path, (2**32, 2**32))
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    assert PURPLE not in colours(sheet(tmp_path / "contact-sheet.png"))
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "word " * 2000, "\x00\n\r\t", "日本語 ñ \N{PILE OF POO}", "<b>"])

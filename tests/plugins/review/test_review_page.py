@@ -3,10 +3,12 @@
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from plugins.pictures.check import Check, Difference, Outcome
 from plugins.plan.cells import matrix
 from plugins.review.page import render_page
 from plugins.review.review import Entry, Flag, Review, step_name
@@ -150,6 +152,16 @@ def test_flags_say_the_worst_first(review: Review) -> None:
         Flag("warning", "training copy", COPY.message),
     ) == flagged.flags
     assert () == entry.flags
+
+
+def test_difference_is_not_named_twice(review: Review) -> None:
+    """A check that is named as what it compares is told in one breath: `size: got 64x64, asked for 512x512`."""
+    entry = review.by_id["step600-novel_pose"]
+    assert entry.evidence
+    differs = Difference(field="size", got="64x64", asked="512x512")
+    size = Check(name="size", outcome=Outcome.FAILED, differences=(differs,))
+    flagged = replace(entry, evidence=entry.evidence.model_copy(update={"checks": (size,)}))
+    assert ["size: got 64x64, asked for 512x512"] == [str(flag) for flag in flagged.flags]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""The checkpoints' numbers as plots: where each dot stands, and what is written beside it."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from plugins.evidence.metrics import Metrics
+from plugins.review.page import render_page
+from plugins.review.plot import HEIGHT, WIDTH, Plot, plots
+from plugins.review.review import Review
+from tests.plugins.review.sample import large_plan, numbers, spyke
+
+
+def review_of(*metrics: Metrics) -> Review:
+    """Review the Spyke plan with these numbers and no picture."""
+    return Review(plan=spyke(), reports=Path("nowhere"), entries=(), metrics=metrics)
+
+
+@pytest.fixture
+def drawn() -> dict[str, Plot]:
+    """Plot the sample's numbers, by measure."""
+    return {plot.measure.id: plot for plot in plots(review_of(*numbers(spyke())))}
+
+
+def test_dots_stand_by_step_and_by_number(drawn: dict[str, Plot]) -> None:
+    """Across, a dot stands by its step; up, by its number, from 0 to the largest; none leaves the canvas."""
+    dots = drawn["effect"].dots
+    assert ["200", "400", "600", "800", "final"] == [dot.tick for dot in dots]
+    assert ["3.5", "7.0", "10.5", "14.0", "17.5"] == [dot.told for dot in dots]
+    across = [dot.x - dots[0].x for dot in dots]
+    assert pytest.approx(across[-1] * 200 / 720, abs=0.1) == across[1]
+    assert pytest.approx((dots[0].y - dots[-1].y) / 4, abs=0.1) == dots[0].y - dots[1].y
+    assert all(0 < dot.x < WIDTH and 0 < dot.y < HEIGHT for dot in dots)
+
+
+def test_what_was_not_measured_interrupts_the_line(drawn: dict[str, Plot]) -> None:
+    """A checkpoint without a number has no dot, and no line passes over its place."""
+    distance = drawn["distance"]
+    assert ["200", "600", "800", "final"] == [dot.tick for dot in distance.dots]
+    assert [3] == [len(line.split()) for line in distance.lines]
+    assert "step 200: 0.80; step 600: 0.60; step 800: 0.50; final, step 920: 0.40" == distance.said
+
+
+def test_number_is_written_where_no_line_runs(drawn: dict[str, Plot]) -> None:
+    """A number stands right of a dot that the line falls to, left of one that it rises from, else above."""
+    assert ["end", "end", "end", "end", "middle"] == [dot.anchor for dot in drawn["effect"].dots]
+    assert ["middle", "start", "start", "middle", "middle"] == [dot.anchor for dot in drawn["diversity"].dots]
+
+
+def test_numbers_that_would_touch_are_left_to_the_table() -> None:
+    """With many checkpoints some dots have no label, but the first and the last have, and the words name all."""
+    plan = large_plan(20, 1)
+    review = replace(review_of(*numbers(plan)), plan=plan)
+    dots = plots(review)[0].dots
+    labelled = [dot.x for dot in dots if dot.labelled]
+    assert 19 == len(dots)
+    assert {dots[0].x, dots[-1].x} <= set(labelled)
+    assert all(right - left >= 40 for left, right in itertools.pairwise(labelled))
+    assert 19 == plots(review)[0].said.count("step")
+
+
+def test_one_checkpoint_without_effect_has_a_plot() -> None:
+    """A single dot, and a number of 0, divide nothing by nothing."""
+    one = Metrics(checkpoint="step200", step=200, effect=0.0, distance=None, diversity=None)
+    (plot,) = plots(review_of(one))
+    assert ("0.0", ()) == (plot.dots[0].told, plot.lines)
+
+
+def test_nothing_measured_is_not_plotted() -> None:
+    """Where no checkpoint has a number, the page has no plot and no words about any."""
+    nothing = Metrics(checkpoint="step200", step=200, effect=None, distance=None, diversity=None)
+    assert () == plots(review_of())
+    page = render_page(review_of(nothing))
+    assert "<svg" not in page
+    assert "Numbers by step" not in page
