@@ -9,7 +9,7 @@ class Dialect:
 
     version: str = "0.3.64"
     combo_lists: bool = False
-    """Pickers read `["COMBO", {"options": [...]}]` instead of `[[...], {}]`."""
+    """Pickers read `["COMBO", {"options": [...]}]` instead of `[[...], {}]`, as nodes of the new kind do already."""
     missing_node_type: bool = False
     """A node of unknown class, or without one, is told as `missing_node_type`, with its id, class and title."""
     canonical_prompt_ids: bool = False

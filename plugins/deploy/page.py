@@ -55,7 +55,7 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
         plan=plan,
         deployment=deployment,
         name=step_name(selected),
-        source=plan.training_file(selected),
+        source=plan.paths.checkpoints / deployment.candidates[deployment.selected].file,
         pairs=_pairs(plan, deployment, reports),
         frame_script=frame_script(),
     )

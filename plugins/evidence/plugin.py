@@ -115,7 +115,8 @@ def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
         )
     config.stash[_GENERATION] = run
     yield run
-    if not (request.session.shouldstop or request.session.shouldfail):
+    session = request.session
+    if not (session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED):
         with live_line(config) as show:
             run.measure_stability(show)
     run.close()

@@ -100,16 +100,6 @@ class Run:
     picture: Image.Image | None
 
     @property
-    def types(self) -> list[str]:
-        """The types of the frames that are the prompt's own, without progress_state."""
-        return [kind for kind, _ in self.frames if kind not in {"status", "progress_state"}]
-
-    @property
-    def cached(self) -> list[str]:
-        """The nodes that were not run again."""
-        return next(sorted(data["nodes"]) for kind, data in self.frames if kind == "execution_cached")
-
-    @property
     def pixels(self) -> bytes:
         """The picture without its file's metadata."""
         assert self.picture is not None, self.history
