@@ -20,6 +20,7 @@ def _noted(subject: Subject) -> Iterator[None]:
     wire = subject.wire()
     before = wire.get("/history").body.keys()
     yield
+    wire.wait_until_idle()  # a failure is told before it is in the history
     wire.posted += wire.get("/history").body.keys() - before
 
 

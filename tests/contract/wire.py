@@ -150,6 +150,13 @@ class Wire:
             time.sleep(0.02)
         return Run(prompt_id, [], entry[prompt_id])
 
+    def wait_until_idle(self) -> None:
+        """Wait until no prompt waits or runs."""
+        deadline = time.monotonic() + self.patience
+        while self.get("/prompt").body["exec_info"]["queue_remaining"]:
+            assert time.monotonic() < deadline, "the queue does not get empty"
+            time.sleep(0.02)
+
     def history(self, prompt_id: str) -> dict[str, Any]:
         """Give a finished prompt's entry in the history."""
         entry: dict[str, Any] = self.get(f"/history/{prompt_id}").body[prompt_id]
