@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -22,6 +23,7 @@ Graph = dict[str, dict[str, Any]]
 
 _CONNECT_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 30.0
+_BODY_SECONDS: Final = 120.0
 _BUSY: Final = (429, 502, 503, 504)
 """What a proxy in front of a server says when the server is not there just now."""
 _LARGEST_ANSWER: Final = 256 << 20
@@ -91,6 +93,7 @@ class ComfyUI:
         again = _Again(
             total=3,
             backoff_factor=0.2,
+            respect_retry_after_header=False,  # a proxy may name any time; ours is short
             status_forcelist=_BUSY,
             allowed_methods={"GET"},
             raise_on_status=False,
@@ -248,10 +251,12 @@ class ComfyUI:
 
     def _body(self, response: requests.Response) -> bytes:
         """Read an answer to its end, but no further than any picture or list could reach."""
-        parts, size = [], 0
-        for part in response.iter_content(1 << 20):
+        parts, size, until = [], 0, time.monotonic() + _BODY_SECONDS
+        for part in response.iter_content(1 << 16):
             parts.append(part)
             size += len(part)
+            if time.monotonic() > until:
+                raise Unreachable(f"{self.url} did not send its answer within {_BODY_SECONDS:.0f} s.")
             if size > _LARGEST_ANSWER:
                 raise BadAnswer(f"{self.url} sent more than {_LARGEST_ANSWER >> 20} MB in one answer. Is it a ComfyUI?")
         return b"".join(parts)
@@ -276,11 +281,15 @@ def headers_from_environment() -> dict[str, str]:
         headers = json.loads(given) if given else {}
     except ValueError:
         headers = None
-    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+    if not isinstance(headers, dict) or not all(_is_header(name, value) for name, value in headers.items()):
         raise ComfyUIError(
             'COMFYUI_HEADERS is not a JSON object of texts; write it like {"Authorization": "Bearer ..."}'
         )
     return headers
+
+
+def _is_header(name: str, value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and f"{name}{value}".isascii()
 
 
 def ca_bundle() -> str | bool:

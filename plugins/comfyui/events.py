@@ -65,6 +65,7 @@ class Events:
                     timeout=_CONNECT_SECONDS,
                     header=dict(self._client.websocket_headers),
                     sslopt={} if ca_bundle() is True else {"ca_certs": ca_bundle()},
+                    redirect_limit=0,  # a redirect would be sent our credentials
                     suppress_origin=True,  # a proxy that rewrites Host answers 403 to an Origin that does not match
                     http_no_proxy=["*"] if self._client.is_local else None,
                 )

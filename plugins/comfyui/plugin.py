@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 
 from plugins.comfyui.client import ComfyUI
-from plugins.comfyui.errors import Unreachable
+from plugins.comfyui.errors import BadAnswer, Unreachable
 from plugins.comfyui.server import Server
 from plugins.comfyui.starting import Started
 from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, the_plan, typed_path
 
+_COMFYUI_PORT: Final = 8188
 _REACHED: Final = pytest.StashKey[list[Server]]()
 _STARTED: Final = pytest.StashKey[Started]()
 
@@ -73,6 +75,12 @@ def _reach(config: pytest.Config, plan: Plan, url: str) -> Server:
     except BaseException:
         client.close()
         raise
+    if info.simulated and not config.getoption("demo"):
+        client.close()
+        raise BadAnswer(
+            f"{client.url} is a stand-in: its pictures are SIMULATED, and would not tell anything of your LoRA. "
+            "Start a real ComfyUI there, or say that you want a demonstration: --demo."
+        )
     return Server(client, info, timeout=plan.comfyui.timeout)
 
 
@@ -81,9 +89,10 @@ def _start(config: pytest.Config, plan: Plan, url: str) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
         reporter.write_line(f"No ComfyUI answers at {url}; starting it in {plan.paths.comfyui} (log: {log})")
-    config.stash[_STARTED] = Started(
-        plan.comfyui.start, folder=plan.paths.comfyui, url=url, log=log, timeout=plan.comfyui.timeout
-    )
+    command, port = plan.comfyui.start, urlsplit(url).port
+    if port and port != _COMFYUI_PORT and "--port" not in command:
+        command = (*command, "--port", str(port))  # else it would come up where nobody looks
+    config.stash[_STARTED] = Started(command, folder=plan.paths.comfyui, url=url, log=log, timeout=plan.comfyui.timeout)
 
 
 def _no_answer(plan: Plan, client: ComfyUI) -> str:

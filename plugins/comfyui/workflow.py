@@ -98,7 +98,9 @@ class Workflow:
         except (OSError, ValueError, RecursionError) as error:
             raise WorkflowError(f"The workflow {path} cannot be read: {error}") from error
         try:
-            return cls.of(graph)
+            return cls.of(copy.deepcopy(graph))
+        except RecursionError as error:
+            raise WorkflowError(f"The workflow {path} is nested too deep to be one of ComfyUI's.") from error
         except WorkflowError as error:
             raise WorkflowError(f"The workflow {path} {error}") from None
 
@@ -117,6 +119,9 @@ class Workflow:
         negative = _first(graph, sampler, "negative", {"CLIPTextEncode"})
         if positive == negative:
             raise WorkflowError("uses one CLIPTextEncode for both prompts; give the negative prompt its own.")
+        for text in (positive, negative):
+            if _link(graph, graph[text]["inputs"].get("clip")) is None:
+                raise WorkflowError(f"has no CLIP linked to node {text} (CLIPTextEncode).")
         latent = _first(graph, sampler, "latent_image", _LATENTS)
         base = _first(graph, sampler, "model", {"CheckpointLoaderSimple"})
         loaders = tuple(_chain(graph, sampler, "model", _LORA_LOADERS))

@@ -1,5 +1,6 @@
 """The demonstration's door to pytest: `--demo` runs everything on the embedded stand-in, in a folder of its own."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -44,8 +45,8 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
         "training_images": "data/spyke",
     }
     if plan.paths.summary:
-        inside = plan.paths.summary.is_relative_to(plan.paths.project)
-        place = plan.paths.summary.relative_to(plan.paths.project) if inside else Path(plan.paths.summary.name)
+        summary, project = (Path(os.path.normpath(one)) for one in (plan.paths.summary, plan.paths.project))
+        place = summary.relative_to(project) if summary.is_relative_to(project) else Path(summary.name)
         paths["summary"] = str(place)
     comfyui: dict[str, Any] = {"start": []}
     if plan.workflow:

@@ -125,6 +125,12 @@ def proof_was_given(asked: Asked, store: Store, deployment: Deployment) -> list[
         for cell in column(asked.plan, selected)
         if cell.row not in proven
     ]
+    problems += [
+        f"{one.row}: the record says that production gave the judged picture, and holds other pixels"
+        for one in deployment.proof
+        if one.identical and (judged := deployment.judged.get(f"{deployment.selected}-{one.row}"))
+        if one.pixels_sha256 != judged.pixels_sha256
+    ]
     # The record keeps the last server's picture of each row, and so does the folder.
     last = {one.picture: one.pixels_sha256 for one in deployment.proof}
     problems += [_changed(store.folder.parent / picture, pixels) for picture, pixels in last.items()]
@@ -165,7 +171,7 @@ def no_forbidden_lora_on_disk(plan: Plan) -> list[str]:
         told = f"{error.filename} cannot be looked into ({error.strerror}), so what the plan forbids may be there."
         return [f"{told} Make it readable, and verify again."]
     return [
-        f"{plan.paths.loras / name} must not exist: the plan forbids {_words(plan)} (LORA-05). Move it elsewhere."
+        f"{plan.paths.loras / name} must not exist: the plan forbids {_words(plan)}. Move it elsewhere."
         for name in names
     ]
 
@@ -173,7 +179,7 @@ def no_forbidden_lora_on_disk(plan: Plan) -> list[str]:
 def no_forbidden_lora_in_picker(plan: Plan, listed: Sequence[str], *, server: str) -> list[str]:
     """Look for forbidden LoRAs that a server finds elsewhere, through its extra_model_paths.yaml."""
     return [
-        f"The picker of {server} offers {name}, and the plan forbids {_words(plan)} (LORA-05). Move the file elsewhere."
+        f"The picker of {server} offers {name}, and the plan forbids {_words(plan)}. Move the file elsewhere."
         for name in forbidden_among(listed, plan.production.forbidden)
     ]
 

@@ -1,10 +1,16 @@
 """Nothing is deployed that was not tested: every checkpoint on every prompt, as the files are now."""
 
+from typing import Final
+
 from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
+from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Checkpoint, Plan
+
+NEEDED: Final = ("size", "blank", "noise", "LoRA effect", "twin")
+"""The checks that every judged picture must have been put to, whatever they said."""
 
 
 class GateError(Exception):
@@ -26,12 +32,27 @@ def pass_gate(asked: Asked, store: Store, selected: Checkpoint) -> dict[Cell, Ev
     problems = [str(gap) for gap in asked.gaps(store, cells)]
     evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
     for cell, found in evidence.items():
+        problems += [f"{cell}: {unknown}" for unknown in _unchecked(found)]
         if cell.checkpoint == selected:
             problems += [f"{cell}: {check}" for check in found.failures]
+    base_models = sorted({found.base_model for found in evidence.values()})
+    if len(base_models) > 1:
+        problems.append(f"the pictures were made on several base models ({', '.join(base_models)}) and do not compare")
     if problems:
+        count = min(len(problems), len(cells))
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise GateError(
-            f"{selected.id} cannot be deployed: {len(problems)} of {len(cells)} cells stand in the way.{lines}\n"
+            f"{selected.id} cannot be deployed: {count} of {len(cells)} cells stand in the way.{lines}\n"
             "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy."
         )
     return evidence
+
+
+def _unchecked(evidence: Evidence) -> list[str]:
+    """Name the checks that a picture was never put to, as when a run was killed before it compared them."""
+    outcomes = {check.name: check.outcome for check in evidence.checks}
+    return [
+        f"its check {name!r} was not made"
+        for name in NEEDED
+        if outcomes.get(name, Outcome.NOT_CHECKED) is Outcome.NOT_CHECKED
+    ]

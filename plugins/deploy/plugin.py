@@ -118,6 +118,7 @@ def _note(item: pytest.Item, outcome: str) -> None:
     item.config.stash.setdefault(_VERIFIED, {})[item.nodeid] = Verified(claim=claim, outcome=outcome)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
     """Put what was deployed on top of deploy.html."""
     config = session.config
@@ -252,5 +253,7 @@ def servers(request: pytest.FixtureRequest) -> tuple[Server, ...]:
 def _deployed_or_skip(request: pytest.FixtureRequest) -> Deployment:
     attempt: Deployment | LoraError = request.getfixturevalue("attempt")
     if isinstance(attempt, LoraError):
-        pytest.skip("nothing was deployed")
+        if any("deployed" in getattr(item, "fixturenames", ()) for item in request.session.items):
+            pytest.skip("nothing was deployed")  # the test of the deployment itself says why
+        pytest.fail(str(attempt), pytrace=False)
     return attempt

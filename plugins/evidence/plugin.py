@@ -36,11 +36,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         preflight(plan)
         hold(config)
         servers = the_servers(config)
-        if any(server.info.simulated for server in servers) and not config.getoption("demo"):
-            raise pytest.UsageError(
-                f"{servers[0].client.url} is a stand-in: its pictures are SIMULATED, and would not tell anything "
-                "of your LoRA. Start a real ComfyUI there, or say that you want a demonstration: --demo."
-            )
         config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)))
     except (ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
@@ -89,6 +84,12 @@ def hold(config: pytest.Config) -> None:
                 f"{lock.lock_file} cannot be locked: {error}. Remove it, or its owner can."
             ) from None
         held.append(lock)
+    others = pictures(folder).plan_name()
+    if others and others != the_plan(config).name:
+        raise pytest.UsageError(
+            f"{folder} holds the pictures of another plan, {others!r}. Give this one a folder of its own: "
+            f"--reports={folder.parent / the_plan(config).name}"
+        )
 
 
 def the_prepared(config: pytest.Config) -> Prepared | None:

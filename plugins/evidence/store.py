@@ -38,6 +38,15 @@ class Store:
         """Keep what more is known of a picture that is kept already."""
         write_atomically(self.evidence(cell), evidence.model_dump_json(indent=2) + "\n")
 
+    def plan_name(self) -> str:
+        """Name the plan whose pictures lie here, by the first that can be read; empty where there are none."""
+        for path in self.folder.glob("*/*.json"):
+            try:
+                return Evidence.model_validate_json(path.read_bytes()).plan.name
+            except (OSError, ValidationError, RecursionError):
+                continue
+        return ""
+
     def read(self, cell: Cell) -> Evidence | None:
         """Give the cell's evidence, or None where the cell was not rendered.
 

@@ -126,12 +126,21 @@ def remove_evaluation_copies(plan: Plan, known: frozenset[str]) -> CleanUp:
                 left[path] = "it is not a plain file"
             elif digest_of(path) not in known:
                 left[path] = "its bytes are none of the checkpoints'; look at it and remove it yourself"
+            elif not any(_still_has(plan.training_file(one), path) for one in plan.checkpoints):
+                left[path] = "no training output has these bytes any more, so this is the last copy"
             else:
                 path.unlink()
                 removed.append(path)
         except OSError as error:
             left[path] = f"it cannot be removed ({error.strerror or error})"
     return CleanUp(removed=tuple(removed), left=left)
+
+
+def _still_has(training: Path, copy: Path) -> bool:
+    """Say whether a training output, by itself, still has the bytes of a copy."""
+    if not training.is_file() or training.samefile(copy) or training.stat().st_size != copy.stat().st_size:
+        return False
+    return digest_of(training) == digest_of(copy)
 
 
 def evaluation_copies(plan: Plan) -> tuple[Path, ...]:

@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from plugins.loras.errors import HeaderError
 from plugins.plan.plan import Checkpoint
 
+_DIGITS: Final = 12
+"""No training run has as many steps as a number this long."""
 _CROSS_ATTENTION: Final = re.compile(r"attn2[._]to_k[._](lora[._]?(down|A)[._])?(default[._])?weight$")
 """In a LoRA and in a base model, this tensor's second dimension is the width of the text encoding."""
 _BY_CONTEXT: Final = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
@@ -35,7 +37,7 @@ class Header:
     def step(self) -> int | None:
         """The training step as kohya's trainer writes it (`ss_steps`), where it is there."""
         step = self.metadata.get("ss_steps", "")
-        return int(step) if step.isdecimal() else None
+        return int(step) if step.isdecimal() and len(step) < _DIGITS else None
 
     @property
     def architecture(self) -> str | None:
@@ -53,7 +55,8 @@ class Header:
         prefixes = Counter("_".join(re.split(r"[._]", name)[:2]) for name in self.tensors)
         keys = ", ".join(f"{prefix}* ({count})" for prefix, count in prefixes.most_common(3))
         kind = [f"shaped for {self.architecture}"] if self.architecture else []
-        return "; ".join([*said, *kind, f"keys {keys}"])
+        told = "; ".join([*said, *kind, f"keys {keys}"])
+        return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in told)
 
 
 def read_header(path: Path) -> Header:
@@ -65,7 +68,8 @@ def read_header(path: Path) -> Header:
         with safe_open(path, framework="numpy") as file:
             names = tuple(file.keys())
             attention = next((name for name in names if _CROSS_ATTENTION.search(name)), None)
-            context = file.get_slice(attention).get_shape()[1] if attention else None
+            shape = file.get_slice(attention).get_shape() if attention else []
+            context = shape[1] if len(shape) > 1 else None
             header = Header(metadata=dict(file.metadata() or {}), tensors=names, context=context)
     except (SafetensorError, OSError, ValueError) as error:
         why = "it is empty" if path.is_file() and path.stat().st_size == 0 else str(error).strip()

@@ -57,7 +57,9 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
     for checkpoint in plan.checkpoints:
         source = plan.training_file(checkpoint)
         try:
-            if source.is_file():
+            if source.is_file() and source.resolve().is_relative_to(plan.paths.loras.resolve()):
+                problems.append(f"{source} is a link into {plan.paths.loras}, where files are replaced and removed")
+            elif source.is_file():
                 headers[checkpoint] = check_header(source, checkpoint)
             else:
                 problems.append(f"{source} is missing (checkpoint {checkpoint.id})")

@@ -261,6 +261,10 @@ class Production(_Part):
         return Path(self.file).stem
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
 class Plan(_Part):
     """Everything that a person decided before looking at pictures."""
 
@@ -286,6 +290,19 @@ class Plan(_Part):
         for word in self.production.forbidden:
             if word.casefold() in self.production.file.casefold():
                 raise ValueError(f"production.file {self.production.file!r} holds the forbidden word {word!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _summary_replaces_nothing(self) -> Self:
+        summary, paths = self.paths.summary, self.paths
+        if summary and (
+            summary.suffix != ".md"
+            or any(_real(summary).is_relative_to(_real(folder)) for folder in (paths.loras, paths.checkpoints))
+        ):
+            raise ValueError(
+                f"paths.summary {str(summary)!r} is overwritten by every deployment; name a .md file outside of the "
+                "LoRA folders"
+            )
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ Overrides = Mapping[str, Mapping[str, Any]]
 """Keys of a plan's tables, by table."""
 
 _PLAN: Final = pytest.StashKey[Plan]()
-_SIGTERM: Final = pytest.StashKey[Any]()
+_FORMER: Final = pytest.StashKey[dict[int, Any]]()
 
 
 class Hooks:
@@ -58,19 +58,26 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = 0  # pytest-timeout's, meant for the suite's own tests
     config.addinivalue_line("filterwarnings", "default")  # a library's warning must not fail a picture
     if threading.current_thread() is threading.main_thread():
-        # A service manager's stop is a person's Ctrl-C: withdraw what is queued, put production back, write the report.
-        config.stash[_SIGTERM] = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # A service manager's stop, or a closed terminal, is a person's Ctrl-C: withdraw what is queued, put
+        # production back, write the report.
+        wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        config.stash[_FORMER] = {one: signal.signal(one, signal.default_int_handler) for one in wanted}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let SIGTERM mean what it did."""
-    if _SIGTERM in config.stash:
-        signal.signal(signal.SIGTERM, config.stash[_SIGTERM])
+    """Let signals mean what they did."""
+    for number, handler in config.stash.get(_FORMER, {}).items():
+        signal.signal(number, handler)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Read the plan, so that its mistakes are said once, before the first test."""
+    option = session.config.option
+    if not stages(session.config) and (getattr(option, "demo", False) or option.plan != DEFAULT_PLAN):
+        raise pytest.UsageError(
+            "What is to be done? Add -m generate, -m deploy or -m verify. (pytest alone runs the suite's own tests.)"
+        )
     if stages(session.config):
         the_plan(session.config)
 

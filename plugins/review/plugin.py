@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Have pytest-html write one self-contained page, unless the person said otherwise."""
     asked = stages(config)
     page = "report.html" if GENERATE in asked else "deploy.html" if DEPLOY in asked else None
-    if page and running(config):
+    if page and running(config) and hasattr(config.option, "htmlpath"):
         try:
             reports(config).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.css = [*config.option.css, str(_STYLE)]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_html_report_title(report: Any) -> None:  # noqa: ANN401 (pytest-html has no types)
     """Name the page after the LoRA."""
     config = report.config
@@ -44,6 +45,7 @@ def pytest_html_report_title(report: Any) -> None:  # noqa: ANN401 (pytest-html 
         report.title = the_plan(config).title
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
     """Put the matrix on top, and write the contact sheet."""
     if review := the_review(session.config):

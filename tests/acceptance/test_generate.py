@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from plugins.comfyui.errors import visible
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell
 
@@ -23,4 +24,4 @@ def test_checkpoint_renders_prompt(checkpoint_cell: Cell, evidence_of: Callable[
 def _fail_for(cell: Cell, evidence: Evidence) -> None:
     if evidence.failures:
         told = "\n".join(f"  {check}" for check in evidence.failures)
-        pytest.fail(f"The picture of {cell} cannot be judged:\n{told}", pytrace=False)
+        pytest.fail(visible(f"The picture of {cell} cannot be judged:\n{told}"), pytrace=False)

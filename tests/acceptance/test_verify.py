@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from plugins.comfyui.errors import visible
 from plugins.comfyui.server import Server
 from plugins.deploy import claims
 from plugins.deploy.deployment import Deployment
@@ -74,4 +75,4 @@ def test_no_forbidden_lora_in_picker(production: Plan, servers: tuple[Server, ..
 
 def _hold(problems: Iterable[str]) -> None:
     if told := list(problems):
-        pytest.fail("\n".join(told), pytrace=False)
+        pytest.fail(visible("\n".join(told)), pytrace=False)

@@ -255,7 +255,10 @@ CASES = {
         command="-p fake_xdist -n 2 -m generate --comfyui-url={url}",
         prepare=with_a_fake_xdist,
         environment={"PYTHONPATH": "{folder}"},
-        says=("-n cannot be used with -m generate, deploy or verify:", "Name more servers instead: --comfyui-url URL --comfyui-url URL."),
+        says=(
+            "-n cannot be used with -m generate, deploy or verify:",
+            "Name more servers instead: --comfyui-url URL --comfyui-url URL.",
+        ),
     ),
     "two_stages": Case(
         command="-m generate|or|deploy --selected-step=600",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plugins.comfyui import server
 from plugins.demo.dialect import TODAY, Dialect
 from plugins.demo.serving import serve
 from plugins.evidence import picker
@@ -26,7 +27,8 @@ def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """
     monkeypatch.setattr(rendering, "AHEAD", 1)
     monkeypatch.setattr(picker, "_LISTED_SECONDS", 0.0)
-    monkeypatch.setattr("plugins.comfyui.server._LOOK_SECONDS", 0.1)
+    for name, seconds in (("_LOOK_SECONDS", 0.1), ("_GONE_SECONDS", 0.3), ("_FETCH_SECONDS", 0.3)):
+        monkeypatch.setattr(server, name, seconds)
     bare = without_training_images(plan)
     with ExitStack() as stack:
 

@@ -10,9 +10,9 @@ from plugins.pictures.likeness import COPY
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Found], list[Found]]:
-    """Measure on drawings of 256x256 pixels."""
+    """Measure on drawings of 128x128 pixels."""
     folder: Path = tmp_path_factory.mktemp("training")
-    copies, others, _ = measure_demo(folder, side=256)
+    copies, others, _ = measure_demo(folder, side=128)
     return copies, others
 
 

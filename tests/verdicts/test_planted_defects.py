@@ -46,6 +46,8 @@ from tests.verdicts.scene import (
 SetScene = Callable[..., Scene]
 LIED_ABOUT = "step600-forest"
 """The cell that most lies are about."""
+ROW = ("baseline-forest", LIED_ABOUT, "final-forest")
+"""All cells of its prompt: enough for what is told by a picture alone."""
 STALE = (
     "stale weights: the LoRA file has changed (SHA-256 {before} before, {step600} now), but the picture is the same, "
     "pixel for pixel. Unless only the file's header was rewritten, the server still uses the old weights: restart it, "
@@ -166,7 +168,8 @@ def bomb(side: int) -> bytes:
 )
 def test_wrong_picture_is_told(scene: SetScene, lie: Callable[[bytes], bytes], told: str) -> None:
     """A picture that cannot be judged, or was made from something else, fails its cell by name."""
-    seen = scene(Lying(picture=about(LIED_ABOUT, lie))).generate()
+    where = scene(Lying(picture=about(LIED_ABOUT, lie)))
+    seen = where.generate(cells_of(where.plan, *ROW))
 
     assert seen.alarms == {LIED_ABOUT: told}
     assert [check.name for check in seen.evidence[LIED_ABOUT].failures] == [
@@ -196,7 +199,7 @@ def test_wrong_picture_is_told(scene: SetScene, lie: Callable[[bytes], bytes], t
 def test_bytes_that_are_no_picture_are_told(scene: SetScene, lie: Callable[[bytes], bytes], told: str) -> None:
     """What is not a whole picture leaves its cell without one, and is told for what it is."""
     where = scene(Lying(picture=about(LIED_ABOUT, lie)))
-    seen = where.generate()
+    seen = where.generate(cells_of(where.plan, *ROW))
 
     assert list(seen.alarms) == list(seen.lost) == [LIED_ABOUT]
     assert seen.lost[LIED_ABOUT].startswith(f"{where.url} sent no usable picture of step600 x forest: {told}")

@@ -142,7 +142,15 @@ def _evidence_of_another_cell(judged: Judged) -> Asked:
 
 
 def _failed_picture(judged: Judged) -> Asked:
-    keep(judged.asked, judged.store, cells_of(judged.plan, "step600-forest")[0], checks=(BLANK,))
+    cell = cells_of(judged.plan, "step600-forest")[0]
+    keep(judged.asked, judged.store, cell, checks=judged.store.read(cell).with_check(BLANK).checks)
+    return judged.asked
+
+
+def _check_that_was_never_made(judged: Judged) -> Asked:
+    cell = cells_of(judged.plan, "final-forest")[0]
+    made = tuple(check for check in judged.store.read(cell).checks if check.name != "twin")
+    keep(judged.asked, judged.store, cell, checks=made)
     return judged.asked
 
 
@@ -212,6 +220,7 @@ ALL = ("step600 x forest", "step600 x novel_pose", "final x forest", "final x no
             {ALL[0]: "{pictures}/step600/forest.json is evidence of final x forest, not of step600 x forest"},
             id="evidence-of-another-cell",
         ),
+        pytest.param(_check_that_was_never_made, {ALL[2]: "its check 'twin' was not made"}, id="missing-check"),
         pytest.param(_failed_picture, {ALL[0]: "blank: the picture is nearly one colour"}, id="failed-picture"),
     ],
 )
@@ -683,12 +692,11 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
             _forbidden,
             [
                 (
-                    "{loras}/v2/JUNE_v1.safetensors must not exist: the plan forbids june and draster (LORA-05). "
+                    "{loras}/v2/JUNE_v1.safetensors must not exist: the plan forbids june and draster. "
                     "Move it elsewhere."
                 ),
                 (
-                    f"The picker of {URL} offers v2/JUNE_v1.safetensors, and the plan forbids june and draster "
-                    f"(LORA-05). "
+                    f"The picker of {URL} offers v2/JUNE_v1.safetensors, and the plan forbids june and draster. "
                     "Move the file elsewhere."
                 ),
             ],
@@ -757,7 +765,7 @@ def test_verifying_names_what_another_folder_brings(judged: Judged, live: Deploy
     """A forbidden LoRA that the server finds elsewhere (extra_model_paths.yaml) is told by its picker."""
     assert problems(judged, live, listed=["extra/draster.safetensors"]) == [
         (
-            f"The picker of {URL} offers extra/draster.safetensors, and the plan forbids june and draster (LORA-05). "
+            f"The picker of {URL} offers extra/draster.safetensors, and the plan forbids june and draster. "
             f"Move "
             "the file elsewhere."
         )

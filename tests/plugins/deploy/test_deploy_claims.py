@@ -282,7 +282,7 @@ def test_forbidden_lora_on_disk_is_told(live: Plan, name: str, make: Callable[[P
     make(path)
 
     assert claims.no_forbidden_lora_on_disk(live) == [
-        f"{path} must not exist: the plan forbids june and draster (LORA-05). Move it elsewhere."
+        f"{path} must not exist: the plan forbids june and draster. Move it elsewhere."
     ]
 
 
@@ -311,7 +311,7 @@ def test_forbidden_lora_in_the_picker_is_told(live: Plan) -> None:
     """A June LoRA that a server finds in another folder is told by the server and the name."""
     assert claims.no_forbidden_lora_in_picker(live, (*LISTED, "x\\June.safetensors"), server=SERVER) == [
         (
-            f"The picker of {SERVER} offers x\\June.safetensors, and the plan forbids june and draster (LORA-05). "
+            f"The picker of {SERVER} offers x\\June.safetensors, and the plan forbids june and draster. "
             "Move the file elsewhere."
         )
     ]

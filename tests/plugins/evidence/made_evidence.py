@@ -27,6 +27,8 @@ from plugins.plan.plan import Plan
 
 BASE = "AnythingXL_inkBase.safetensors"
 STARTED = datetime(2025, 11, 22, 20, 15, tzinfo=UTC)
+NEEDED = ("size", "blank", "noise", "LoRA effect", "twin")
+"""What every picture is put to before it can be deployed by."""
 PASSED = Check(name="size", outcome=Outcome.PASSED)
 BLANK = Check(name="blank", outcome=Outcome.FAILED, message="the picture is nearly one colour")
 
@@ -79,7 +81,7 @@ def evidence_for(asked: Asked, cell: Cell, png: bytes, **changes: Any) -> Eviden
             width=picture.image.width,
             height=picture.image.height,
         ),
-        checks=(PASSED,),
+        checks=tuple(Check(name=name, outcome=Outcome.PASSED) for name in NEEDED),
     )
     return evidence.model_copy(update=changes)
 
