@@ -29,17 +29,19 @@ def pass_gate(asked: Asked, store: Store, selected: Checkpoint) -> dict[Cell, Ev
     (mission: "testing all 5 candidates against 3 test prompts"), or a picture of the selected one failed a check.
     """
     cells = tested_cells(asked.plan)
-    problems = [str(gap) for gap in asked.gaps(store, cells)]
+    gaps = asked.gaps(store, cells)
+    problems = [str(gap) for gap in gaps]
+    shut = {gap.cell for gap in gaps}
     evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
     for cell, found in evidence.items():
-        problems += [f"{cell}: {unknown}" for unknown in _unchecked(found)]
-        if cell.checkpoint == selected:
-            problems += [f"{cell}: {check}" for check in found.failures]
+        told = _unchecked(found) + ([str(check) for check in found.failures] if cell.checkpoint == selected else [])
+        problems += [f"{cell}: {one}" for one in told]
+        shut |= {cell} if told else set()
     base_models = sorted({found.base_model for found in evidence.values()})
     if len(base_models) > 1:
         problems.append(f"the pictures were made on several base models ({', '.join(base_models)}) and do not compare")
     if problems:
-        count = min(len(problems), len(cells))
+        count = len(shut) or len(cells)
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise GateError(
             f"{selected.id} cannot be deployed: {count} of {len(cells)} cells stand in the way.{lines}\n"

@@ -73,8 +73,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Read the plan, so that its mistakes are said once, before the first test."""
-    option = session.config.option
-    if not stages(session.config) and (getattr(option, "demo", False) or option.plan != DEFAULT_PLAN):
+    config, option = session.config, session.config.option
+    ours = getattr(option, "demo", False) or option.plan != DEFAULT_PLAN
+    if ours and not option.markexpr and config.args_source != pytest.Config.ArgsSource.ARGS:
         raise pytest.UsageError(
             "What is to be done? Add -m generate, -m deploy or -m verify. (pytest alone runs the suite's own tests.)"
         )

@@ -257,7 +257,7 @@ CASES = {
         environment={"PYTHONPATH": "{folder}"},
         says=(
             "-n cannot be used with -m generate, deploy or verify:",
-            "Name more servers instead: --comfyui-url URL --comfyui-url URL.",
+            "Name more servers instead: --comfyui-url=URL --comfyui-url=URL",
         ),
     ),
     "two_stages": Case(

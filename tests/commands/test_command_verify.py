@@ -160,8 +160,8 @@ VIOLATIONS = {
         plant=forbidden,
         fails=frozenset({DISK, OFFERED}),
         says=(
-            f"{LORAS}/old/JUNE_v3.safetensors must not exist: the plan forbids june and draster (LORA-05). Move it",
-            "offers old/JUNE_v3.safetensors, and the plan forbids june and draster (LORA-05). Move the file elsewhere.",
+            f"{LORAS}/old/JUNE_v3.safetensors must not exist: the plan forbids june and draster. Move it",
+            "offers old/JUNE_v3.safetensors, and the plan forbids june and draster. Move the file elsewhere.",
         ),
     ),
     "another_folder": Violation(
