@@ -1,0 +1,25 @@
+"""Plain `pytest` leaves out what takes longest. `CI=1 pytest` runs all, and so does naming a file or folder."""
+
+import os
+
+import pytest
+
+SLOW = (
+    "browser/test_whole_way.py",
+    "commands/test_command_bad_input.py",
+    "commands/test_command_demo.py",
+    "commands/test_command_verify.py",
+    "contract/test_contract_mutations.py",
+    "verdicts/test_planted_defects.py",
+    "verdicts/test_planted_deployments.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the slow files, and say so, where nobody asked for them."""
+    if os.environ.get("CI") or config.args_source is pytest.Config.ArgsSource.ARGS:
+        return
+    slow = pytest.mark.skip(reason="takes long: CI=1 pytest runs it, and so does naming its file")
+    for item in items:
+        if item.path.as_posix().endswith(SLOW):
+            item.add_marker(slow)
