@@ -62,7 +62,7 @@ def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -
     if plan.picker_name(plan.production.file) not in names:
         shown = ", ".join(names[:8]) or "nothing"
         problems.append(
-            f"The picker of {server} does not offer {plan.production.picker_name}; it has {shown}. "
+            f"The picker of {server} does not offer {plan.production.lora_name}; it has {shown}. "
             "Does that server read another folder (--comfyui-dir)?"
         )
     staged = {plan.staged_file(checkpoint) for checkpoint in plan.checkpoints}

@@ -78,7 +78,7 @@ class Prover:
         for server in self.servers:
             server.forget_weights(again=True)  # the former production LoRA may be cached under this very name
             for number, cell in enumerate(cells, 1):
-                told = f"proof {number} of {len(cells)}  {self.asked.plan.production.picker_name} x {cell.row}"
+                told = f"proof {number} of {len(cells)}  {self.asked.plan.production.lora_name} x {cell.row}"
                 meanwhile(told)
                 proven.append(self._prove(cell, server))
         return tuple(proven)

@@ -45,7 +45,7 @@ class Summary:
 
     def _head(self) -> str:
         plan, deployment = self.plan, self.deployment
-        lines = [f"# {_plain(plan.title)}: {deployment.selected} deployed as {plan.production.picker_name}"]
+        lines = [f"# {_plain(plan.title)}: {deployment.selected} deployed as {plan.production.lora_name}"]
         if deployment.simulated:
             lines.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")
         state = (

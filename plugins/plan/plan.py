@@ -256,7 +256,7 @@ class Production(_Part):
         return self
 
     @property
-    def picker_name(self) -> str:
+    def lora_name(self) -> str:
         """The name that a workflow uses: the file's, without its extension (mission: Phase 9 wires it in)."""
         return Path(self.file).stem
 

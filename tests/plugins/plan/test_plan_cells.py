@@ -64,7 +64,7 @@ def test_staged_file_is_labelled_by_step(draft: Draft) -> None:
 
 def test_picker_name_is_without_the_extension(draft: Draft) -> None:
     """Workflows name the production LoRA by its file's stem (mission, task 3)."""
-    assert draft.read().production.picker_name == "spyke"
+    assert draft.read().production.lora_name == "spyke"
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_spyke_production_is_the_missions(spyke: Plan) -> None:
     """One production file, 50 to 200 MB, and neither June nor Draster (LORA-05)."""
     production = spyke.production
 
-    assert (production.file, production.picker_name) == ("spyke_plasma_v1.safetensors", "spyke_plasma_v1")
+    assert (production.file, production.lora_name) == ("spyke_plasma_v1.safetensors", "spyke_plasma_v1")
     assert (production.min_size, production.max_size) == (50_000_000, 200_000_000)
     assert production.forbidden == ("june", "draster")
 
