@@ -33,6 +33,9 @@ def test_axe_finds_no_violation(page: Page) -> None:
     page.locator('.matrix .marks button[value="no"]').first.click()
     for closed in page.locator("#results summary, .metrics summary").all():
         closed.click()
+    logs = page.locator("#results .log")
+    assert logs.count() > 0
+    logs.evaluate_all("logs => logs.forEach(log => log.textContent += '\\n'.repeat(40) + 'the end')")
     assert [] == violations(page)
     page.emulate_media(color_scheme="dark")
     assert [] == violations(page, "", "color-contrast")

@@ -137,6 +137,7 @@ def test_interrupted_as_recorded(client: Client) -> None:
     expected = recording("run_interrupted")
     workflow = expected["post"]["request"]["json"]["prompt"]
     warm = client.submit(graph("x.safetensors", steps=40))
+    client.frames_until(lambda frame: frame[0] == "progress")
     client.post("/interrupt", {"prompt_id": warm})
     client.frames_of(warm)
     prompt_id = client.submit(workflow)
