@@ -12,7 +12,7 @@ from plugins.deploy.gate import tested_cells
 from plugins.evidence.asked import Asked
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import evaluation_copies
+from plugins.loras.deployment import evaluation_copies, unfinished
 from plugins.loras.errors import HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
@@ -26,7 +26,7 @@ _LARGEST: Final = 16384 * 16384
 
 def production_is_present(plan: Plan) -> list[str]:
     """Look for the production LoRA, and whether it is a whole safetensors file."""
-    path = plan.paths.loras / plan.production.file
+    path = plan.production_file
     if not path.is_file():
         return [f"{path} is not there. Deploy with pytest -m deploy --selected-step=STEP."]
     try:
@@ -38,7 +38,7 @@ def production_is_present(plan: Plan) -> list[str]:
 
 def production_has_its_size(plan: Plan) -> list[str]:
     """Hold the production file's size against the plan's (mission: 50-200 MB)."""
-    path = plan.paths.loras / plan.production.file
+    path = plan.production_file
     size = path.stat().st_size if path.is_file() else 0
     if plan.production.min_size <= size <= plan.production.max_size:
         return []
@@ -150,9 +150,12 @@ def _changed(path: Path, pixels_sha256: str) -> str:
 
 def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) -> list[str]:
     """Hold the bytes in production against those of the checkpoint that was selected."""
-    path = plan.paths.loras / plan.production.file
+    path = plan.production_file
     if not path.is_file():
         return [f"{path} is not there."]
+    if unfinished(path):
+        again = f"pytest -m deploy --selected-step={deployment.selected}, or --rollback"
+        return [f"{path} was put there by a deployment that was stopped before it was proven. Deploy again: {again}"]
     digest = digest_of(path)
     if digest == deployment.sha256:
         return []

@@ -16,10 +16,10 @@ from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import Installed, install, remove_evaluation_copies, restore
+from plugins.loras.deployment import Installed, install, remove_evaluation_copies, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint
+from plugins.plan.plan import Checkpoint, Plan
 
 RECORD: Final = "deployment.json"
 
@@ -116,47 +116,57 @@ def deploy(
     (COMFYUI.md, fact 1).
 
     Raises `DeploymentError` where production could not be changed, or did not render what was judged: the former
-    production file is then in place again, or the message says where it is.
+    production file is then in place again, or the message says where it is. Where this process is killed, `recover`
+    puts it back.
     """
     asked, plan = selected.asked, selected.asked.plan
-    installed = install(
-        plan.training_file(selected.checkpoint),
-        plan.paths.loras / plan.production.file,
-        sha256=asked.loras[selected.checkpoint.id],
-        known=frozenset(asked.loras.values()),
-    )
+    target = plan.production_file
     try:
+        installed = install(plan.training_file(selected.checkpoint), target, sha256=asked.loras[selected.checkpoint.id])
         deployment = _recorded(selected, installed, prove())
         _write(deployment, record)
+    except DeploymentError:
+        raise  # it says that production was not touched
     except BaseException as error:
-        done = _put_back(selected, installed, forget)
+        done = put_back(target, forget)
         if isinstance(error, ProofError | ComfyUIError | OSError):
             raise DeploymentError(f"{error}\n{done} Evaluation copies were left where they are.") from error
         error.add_note(done)
         raise
+    left: dict[str, str] = {}
+    try:
+        installed = settle(installed, map(plan.training_file, plan.checkpoints))
+    except OSError as error:
+        left[str(error.filename)] = f"it cannot be removed ({error.strerror or error})"
     cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
-    left = {str(path): reason for path, reason in cleaned.left.items()}
-    deployment = deployment.model_copy(update={"removed": cleaned.removed, "left": left})
+    left |= {str(path): reason for path, reason in cleaned.left.items()}
+    deployment = deployment.model_copy(update={"backup": installed.backup, "removed": cleaned.removed, "left": left})
     with contextlib.suppress(OSError):  # the record is there already, but for the clean-up
         _write(deployment, record)
     return deployment
 
 
-def _put_back(selected: Selected, installed: Installed, forget: Callable[[], None]) -> str:
-    """Put the former production file back, and say what was done; never raises."""
-    asked, plan = selected.asked, selected.asked.plan
-    sources = {asked.loras[one.id]: plan.training_file(one) for one in plan.checkpoints}
+def put_back(target: Path, forget: Callable[[], None]) -> str:
+    """Put the former production file back where a deployment was begun, and say what was done; never raises."""
     try:
-        done = restore(installed, sources)
+        begun = unfinished(target)
+        done = restore(begun) if begun else f"{target} already held these bytes, and was left as it is."
     except (LoraError, OSError) as error:
-        former = installed.backup or sources.get(installed.replaced_sha256 or "")
-        kept = f" The former file is {former}; copy it there yourself." if former else ""
-        return f"{installed.file} still holds {selected.checkpoint.id}, UNPROVEN: {error}{kept}"
+        return f"{target} holds a LoRA that is UNPROVEN: {error}"
     try:
         forget()
     except ComfyUIError as error:
         return f"{done} Restart ComfyUI: it may still have the other file in memory ({error})"
     return done
+
+
+def recover(plan: Plan) -> str:
+    """Take back what a deployment did that was stopped before it was proven, and say so; empty where there is none.
+
+    Raises `DeploymentError` or `OSError` where the former production file cannot be put back.
+    """
+    begun = unfinished(plan.production_file)
+    return f"An earlier deployment was stopped before it was proven. {restore(begun)}" if begun else ""
 
 
 def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...]) -> Deployment:

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.proof import Proven
+from plugins.deploy.rollback import Rollback
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Plan
 from plugins.review.page import frame_script
@@ -43,21 +44,35 @@ class _Pair:
 
 def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
     """Give the page as a fragment that needs nothing else. Pictures that cannot be read are said to be so."""
-    environment = Environment(
+    selected = plan.checkpoint(deployment.selected)
+    return (
+        _environment()
+        .get_template("deploy.html")
+        .render(
+            plan=plan,
+            deployment=deployment,
+            name=step_name(selected),
+            source=plan.paths.checkpoints / deployment.candidates[deployment.selected].file,
+            pairs=_pairs(plan, deployment, reports),
+            frame_script=frame_script(),
+        )
+    )
+
+
+def render_rollback(plan: Plan, rollback: Rollback) -> str:
+    """Give the top of the page after a rollback: what is in production now, and what it renders."""
+    return (
+        _environment().get_template("rollback.html").render(plan=plan, rollback=rollback, frame_script=frame_script())
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    selected = plan.checkpoint(deployment.selected)
-    return environment.get_template("deploy.html").render(
-        plan=plan,
-        deployment=deployment,
-        name=step_name(selected),
-        source=plan.paths.checkpoints / deployment.candidates[deployment.selected].file,
-        pairs=_pairs(plan, deployment, reports),
-        frame_script=frame_script(),
     )
 
 

@@ -1,6 +1,6 @@
 """Deployment's door to pytest: the selection, the gate before the first test, and the summary after the last."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -9,12 +9,13 @@ import pytest
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
 from plugins.comfyui.server import Server
-from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected, deploy, read_record
+from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected, deploy, read_record, recover
 from plugins.deploy.gate import GateError, pass_gate
-from plugins.deploy.page import render_deployment
+from plugins.deploy.page import render_deployment, render_rollback
 from plugins.deploy.proof import Prover
+from plugins.deploy.rollback import ROLLBACK, Former, Rollback, Undoing, find_former, rollback_of
 from plugins.deploy.selection import SelectionError, judged_by, select
-from plugins.deploy.summary import Summary, Verified
+from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import read_canary
 from plugins.evidence.files import write_atomically
@@ -22,7 +23,8 @@ from plugins.evidence.plugin import hold
 from plugins.evidence.preparing import pictures, workflow_of
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
-from plugins.loras.errors import LoraError
+from plugins.loras.deployment import unfinished
+from plugins.loras.errors import DeploymentError, LoraError
 from plugins.loras.staging import preflight
 from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, running, stages, the_plan, typed_path
@@ -31,20 +33,29 @@ from plugins.render.plugin import live_line
 from plugins.review.ballot import Ballot, BallotError, read_ballot
 from plugins.review.gathering import gather
 
+Attempt = Deployment | Rollback | LoraError
+"""What came of putting a file into production, or why nothing did."""
+
+_RECOVERED: Final = pytest.StashKey[str]()
 _READY: Final = pytest.StashKey[Selected]()
+_FORMER: Final = pytest.StashKey[Former]()
 _DEPLOYED: Final = pytest.StashKey[Deployment]()
+_ROLLED_BACK: Final = pytest.StashKey[Rollback]()
 _BALLOT: Final = pytest.StashKey[Ballot]()
 _VERIFIED: Final = pytest.StashKey[dict[str, Verified]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --selected-step and --observed."""
+    """Add --selected-step, --ballot, --observed and --rollback."""
     group = parser.getgroup(GROUP)
     group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, final or 920")
     group.addoption(
         "--ballot", metavar="FILE", help="the ballot saved from the report (default: REPORTS/ballot.json if there)"
     )
     group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
+    group.addoption(
+        "--rollback", action="store_true", help="with -m deploy: put the former production file back, and prove it"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,29 +65,56 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     asked = stages(config)
     if config.getoption("selected_step") and not asked & {DEPLOY, VERIFY}:
         raise pytest.UsageError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
+    if config.getoption("rollback") and (config.getoption("selected_step") or DEPLOY not in asked):
+        raise pytest.UsageError(
+            "--rollback puts back what was in production before the last deployment, by itself: pytest -m deploy "
+            "--rollback"
+        )
     if DEPLOY not in running(config):
         return
     if GENERATE in asked:
         raise pytest.UsageError("generate and deploy are two commands: a person looks at the pictures in between.")
-    plan = the_plan(config)
+    recovered = _recover(config)
     try:
-        file = ballot_file(config)
-        chosen = read_ballot(file).choice if file else None
-        checkpoint = select(plan, config.getoption("selected_step"), chosen=chosen)
-        preflight(plan)
-        loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
-        wanted = Asked(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
-        store = pictures(reports(config))
-        evidence = pass_gate(wanted, store, checkpoint)
+        if config.getoption("rollback"):
+            _prepare_rollback(config, recovered=bool(recovered))
+        else:
+            _open_gate(config)
+    except (SelectionError, BallotError, GateError, ComfyUIError, LoraError, RecordError) as error:
+        raise pytest.UsageError("\n".join(filter(None, (recovered, str(error))))) from None
+
+
+def _recover(config: pytest.Config) -> str:
+    """Take back what a killed deployment did to production, before anything else is asked, and say so."""
+    try:
+        if unfinished(the_plan(config).production_file) is None:
+            return ""
         hold(config)
-        record = None
-        if file:
-            shown = gather(wanted, reports(config), failed={}, command="")
-            ballot, record = judged_by(file, checkpoint, plan, shown.entries, simulated=wanted.simulated)
-            config.stash[_BALLOT] = ballot
-        the_servers(config)
-    except (SelectionError, BallotError, GateError, ComfyUIError, LoraError) as error:
+        recovered = recover(the_plan(config))
+    except (LoraError, OSError) as error:
         raise pytest.UsageError(str(error)) from None
+    config.stash[_RECOVERED] = recovered
+    return recovered
+
+
+def _open_gate(config: pytest.Config) -> None:
+    """See that the selection may be deployed. Raises this room's errors, and those of the rooms before it."""
+    plan = the_plan(config)
+    file = ballot_file(config)
+    chosen = read_ballot(file).choice if file else None
+    checkpoint = select(plan, config.getoption("selected_step"), chosen=chosen)
+    preflight(plan)
+    loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
+    wanted = Asked(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
+    store = pictures(reports(config))
+    evidence = pass_gate(wanted, store, checkpoint)
+    hold(config)
+    record = None
+    if file:
+        shown = gather(wanted, reports(config), failed={}, command="")
+        ballot, record = judged_by(file, checkpoint, plan, shown.entries, simulated=wanted.simulated)
+        config.stash[_BALLOT] = ballot
+    the_servers(config)
     config.stash[_READY] = Selected(
         asked=wanted,
         store=store,
@@ -87,14 +125,43 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     )
 
 
+def _prepare_rollback(config: pytest.Config, *, recovered: bool) -> None:
+    """Find what is to be put back; nothing is changed yet. Raises `RecordError`, `LoraError` or `ComfyUIError`."""
+    plan, folder = the_plan(config), reports(config)
+    production = plan.production_file
+    if recovered:  # by taking back what was stopped; what is left to do is to prove it
+        if not production.is_file():
+            raise DeploymentError("Nothing is left to roll back.")
+        sha256 = digest_of(production)
+        told = "a deployment that was stopped"
+        former = Former(sha256=sha256, file=production, checkpoint=None, taken_out=told, undone=None)
+    else:
+        deployment = _on_record(config)
+        if rollback := rollback_of(deployment, folder / ROLLBACK):
+            raise DeploymentError(f"{rollback} There is nothing more to roll back. Nothing was changed.")
+        former = find_former(plan, deployment)
+        hold(config)
+    the_servers(config)
+    config.stash[_FORMER] = former
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what is about to be deployed, and where."""
-    ready = config.stash.get(_READY, None)
-    if ready is None:
-        return []
-    plan = ready.asked.plan
-    source, target = plan.training_file(ready.checkpoint), plan.paths.loras / plan.production.file
-    return [f"{plan.title}: deploying {ready.checkpoint.id}", f"{source} -> {target}"]
+    """Say what is about to be deployed or put back, and where."""
+    plan, lines = the_plan(config) if running(config) else None, [config.stash.get(_RECOVERED, "")]
+    if plan and (ready := config.stash.get(_READY, None)):
+        source, target = plan.training_file(ready.checkpoint), plan.production_file
+        lines += [f"{plan.title}: deploying {ready.checkpoint.id}", f"{source} -> {target}"]
+    if plan and (former := config.stash.get(_FORMER, None)):
+        lines += [f"{plan.title}: rolling back {former.taken_out}", f"{former.file} -> {plan.production_file}"]
+    return [line for line in lines if line]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a rollback does not do, and in every other run what only a rollback does."""
+    unfit = {"deployment", "deployed"} if config.getoption("rollback") else {"rolled_back"}
+    if left_out := [item for item in items if unfit & set(getattr(item, "fixturenames", ()))]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -124,19 +191,23 @@ def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> N
     config = session.config
     if deployment := config.stash.get(_DEPLOYED, None):
         prefix.append(render_deployment(the_plan(config), deployment, reports(config)))
+    if rollback := config.stash.get(_ROLLED_BACK, None):
+        prefix.append(render_rollback(the_plan(config), rollback))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the summary of a deployment, in the reports folder and where the plan wants it."""
+    """Write the summary of a deployment or a rollback, in the reports folder and where the plan wants it."""
     config = session.config
-    deployment = config.stash.get(_DEPLOYED, None)
-    if deployment is None:
-        return
-    plan = the_plan(config)
     verified = tuple(config.stash.get(_VERIFIED, {}).values())
-    ballot = config.stash.get(_BALLOT, None)
-    text = Summary(plan=plan, deployment=deployment, ballot=ballot, verified=verified).markdown()
+    if deployment := config.stash.get(_DEPLOYED, None):
+        plan, ballot = the_plan(config), config.stash.get(_BALLOT, None)
+        text = Summary(plan=plan, deployment=deployment, ballot=ballot, verified=verified).markdown()
+    elif rollback := config.stash.get(_ROLLED_BACK, None):
+        plan = the_plan(config)
+        text = rollback_summary(plan, rollback, verified)
+    else:
+        return
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     for place in filter(None, (reports(config) / "SUMMARY.md", plan.paths.summary)):
         try:
@@ -144,7 +215,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             told = f"wrote {place}"
         except OSError as error:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            told = f"The deployment stands, but {place} could not be written: {error}"
+            told = f"Production stands, but {place} could not be written: {error}"
         if reporter:
             reporter.ensure_newline()
             reporter.write_line(told)
@@ -165,9 +236,17 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 @pytest.fixture(scope="session")
-def attempt(request: pytest.FixtureRequest) -> Deployment | LoraError:
-    """Deploy the selected checkpoint, once; the gate is open by then. Gives what came of it."""
+def attempt(request: pytest.FixtureRequest) -> Attempt:
+    """Deploy the selected checkpoint or put the former file back, once. Gives what came of it."""
     config = request.config
+    try:
+        with live_line(config) as show:
+            return _roll_back(config, show) if config.getoption("rollback") else _deploy(config, show)
+    except LoraError as error:
+        return error
+
+
+def _deploy(config: pytest.Config, show: Callable[[str], None]) -> Deployment:
     selected = config.stash[_READY]
     prover = Prover(
         asked=selected.asked,
@@ -177,33 +256,50 @@ def attempt(request: pytest.FixtureRequest) -> Deployment | LoraError:
         canary=read_canary(reports(config)),
         reports=reports(config),
     )
-    try:
-        with live_line(config) as show:
-            deployment = deploy(
-                selected,
-                record=reports(config) / RECORD,
-                prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
-                forget=prover.forget,
-            )
-    except LoraError as error:
-        return error
+    deployment = deploy(
+        selected,
+        record=reports(config) / RECORD,
+        prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
+        forget=prover.forget,
+    )
     config.stash[_DEPLOYED] = deployment
     return deployment
 
 
+def _roll_back(config: pytest.Config, show: Callable[[str], None]) -> Rollback:
+    plan, simulated = the_plan(config), config.getoption("demo")
+    undoing = Undoing(
+        asked=Asked(plan=plan, workflow=workflow_of(plan), loras={}, simulated=simulated),
+        servers=the_servers(config),
+        reports=reports(config),
+        meanwhile=show,
+    )
+    rollback = undoing.roll_back(config.stash[_FORMER])
+    config.stash[_ROLLED_BACK] = rollback
+    return rollback
+
+
 @pytest.fixture
-def deployed(attempt: Deployment | LoraError) -> Deployment:
+def deployed(attempt: Attempt) -> Deployment:
     """Give this run's deployment; fail where there is none."""
-    if isinstance(attempt, LoraError):
+    if not isinstance(attempt, Deployment):
+        pytest.fail(str(attempt), pytrace=False)
+    return attempt
+
+
+@pytest.fixture
+def rolled_back(attempt: Attempt) -> Rollback:
+    """Give this run's rollback; fail where there is none."""
+    if not isinstance(attempt, Rollback):
         pytest.fail(str(attempt), pytrace=False)
     return attempt
 
 
 @pytest.fixture
 def production(request: pytest.FixtureRequest) -> Plan:
-    """Give the plan whose production file is to be verified; a deploying run has deployed it by then."""
+    """Give the plan whose production file is to be verified; a deploying run has put it in place by then."""
     if DEPLOY in stages(request.config):
-        _deployed_or_skip(request)
+        _attempt_or_skip(request)
     return the_plan(request.config)
 
 
@@ -212,18 +308,29 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
     """Give the deployment on record: this run's, or the last one's."""
     config = request.config
     if DEPLOY in stages(config):
-        return _deployed_or_skip(request)
+        attempt = _attempt_or_skip(request)
+        return attempt if isinstance(attempt, Deployment) else pytest.skip(str(attempt))
     try:
-        found = read_record(reports(config) / RECORD)
-        plan = the_plan(config)
-        selected = select(plan, typed).id if (typed := config.getoption("selected_step")) else found.selected
+        found = _on_record(config)
+        rollback = rollback_of(found, reports(config) / ROLLBACK)
+        typed = config.getoption("selected_step")
+        selected = select(the_plan(config), typed).id if typed else found.selected
     except (RecordError, SelectionError) as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     if selected != found.selected:
         pytest.fail(f"{found.selected} is on record as deployed, not {selected}.", pytrace=False)
+    if rollback:
+        step = (rollback.checkpoint or "STEP").removeprefix("step")
+        pytest.fail(f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}", pytrace=False)
+    return found
+
+
+def _on_record(config: pytest.Config) -> Deployment:
+    """Give the last deployment of this plan from these reports. Raises `RecordError`."""
+    found, plan = read_record(reports(config) / RECORD), the_plan(config)
     if found.plan_name != plan.name or found.simulated != config.getoption("demo"):
         what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
-        pytest.fail(f"The deployment on record in {reports(config)} is of {what}.", pytrace=False)
+        raise RecordError(f"The deployment on record in {reports(config)} is of {what}.")
     return found
 
 
@@ -250,10 +357,11 @@ def servers(request: pytest.FixtureRequest) -> tuple[Server, ...]:
         raise pytest.fail.Exception(f"Not checked: {error}", pytrace=False) from None
 
 
-def _deployed_or_skip(request: pytest.FixtureRequest) -> Deployment:
-    attempt: Deployment | LoraError = request.getfixturevalue("attempt")
+def _attempt_or_skip(request: pytest.FixtureRequest) -> Deployment | Rollback:
+    attempt: Attempt = request.getfixturevalue("attempt")
     if isinstance(attempt, LoraError):
-        if any("deployed" in getattr(item, "fixturenames", ()) for item in request.session.items):
-            pytest.skip("nothing was deployed")  # the test of the deployment itself says why
+        telling = {"deployed", "rolled_back"}
+        if any(telling & set(getattr(item, "fixturenames", ())) for item in request.session.items):
+            pytest.skip("nothing was put in place")  # the test of the deployment itself says why
         pytest.fail(str(attempt), pytrace=False)
     return attempt

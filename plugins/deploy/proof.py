@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +19,11 @@ from plugins.evidence.files import write_atomically
 from plugins.evidence.store import EvidenceError, Store
 from plugins.pictures.check import Outcome
 from plugins.pictures.checks import check_not_blank, check_not_noise, check_size, check_workflow, effect_of
-from plugins.pictures.picture import PictureError, read_picture
+from plugins.pictures.picture import Picture, PictureError, read_picture
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Checkpoint
 
-_CLEAR: Final = 2.0
+CLEAR: Final = 2.0
 """On a server that is not bit-stable, every other candidate must be at least this many times as far away."""
 _LARGEST_AT_LEAST: Final = 4_000_000
 
@@ -84,36 +83,16 @@ class Prover:
         return tuple(proven)
 
     def _prove(self, cell: Cell, server: Server) -> Proven:
-        plan, judged = self.asked.plan, self.evidence[cell]
-        folder, url = plan.paths.loras, server.client.url
-        file = find_lora(plan.picker_name(plan.production.file), server.client.loras(), server=url, folder=folder)
-        tag = f"proof-{uuid.uuid4().hex[:8]}"
-        filled = self.asked.filled(cell, base_model=judged.base_model, lora_file=file, tag=tag)
-        finished = server.render(filled, _ignore)
-        png = finished.png
-        try:
-            picture = read_picture(png, largest=max(_LARGEST_AT_LEAST, plan.sampling.width * plan.sampling.height))
-        except PictureError as error:
-            raise ProofError(
-                f"{url} sent no usable picture of {plan.production.file} x {cell.row}: {error}."
-            ) from error
+        judged, url, production = self.evidence[cell], server.client.url, self.asked.plan.production.file
         place = Path("proof", f"{cell.row}.png")
-        write_atomically(self.reports / place, png)
-        checks = (
-            check_size(picture, width=plan.sampling.width, height=plan.sampling.height),
-            check_not_blank(picture),
-            check_not_noise(picture),
-            check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
-        )
-        if failed := [str(check).rstrip(".") for check in checks if check.outcome is Outcome.FAILED]:
-            told = "; ".join(failed)
-            raise ProofError(f"{plan.production.file} x {cell.row} on {url} is not what was judged: {told}.")
+        renders = Renders(asked=self.asked, base_model=judged.base_model)
+        picture = renders.render(production, cell, server, to=self.reports / place)
         pixels = picture.pixels_sha256
         identical = pixels == judged.picture.pixels_sha256
         common = {"row": cell.row, "server": url, "picture": place.as_posix(), "pixels_sha256": pixels}
         if identical:
             return Proven(**common, identical=True, distance=0.0)
-        distances = self._distances(png, cell)
+        distances = self._distances(picture, cell)
         distance = distances.pop(cell.column)
         runner_up = min(distances, key=lambda name: distances[name], default=None)
         proven = Proven(
@@ -124,7 +103,7 @@ class Prover:
             runner_up_distance=distances[runner_up] if runner_up else None,
         )
         if problem := self._problem(proven, server):
-            raise ProofError(f"{plan.production.file} x {cell.row} on {url} is not what was judged: {problem}.")
+            raise ProofError(f"{production} x {cell.row} on {url} is not what was judged: {problem}.")
         return proven
 
     def _baseline(self, cell: Cell) -> tuple[Cell, ...]:
@@ -146,7 +125,7 @@ class Prover:
         if proven.runner_up and proven.runner_up_distance is not None:
             if proven.runner_up_distance == 0:
                 return f"it is {proven.runner_up}'s picture, pixel for pixel"
-            if proven.runner_up_distance < _CLEAR * proven.distance:
+            if proven.runner_up_distance < CLEAR * proven.distance:
                 return (
                     f"it differs by {proven.distance:.2f} of 255, and {proven.runner_up}'s picture is as near "
                     f"({proven.runner_up_distance:.2f})"
@@ -168,15 +147,51 @@ class Prover:
         info = server.info
         return (canary.comfyui_version, canary.device) == (info.comfyui_version, info.device)
 
-    def _distances(self, png: bytes, cell: Cell) -> dict[str, float]:
+    def _distances(self, picture: Picture, cell: Cell) -> dict[str, float]:
         """Measure how far a picture is from each candidate's of the same row, and from the baseline's."""
         found = {}
-        with Image.open(BytesIO(png)) as picture:
-            for other in (*self.evidence, *self._baseline(cell)):
-                if other.row == cell.row:
-                    with Image.open(self.store.picture(other)) as theirs:
-                        found[other.column] = effect_of(picture, theirs)
+        for other in (*self.evidence, *self._baseline(cell)):
+            if other.row == cell.row:
+                with Image.open(self.store.picture(other)) as theirs:
+                    found[other.column] = effect_of(picture.image, theirs)
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renders:
+    """Renders cells from any file of the loras folder, whatever the cell's own LoRA is."""
+
+    asked: Asked
+    base_model: str
+
+    def render(self, file: str, cell: Cell, server: Server, *, to: Path) -> Picture:
+        """Render a cell from a file, and keep the picture.
+
+        Raises `ProofError` where what comes is no picture of this workflow, and `ComfyUIError` where none comes.
+        """
+        plan, url = self.asked.plan, server.client.url
+        listed = server.client.loras()
+        lora_file = find_lora(plan.picker_name(file), listed, server=url, folder=plan.paths.loras)
+        filled = self.asked.filled(
+            cell, base_model=self.base_model, lora_file=lora_file, tag=f"proof-{uuid.uuid4().hex[:8]}"
+        )
+        finished = server.render(filled, _ignore)
+        try:
+            picture = read_picture(
+                finished.png, largest=max(_LARGEST_AT_LEAST, plan.sampling.width * plan.sampling.height)
+            )
+        except PictureError as error:
+            raise ProofError(f"{url} sent no usable picture of {file} x {cell.row}: {error}.") from error
+        write_atomically(to, finished.png)
+        checks = (
+            check_size(picture, width=plan.sampling.width, height=plan.sampling.height),
+            check_not_blank(picture),
+            check_not_noise(picture),
+            check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
+        )
+        if failed := [str(check).rstrip(".") for check in checks if check.outcome is Outcome.FAILED]:
+            raise ProofError(f"{file} x {cell.row} on {url} is not what was asked for: {'; '.join(failed)}.")
+        return picture
 
 
 def _ignore(run: Run) -> None:

@@ -1,10 +1,10 @@
 """SUMMARY.md: what was compared, what was selected and seen, and what was verified (mission, output)."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plugins.deploy.deployment import Deployment
+from plugins.deploy.rollback import Rollback
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot
 
@@ -34,7 +34,7 @@ class Summary:
             self._observed(),
             self._deployed(),
             self._proof(),
-            self._verified(),
+            _verifications(self.verified),
             self._settings(),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
@@ -167,14 +167,6 @@ class Summary:
         ]
         return "\n".join(lines)
 
-    def _verified(self) -> str:
-        marks: Mapping[str, str] = {"passed": "x", "failed": " ", "skipped": " "}
-        lines = ["## What was verified", ""]
-        for one in self.verified:
-            told = "" if one.outcome == "passed" else f" (**{one.outcome.upper()}**)"
-            lines.append(f"- [{marks.get(one.outcome, ' ')}] {_plain(one.claim)}{told}")
-        return "\n".join(lines) if self.verified else "## What was verified\n\nNothing: no verification ran."
-
     def _settings(self) -> str:
         sampling, server = self.plan.sampling, self.deployment.server
         settings = (
@@ -189,6 +181,27 @@ class Summary:
         return "\n".join(
             ["## How the pictures were made", "", *(f"- {name}: {_plain(value)}" for name, value in settings)]
         )
+
+
+def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:
+    """Write out what a rollback did."""
+    head = [f"# {_plain(plan.title)}: rolled back to {_plain(rollback.name)}"]
+    if rollback.simulated:
+        head.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")
+    head.append(_plain(str(rollback)))
+    put = [f"- Production: `{_code(str(rollback.production))}`", f"- SHA-256: `{rollback.sha256}`"]
+    proof = [f"- {_plain(row)}: {_plain(told)}" for row, told in rollback.proof.items()]
+    parts = [*head, "\n".join(["## What was put back", "", *put])]
+    parts.append("\n".join(["## What production renders", "", *proof]))
+    return "\n\n".join([*parts, _verifications(verified)]) + "\n"
+
+
+def _verifications(verified: tuple[Verified, ...]) -> str:
+    lines = ["## What was verified", ""]
+    for one in verified:
+        box, told = ("x", "") if one.outcome == "passed" else (" ", f" (**{one.outcome.upper()}**)")
+        lines.append(f"- [{box}] {_plain(one.claim)}{told}")
+    return "\n".join(lines) if verified else "## What was verified\n\nNothing: no verification ran."
 
 
 def _plain(text: str) -> str:

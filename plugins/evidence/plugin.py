@@ -71,6 +71,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def hold(config: pytest.Config) -> None:
     """Keep a second run out of these reports and this loras folder until this one ends. Raises `pytest.UsageError`."""
+    if _LOCKS in config.stash:
+        return
     folder, loras = reports(config), the_plan(config).paths.loras
     held: list[BaseFileLock] = []
     config.stash[_LOCKS] = held

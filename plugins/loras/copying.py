@@ -43,6 +43,12 @@ def copy_part(source: Path, target: Path) -> tuple[Path, str]:
     return part, digest.hexdigest()
 
 
+def sync_file(path: Path) -> None:
+    """Make a file's bytes outlast a power cut."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` outlast a power cut, where the system and the file system have a way to."""
     if os.name == "nt":

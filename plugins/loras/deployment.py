@@ -1,37 +1,44 @@
 """The production LoRA: put in place in one step, with what it replaces kept, and evaluation copies removed."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
-from plugins.loras.copying import copy_part, digest_of, sync_folder
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plugins.loras.copying import copy_part, digest_of, sync_file, sync_folder
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
 
 
-@dataclass(frozen=True, kw_only=True)
-class Installed:
-    """What putting the production file in place did."""
+class Installed(BaseModel):
+    """What putting the production file in place does; kept beside it until the deployment is proven."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: Path
     sha256: str
     replaced_sha256: str | None
     """Digest of the production file that was there before; None where there was none."""
     backup: Path | None
-    """Where it was kept; None where it is a checkpoint, which the training folder still has."""
+    """Where that file is kept; None where there was none, or where it had the same bytes."""
 
 
-def install(source: Path, target: Path, *, sha256: str, known: frozenset[str]) -> Installed:
+def install(source: Path, target: Path, *, sha256: str) -> Installed:
     """Make `target` the bytes of `source`, which must have the digest `sha256`.
 
-    The former file at `target` is kept beside it as `NAME.replaced-DIGEST` (a name that no picker lists), unless
-    its digest is among the `known` ones. At any moment `target` is the former file or the new one, whole.
+    The former file at `target` is kept beside it as `NAME.replaced-DIGEST` (a name that no picker lists). At any
+    moment `target` is the former file or the new one, whole. Until `settle` or `restore` is called, `unfinished`
+    gives what was begun here, also after this process was killed.
 
     Raises `DeploymentError`; the former file is then still in place.
     """
     part: Path | None = None
+    note = _note(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_symlink():
@@ -50,48 +57,104 @@ def install(source: Path, target: Path, *, sha256: str, known: frozenset[str]) -
                 f"{source} changed while it was copied (SHA-256 {digest[:12]}, judged was {sha256[:12]}). "
                 "Nothing was deployed. Run pytest -m generate again, so that what is deployed is what was judged."
             )
-        backup = _keep(target, former) if former and former not in known else None
+        backup = target.with_name(f"{target.name}.replaced-{former[:16]}") if former else None
+        installed = Installed(file=target, sha256=sha256, replaced_sha256=former, backup=backup)
+        _write_note(note, installed)
+        if backup and former:
+            _keep(target, backup, former)
+        sync_folder(target.parent)
         part.replace(target)
         sync_folder(target.parent)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            note.unlink(missing_ok=True)
         raise DeploymentError(
-            f"{target} could not be deployed: {error.strerror or error} ({error.filename or target}). "
-            "The former production file is untouched; make the folder writable or free some room, then deploy again."
+            f"{target} could not be deployed: {error.strerror or error} ({error.filename or target}). The former "
+            "production file is untouched. Make the folder writable or free some room (on Windows, stop ComfyUI if it "
+            "has the file open), then deploy again."
         ) from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
-    return Installed(file=target, sha256=sha256, replaced_sha256=former, backup=backup)
+    return installed
 
 
-def restore(installed: Installed, sources: Mapping[str, Path]) -> str:
+def unfinished(target: Path) -> Installed | None:
+    """Give the deployment of `target` that was begun and neither settled nor restored; None where there is none.
+
+    Raises `DeploymentError` where its note cannot be read.
+    """
+    note = _note(target)
+    try:
+        return Installed.model_validate_json(note.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        return None  # it was stopped while it wrote this, and before it changed anything
+    except OSError as error:
+        raise DeploymentError(f"{note} cannot be read: {error.strerror or error}. Make it readable.") from error
+
+
+def restore(installed: Installed) -> str:
     """Put back what was in production before `installed`, and say what was done.
 
-    `sources` gives a file for each known digest. A production file that somebody changed since is left alone.
-    Raises `DeploymentError` or `OSError` where the former file cannot be put back; it is then still in its backup.
+    A production file that somebody changed since is left alone. Raises `DeploymentError` or `OSError` where the former
+    file cannot be put back; it is then still in its backup, if anywhere.
     """
-    target, former = installed.file, installed.replaced_sha256
+    target, former, backup = installed.file, installed.replaced_sha256, installed.backup
     if former == installed.sha256:
         return f"{target} already held these bytes, and was left as it is."
-    if target.exists() and digest_of(target) != installed.sha256:
-        return f"{target} was changed by somebody else meanwhile, and was left as it is."
-    if former is None:
+    now = digest_of(target) if target.exists() else None
+    if now is not None and now == former:
+        done = f"{target} is as it was before (SHA-256 {former[:12]})."
+        if backup and backup.exists() and backup.samefile(target):
+            backup.unlink()
+    elif now not in {None, installed.sha256}:
+        done = f"{target} was changed by somebody else meanwhile, and was left as it is."
+    elif former is None or backup is None:
         target.unlink(missing_ok=True)
-        sync_folder(target.parent)
-        return f"{target} was not there before, and was removed again."
-    if installed.backup:
-        installed.backup.replace(target)
-        sync_folder(target.parent)
+        done = f"{target} was not there before, and was removed again."
+    elif not backup.exists() or digest_of(backup) != former:
+        raise DeploymentError(
+            f"{backup} should be the former production file (SHA-256 {former[:12]}), and is not. Put that file at "
+            f"{target} yourself, then remove {_note(target)}."
+        )
     else:
-        install(sources[former], target, sha256=former, known=frozenset({installed.sha256}))
-    return f"The former {target} was put back (SHA-256 {former[:12]})."
+        backup.replace(target)
+        done = f"The former {target} was put back (SHA-256 {former[:12]})."
+    sync_folder(target.parent)
+    _note(target).unlink(missing_ok=True)
+    return done
 
 
-def _keep(target: Path, digest: str) -> Path:
+def settle(installed: Installed, training: Iterable[Path]) -> Installed:
+    """Bring a proven deployment to its end: nothing will be put back any more.
+
+    The backup is removed where one of the `training` outputs still has its bytes. Raises `OSError`.
+    """
+    _note(installed.file).unlink(missing_ok=True)
+    backup = installed.backup
+    if backup is None or not backup.exists() or not any(_still_has(one, backup) for one in training):
+        return installed
+    backup.unlink()
+    return installed.model_copy(update={"backup": None})
+
+
+def _note(target: Path) -> Path:
+    """Name the note of a deployment that is under way. Hidden, and of no type that a picker lists."""
+    return target.with_name(f".{target.name}.deploying")
+
+
+def _write_note(note: Path, installed: Installed) -> None:
+    """Write down what is about to be done, so that it outlasts this process. Nothing was changed before it is whole."""
+    note.write_text(installed.model_dump_json(), encoding="utf-8")
+    sync_file(note)
+
+
+def _keep(target: Path, backup: Path, digest: str) -> None:
     """Keep the production file under a name that tells its bytes; the same bytes are kept once."""
-    backup = target.with_name(f"{target.name}.replaced-{digest[:16]}")
     if backup.exists() and digest_of(backup) == digest:
-        return backup
+        return
     part = backup.with_name(f".{backup.name}.part")
     part.unlink(missing_ok=True)
     try:
@@ -99,10 +162,10 @@ def _keep(target: Path, digest: str) -> Path:
             os.link(target, part)
         except OSError:  # a file system without hard links
             shutil.copyfile(target, part)
+            sync_file(part)
         part.replace(backup)
     finally:
         part.unlink(missing_ok=True)
-    return backup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +206,13 @@ def _still_has(training: Path, copy: Path) -> bool:
     return digest_of(training) == digest_of(copy)
 
 
+def former_copy(plan: Plan, sha256: str) -> Path:
+    """Name the file that a rollback renders the former production from; it is there only meanwhile."""
+    return plan.paths.loras / f"{plan.name}_former-{sha256[:12]}.safetensors"
+
+
 def evaluation_copies(plan: Plan) -> tuple[Path, ...]:
-    """Name the evaluation copies that lie in the loras folder now."""
-    paths = (plan.paths.loras / plan.staged_file(checkpoint) for checkpoint in plan.checkpoints)
-    return tuple(path for path in paths if path.exists() or path.is_symlink())
+    """Name the evaluation copies that lie in the loras folder now, a stopped rollback's included."""
+    staged = (plan.paths.loras / plan.staged_file(checkpoint) for checkpoint in plan.checkpoints)
+    former = plan.paths.loras.glob(f"{escape(plan.name)}_former-{'[0-9a-f]' * 12}.safetensors")
+    return (*(path for path in staged if path.exists() or path.is_symlink()), *sorted(former))

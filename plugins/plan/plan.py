@@ -357,6 +357,11 @@ class Plan(_Part):
         return self.paths.checkpoints / checkpoint.file
 
     @property
+    def production_file(self) -> Path:
+        """Where the production LoRA lies (mission, task 3)."""
+        return self.paths.loras / self.production.file
+
+    @property
     def workflow(self) -> Path | None:
         """The person's own workflow file, which starts at `project`; None where the built-in one is used."""
         given = self.comfyui.workflow

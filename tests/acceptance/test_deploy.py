@@ -1,8 +1,9 @@
-"""The selected checkpoint becomes the production LoRA: `pytest -m deploy --selected-step=600`."""
+"""The selected checkpoint becomes the production LoRA: `pytest -m deploy --selected-step=600`, or `--rollback`."""
 
 import pytest
 
 from plugins.deploy.deployment import Deployment
+from plugins.deploy.rollback import Rollback
 
 pytestmark = pytest.mark.deploy
 
@@ -10,6 +11,11 @@ pytestmark = pytest.mark.deploy
 def test_selected_checkpoint_is_deployed(deployed: Deployment) -> None:
     """The selected checkpoint is put in place of the production LoRA, and renders what was judged."""
     assert deployed.production.is_file()
+
+
+def test_former_production_is_put_back(rolled_back: Rollback) -> None:
+    """The production LoRA of before the last deployment is back in its place, and renders as it should."""
+    assert rolled_back.production.is_file()
 
 
 def test_evaluation_copies_are_removed(deployment: Deployment) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from plugins.loras import copying, deployment
-from plugins.loras.deployment import Installed, evaluation_copies, install, remove_evaluation_copies, restore
+from plugins.loras.deployment import (
+    Installed,
+    evaluation_copies,
+    install,
+    remove_evaluation_copies,
+    restore,
+    settle,
+    unfinished,
+)
 from plugins.loras.errors import DeploymentError
 from plugins.loras.staging import stage
 from plugins.plan.plan import Plan
@@ -44,14 +52,20 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "loras" / "spyke.safetensors"
 
 
-def put(source: Path, target: Path, *, known: frozenset[str] = frozenset()) -> Installed:
+def put(source: Path, target: Path) -> Installed:
     """Install the selected checkpoint."""
-    return install(source, target, sha256=digest(NEW), known=known)
+    return install(source, target, sha256=digest(NEW))
+
+
+def put_for_good(source: Path, target: Path, *training: Path) -> Installed:
+    """Install the selected checkpoint, and say that it was proven."""
+    return settle(put(source, target), training)
 
 
 def test_production_is_new(source: Path, target: Path) -> None:
     """Where there is no production file yet, the checkpoint becomes it."""
-    assert put(source, target) == Installed(file=target, sha256=digest(NEW), replaced_sha256=None, backup=None)
+    expected = Installed(file=target, sha256=digest(NEW), replaced_sha256=None, backup=None)
+    assert expected == put_for_good(source, target)
     assert target.read_bytes() == NEW
     assert names(target.parent) == [target.name]
 
@@ -66,22 +80,27 @@ def test_same_production_is_left_alone(source: Path, target: Path) -> None:
     assert names(target.parent) == [target.name]
 
 
-def test_production_that_is_a_candidate_is_replaced_without_a_backup(source: Path, target: Path) -> None:
-    """A former choice among the same candidates needs no backup: the training folder has it."""
+def test_production_that_is_a_candidate_is_kept_until_the_proof(source: Path, target: Path) -> None:
+    """A former choice among the candidates needs no backup once production is proven: the training folder has it."""
+    training = source.with_name("spyke-400.safetensors")
+    training.write_bytes(FORMER)
     target.write_bytes(FORMER)
 
-    installed = put(source, target, known=frozenset({digest(FORMER)}))
+    installed = put(source, target)
+    assert installed.backup is not None
+    assert FORMER == installed.backup.read_bytes()
+    settled = settle(installed, [source, training])
 
-    assert (installed.replaced_sha256, installed.backup) == (digest(FORMER), None)
-    assert target.read_bytes() == NEW
-    assert names(target.parent) == [target.name]
+    assert (digest(FORMER), None) == (settled.replaced_sha256, settled.backup)
+    assert NEW == target.read_bytes()
+    assert [target.name] == names(target.parent)
 
 
 def test_foreign_production_is_kept(source: Path, target: Path) -> None:
     """A production file that is none of the candidates is kept, whole, under a name that no picker lists."""
     target.write_bytes(FORMER)
 
-    installed = put(source, target, known=frozenset({digest(NEW)}))
+    installed = put_for_good(source, target, source)
 
     assert installed.backup == target.with_name(f"{target.name}.replaced-{digest(FORMER)[:16]}")
     assert installed.backup.read_bytes() == FORMER
@@ -93,7 +112,7 @@ def test_same_foreign_production_is_kept_once(source: Path, target: Path) -> Non
     """The same foreign file, put back and replaced again, has one backup."""
     for _ in range(2):
         target.write_bytes(FORMER)
-        backup = put(source, target).backup
+        backup = put_for_good(source, target).backup
 
     assert backup is not None
     assert names(target.parent) == [target.name, backup.name]
@@ -118,7 +137,7 @@ def test_backup_is_kept_without_hard_links(source: Path, target: Path, monkeypat
     monkeypatch.setattr(deployment.os, "link", refuse)
     target.write_bytes(FORMER)
 
-    backup = put(source, target).backup
+    backup = put_for_good(source, target).backup
 
     assert backup is not None
     assert backup.read_bytes() == FORMER
@@ -210,7 +229,8 @@ def test_full_disk_leaves_the_former_production_whole(
 
     assert str(caught.value) == (
         f"{target} could not be deployed: No space left on device ({target}). The former production file is "
-        "untouched; make the folder writable or free some room, then deploy again."
+        "untouched. Make the folder writable or free some room (on Windows, stop ComfyUI if it has the file open), "
+        "then deploy again."
     )
     assert names(target.parent) == ([target.name] if former else [])
     assert not former or target.read_bytes() == former
@@ -257,40 +277,58 @@ def test_backup_is_restored(source: Path, target: Path) -> None:
     target.write_bytes(FORMER)
     installed = put(source, target)
 
-    assert restore(installed, {}) == f"The former {target} was put back (SHA-256 {digest(FORMER)[:12]})."
+    assert restore(installed) == f"The former {target} was put back (SHA-256 {digest(FORMER)[:12]})."
     assert target.read_bytes() == FORMER
     assert names(target.parent) == [target.name]
 
 
-def test_former_candidate_is_restored_from_training(source: Path, target: Path) -> None:
-    """A former candidate comes back from the training folder."""
-    former = source.with_name("spyke-400.safetensors")
-    former.write_bytes(FORMER)
+@pytest.mark.parametrize("broken", [pytest.param(b"half", id="broken"), pytest.param(None, id="gone")])
+def test_backup_that_is_not_the_former_file_is_not_put_back(source: Path, target: Path, broken: bytes | None) -> None:
+    """A backup that was lost or changed meanwhile is told, and production is left as it is."""
     target.write_bytes(FORMER)
-    installed = put(source, target, known=frozenset({digest(FORMER)}))
+    installed = put(source, target)
+    assert installed.backup is not None
+    if broken:
+        installed.backup.write_bytes(broken)
+    else:
+        installed.backup.unlink()
 
-    restore(installed, {digest(FORMER): former})
+    with pytest.raises(DeploymentError) as caught:
+        restore(installed)
 
-    assert target.read_bytes() == former.read_bytes() == FORMER
-    assert names(target.parent) == [target.name]
+    assert str(caught.value) == (
+        f"{installed.backup} should be the former production file (SHA-256 {digest(FORMER)[:12]}), and is not. Put "
+        f"that file at {target} yourself, then remove {target.with_name(f'.{target.name}.deploying')}."
+    )
+    assert NEW == target.read_bytes()
+    assert installed == unfinished(target)
 
 
-def test_former_candidate_that_is_gone_is_told(source: Path, target: Path) -> None:
-    """A former candidate whose training file was changed cannot come back, and that is told."""
-    former = source.with_name("spyke-400.safetensors")
-    former.write_bytes(b"retrained")
+def test_deployment_that_was_not_settled_is_found_again(source: Path, target: Path) -> None:
+    """What was begun is known to a later run, until it was proven or taken back."""
+    assert unfinished(target) is None
+    installed = put(source, target)
+    assert installed == unfinished(target)
+    settle(installed, [])
+    assert unfinished(target) is None
+
+
+@pytest.mark.parametrize("half", [b"", b'{"file": "/lor', b"\x00\xff", b"[]"])
+def test_half_written_note_is_none(source: Path, target: Path, half: bytes) -> None:
+    """A note that was not written to its end stands for nothing: production was not touched by then."""
     target.write_bytes(FORMER)
-    installed = put(source, target, known=frozenset({digest(FORMER)}))
+    target.with_name(f".{target.name}.deploying").write_bytes(half)
 
-    with pytest.raises(DeploymentError, match=r"spyke-400\.safetensors changed while it was copied"):
-        restore(installed, {digest(FORMER): former})
+    assert unfinished(target) is None
+    put_for_good(source, target)
+    assert NEW == target.read_bytes()
 
 
 def test_nothing_is_restored_to_nothing(source: Path, target: Path) -> None:
     """Where there was no production file, there is none again."""
     installed = put(source, target)
 
-    assert restore(installed, {}) == f"{target} was not there before, and was removed again."
+    assert restore(installed) == f"{target} was not there before, and was removed again."
     assert names(target.parent) == []
 
 
@@ -299,7 +337,7 @@ def test_same_bytes_need_no_restoring(source: Path, target: Path) -> None:
     target.write_bytes(NEW)
     installed = put(source, target)
 
-    assert restore(installed, {}) == f"{target} already held these bytes, and was left as it is."
+    assert restore(installed) == f"{target} already held these bytes, and was left as it is."
     assert target.read_bytes() == NEW
 
 
@@ -309,7 +347,7 @@ def test_somebody_elses_production_is_not_overwritten(source: Path, target: Path
     installed = put(source, target)
     target.write_bytes(b"somebody else's")
 
-    told = restore(installed, {})
+    told = restore(installed)
 
     assert told == f"{target} was changed by somebody else meanwhile, and was left as it is."
     assert target.read_bytes() == b"somebody else's"

@@ -1,0 +1,273 @@
+"""The former production file goes back into place, and is proven as a deployment is: `-m deploy --rollback`.
+
+It needs no gate: nobody selects anything, and the file may be none of the checkpoints. What it must render is found
+out first, from the same bytes under another name.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plugins.comfyui.errors import ComfyUIError
+from plugins.comfyui.names import find_base_model
+from plugins.comfyui.server import Server
+from plugins.deploy.deployment import Deployment, RecordError, put_back
+from plugins.deploy.proof import CLEAR, ProofError, Renders
+from plugins.evidence.asked import Asked
+from plugins.evidence.evidence import Sha256
+from plugins.evidence.files import write_atomically
+from plugins.loras.copying import copy_part, digest_of
+from plugins.loras.deployment import former_copy, install, settle
+from plugins.loras.errors import DeploymentError
+from plugins.pictures.checks import effect_of
+from plugins.pictures.picture import Picture
+from plugins.plan.cells import Cell, column
+from plugins.plan.plan import Plan
+
+ROLLBACK: Final = "rollback.json"
+_NOTHING_DONE: Final = "Nothing was changed."
+
+
+class Rollback(BaseModel):
+    """What a rollback did. Paths are absolute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    plan_name: str
+    simulated: bool
+    production: Path
+    sha256: Sha256
+    """Digest of the file that was put back."""
+    checkpoint: str | None
+    """The checkpoint that it is; None where it is none of the plan's."""
+    taken_out: str
+    """The checkpoint, or the digest, that was in production."""
+    proof: dict[str, str]
+    """What production rendered of each row, in words."""
+    undone: datetime | None
+    """When the deployment was made that this took back: another one on record is newer than this."""
+    rolled_back: datetime
+
+    @property
+    def name(self) -> str:
+        """What is in production now, in words."""
+        return self.checkpoint or f"the file that was there before (SHA-256 {self.sha256[:12]})"
+
+    def __str__(self) -> str:
+        return (
+            f"Production was rolled back from {self.taken_out} to {self.name} on {self.rolled_back:%Y-%m-%d %H:%M} UTC."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Former:
+    """The production file before the last deployment."""
+
+    sha256: str
+    file: Path
+    """Where its bytes are now."""
+    checkpoint: str | None
+    """The checkpoint that it is; None where it is none of the plan's, or nobody knows."""
+    taken_out: str
+    undone: datetime | None
+    """When the deployment that is taken back was made; None where that one was never finished."""
+
+
+def find_former(plan: Plan, deployment: Deployment) -> Former:
+    """Find the file that the last deployment replaced: its backup, or the training output that it was.
+
+    Raises `DeploymentError` where there was none, its bytes are nowhere, or production was changed since.
+    """
+    production, former = plan.production_file, deployment.replaced_sha256
+    now = digest_of(production) if production.is_file() else None
+    if now != deployment.sha256:
+        held = f"holds other bytes (SHA-256 {now[:12]})" if now else "is not there"
+        raise DeploymentError(
+            f"{production} {held}; {deployment.selected} ({deployment.sha256[:12]}) was deployed. Somebody changed it "
+            f"since, so there is nothing to roll back. {_NOTHING_DONE}"
+        )
+    if former is None:
+        raise DeploymentError(
+            f"There was no production LoRA before {deployment.selected} was deployed, so there is nothing to put back. "
+            f"Deploy another checkpoint: pytest -m deploy --selected-step=STEP. {_NOTHING_DONE}"
+        )
+    if former == deployment.sha256:
+        raise DeploymentError(
+            f"{production} held the bytes of {deployment.selected} before it was deployed, too. Nothing to put back."
+        )
+    places = [*filter(None, [deployment.backup]), *(plan.training_file(one) for one in plan.checkpoints)]
+    names = (name for name, one in deployment.candidates.items() if one.sha256 == former)
+    for place in places:
+        if place.is_file() and digest_of(place) == former:
+            return Former(
+                sha256=former,
+                file=place,
+                checkpoint=next(names, None),
+                taken_out=deployment.selected,
+                undone=deployment.deployed,
+            )
+    looked = ", ".join(map(str, places))
+    raise DeploymentError(
+        f"The bytes that were in production before (SHA-256 {former[:12]}) are nowhere: looked at {looked}. "
+        f"{_NOTHING_DONE}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undoing:
+    """Takes the last deployment back, on servers that all read the plan's loras folder."""
+
+    asked: Asked
+    servers: Sequence[Server]
+    reports: Path
+    meanwhile: Callable[[str], None]
+    """Shows a line of progress."""
+
+    def roll_back(self, former: Former) -> Rollback:
+        """Put the former file back into production, and prove that every server renders from it.
+
+        Raises `DeploymentError` where it could not be put back, or production renders something else: then the file
+        that was there is in place again, or the message says where it is.
+        """
+        plan = self.asked.plan
+        production = plan.production_file
+        try:
+            with _under_another_name(former, plan) as copy:
+                expected = self._render(copy.name, "former")
+                installed = install(former.file, production, sha256=former.sha256)
+                found = self._render(production.name, "rollback")
+            rollback = self._recorded(former, self._compare(found, expected, former.taken_out))
+            if former.undone:
+                write_atomically(self.reports / ROLLBACK, rollback.model_dump_json(indent=2))
+        except DeploymentError:
+            raise
+        except BaseException as error:
+            done = put_back(production, self._forget)
+            if isinstance(error, ProofError | ComfyUIError | OSError):
+                raise DeploymentError(f"{error}\n{done}") from error
+            error.add_note(done)
+            raise
+        with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
+            settle(installed, map(plan.training_file, plan.checkpoints))
+            self._drop_backup(former, production)
+        return rollback
+
+    def _forget(self) -> None:
+        for server in self.servers:
+            server.forget_weights(again=True)
+
+    def _recorded(self, former: Former, proof: dict[str, str]) -> Rollback:
+        plan = self.asked.plan
+        return Rollback(
+            plan_name=plan.name,
+            simulated=self.asked.simulated,
+            production=plan.production_file,
+            sha256=former.sha256,
+            checkpoint=former.checkpoint,
+            taken_out=former.taken_out,
+            proof=proof,
+            undone=former.undone,
+            rolled_back=datetime.now(UTC),
+        )
+
+    @staticmethod
+    def _drop_backup(former: Former, production: Path) -> None:
+        """Remove the backup that is in production again."""
+        if former.file.parent == production.parent and former.file != production:
+            former.file.unlink(missing_ok=True)
+
+    def _render(self, file: str, folder: str) -> dict[tuple[str, Cell], Picture]:
+        """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
+        found = {}
+        for server in self.servers:
+            url = server.client.url
+            listed = server.client.options("CheckpointLoaderSimple", "ckpt_name")
+            base_model = find_base_model(self.asked.plan.sampling.base_model, listed, server=url)
+            renders = Renders(asked=self.asked, base_model=base_model)
+            server.forget_weights(again=True)  # another file may be cached under this very name (COMFYUI.md, fact 1)
+            for cell in column(self.asked.plan, None):
+                self.meanwhile(f"rollback  {file} x {cell.row}")
+                to = self.reports / "proof" / folder / f"{cell.row}.png"
+                found[url, cell] = renders.render(file, cell, server, to=to)
+        return found
+
+    def _compare(
+        self, found: Mapping[tuple[str, Cell], Picture], expected: Mapping[tuple[str, Cell], Picture], taken_out: str
+    ) -> dict[str, str]:
+        """Hold what production renders against what the same bytes gave under another name; tell it row by row.
+
+        Raises `ProofError` where they differ by more than production differs from what was taken out, twice over.
+        """
+        told = {}
+        for (url, cell), picture in found.items():
+            same = expected[url, cell]
+            if picture.pixels_sha256 == same.pixels_sha256:
+                told[cell.row] = "as the same bytes under another name, pixel for pixel"
+                continue
+            distance = effect_of(picture.image, same.image)
+            other = self._distance_from(taken_out, cell, picture)
+            told[cell.row] = (
+                f"{distance:.2f} of 255 from the same bytes under another name; {taken_out}'s picture is at {other:.2f}"
+            )
+            if other < CLEAR * distance:
+                production = self.asked.plan.production.file
+                raise ProofError(
+                    f"{production} x {cell.row} on {url} is not what was put back: it is {told[cell.row]}."
+                )
+        return told
+
+    def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float:
+        """Measure how far a picture is from a column's one of the same row; 0 where that cannot be read."""
+        path = self.reports / "pictures" / column_id / f"{cell.row}.png"
+        try:
+            with Image.open(path) as theirs:
+                return effect_of(picture.image, theirs)
+        except OSError:
+            return 0.0
+
+
+@contextmanager
+def _under_another_name(former: Former, plan: Plan) -> Iterator[Path]:
+    """Put the former bytes beside production for as long as it takes to see what they render."""
+    copy = former_copy(plan, former.sha256)
+    try:
+        if copy.exists() and digest_of(copy) != former.sha256:
+            raise DeploymentError(f"{copy} is in the way. Move it elsewhere. {_NOTHING_DONE}")
+        part, digest = copy_part(former.file, copy)
+        try:
+            if digest != former.sha256:
+                raise DeploymentError(f"{former.file} changed while it was copied. {_NOTHING_DONE}")
+            part.replace(copy)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise DeploymentError(
+            f"{copy} could not be written: {error.strerror or error}. {_NOTHING_DONE} Make the folder writable or free "
+            "some room, then run this again."
+        ) from error
+    try:
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:
+    """Give the rollback that took this deployment back; None where it still stands.
+
+    Raises `RecordError`.
+    """
+    try:
+        found = Rollback.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError, RecursionError) as error:
+        raise RecordError(f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}") from error
+    return found if found.undone == deployment.deployed else None
