@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,10 +16,10 @@ from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import Installed, install, remove_evaluation_copies, restore, settle, unfinished
+from plugins.loras.deployment import CleanUp, Installed, install, remove_evaluation_copies, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Checkpoint
 
 RECORD: Final = "deployment.json"
 
@@ -64,6 +64,8 @@ class Deployment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
+    installed: str = ""
+    """The id of the installation that this is the record of."""
     plan_name: str
     plan_digest: Sha256
     simulated: bool
@@ -133,17 +135,23 @@ def deploy(
             raise DeploymentError(f"{error}\n{done} Evaluation copies were left where they are.") from error
         error.add_note(done)
         raise
-    left: dict[str, str] = {}
-    try:
-        installed = settle(installed, map(plan.training_file, plan.checkpoints))
-    except OSError as error:
-        left[str(error.filename)] = f"it cannot be removed ({error.strerror or error})"
-    cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
-    left |= {str(path): reason for path, reason in cleaned.left.items()}
-    deployment = deployment.model_copy(update={"backup": installed.backup, "removed": cleaned.removed, "left": left})
+    deployment = deployment.model_copy(update=_clean_up(selected, installed))
     with contextlib.suppress(OSError):  # the record is there already, but for the clean-up
         _write(deployment, record)
     return deployment
+
+
+def _clean_up(selected: Selected, installed: Installed) -> dict[str, Any]:
+    """Remove what a proven deployment no longer needs; what cannot be removed is told, and is no reason to undo it."""
+    asked, plan = selected.asked, selected.asked.plan
+    cleaned, left = CleanUp(removed=(), left={}), {}
+    try:
+        installed = settle(installed, [plan.training_file(one) for one in plan.checkpoints])
+        cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
+    except OSError as error:
+        left[str(error.filename)] = f"cleaning up stopped there ({error.strerror or error}); deploy again"
+    left |= {str(path): reason for path, reason in cleaned.left.items()}
+    return {"backup": installed.backup, "removed": cleaned.removed, "left": left}
 
 
 def put_back(target: Path, forget: Callable[[], None]) -> str:
@@ -160,18 +168,10 @@ def put_back(target: Path, forget: Callable[[], None]) -> str:
     return done
 
 
-def recover(plan: Plan) -> str:
-    """Take back what a deployment did that was stopped before it was proven, and say so; empty where there is none.
-
-    Raises `DeploymentError` or `OSError` where the former production file cannot be put back.
-    """
-    begun = unfinished(plan.production_file)
-    return f"An earlier deployment was stopped before it was proven. {restore(begun)}" if begun else ""
-
-
 def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...]) -> Deployment:
     plan, asked = selected.asked.plan, selected.asked
     return Deployment(
+        installed=installed.id,
         plan_name=plan.name,
         plan_digest=plan.digest,
         simulated=asked.simulated,

@@ -9,11 +9,11 @@ import pytest
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
 from plugins.comfyui.server import Server
-from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected, deploy, read_record, recover
+from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected, deploy, read_record
 from plugins.deploy.gate import GateError, pass_gate
 from plugins.deploy.page import render_deployment, render_rollback
 from plugins.deploy.proof import Prover
-from plugins.deploy.rollback import ROLLBACK, Former, Rollback, Undoing, find_former, rollback_of
+from plugins.deploy.rollback import ROLLBACK, Former, Rollback, Undoing, find_former, recover, rollback_of
 from plugins.deploy.selection import SelectionError, judged_by, select
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.evidence.asked import Asked
@@ -90,7 +90,7 @@ def _recover(config: pytest.Config) -> str:
         if unfinished(the_plan(config).production_file) is None:
             return ""
         hold(config)
-        recovered = recover(the_plan(config))
+        recovered = recover(the_plan(config), reports(config))
     except (LoraError, OSError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_RECOVERED] = recovered

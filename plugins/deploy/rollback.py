@@ -18,13 +18,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.names import find_base_model
 from plugins.comfyui.server import Server
-from plugins.deploy.deployment import Deployment, RecordError, put_back
+from plugins.deploy.deployment import RECORD, Deployment, RecordError, put_back, read_record
 from plugins.deploy.proof import CLEAR, ProofError, Renders
 from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import copy_part, digest_of
-from plugins.loras.deployment import former_copy, install, settle
+from plugins.loras.deployment import Installed, former_copy, install, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.pictures.checks import effect_of
 from plugins.pictures.picture import Picture
@@ -41,6 +41,8 @@ class Rollback(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
+    installed: str
+    """The id of the installation that this is the record of."""
     plan_name: str
     simulated: bool
     production: Path
@@ -144,7 +146,7 @@ class Undoing:
                 expected = self._render(copy.name, "former")
                 installed = install(former.file, production, sha256=former.sha256)
                 found = self._render(production.name, "rollback")
-            rollback = self._recorded(former, self._compare(found, expected, former.taken_out))
+            rollback = self._recorded(former, installed, self._compare(found, expected, former.taken_out))
             if former.undone:
                 write_atomically(self.reports / ROLLBACK, rollback.model_dump_json(indent=2))
         except DeploymentError:
@@ -156,17 +158,18 @@ class Undoing:
             error.add_note(done)
             raise
         with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
-            settle(installed, map(plan.training_file, plan.checkpoints))
             self._drop_backup(former, production)
+            settle(installed, [plan.training_file(one) for one in plan.checkpoints])
         return rollback
 
     def _forget(self) -> None:
         for server in self.servers:
             server.forget_weights(again=True)
 
-    def _recorded(self, former: Former, proof: dict[str, str]) -> Rollback:
+    def _recorded(self, former: Former, installed: Installed, proof: dict[str, str]) -> Rollback:
         plan = self.asked.plan
         return Rollback(
+            installed=installed.id,
             plan_name=plan.name,
             simulated=self.asked.simulated,
             production=plan.production_file,
@@ -259,15 +262,35 @@ def _under_another_name(former: Former, plan: Plan) -> Iterator[Path]:
         copy.unlink(missing_ok=True)
 
 
+def recover(plan: Plan, reports: Path) -> str:
+    """Bring to an end what a killed run left half done: what was proven is kept, what was not is taken back.
+
+    Says what was taken back; empty where nothing was. Raises `DeploymentError` or `OSError` where that cannot be done.
+    """
+    begun = unfinished(plan.production_file)
+    if begun is None:
+        return ""
+    with contextlib.suppress(RecordError):
+        rollback = _read_rollback(reports / ROLLBACK)
+        if begun.id in {read_record(reports / RECORD).installed, rollback and rollback.installed}:
+            settle(begun, [plan.training_file(one) for one in plan.checkpoints])
+            return ""
+    return f"An earlier deployment was stopped before it was proven. {restore(begun)}"
+
+
 def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:
     """Give the rollback that took this deployment back; None where it still stands.
 
     Raises `RecordError`.
     """
+    found = _read_rollback(path)
+    return found if found and found.undone == deployment.deployed else None
+
+
+def _read_rollback(path: Path) -> Rollback | None:
     try:
-        found = Rollback.model_validate_json(path.read_bytes())
+        return Rollback.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError, RecursionError) as error:
         raise RecordError(f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}") from error
-    return found if found.undone == deployment.deployed else None

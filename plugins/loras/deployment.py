@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape
@@ -20,6 +21,8 @@ class Installed(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    id: str
+    """This installation's own: a record that has it says that it was proven."""
     file: Path
     sha256: str
     replaced_sha256: str | None
@@ -50,7 +53,7 @@ def install(source: Path, target: Path, *, sha256: str) -> Installed:
             raise DeploymentError(f"{target} is not a file. Move it away and deploy again.")
         former = digest_of(target) if target.exists() else None
         if former == sha256:
-            return Installed(file=target, sha256=sha256, replaced_sha256=former, backup=None)
+            return Installed(id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=None)
         part, digest = copy_part(source, target)
         if digest != sha256 or digest_of(part) != sha256:
             raise DeploymentError(
@@ -58,7 +61,7 @@ def install(source: Path, target: Path, *, sha256: str) -> Installed:
                 "Nothing was deployed. Run pytest -m generate again, so that what is deployed is what was judged."
             )
         backup = target.with_name(f"{target.name}.replaced-{former[:16]}") if former else None
-        installed = Installed(file=target, sha256=sha256, replaced_sha256=former, backup=backup)
+        installed = Installed(id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=backup)
         _write_note(note, installed)
         if backup and former:
             _keep(target, backup, former)
@@ -130,14 +133,15 @@ def restore(installed: Installed) -> str:
 def settle(installed: Installed, training: Iterable[Path]) -> Installed:
     """Bring a proven deployment to its end: nothing will be put back any more.
 
-    The backup is removed where one of the `training` outputs still has its bytes. Raises `OSError`.
+    The backup is removed where one of the `training` outputs still has its bytes. Raises `OSError`; calling it again
+    goes on from there.
     """
-    _note(installed.file).unlink(missing_ok=True)
     backup = installed.backup
-    if backup is None or not backup.exists() or not any(_still_has(one, backup) for one in training):
-        return installed
-    backup.unlink()
-    return installed.model_copy(update={"backup": None})
+    if backup and (not backup.exists() or any(_still_has(one, backup) for one in training)):
+        backup.unlink(missing_ok=True)
+        backup = None
+    _note(installed.file).unlink(missing_ok=True)
+    return installed.model_copy(update={"backup": backup})
 
 
 def _note(target: Path) -> Path:

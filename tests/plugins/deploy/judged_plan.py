@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugins.deploy.deployment import RECORD, BallotRecord, Deployment, Selected, deploy
+from plugins.deploy.deployment import RECORD, BallotRecord, Deployment, Selected, deploy, read_record
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Proven
 from plugins.evidence.asked import Asked
@@ -78,12 +78,21 @@ class Judged:
         prove: Callable[[], tuple[Proven, ...]] | None = None,
     ) -> Deployment:
         """Deploy a checkpoint, with a proof that holds unless another is given."""
+        return self.deploy_selected(self.selected(step, observed, ballot), prove)
+
+    def deploy_selected(self, selected: Selected, prove: Callable[[], tuple[Proven, ...]] | None = None) -> Deployment:
+        """Deploy what passed the gate, with a proof that holds unless another is given."""
         return deploy(
-            self.selected(step, observed, ballot),
+            selected,
             record=self.reports / RECORD,
-            prove=prove or (lambda: self.proof(step)),
+            prove=prove or (lambda: self.proof(selected.checkpoint.id)),
             forget=lambda: None,
         )
+
+    @property
+    def record(self) -> Deployment:
+        """The deployment on record."""
+        return read_record(self.reports / RECORD)
 
     def ballot(self, **changes: Any) -> Ballot:
         """Give a ballot on these pictures that chose step600 as the rule did; `changes` makes it another."""

@@ -1,0 +1,197 @@
+"""Whatever call a run is stopped or refused at, files are whole, and the next run goes on from there."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from plugins.deploy.deployment import RECORD
+from plugins.deploy.proof import ProofError
+from plugins.deploy.rollback import ROLLBACK, find_former, recover, rollback_of
+from plugins.evidence.store import EvidenceError
+from plugins.loras.copying import digest_of
+from plugins.loras.deployment import unfinished
+from plugins.loras.errors import DeploymentError
+from plugins.loras.staging import stage
+from plugins.plan.cells import matrix
+from plugins.plan.plan import Plan
+from tests.faults.steps import WORKS, judge, judged_in
+from tests.plugins.deploy.judged_plan import Judged
+from tests.small_plan import ROOT
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each try is a forked process")
+
+FOREIGN = b"the production LoRA of another day"
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try: the folder that it left, and the call at which it met its fault."""
+
+    folder: Path
+    call: str
+    error: str | None
+    """What was raised; empty where all went well, None where the process was killed."""
+
+    @property
+    def judged(self) -> Judged:
+        """The judged plan in that folder."""
+        return judged_in(self.folder)
+
+    def __str__(self) -> str:
+        return f"at {self.call} in {self.folder}: {self.error}"
+
+
+Tries = Callable[..., Iterator[Try]]
+
+
+@pytest.fixture
+def tries(plan: Plan, plan_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Tries:
+    """Give what carries out a work with a fault at each of its calls."""
+    judged = judge(plan, plan_file.parent)
+
+    def carry_out(work: str, fault: str, former: bytes | str | None = None) -> Iterator[Try]:
+        if isinstance(former, str):
+            former = plan.training_file(plan.checkpoint(former)).read_bytes()  # type: ignore[arg-type]
+        if former:
+            judged.production.write_bytes(former)
+        if work == "stage":
+            for copy in judged.copies:
+                copy.unlink()
+        if work == "roll-back":
+            judged.deploy()
+        out = tmp_path_factory.mktemp("tries")
+        command = [sys.executable, "-m", "tests.faults.steps", str(plan_file.parent), work, fault, str(out)]
+        subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+        calls = list(out.glob("*.call"))
+        assert len(calls) > 5, "the work touched no files"
+        for call in calls:
+            end = call.with_suffix(".end")
+            error = json.loads(end.read_text())["error"] if end.exists() else None
+            yield Try(call.with_suffix(""), call.read_text(), error)
+
+    return carry_out
+
+
+@pytest.mark.parametrize(
+    ("former", "fault"),
+    [
+        pytest.param(None, "killed", id="over-nothing-killed"),
+        pytest.param(None, "full-disk", id="over-nothing-full-disk"),
+        pytest.param(FOREIGN, "killed", id="over-a-foreign-file-killed"),
+        pytest.param(FOREIGN, "full-disk", id="over-a-foreign-file-full-disk"),
+        pytest.param(FOREIGN, "no-permission", id="over-a-foreign-file-no-permission"),
+        pytest.param("final", "killed", id="over-another-checkpoint-killed"),
+        pytest.param("final", "full-disk", id="over-another-checkpoint-full-disk"),
+    ],
+)
+def test_production_is_the_old_file_or_the_new_one(tries: Tries, fault: str, former: bytes | str | None) -> None:
+    """A deployment that is stopped or refused anywhere leaves production whole; the next one ends it or takes it back.
+
+    Evaluation copies are removed only after the new production file was proven.
+    """
+    for one in tries("deploy", fault, former):
+        judged = one.judged
+        target, new = judged.production, judged.asked.loras["step600"]
+        old = _digest_of(former, judged)
+        assert _held(target) in {old, new}, one
+        assert 2 == len(judged.copies) or (_held(target) == new and judged.record.sha256 == new), one
+        if one.error is not None:
+            assert (new if not one.error else old) == _held(target), one
+            assert not one.error or one.error.startswith("DeploymentError"), one
+            assert one.error == "" or unfinished(target) is None, one
+
+        proven = (judged.reports / RECORD).exists()
+        left = old if unfinished(target) and not proven else _held(target)
+        recover(judged.plan, judged.reports)
+        assert left == _held(target), one
+        if judged.copies:
+            with pytest.raises(DeploymentError, match="another picture"):
+                judged.deploy(prove=_disproven)
+            assert left == _held(target), one
+
+        deployment = judged.deploy()
+        assert (new, new) == (_held(target), deployment.sha256), one
+        kept = [f"{target.name}.replaced-{old[:16]}"] if former == FOREIGN and old else []
+        assert [target.name, *kept] == sorted(path.name for path in target.parent.iterdir()), one
+
+
+@pytest.mark.parametrize(
+    ("former", "fault"),
+    [
+        pytest.param(FOREIGN, "killed", id="to-a-foreign-file-killed"),
+        pytest.param(FOREIGN, "no-permission", id="to-a-foreign-file-no-permission"),
+        pytest.param("final", "killed", id="to-another-checkpoint-killed"),
+        pytest.param("final", "full-disk", id="to-another-checkpoint-full-disk"),
+    ],
+)
+def test_rollback_ends_with_the_old_file_or_the_new_one(tries: Tries, fault: str, former: bytes | str) -> None:
+    """A rollback that is stopped or refused anywhere leaves production whole; the next one ends it."""
+    for one in tries("roll-back", fault, former):
+        judged = one.judged
+        target, new, old = judged.production, judged.asked.loras["step600"], _digest_of(former, judged)
+        assert _held(target) in {old, new}, one
+        if one.error is not None:
+            assert (old if not one.error else new) == _held(target), one
+            assert not one.error or one.error.startswith("DeploymentError"), one
+        recover(judged.plan, judged.reports)
+        if rollback_of(judged.record, judged.reports / ROLLBACK):
+            assert old == _held(target), one
+            continue
+        assert new == _held(target), one
+        WORKS["roll-back"].do(judged, find_former(judged.plan, judged.record))
+        assert old == _held(target), one
+        names = [path.name for path in target.parent.iterdir()]
+        assert [target.name] == names, one
+
+
+@pytest.mark.parametrize("fault", ["killed", "full-disk"])
+def test_staged_checkpoint_is_whole_or_not_there(tries: Tries, fault: str) -> None:
+    """Staging that is stopped or refused anywhere leaves no half copy that a picker lists; the next run ends it."""
+    for one in tries("stage", fault):
+        judged = one.judged
+        assert set(map(digest_of, judged.copies)) <= set(judged.asked.loras.values()), one
+        assert one.error is None or not one.error or one.error.startswith("StagingError"), one
+        staged = stage(judged.plan)
+        assert [one.sha256 for one in staged] == list(judged.asked.loras.values())
+        assert sorted(path.file for path in staged) == sorted(judged.plan.paths.loras.iterdir()), one
+
+
+@pytest.mark.parametrize("fault", ["killed", "full-disk"])
+def test_picture_without_its_evidence_was_not_made(tries: Tries, fault: str) -> None:
+    """Pictures and evidence are read back whole, or not at all, wherever writing them was stopped or refused."""
+    for one in tries("write-pictures", fault):
+        judged = one.judged
+        assert one.error is None or not one.error or "OSError" in one.error or "PermissionError" in one.error, one
+        refused = 0
+        for cell in matrix(judged.plan):
+            try:
+                evidence = judged.store.read(cell)
+            except EvidenceError:
+                refused += 1
+                continue
+            assert evidence is not None, one
+            assert judged.asked.mismatch(cell, evidence) == "", one
+        assert refused <= 1, one
+        WORKS["write-pictures"].do(judged, None)
+        assert all(map(judged.store.read, matrix(judged.plan))), one
+
+
+def _held(target: Path) -> str | None:
+    return digest_of(target) if target.exists() else None
+
+
+def _digest_of(former: bytes | str | None, judged: Judged) -> str | None:
+    if isinstance(former, bytes):
+        return hashlib.sha256(former).hexdigest()
+    return judged.asked.loras[former] if former else None
+
+
+def _disproven() -> tuple[()]:
+    raise ProofError("it is another picture")
