@@ -24,7 +24,16 @@ from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import copy_part, digest_of
-from plugins.loras.deployment import Installed, former_copy, install, restore, settle, unfinished
+from plugins.loras.deployment import (
+    Installed,
+    evaluation_copies,
+    former_copy,
+    install,
+    remove_evaluation_copies,
+    restore,
+    settle,
+    unfinished,
+)
 from plugins.loras.errors import DeploymentError
 from plugins.pictures.checks import effect_of
 from plugins.pictures.picture import Picture
@@ -134,7 +143,7 @@ class Undoing:
     """Shows a line of progress."""
 
     def roll_back(self, former: Former) -> Rollback:
-        """Put the former file back into production, and prove that every server renders from it.
+        """Put the former file back into production, prove that every server renders from it, and clean up as deploying.
 
         Raises `DeploymentError` where it could not be put back, or production renders something else: then the file
         that was there is in place again, or the message says where it is.
@@ -158,8 +167,11 @@ class Undoing:
             error.add_note(done)
             raise
         with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
+            training = [plan.training_file(one) for one in plan.checkpoints]
             self._drop_backup(former, production)
-            settle(installed, [plan.training_file(one) for one in plan.checkpoints])
+            settle(installed, training)
+            if evaluation_copies(plan):
+                remove_evaluation_copies(plan, frozenset(digest_of(one) for one in training if one.is_file()))
         return rollback
 
     def _forget(self) -> None:
