@@ -8,8 +8,11 @@ SLOW = (
     "browser/test_whole_way.py",
     "commands/test_command_bad_input.py",
     "commands/test_command_demo.py",
+    "commands/test_command_rollback.py",
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",
+    "faults/test_file_faults.py",
+    "faults/test_steps.py",
     "verdicts/test_planted_defects.py",
     "verdicts/test_planted_deployments.py",
 )

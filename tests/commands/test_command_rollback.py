@@ -1,0 +1,77 @@
+"""`pytest -m deploy --rollback`, as a person types it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from plugins.demo.serving import serve
+from plugins.loras.copying import digest_of
+from plugins.plan.reading import read_plan
+from tests.small_plan import Posing, Suite
+
+
+@pytest.fixture(scope="module")
+def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Generate, deploy final, deploy step600, take that back, verify, and take back once more; say what each told."""
+    folder = tmp_path_factory.mktemp("rollback") / "plan"
+    shutil.copytree(made_plan, folder)
+    suite, plan = Suite(plan_file=folder / "plan.toml"), read_plan(folder / "plan.toml")
+    results: dict[str, tuple[int, str]] = {}
+    with serve(plan.paths.comfyui, faults=Posing()) as serving:
+
+        def go(name: str, *arguments: str) -> None:
+            result = suite.run(*arguments, f"--comfyui-url={serving.url}")
+            held = digest_of(plan.production_file)[:12] if plan.production_file.exists() else ""
+            results[name] = int(result.returncode), f"{result.stdout}{result.stderr}\nproduction: {held}"
+
+        go("generate", "-m", "generate")
+        go("too-early", "-m", "deploy", "--rollback")
+        go("final", "-m", "deploy", "--selected-step=final")
+        go("600", "-m", "deploy", "--selected-step=600")
+        go("with-a-step", "-m", "deploy", "--rollback", "--selected-step=600")
+        go("rollback", "-m", "deploy", "--rollback")
+        go("verify", "-m", "verify")
+        go("again", "-m", "deploy", "--rollback")
+    results["summary"] = 0, (suite.reports / "SUMMARY.md").read_text(encoding="utf-8")
+    results["page"] = 0, (suite.reports / "deploy.html").read_text(encoding="utf-8")
+    final = plan.checkpoint("final")
+    assert final
+    results["digest"] = 0, digest_of(plan.training_file(final))[:12]
+    return results
+
+
+def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> None:
+    """The former checkpoint is in production again, what a rollback does not do is left out, and it is summed up."""
+    assert 0 == told["600"][0]
+    code, text = told["rollback"]
+    assert 0 == code, text
+    assert "rolling back step600" in text
+    assert "7 passed, 12 deselected" in text
+    assert text.endswith(f"production: {told['digest'][1]}")
+    assert told["summary"][1].startswith("# Spyke LoRA, small: rolled back to final\n")
+    assert "Rolled back to final</h1>" in told["page"][1]
+
+
+def test_verifying_says_that_it_was_rolled_back(told: dict[str, tuple[int, str]]) -> None:
+    """No checkpoint counts as selected after a rollback; what to type is told."""
+    code, text = told["verify"]
+    assert 1 == code
+    assert "Production was rolled back from step600 to final on " in text
+    assert "Deploy a checkpoint: pytest -m deploy --selected-step=final" in text
+    assert "6 passed" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("too-early", "No deployment is on record"),
+        ("with-a-step", "--rollback puts back what was in production before the last deployment, by itself"),
+        ("again", "There is nothing more to roll back. Nothing was changed."),
+    ],
+)
+def test_rollback_that_makes_no_sense_is_told(told: dict[str, tuple[int, str]], name: str, words: str) -> None:
+    """Where there is nothing to take back, or a step was named, the command says so and changes nothing."""
+    code, text = told[name]
+    assert pytest.ExitCode.USAGE_ERROR == code
+    assert words in text

@@ -1,0 +1,232 @@
+"""The former production file goes back into place, proven by what the same bytes render under another name."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.server import Server
+from plugins.demo.serving import Serving
+from plugins.deploy.rollback import ROLLBACK, Former, Rollback, Undoing, find_former, recover, rollback_of
+from plugins.deploy.summary import Verified, rollback_summary
+from plugins.loras.copying import digest_of
+from plugins.loras.deployment import former_copy, unfinished
+from plugins.loras.errors import DeploymentError
+from plugins.plan.plan import Plan
+from tests.plugins.deploy.judged_plan import Judged
+from tests.small_plan import Posing
+
+
+class Stale(Posing):
+    """A stand-in that goes on using other weights for some files, once told which."""
+
+    def __init__(self) -> None:
+        self.instead: dict[str, Path] = {}
+
+    def lora_of(self, path: Path) -> Path:
+        """Name the other file."""
+        return self.instead.get(path.name, path)
+
+
+@pytest.fixture
+def stale() -> Stale:
+    """Give the faults of the server."""
+    return Stale()
+
+
+@pytest.fixture
+def server(stand_in: Callable[..., Serving], stale: Stale) -> Iterator[Server]:
+    """Give a server that reads the plan's loras folder."""
+    client = ComfyUI(stand_in(faults=stale).url)
+    server = Server(client, client.info(), timeout=20)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def undoing(judged: Judged, server: Server) -> Undoing:
+    """Give what rolls back on that server."""
+    return Undoing(asked=judged.asked, servers=(server,), reports=judged.reports, meanwhile=lambda _: None)
+
+
+def put_in_production(judged: Judged, step: str) -> str:
+    """Put a checkpoint's bytes into production by hand, and give their digest."""
+    checkpoint = judged.plan.checkpoint(step)
+    assert checkpoint
+    judged.production.write_bytes(judged.plan.training_file(checkpoint).read_bytes())
+    return judged.asked.loras[step]
+
+
+def put_foreign_in_production(judged: Judged) -> str:
+    """Put a LoRA that is none of the checkpoints into production, and give its digest."""
+    content = judged.plan.training_file(judged.plan.checkpoints[1]).read_bytes()
+    assert b'"920"' in content
+    judged.production.write_bytes(content.replace(b'"920"', b'"300"'))
+    return digest_of(judged.production)
+
+
+def names(judged: Judged) -> list[str]:
+    """Name what lies in the loras folder, hidden files too."""
+    return sorted(path.name for path in judged.plan.paths.loras.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("put", "checkpoint"),
+    [
+        pytest.param(put_foreign_in_production, None, id="a-foreign-file"),
+        pytest.param(lambda judged: put_in_production(judged, "final"), "final", id="another-checkpoint"),
+    ],
+)
+def test_former_file_is_put_back(
+    judged: Judged, undoing: Undoing, put: Callable[[Judged], str], checkpoint: str | None
+) -> None:
+    """Production holds the former bytes again, renders from them, and nothing else stays in the loras folder."""
+    former = put(judged)
+    deployment = judged.deploy("step600")
+    assert deployment.sha256 == digest_of(judged.production)
+
+    rollback = undoing.roll_back(find_former(judged.plan, deployment))
+
+    assert (former, former) == (digest_of(judged.production), rollback.sha256)
+    assert (checkpoint, "step600") == (rollback.checkpoint, rollback.taken_out)
+    told = "as the same bytes under another name, pixel for pixel"
+    assert {"forest": told, "novel_pose": told} == rollback.proof
+    assert [judged.production.name] == names(judged)
+    assert rollback == rollback_of(deployment, judged.reports / ROLLBACK)
+    assert (judged.reports / "proof" / "rollback" / "forest.png").is_file()
+
+
+def test_next_deployment_stands(judged: Judged, undoing: Undoing) -> None:
+    """A deployment that is made after a rollback is not the one that was taken back."""
+    put_in_production(judged, "final")
+    undoing.roll_back(find_former(judged.plan, judged.deploy("step600")))
+
+    assert rollback_of(judged.deploy("step600"), judged.reports / ROLLBACK) is None
+
+
+def test_server_that_keeps_the_other_weights_is_caught(
+    judged: Judged, undoing: Undoing, server: Server, stale: Stale
+) -> None:
+    """Where the server goes on rendering from what was taken out, that is put in place again, and it is told."""
+    put_foreign_in_production(judged)
+    deployment = judged.deploy("step600")
+    stale.instead[judged.production.name] = judged.plan.training_file(judged.plan.checkpoints[0])
+
+    with pytest.raises(DeploymentError) as caught:
+        undoing.roll_back(find_former(judged.plan, deployment))
+
+    told = str(caught.value)
+    assert f"{judged.production.name} x forest on {server.client.url} is not what was put back: it is " in told
+    assert f"The former {judged.production} was put back (SHA-256 {deployment.sha256[:12]})." in told
+    assert deployment.sha256 == digest_of(judged.production)
+    assert unfinished(judged.production) is None
+    assert not (judged.reports / ROLLBACK).exists()
+
+
+def test_nothing_was_there_before(judged: Judged) -> None:
+    """The first deployment cannot be taken back, and it is said what can be done."""
+    deployment = judged.deploy("step600")
+    with pytest.raises(DeploymentError, match=r"no production LoRA before step600 .* --selected-step=STEP"):
+        find_former(judged.plan, deployment)
+
+
+def test_same_bytes_were_there_before(judged: Judged) -> None:
+    """Deploying what was there already leaves nothing to put back."""
+    put_in_production(judged, "step600")
+    with pytest.raises(DeploymentError, match="held the bytes of step600 before it was deployed, too"):
+        find_former(judged.plan, judged.deploy("step600"))
+
+
+@pytest.mark.parametrize("now", [pytest.param(b"another's", id="changed"), pytest.param(None, id="gone")])
+def test_production_that_was_changed_since_is_left(judged: Judged, now: bytes | None) -> None:
+    """What somebody put into production after the deployment is not rolled back."""
+    put_in_production(judged, "final")
+    deployment = judged.deploy("step600")
+    judged.production.unlink()
+    if now:
+        judged.production.write_bytes(now)
+
+    with pytest.raises(DeploymentError, match=r"Somebody changed it since, .* Nothing was changed"):
+        find_former(judged.plan, deployment)
+
+
+def test_former_bytes_that_are_nowhere(judged: Judged) -> None:
+    """Where neither the backup nor a training output has the former bytes, every place that was looked at is told."""
+    put_foreign_in_production(judged)
+    deployment = judged.deploy("step600")
+    assert deployment.backup
+    deployment.backup.write_bytes(b"broken")
+
+    with pytest.raises(DeploymentError) as caught:
+        find_former(judged.plan, deployment)
+
+    assert "are nowhere: looked at " in str(caught.value)
+    assert str(deployment.backup) in str(caught.value)
+    assert deployment.sha256 == digest_of(judged.production)
+
+
+def test_file_in_the_way_is_left(judged: Judged, undoing: Undoing) -> None:
+    """A file that somebody has under the name that a rollback renders from is not overwritten."""
+    put_foreign_in_production(judged)
+    deployment = judged.deploy("step600")
+    former = find_former(judged.plan, deployment)
+    copy = former_copy(judged.plan, former.sha256)
+    copy.write_bytes(b"somebody's")
+
+    with pytest.raises(DeploymentError, match=r"is in the way\. Move it elsewhere\. Nothing was changed\."):
+        undoing.roll_back(former)
+
+    assert b"somebody's" == copy.read_bytes()
+    assert deployment.sha256 == digest_of(judged.production)
+
+
+def test_former_file_that_changes_is_not_put_back(judged: Judged, undoing: Undoing) -> None:
+    """Bytes that changed since they were looked at stay out of production."""
+    put_foreign_in_production(judged)
+    deployment = judged.deploy("step600")
+    former = find_former(judged.plan, deployment)
+    former.file.write_bytes(b"changed")
+
+    with pytest.raises(DeploymentError, match="changed while it was copied"):
+        undoing.roll_back(former)
+
+    assert deployment.sha256 == digest_of(judged.production)
+
+
+def test_nothing_to_recover(judged: Judged) -> None:
+    """Where no run was killed, nothing is taken back and nothing is said."""
+    judged.deploy("step600")
+    assert "" == recover(judged.plan, judged.reports)
+
+
+def rollback_to(former: Former, plan: Plan, **changes: object) -> Rollback:
+    """Give the record of a rollback."""
+    return Rollback.model_validate(
+        {
+            "installed": "id",
+            "plan_name": plan.name,
+            "simulated": True,
+            "production": plan.production_file,
+            "sha256": former.sha256,
+            "checkpoint": former.checkpoint,
+            "taken_out": former.taken_out,
+            "proof": {"forest": "as <b> the same"},
+            "undone": former.undone,
+            "rolled_back": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+            **changes,
+        }
+    )
+
+
+def test_summary_tells_what_was_put_back(plan: Plan) -> None:
+    """SUMMARY.md says what is in production, what it renders, what was verified, and that it was simulated."""
+    former = Former(sha256="ab" * 32, file=Path("x"), checkpoint="final", taken_out="step600", undone=datetime.now(UTC))
+    text = rollback_summary(plan, rollback_to(former, plan), (Verified(claim="It is there", outcome="passed"),))
+
+    assert text.startswith("# Spyke LoRA, small: rolled back to final\n\n> **SIMULATED.**")
+    assert "Production was rolled back from step600 to final on 2026-01-02 03:04 UTC." in text
+    assert f"- SHA-256: `{former.sha256}`" in text
+    assert r"- forest: as \<b\> the same" in text
+    assert "- [x] It is there" in text
