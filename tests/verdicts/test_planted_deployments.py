@@ -337,7 +337,7 @@ def loads_for_production(other: str) -> Callable[[Path], Path]:
     return lora_of
 
 
-NOT_JUDGED = r"spyke_plasma_v1\.safetensors x forest on {url} is not what was judged: "
+NOT_JUDGED = r"spyke_plasma_v1\.safetensors x forest on {url} is not what was (?:judged|asked for): "
 NUMBER = r"\d+\.\d\d"
 
 

@@ -64,8 +64,9 @@ def put_for_good(source: Path, target: Path, *training: Path) -> Installed:
 
 def test_production_is_new(source: Path, target: Path) -> None:
     """Where there is no production file yet, the checkpoint becomes it."""
-    expected = Installed(file=target, sha256=digest(NEW), replaced_sha256=None, backup=None)
-    assert expected == put_for_good(source, target)
+    installed = put_for_good(source, target)
+    expected = Installed(id=installed.id, file=target, sha256=digest(NEW), replaced_sha256=None, backup=None)
+    assert expected == installed
     assert target.read_bytes() == NEW
     assert names(target.parent) == [target.name]
 
