@@ -13,25 +13,11 @@
     * Silent: no sign of life for too long
 """
 
-import re
-from typing import Final
-
-_CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+from plugins.plan.telling import ToldError
 
 
-class ComfyUIError(Exception):
-    """Something between us and ComfyUI; the message names the server and the next step.
-
-    Messages quote servers, whose words must not steer the terminal.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(visible(message))
-
-
-def visible(text: str) -> str:
-    """Spell out control characters, such as those of terminal escape codes; line breaks stay."""
-    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+class ComfyUIError(ToldError):
+    """Something between us and ComfyUI; the message names the server and the next step."""
 
 
 class Unreachable(ComfyUIError):

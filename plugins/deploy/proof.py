@@ -23,13 +23,14 @@ from plugins.pictures.checks import check_not_blank, check_not_noise, check_size
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Checkpoint
+from plugins.plan.telling import ToldError
 
 _CLEAR: Final = 2.0
 """On a server that is not bit-stable, every other candidate must be at least this many times as far away."""
 _LARGEST_AT_LEAST: Final = 4_000_000
 
 
-class ProofError(Exception):
+class ProofError(ToldError):
     """What production renders is not what was judged; the message names the picture and what it looks like."""
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plugins.evidence.files import write_atomically
+from plugins.plan.small_files import read_small
 
 CANARY: Final = "canary.json"
 
@@ -39,6 +40,6 @@ def write_canary(canary: Canary, reports: Path) -> None:
 def read_canary(reports: Path) -> Canary | None:
     """Give what was measured last; None where nothing was, or where it cannot be read."""
     try:
-        return Canary.model_validate_json((reports / CANARY).read_bytes())
-    except (OSError, ValidationError):
+        return Canary.model_validate_json(read_small(reports / CANARY))
+    except (OSError, ValidationError, RecursionError):
         return None

@@ -37,13 +37,14 @@ from plugins.pictures.checks import (
 from plugins.pictures.likeness import TrainingSet, fingerprint
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import Cell
+from plugins.plan.telling import ToldError
 from plugins.render.board import Board
 
 _LARGEST_AT_LEAST: Final = 4_000_000
 """Pixels that are decoded in any case, so that a picture of the wrong size is told by its size."""
 
 
-class CellFailedError(Exception):
+class CellFailedError(ToldError):
     """A cell that gave no picture; the message says why, and where."""
 
 

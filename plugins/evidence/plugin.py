@@ -9,6 +9,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
 from plugins.evidence.evidence import Evidence
+from plugins.evidence.files import leads_away
 from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared, pictures, prepare
@@ -72,6 +73,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def hold(config: pytest.Config) -> None:
     """Keep a second run out of these reports and this loras folder until this one ends. Raises `pytest.UsageError`."""
     folder, loras = reports(config), the_plan(config).paths.loras
+    if away := leads_away(folder):
+        raise pytest.UsageError(
+            f"{away} is a link to {away.resolve()}, outside of {folder}, and a run replaces files there. "
+            "Remove the link, or name a folder for all that a run leaves: --reports=DIR"
+        )
     held: list[BaseFileLock] = []
     config.stash[_LOCKS] = held
     for place, lock in ((folder, FileLock(folder / ".lock")), (loras, folder_lock(loras))):

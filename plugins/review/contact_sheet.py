@@ -14,6 +14,7 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from plugins.evidence.files import write_atomically
+from plugins.pictures.likeness import FORMATS
 from plugins.plan.plan import BASELINE
 from plugins.review.previews import Source, linked
 from plugins.review.review import Flag, Review, Row, step_name
@@ -107,7 +108,7 @@ class _Sheet:
     def _tile(self, source: Source) -> Image.Image | None:
         """Shrink a picture: from its preview beside the page where there is one, which is read five times as fast."""
         try:
-            with Image.open(linked(source, self.review.reports) or source.path) as picture:
+            with Image.open(linked(source, self.review.reports) or source.path, formats=FORMATS) as picture:
                 picture.draft("RGB", (self.width, self.height))  # JPEG can be read smaller than it is
                 tile = picture.convert("RGB")
             tile.thumbnail((self.width, self.height), Image.Resampling.LANCZOS, reducing_gap=2.0)
