@@ -13,6 +13,7 @@ from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Filled
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import Canary, write_canary
+from plugins.evidence.disk import told_unkept
 from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
@@ -97,7 +98,10 @@ class Maker:
                 "and leave the loras folder alone meanwhile."
             )
         evidence = self._evidence(cell, server, filled, finished)
-        self.store.write(cell, finished.png, evidence)
+        try:
+            self.store.write(cell, finished.png, evidence)
+        except OSError as error:
+            raise CellFailedError(told_unkept(self.store.folder, error)) from error
         return evidence
 
     def make_again(self, cell: Cell, servers: Sequence[Server]) -> Canary | None:

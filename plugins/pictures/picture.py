@@ -11,6 +11,15 @@ from PIL import Image, UnidentifiedImageError
 
 from plugins.plan.telling import ToldError
 
+UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises on bytes that are no picture, or far too large a one."""
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -51,7 +60,7 @@ def read_picture(png: bytes, *, largest: int) -> Picture:
     except UnidentifiedImageError:
         start = png[:12]
         raise PictureError(f"it is not a PNG: {len(png)} bytes that begin with {start!r}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except UNREADABLE as error:
         raise PictureError(f"it is not a whole PNG: {error}") from error
     return Picture(image=image, sha256=hashlib.sha256(png).hexdigest(), workflow=_workflow(image))
 

@@ -62,7 +62,7 @@ def _portable_file(name: str) -> str:
     if not name.endswith(".safetensors"):
         raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
     if _UNUSABLE.search(name) or name.startswith((".", "-", " ")) or _RESERVED_ON_WINDOWS.match(name):
-        raise ValueError(f"{name!r} must be a plain file name that every system takes, without a folder")
+        raise ValueError(f"{name!r} must be a plain file name everywhere, without a folder")
     if len(name.encode()) > _LONGEST_FILE:
         raise ValueError(f"'{name[:20]}...' is too long for a file name; use at most {_LONGEST_FILE} letters")
     return name
@@ -76,11 +76,11 @@ def _server_url(url: str) -> str:
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
-        raise ValueError(f"{_shown(url)!r} is not the address of a server; write it like http://127.0.0.1:8188")
+        raise ValueError(f"{shown_address(url)!r} is not the address of a server; write it like http://127.0.0.1:8188")
     return Address(url.rstrip("/"))
 
 
-def _shown(url: str) -> str:
+def shown_address(url: str) -> str:
     """Give what a person typed as an address without what may be secret in it, however wrong it is."""
     url = re.sub(r"(?s)^(.*?//)?.*@", r"\1***@", url)
     return re.sub(r"(?s)([?#]).+", r"\1***", url)

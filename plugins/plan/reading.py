@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling
+from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling, shown_address
 from plugins.plan.small_files import read_small
 from plugins.plan.telling import ToldError
 
@@ -129,7 +129,7 @@ def _told(detail: ErrorDetails) -> str:
     if kind in {"missing", "too_short", "value_error"}:
         return f"{key}: {words}" if key else words
     if location[:2] in {("comfyui", "url"), ("comfyui", "urls")}:
-        return f"{key}: {words}"  # what was given may hold a password
+        given = shown_address(given) if isinstance(given, str) else type(given).__name__  # it may hold a password
     return f"{key}: {words}, not {_BRIEFLY.repr(given)}"
 
 
