@@ -267,6 +267,11 @@ class ComfyUI:
                 answer = Answer(status=response.status_code, reason=response.reason or "", body=self._body(response))
         except requests.ReadTimeout as error:
             raise Unreachable(f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s.") from error
+        except requests.exceptions.SSLError as error:
+            raise BadAnswer(
+                f"{self.url} cannot be trusted ({_cause(error)}). If its certificate is from a CA of your own, name that "
+                "CA's file and run this again: REQUESTS_CA_BUNDLE=ca.pem"
+            ) from error
         except requests.RequestException as error:
             raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
         if answer.status in _BUSY and answer.status not in accept:

@@ -15,6 +15,8 @@ from plugins.comfyui.errors import Unreachable
 
 _LAST_LINES: Final = 15
 _VENV_FOLDERS: Final = (".venv", "venv")
+_OURS: Final = frozenset({"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "COMFYUI_HEADERS"})
+"""Of this suite alone: its Python, and the secrets of a proxy, which no custom node needs to see."""
 
 
 class Started:
@@ -77,7 +79,7 @@ def environment(folder: Path) -> dict[str, str]:
 
     `python` must mean what it means to a person in `folder`, not the interpreter that pytest happens to run in.
     """
-    env = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"}}
+    env = {name: value for name, value in os.environ.items() if name not in _OURS}
     own = Path(sys.prefix).resolve()
     places = [place for place in env.get("PATH", "").split(os.pathsep) if place and not _below(Path(place), own)]
     scripts = "Scripts" if os.name == "nt" else "bin"
