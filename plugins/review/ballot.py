@@ -1,11 +1,11 @@
 """The ballot: what a person marked, noted and chose on the report page, read back from the file that it saves."""
 
 from collections.abc import Iterable, Mapping
-from json import loads
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
 from plugins.evidence.evidence import PlanRecord, Sha256
 from plugins.plan.small_files import read_small
@@ -106,14 +106,14 @@ class Ballot(_Part):
 def read_ballot(path: Path) -> Ballot:
     """Read what the report page saved. Raises `BallotError`."""
     try:
-        return Ballot.model_validate(loads(read_small(path).decode("utf-8")))
+        return Ballot.model_validate(from_json(read_small(path)))
     except FileNotFoundError:
         raise BallotError(f"No ballot at {path}. Save one from the report page, or name it with --ballot.") from None
     except ValidationError as error:
         raise BallotError(
             f"The ballot {path} cannot be used: {_told(error)}. Save it again from the report page."
         ) from error
-    except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
+    except ValueError as error:
         raise BallotError(f"The ballot {path} is not JSON ({error}). Save it again from the report page.") from error
     except OSError as error:
         raise BallotError(f"The ballot {path} cannot be read: {error}. Save it again from the report page.") from error

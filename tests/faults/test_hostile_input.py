@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hostile_files
 import hostile_names
 import pytest
 from row import Ground, Row
 
 from plugins.plan.telling import ToldError, visible
 
-ROWS = (*hostile_names.ROWS,)
+ROWS = (*hostile_names.ROWS, *hostile_files.ROWS)
 REFUSED = [pytest.param(row, id=row.name.replace(" ", "-")) for row in ROWS if row.says]
 HARMLESS = [pytest.param(row, id=row.name.replace(" ", "-")) for row in ROWS if not row.says]
 
