@@ -269,8 +269,8 @@ class ComfyUI:
             raise Unreachable(f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s.") from error
         except requests.exceptions.SSLError as error:
             raise BadAnswer(
-                f"{self.url} cannot be trusted ({_cause(error)}). If its certificate is from a CA of your own, name that "
-                "CA's file and run this again: REQUESTS_CA_BUNDLE=ca.pem"
+                f"{self.url} cannot be trusted ({_cause(error)}). If its certificate is from a CA of your own, name "
+                "that CA's file and run this again: REQUESTS_CA_BUNDLE=ca.pem"
             ) from error
         except requests.RequestException as error:
             raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error

@@ -13,11 +13,21 @@
     * Silent: no sign of life for too long
 """
 
+from typing import Final
+
 from plugins.plan.telling import ToldError
+
+_LONGEST: Final = 4000
+"""Letters. A server may say megabytes; a person reads none of them."""
 
 
 class ComfyUIError(ToldError):
     """Something between us and ComfyUI; the message names the server and the next step."""
+
+    def __init__(self, message: str) -> None:
+        if len(message) > _LONGEST:  # what we say stands at the start and at the end, a server's words in between
+            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+        super().__init__(message)
 
 
 class Unreachable(ComfyUIError):

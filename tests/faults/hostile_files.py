@@ -286,7 +286,7 @@ ROWS = (
     refused("ballot that is not text", ballot(b"\xff\xfe\0"), "is not JSON", *_NO_BALLOT),
     refused("ballot with an endless number", ballot(b'{"marks":' + b"1" * 9000 + b"}"), "is not JSON", *_NO_BALLOT),
     refused("ballot of other types", changed_ballot(marks=[], notes=1), "marks: Input should be", *_NO_BALLOT),
-    refused("ballot with half a character", changed_ballot(reason="\ud800"), "reason: ", *_NO_BALLOT),
+    refused("ballot with half a character", changed_ballot(reason="\ud800"), "is not JSON", *_NO_BALLOT),
     refused("ballot with keys of escape codes", changed_ballot(**{_ESCAPES: 1}), r"\x1b[2J\u202e\x9b31m", *_NO_BALLOT),
     refused("ballot of 100 MB", lambda ground: read_ballot(ground.huge("ballot.json")), "more than 34 MB", *_NO_BALLOT),
     refused("ballot that is a folder", lambda ground: read_ballot(ground.folder), "cannot be read", "Save it again"),
