@@ -13,12 +13,13 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Rejected, Unreachable
 from plugins.comfyui.rejection import told_rejection
-from plugins.plan.telling import visible
+from plugins.plan.telling import Secret, visible
 
 Graph = dict[str, dict[str, Any]]
 """A workflow in API format: `{node_id: {"class_type": ..., "inputs": ...}}`."""
@@ -90,7 +91,7 @@ class ComfyUI:
         parts = urlsplit(url)
         self._session = _Session()
         if parts.username:
-            self._session.auth = (unquote(parts.username), unquote(parts.password or ""))
+            self._session.auth = _BasicAuth(Secret(unquote(parts.username)), Secret(unquote(parts.password or "")))
         self._session.headers.update(headers_from_environment())
         # A proxy from the environment cannot reach this machine's own loopback address.
         self._session.trust_env = not self.is_local
@@ -310,13 +311,13 @@ def headers_from_environment() -> dict[str, str]:
     given = os.environ.get("COMFYUI_HEADERS", "").strip()
     try:
         headers = json.loads(given) if given else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         headers = None
     if not isinstance(headers, dict) or not all(_is_header(name, value) for name, value in headers.items()):
         raise ComfyUIError(
             'COMFYUI_HEADERS is not a JSON object of texts; write it like {"Authorization": "Bearer ..."}'
         )
-    return headers
+    return {name: Secret(value) for name, value in headers.items()}
 
 
 def _is_header(name: str, value: object) -> bool:
@@ -327,6 +328,15 @@ def _is_header(name: str, value: object) -> bool:
 def ca_bundle() -> str | bool:
     """Give the certificates to trust: a private CA from REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or the usual ones."""
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
+
+
+class _BasicAuth(HTTPBasicAuth):
+    """Requests' own, whose header is not shown where values are listed."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        super().__call__(request)  # type: ignore[no-untyped-call]
+        request.headers["Authorization"] = Secret(request.headers["Authorization"])
+        return request
 
 
 class _Session(requests.Session):

@@ -68,6 +68,11 @@ class Started:
 class _Process(HTTPExecutor):
     """A server process whose end before it answers is noticed, whatever its exit code."""
 
+    @property
+    def envvars(self) -> dict[str, str]:
+        """Mirakuru adds all that this process has; what is this suite's alone is taken out again."""
+        return {name: value for name, value in super().envvars.items() if name not in _OURS}
+
     def after_start_check(self) -> bool:
         if self.process is not None and (code := self.process.poll()) is not None:
             raise ProcessExitedWithError(self, code)

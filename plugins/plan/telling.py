@@ -32,6 +32,15 @@ class ToldError(Exception):
         super().__init__(masked(visible(message)))
 
 
+class Secret(str):
+    """A text that is sent where it belongs, and not shown where values are listed, as in a traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 class Address(str):
     """A server's address, perhaps with a password in it: used as it is, and shown without where values are listed."""
 

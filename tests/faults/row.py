@@ -1,6 +1,7 @@
 """One row of the table of hostile inputs: what comes in, and how it must end."""
 
 import os
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -101,8 +102,8 @@ class Wire:
     seen: list[str] = field(default_factory=list)
 
 
-def answering(answer: Answer, stack: ExitStack) -> Wire:
-    """Run a server on a free port for as long as `stack` is open."""
+def answering(answer: Answer, stack: ExitStack, *, tls: ssl.SSLContext | None = None) -> Wire:
+    """Run a server on a free port for as long as `stack` is open, with a certificate where one is given."""
 
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
@@ -120,7 +121,9 @@ def answering(answer: Answer, stack: ExitStack) -> Wire:
                 return  # the client has heard enough
 
     server = stack.enter_context(_Server(("127.0.0.1", 0), Handler))
-    wire = Wire(f"http://127.0.0.1:{server.server_address[1]}")
+    wire = Wire(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     stack.callback(thread.join)
