@@ -20,7 +20,7 @@ from plugins.evidence.preparing import prepare
 from plugins.evidence.store import EvidenceError, Store
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
-from tests.commands.looking import told
+from tests.commands.looking import counts, told
 from tests.small_plan import Posing, Suite
 
 SMALL = """
@@ -86,6 +86,23 @@ def test_room_is_counted_for_what_is_missing(  # noqa: PLR0913, PLR0917
     assert all(place.exists() for place in asked)
 
 
+FULL = """
+import errno
+from pathlib import Path
+
+def pytest_configure(config):
+    real = Path.open
+
+    def full(path, mode="r", *given, **named):
+        if "w" in mode and path.name == "report.html":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return real(path, mode, *given, **named)
+
+    Path.open = full
+"""
+"""A plugin: the disk is full when the report is written."""
+
+
 @pytest.fixture
 def serving(plan_file: Path) -> Iterator[Serving]:
     """Run a server on the small plan's folder."""
@@ -103,6 +120,19 @@ def test_small_disk_is_told_before_the_first_picture(plan_file: Path, serving: S
     assert "has 2 MB free, and 6 pictures of 64x64 may need 10 MB. Nothing was rendered." in told(result)
     assert "Free some room, or name a folder on another disk: --reports=DIR" in told(result)
     assert ({}, False) == (serving.server.queue.history(), (folder / "reports/pictures").exists())
+
+
+def test_report_that_cannot_be_written_is_told(plan_file: Path, serving: Serving) -> None:
+    """Where the disk is full at the end, pictures and evidence are kept, and one line says what to do."""
+    folder = plan_file.parent
+    (folder / "full_disk.py").write_text(FULL, encoding="utf-8")
+    suite = Suite(plan_file=plan_file, environment={"PYTHONPATH": str(folder)})
+    result = suite.run("-p", "full_disk", "-m", "generate", f"--comfyui-url={serving.url}")
+    assert (1, {"passed": 6}) == (result.returncode, counts(result)), result
+    assert "The report could not be written: [Errno" in told(result)
+    assert "What was rendered or deployed is kept. Make the folder writable, or free some room" in told(result)
+    assert ("Traceback" in told(result), "Look at" in told(result)) == (False, False)
+    assert 6 == len(list((folder / "reports/pictures").rglob("*.json")))
 
 
 @pytest.fixture
