@@ -261,6 +261,7 @@ ROWS = (
     refused("picture without its end", read(_PNG[:-12]), "it is not a whole PNG: its end is missing"),
     refused("picture cut in the middle", read(_PNG[: len(_PNG) // 2]), "it is not a whole PNG"),
     refused("picture with a chunk without content", read(_HEAD + chunk(b"pHYs", b"") + _TAIL), "it is not a whole PNG"),
+    refused("picture with half a colour profile", read(_HEAD + chunk(b"iCCP", b"xy") + _TAIL), "it is not a whole PNG"),
     refused("picture with a chunk longer than the file", read(_PNG[:-12] + b"\x7f\xff\xff\xffabcd"), "not a whole PNG"),
     harmless("training image of absurd size", training_image("99.png", declared(20_000, 20_000))),
     harmless("training image somewhat too large", training_image("99.png", declared(10_000, 10_000))),

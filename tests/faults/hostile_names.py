@@ -183,6 +183,10 @@ ROWS = (
         "plan of bytes", of_bytes(bytes(range(256))), "/plan.toml cannot be read", "plans/spyke.toml shows the format"
     ),
     refused("plan nested without end", of_bytes(b"a = " + b"[" * 90_000), "is not TOML", "plans/spyke.toml shows"),
+    refused("plan with a value of 500 kB", edit("steps = 2", f'steps = "{"x" * 500_000}"'), "must be a whole number"),
+    refused(
+        "plan with a value nested deep", edit("steps = 2", f"steps = {'[' * 300}{']' * 300}"), "must be a whole num"
+    ),
     refused("plan with an endless number", of_bytes(b"a = " + b"1" * 9000), "is not TOML", "plans/spyke.toml shows"),
     refused("plan of 100 MB", lambda ground: read_plan(ground.huge("plan.toml")), "more than 1 MB", "plans/spyke.toml"),
     refused("plan that is a folder", lambda ground: read_plan(ground.folder), "Is a directory", "plans/spyke.toml"),
