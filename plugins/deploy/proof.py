@@ -37,7 +37,7 @@ class ProofError(ToldError):
 class Proven(BaseModel):
     """One picture rendered from the production LoRA, held against the judged one. Distances are of 255."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     row: str
     server: str

@@ -14,7 +14,7 @@ CANARY: Final = "canary.json"
 class Canary(BaseModel):
     """One cell rendered twice by one server. `difference` is the mean over pixels and channels, of 255."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     cell: str
     server: str

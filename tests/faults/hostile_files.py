@@ -261,7 +261,11 @@ ROWS = (
     refused("picture without its end", read(_PNG[:-12]), "it is not a whole PNG: its end is missing"),
     refused("picture cut in the middle", read(_PNG[: len(_PNG) // 2]), "it is not a whole PNG"),
     refused("picture with a chunk without content", read(_HEAD + chunk(b"pHYs", b"") + _TAIL), "it is not a whole PNG"),
-    refused("picture with half a colour profile", read(_HEAD + chunk(b"iCCP", b"xy") + _TAIL), "it is not a whole PNG"),
+    refused(
+        "picture with half a colour profile",
+        read(_PNG[:-12] + chunk(b"iCCP", b"xy") + _PNG[-12:]),
+        "it is not a whole PNG",
+    ),
     refused("picture with a chunk longer than the file", read(_PNG[:-12] + b"\x7f\xff\xff\xffabcd"), "not a whole PNG"),
     harmless("training image of absurd size", training_image("99.png", declared(20_000, 20_000))),
     harmless("training image somewhat too large", training_image("99.png", declared(10_000, 10_000))),
@@ -272,6 +276,11 @@ ROWS = (
         "evidence of other types", evidence(changed(picture=[1], checks={})), "forest.json is not readable evidence"
     ),
     refused("evidence with half a character", evidence(changed(base_model="\ud800")), "is not readable evidence"),
+    refused(
+        "evidence with a distance that is no number",
+        evidence(changed(compared={"baseline_pixels_sha256": "0" * 64, "effect": float("nan")})),
+        "is not readable evidence",
+    ),
     refused("evidence that is not text", evidence(lambda _: b"\xff\xfe\0"), "is not readable evidence"),
     refused("evidence of 100 MB", huge_evidence, "is not readable evidence", "more than 34 MB"),
     refused("evidence that is a pipe", evidence_that_is_a_pipe, "is not readable evidence", "it is not a plain file"),

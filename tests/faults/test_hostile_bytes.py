@@ -35,7 +35,7 @@ QUICK = settings(
 WORDS = st.text(max_size=12)
 """Halves of characters, control characters and turned writing among them."""
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=5,
 )
