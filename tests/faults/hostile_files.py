@@ -263,7 +263,7 @@ ROWS = (
     refused("picture with a chunk without content", read(_HEAD + chunk(b"pHYs", b"") + _TAIL), "it is not a whole PNG"),
     refused(
         "picture with half a colour profile",
-        read(_PNG[:-12] + chunk(b"iCCP", b"xy") + _PNG[-12:]),
+        read(_PNG[:-12] + chunk(b"iCCP", b"") + _PNG[-12:]),
         "it is not a whole PNG",
     ),
     refused("picture with a chunk longer than the file", read(_PNG[:-12] + b"\x7f\xff\xff\xffabcd"), "not a whole PNG"),
