@@ -12,6 +12,8 @@ SLOW = (
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",
     "faults/test_file_faults.py",
+    "faults/test_hostile_words.py",
+    "faults/test_secrets.py",
     "faults/test_steps.py",
     "verdicts/test_planted_defects.py",
     "verdicts/test_planted_deployments.py",

@@ -7,16 +7,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import PurePosixPath
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from plugins.comfyui.errors import BadAnswer, ComfyUIError, Rejected, Unreachable, visible
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, Rejected, Unreachable
 from plugins.comfyui.rejection import told_rejection
+from plugins.plan.telling import Secret, visible
 
 Graph = dict[str, dict[str, Any]]
 """A workflow in API format: `{node_id: {"class_type": ..., "inputs": ...}}`."""
@@ -28,6 +31,9 @@ _BUSY: Final = (429, 502, 503, 504)
 """What a proxy in front of a server says when the server is not there just now."""
 _LARGEST_ANSWER: Final = 256 << 20
 """Bytes; a PNG of 8192x8192 pixels is smaller."""
+_LONGEST_NAME: Final = 200
+"""Letters of what a server calls itself."""
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +89,9 @@ class ComfyUI:
     def __init__(self, url: str) -> None:
         self.url: Final = without_credentials(url)
         parts = urlsplit(url)
-        self._session = requests.Session()
+        self._session = _Session()
         if parts.username:
-            self._session.auth = (unquote(parts.username), unquote(parts.password or ""))
+            self._session.auth = _BasicAuth(Secret(unquote(parts.username)), Secret(unquote(parts.password or "")))
         self._session.headers.update(headers_from_environment())
         # A proxy from the environment cannot reach this machine's own loopback address.
         self._session.trust_env = not self.is_local
@@ -133,8 +139,8 @@ class ComfyUI:
             system, devices = stats["system"], stats["devices"]
             return ServerInfo(
                 url=self.url,
-                comfyui_version=visible(str(system["comfyui_version"])),
-                device=visible(str(devices[0]["name"])) if devices else "unknown device",
+                comfyui_version=visible(str(system["comfyui_version"])[:_LONGEST_NAME]),
+                device=visible(str(devices[0]["name"])[:_LONGEST_NAME]) if devices else "unknown device",
                 simulated=bool(system.get("simulated", False)),
             )
         except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -149,7 +155,7 @@ class ComfyUI:
             spec = answer[node]["input"]["required"][field]
             listed = spec[1]["options"] if spec[0] == "COMBO" else spec[0]
             return tuple(str(name) for name in listed)
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, RecursionError) as error:
             raise BadAnswer(f"{self.url} has no node {node} with an input {field}; is it a ComfyUI?") from error
 
     def loras(self) -> tuple[str, ...]:
@@ -157,8 +163,13 @@ class ComfyUI:
         return self.options("LoraLoader", "lora_name")
 
     def lora_metadata(self, name: str) -> Mapping[str, str] | None:
-        """Give the trainer's notes in a LoRA file as the server reads them; None where it reads none."""
+        """Give the trainer's notes in a LoRA file as the server reads them; empty where it finds none.
+
+        None where it has no such route: then the 404 is not ComfyUI's own, which has no text.
+        """
         answer = self._request("GET", "/view_metadata/loras", params={"filename": name}, accept=(200, 404))
+        if answer.status == requests.codes.not_found and not answer.body:
+            return {}
         told = self._decoded(answer) if answer.status == requests.codes.ok else None
         return told if isinstance(told, dict) else None
 
@@ -172,7 +183,11 @@ class ComfyUI:
         answer = self._request("POST", "/prompt", json=body, accept=(200, 400))
         told = self._decoded(answer)
         if answer.status != requests.codes.ok or (isinstance(told, dict) and told.get("node_errors")):
-            raise Rejected(f"{self.url} refused the workflow: {told_rejection(told, graph)}")
+            try:
+                words = told_rejection(told, graph)
+            except RecursionError:
+                words = "in words that are nested too deep to be told"
+            raise Rejected(f"{self.url} refused the workflow: {words}")
         if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
             raise BadAnswer(f"{self.url} took the workflow under another id than the one it was sent with.")
 
@@ -205,7 +220,19 @@ class ComfyUI:
         self._request("POST", "/free", json={"free_memory": True, "unload_models": False})
 
     def view(self, image: ImageRef) -> bytes:
-        """Fetch a picture's bytes, as the server wrote them."""
+        """Fetch a picture's bytes, as the server wrote them. Raises `BadAnswer` for what no node saves."""
+        named = PurePosixPath(image.filename.replace("\\", "/"))
+        within = PurePosixPath(image.subfolder.replace("\\", "/"))
+        if (
+            image.type != "output"
+            or len(named.parts) != 1
+            or within.is_absolute()
+            or ".." in {*within.parts, named.name}
+        ):
+            raise BadAnswer(
+                f"{self.url} says that it saved the picture as {str(named)!r} in {str(within)!r} of its {image.type!r} "
+                "folder, where ComfyUI saves none. Is something else answering there?"
+            )
         place = {"filename": image.filename, "subfolder": image.subfolder, "type": image.type}
         return self._request("GET", "/view", params=place).body
 
@@ -241,6 +268,11 @@ class ComfyUI:
                 answer = Answer(status=response.status_code, reason=response.reason or "", body=self._body(response))
         except requests.ReadTimeout as error:
             raise Unreachable(f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s.") from error
+        except requests.exceptions.SSLError as error:
+            raise BadAnswer(
+                f"{self.url} cannot be trusted ({_cause(error)}). If its certificate is from a CA of your own, name "
+                "that CA's file and run this again: REQUESTS_CA_BUNDLE=ca.pem"
+            ) from error
         except requests.RequestException as error:
             raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
         if answer.status in _BUSY and answer.status not in accept:
@@ -279,22 +311,39 @@ def headers_from_environment() -> dict[str, str]:
     given = os.environ.get("COMFYUI_HEADERS", "").strip()
     try:
         headers = json.loads(given) if given else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         headers = None
     if not isinstance(headers, dict) or not all(_is_header(name, value) for name, value in headers.items()):
         raise ComfyUIError(
             'COMFYUI_HEADERS is not a JSON object of texts; write it like {"Authorization": "Bearer ..."}'
         )
-    return headers
+    return {name: Secret(value) for name, value in headers.items()}
 
 
 def _is_header(name: str, value: object) -> bool:
-    return isinstance(value, str) and value.isprintable() and f"{name}{value}".isascii()
+    printable = isinstance(value, str) and value.isprintable() and value.isascii()
+    return printable and value == str(value).strip() and _HEADER_NAME.fullmatch(name) is not None
 
 
 def ca_bundle() -> str | bool:
     """Give the certificates to trust: a private CA from REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or the usual ones."""
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
+
+
+class _BasicAuth(HTTPBasicAuth):
+    """Requests' own, whose header is not shown where values are listed."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        super().__call__(request)  # type: ignore[no-untyped-call]
+        request.headers["Authorization"] = Secret(request.headers["Authorization"])
+        return request
+
+
+class _Session(requests.Session):
+    """Sees no redirect: requests would read its body to the end, however long, even where it does not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Give none, whatever the answer says."""
 
 
 class _Again(Retry):

@@ -13,25 +13,21 @@
     * Silent: no sign of life for too long
 """
 
-import re
 from typing import Final
 
-_CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+from plugins.plan.telling import ToldError
+
+_LONGEST: Final = 4000
+"""Letters. A server may say megabytes; a person reads none of them."""
 
 
-class ComfyUIError(Exception):
-    """Something between us and ComfyUI; the message names the server and the next step.
-
-    Messages quote servers, whose words must not steer the terminal.
-    """
+class ComfyUIError(ToldError):
+    """Something between us and ComfyUI; the message names the server and the next step."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(visible(message))
-
-
-def visible(text: str) -> str:
-    """Spell out control characters, such as those of terminal escape codes; line breaks stay."""
-    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+        if len(message) > _LONGEST:  # what we say stands at the start and at the end, a server's words in between
+            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+        super().__init__(message)
 
 
 class Unreachable(ComfyUIError):

@@ -12,6 +12,7 @@ from plugins.comfyui.server import Server
 from plugins.comfyui.starting import Started
 from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, the_plan, typed_path
+from plugins.plan.telling import Address
 
 _COMFYUI_PORT: Final = 8188
 _REACHED: Final = pytest.StashKey[list[Server]]()
@@ -25,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--comfyui-url",
         metavar="URL",
         action="append",
+        type=Address,
         help="a ComfyUI server; repeat for several (default: the plan's)",
     )
     group.addoption(

@@ -15,6 +15,8 @@ from plugins.comfyui.errors import Unreachable
 
 _LAST_LINES: Final = 15
 _VENV_FOLDERS: Final = (".venv", "venv")
+_OURS: Final = frozenset({"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "COMFYUI_HEADERS"})
+"""Of this suite alone: its Python, and the secrets of a proxy, which no custom node needs to see."""
 
 
 class Started:
@@ -66,6 +68,11 @@ class Started:
 class _Process(HTTPExecutor):
     """A server process whose end before it answers is noticed, whatever its exit code."""
 
+    @property
+    def envvars(self) -> dict[str, str]:
+        """Mirakuru adds all that this process has; what is this suite's alone is taken out again."""
+        return {name: value for name, value in super().envvars.items() if name not in _OURS}
+
     def after_start_check(self) -> bool:
         if self.process is not None and (code := self.process.poll()) is not None:
             raise ProcessExitedWithError(self, code)
@@ -77,7 +84,7 @@ def environment(folder: Path) -> dict[str, str]:
 
     `python` must mean what it means to a person in `folder`, not the interpreter that pytest happens to run in.
     """
-    env = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"}}
+    env = {name: value for name, value in os.environ.items() if name not in _OURS}
     own = Path(sys.prefix).resolve()
     places = [place for place in env.get("PATH", "").split(os.pathsep) if place and not _below(Path(place), own)]
     scripts = "Scripts" if os.name == "nt" else "bin"

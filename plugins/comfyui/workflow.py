@@ -13,6 +13,7 @@ from plugins.comfyui.client import Graph
 from plugins.comfyui.errors import WorkflowError
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Sampling
+from plugins.plan.small_files import read_small
 
 _SAMPLERS: Final = {"KSampler": "seed", "KSamplerAdvanced": "noise_seed"}
 """The samplers that can be driven, with the name of the input that takes the seed."""
@@ -94,7 +95,7 @@ class Workflow:
         Raises `WorkflowError` naming what is missing in it, and what to do.
         """
         try:
-            graph = json.loads(path.read_text(encoding="utf-8"))
+            graph = json.loads(read_small(path))
         except (OSError, ValueError, RecursionError) as error:
             raise WorkflowError(f"The workflow {path} cannot be read: {error}") from error
         try:

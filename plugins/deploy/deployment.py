@@ -20,11 +20,13 @@ from plugins.loras.deployment import CleanUp, Installed, install, remove_evaluat
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint
+from plugins.plan.small_files import read_small
+from plugins.plan.telling import ToldError
 
 RECORD: Final = "deployment.json"
 
 
-class RecordError(Exception):
+class RecordError(ToldError):
     """A record of a deployment that is not there or cannot be believed; the message names the file."""
 
 
@@ -201,7 +203,7 @@ def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...
 def read_record(path: Path) -> Deployment:
     """Read what the last deployment left. Raises `RecordError`."""
     try:
-        return Deployment.model_validate_json(path.read_bytes())
+        return Deployment.model_validate_json(read_small(path))
     except FileNotFoundError:
         raise RecordError(
             f"No deployment is on record in {path.parent}. Deploy with pytest -m deploy --selected-step=STEP, or name "

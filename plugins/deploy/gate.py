@@ -8,12 +8,13 @@ from plugins.evidence.store import Store
 from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.telling import ToldError
 
 NEEDED: Final = ("size", "blank", "noise", "LoRA effect", "twin")
 """The checks that every judged picture must have been put to, whatever they said."""
 
 
-class GateError(Exception):
+class GateError(ToldError):
     """The selection may not be deployed; the message names every cell that is in the way."""
 
 

@@ -22,20 +22,21 @@ from plugins.pictures.checks import check_not_blank, check_not_noise, check_size
 from plugins.pictures.picture import Picture, PictureError, read_picture
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Checkpoint
+from plugins.plan.telling import ToldError
 
 CLEAR: Final = 2.0
 """On a server that is not bit-stable, every other candidate must be at least this many times as far away."""
 _LARGEST_AT_LEAST: Final = 4_000_000
 
 
-class ProofError(Exception):
+class ProofError(ToldError):
     """What production renders is not what was judged; the message names the picture and what it looks like."""
 
 
 class Proven(BaseModel):
     """One picture rendered from the production LoRA, held against the judged one. Distances are of 255."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     row: str
     server: str

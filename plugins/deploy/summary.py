@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.rollback import Rollback
 from plugins.plan.plan import Plan
+from plugins.plan.telling import visible
 from plugins.review.ballot import Ballot
 
 
@@ -152,7 +153,9 @@ class Summary:
             )
             lines.append(f"- It replaced {before}, which the training folder still has.")
         lines.append(f"- Evaluation copies removed: {len(deployment.removed)}")
-        lines += [f"- Left in place: `{_code(path)}`, since {reason}" for path, reason in deployment.left.items()]
+        lines += [
+            f"- Left in place: `{_code(path)}`, since {_plain(reason)}" for path, reason in deployment.left.items()
+        ]
         if deployment.ballot:
             lines.append(
                 f"- By the ballot `{_code(str(deployment.ballot.file))}` (SHA-256 `{deployment.ballot.sha256}`)"
@@ -206,9 +209,9 @@ def _verifications(verified: tuple[Verified, ...]) -> str:
 
 def _plain(text: str) -> str:
     """Keep text from being read as Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(visible(text).split()))
 
 
 def _code(text: str) -> str:
     """Keep text whole between backticks."""
-    return " ".join(text.split()).replace("`", "'")
+    return " ".join(visible(text).split()).replace("`", "'")

@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plugins.evidence.files import write_atomically
+from plugins.plan.small_files import read_small
 
 CANARY: Final = "canary.json"
 
@@ -13,7 +14,7 @@ CANARY: Final = "canary.json"
 class Canary(BaseModel):
     """One cell rendered twice by one server. `difference` is the mean over pixels and channels, of 255."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     cell: str
     server: str
@@ -39,6 +40,6 @@ def write_canary(canary: Canary, reports: Path) -> None:
 def read_canary(reports: Path) -> Canary | None:
     """Give what was measured last; None where nothing was, or where it cannot be read."""
     try:
-        return Canary.model_validate_json((reports / CANARY).read_bytes())
-    except (OSError, ValidationError):
+        return Canary.model_validate_json(read_small(reports / CANARY))
+    except (OSError, ValidationError, RecursionError):
         return None

@@ -5,6 +5,18 @@ import tempfile
 from pathlib import Path
 
 
+def leads_away(reports: Path) -> Path | None:
+    """Name a folder of a run's pictures that is a link out of `reports`, where a run would write and replace unseen."""
+    kept = [reports / name for name in ("pictures", "proof", "previews")]
+    folders = [path for folder in kept for path in (folder, *folder.glob("*"))]
+    home = _real(reports)
+    return next((path for path in folders if path.is_dir() and not _real(path).is_relative_to(home)), None)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Put `content` at `path` in one step, making its folder if need be. Text is UTF-8.
 

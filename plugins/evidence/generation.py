@@ -8,6 +8,7 @@ from typing import Final
 from plugins.comfyui.errors import ComfyUIError
 from plugins.evidence.canary import Canary
 from plugins.evidence.comparing import Comparing
+from plugins.evidence.disk import told_unkept
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared
@@ -66,7 +67,11 @@ class Generation:
                 with contextlib.suppress(CellFailedError):
                     baseline = self.evidence(cell.baseline, show=show)
             staged = self._prepared.maker.staged_for(cell)
-            self._judged[cell] = self._comparing.judge(cell, found, baseline=baseline, staged=staged)
+            try:
+                self._judged[cell] = self._comparing.judge(cell, found, baseline=baseline, staged=staged)
+            except OSError as error:  # the picture is kept; the next run compares it
+                self.failures[cell] = told_unkept(self._prepared.maker.store.folder, error)
+                raise CellFailedError(self.failures[cell]) from error
         return self._judged[cell]
 
     def measure_stability(self, show: Show) -> None:

@@ -13,6 +13,7 @@ from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Filled
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import Canary, write_canary
+from plugins.evidence.disk import told_unkept
 from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
@@ -37,13 +38,14 @@ from plugins.pictures.checks import (
 from plugins.pictures.likeness import TrainingSet, fingerprint
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import Cell
+from plugins.plan.telling import ToldError
 from plugins.render.board import Board
 
 _LARGEST_AT_LEAST: Final = 4_000_000
 """Pixels that are decoded in any case, so that a picture of the wrong size is told by its size."""
 
 
-class CellFailedError(Exception):
+class CellFailedError(ToldError):
     """A cell that gave no picture; the message says why, and where."""
 
 
@@ -96,7 +98,10 @@ class Maker:
                 "and leave the loras folder alone meanwhile."
             )
         evidence = self._evidence(cell, server, filled, finished)
-        self.store.write(cell, finished.png, evidence)
+        try:
+            self.store.write(cell, finished.png, evidence)
+        except OSError as error:
+            raise CellFailedError(told_unkept(self.store.folder, error)) from error
         return evidence
 
     def make_again(self, cell: Cell, servers: Sequence[Server]) -> Canary | None:

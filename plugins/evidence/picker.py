@@ -9,11 +9,15 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from plugins.comfyui.errors import NotListed
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.server import Server
+from plugins.loras.header import header_size
 from plugins.loras.staging import Staged
 from plugins.plan.plan import Plan
 
 _LISTED_SECONDS: Final = 10.0
 """How long a picker may take to notice a new file: it looks at the folder's time, which a network share may delay."""
+
+_LARGEST_READ: Final = 1 << 20
+"""Bytes; of a longer header ComfyUI's /view_metadata says that there is none."""
 
 
 def picker_names(plan: Plan, server: Server, staged: Sequence[Staged]) -> tuple[str, ...]:
@@ -38,6 +42,8 @@ def _look(plan: Plan, server: Server, staged: Sequence[Staged]) -> tuple[str, ..
         url = server.client.url
         name = find_lora(plan.picker_name(one.file.name), listed, server=url, folder=one.file.parent)
         told = server.client.lora_metadata(name)
+        if told == {} and header_size(one.file) > _LARGEST_READ:
+            continue
         if told is not None and dict(told) != dict(one.header.metadata):
             raise NotListed(
                 f"{url} has another file under the name {name} than {one.file}: its header says "

@@ -8,10 +8,13 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
+from plugins.evidence.disk import check_room
 from plugins.evidence.evidence import Evidence
+from plugins.evidence.files import leads_away
 from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared, pictures, prepare
+from plugins.evidence.store import EvidenceError
 from plugins.loras.copying import folder_lock
 from plugins.loras.errors import LoraError
 from plugins.loras.staging import preflight, told
@@ -38,6 +41,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         servers = the_servers(config)
         config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)))
     except (ComfyUIError, LoraError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """See that there is room for what the chosen tests will render."""
+    prepared = session.config.stash.get(_PREPARED, None)
+    if prepared is None:
+        return
+    chosen = chosen_cells(session)
+    cells = {*chosen, *(cell.baseline for cell in chosen)}
+    try:
+        check_room(prepared.maker.store, cells, the_plan(session.config).sampling)
+    except EvidenceError as error:
         raise pytest.UsageError(str(error)) from None
 
 
@@ -74,6 +90,11 @@ def hold(config: pytest.Config) -> None:
     if _LOCKS in config.stash:
         return
     folder, loras = reports(config), the_plan(config).paths.loras
+    if away := leads_away(folder):
+        raise pytest.UsageError(
+            f"{away} is a link to {away.resolve()}, outside of {folder}, and a run replaces files there. "
+            "Remove the link, or name a folder for all that a run leaves: --reports=DIR"
+        )
     held: list[BaseFileLock] = []
     config.stash[_LOCKS] = held
     for place, lock in ((folder, FileLock(folder / ".lock")), (loras, folder_lock(loras))):

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
 from plugins.plan.cells import Cell
+from plugins.plan.small_files import read_small
+from plugins.plan.telling import ToldError
 
 
-class EvidenceError(Exception):
+class EvidenceError(ToldError):
     """Evidence that is there but cannot be believed; the message names the file and what is wrong with it."""
 
 
@@ -42,7 +44,7 @@ class Store:
         """Name the plan whose pictures lie here, by the first that can be read; empty where there are none."""
         for path in self.folder.glob("*/*.json"):
             try:
-                return Evidence.model_validate_json(path.read_bytes()).plan.name
+                return Evidence.model_validate_json(read_small(path)).plan.name
             except (OSError, ValidationError, RecursionError):
                 continue
         return ""
@@ -54,7 +56,7 @@ class Store:
         """
         path = self.evidence(cell)
         try:
-            evidence = Evidence.model_validate_json(path.read_bytes())
+            evidence = Evidence.model_validate_json(read_small(path))
         except FileNotFoundError:
             return None
         except (OSError, ValidationError, RecursionError) as error:

@@ -63,5 +63,5 @@ def sync_folder(folder: Path) -> None:
 
 def folder_lock(folder: Path) -> FileLock:
     """Give the lock of a loras folder: one run at a time may write there. It lies in the system's temporary folder."""
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:16]
     return FileLock(Path(tempfile.gettempdir(), f"lora-acceptance-{name}.lock"))

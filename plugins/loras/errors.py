@@ -6,8 +6,10 @@
   * DeploymentError: the production file could not be put in place
 """
 
+from plugins.plan.telling import ToldError
 
-class LoraError(Exception):
+
+class LoraError(ToldError):
     """A LoRA file cannot be used; the message names the file and the next step."""
 
 

@@ -1,8 +1,10 @@
 """What a LoRA file says of itself, read without loading its weights."""
 
+import json
 import re
+import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +19,8 @@ _DIGITS: Final = 12
 _CROSS_ATTENTION: Final = re.compile(r"attn2[._]to_k[._](lora[._]?(down|A)[._])?(default[._])?weight$")
 """In a LoRA and in a base model, this tensor's second dimension is the width of the text encoding."""
 _BY_CONTEXT: Final = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
+_LONGEST_TOLD: Final = 80
+"""Letters of one of the trainer's notes that a line repeats; a hostile one may have megabytes."""
 _TOLD: Final = (
     ("module", "ss_network_module"),
     ("rank", "ss_network_dim"),
@@ -51,8 +55,8 @@ class Header:
     @property
     def told(self) -> str:
         """What it says of itself, in one line: module, rank, base model version, key prefixes."""
-        said = [f"{name} {self.metadata[key]}" for name, key in _TOLD if self.metadata.get(key)]
-        prefixes = Counter("_".join(re.split(r"[._]", name)[:2]) for name in self.tensors)
+        said = [f"{name} {self.metadata[key][:_LONGEST_TOLD]}" for name, key in _TOLD if self.metadata.get(key)]
+        prefixes = Counter("_".join(re.split(r"[._]", name)[:2])[:_LONGEST_TOLD] for name in self.tensors)
         keys = ", ".join(f"{prefix}* ({count})" for prefix, count in prefixes.most_common(3))
         kind = [f"shaped for {self.architecture}"] if self.architecture else []
         told = "; ".join([*said, *kind, f"keys {keys}"])
@@ -71,6 +75,7 @@ def read_header(path: Path) -> Header:
             shape = file.get_slice(attention).get_shape() if attention else []
             context = shape[1] if len(shape) > 1 else None
             header = Header(metadata=dict(file.metadata() or {}), tensors=names, context=context)
+        _see_no_name_twice(path)
     except (SafetensorError, OSError, ValueError) as error:
         why = "it is empty" if path.is_file() and path.stat().st_size == 0 else str(error).strip()
         raise HeaderError(
@@ -80,6 +85,28 @@ def read_header(path: Path) -> Header:
     if not header.tensors:
         raise HeaderError(f"{path} holds no tensors, so it is no LoRA. Take it from the trainer's output again.")
     return header
+
+
+def header_size(path: Path) -> int:
+    """Give the length of a safetensors file's header in bytes, as its first eight bytes tell it."""
+    with path.open("rb") as file:
+        return int(struct.unpack("<Q", file.read(8))[0])
+
+
+def _see_no_name_twice(path: Path) -> None:
+    """Refuse a header that gives one name twice: each reader may take another of the two (safetensors' format).
+
+    Raises `ValueError`.
+    """
+
+    def once(pairs: Sequence[tuple[str, object]]) -> None:
+        counted = Counter(name for name, _ in pairs)
+        if twice := next((name for name, count in counted.items() if count > 1), None):
+            raise ValueError(f"its header names {twice[:_LONGEST_TOLD]!r} twice")
+
+    with path.open("rb") as file:
+        file.seek(8)
+        json.loads(file.read(header_size(path)), object_pairs_hook=once)
 
 
 def check_header(path: Path, checkpoint: Checkpoint) -> Header:

@@ -1,5 +1,6 @@
 """Checkpoints are put before ComfyUI under step-labelled names (mission, task 1)."""
 
+import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
     for checkpoint in plan.checkpoints:
         source = plan.training_file(checkpoint)
         try:
-            if source.is_file() and source.resolve().is_relative_to(plan.paths.loras.resolve()):
+            if source.is_file() and Path(os.path.realpath(source)).is_relative_to(os.path.realpath(plan.paths.loras)):
                 problems.append(f"{source} is a link into {plan.paths.loras}, where files are replaced and removed")
             elif source.is_file():
                 headers[checkpoint] = check_header(source, checkpoint)

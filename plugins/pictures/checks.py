@@ -1,6 +1,8 @@
 """What every picture must stand up to, and how a failure is told."""
 
+import reprlib
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.likeness import COPY, Nearest
 from plugins.pictures.picture import Picture
+from plugins.plan.telling import visible
 
 _FLAT_REACH: Final = 10
 """Pixels this near (of 255) to the median in every channel are one colour but for noise."""
@@ -18,6 +21,12 @@ _FLAT_SHARE: Final = 0.99
 
 _NEIGHBOURS: Final = 0.5
 """Correlation of neighbouring pixels: 0.00 in static, above 0.8 in what any model decodes, a random one's too."""
+_TOLD: Final = 20
+"""Differences between two workflows that are told one by one; another workflow altogether differs in thousands."""
+_LONGEST: Final = 80
+_BRIEFLY: Final = reprlib.Repr()
+"""How an input's value is told, which may be of any length and depth."""
+_BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _NO_EFFECT: Final = 1.0
 """Below this mean difference to the baseline, of 255, a LoRA can hardly be seen."""
 
@@ -153,7 +162,11 @@ def check_workflow(picture: Picture, *, sent: Mapping[str, Any], remembered: Any
             outcome=Outcome.NOT_CHECKED,
             message="neither the PNG nor the server's history says what it was made from",
         )
-    differences = tuple(_differences(embedded, sent))
+    found = _differences(embedded, sent)
+    differences = tuple(islice(found, _TOLD))
+    if more := sum(1 for _ in found):
+        first = f"{len(differences) + more} inputs differ, of which these are the first {_TOLD}"
+        message = f"{message}; {first}" if message else first
     outcome = Outcome.FAILED if differences else Outcome.PASSED
     return Check(name="workflow", outcome=outcome, message=message, differences=differences)
 
@@ -162,12 +175,15 @@ def _differences(got: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[D
     """List the inputs in which two graphs differ, node by node."""
     for node in sorted({*got, *asked}):
         left, right = _inputs(got.get(node)), _inputs(asked.get(node))
-        name = f"node {node} ({right.get('class_type') or left.get('class_type')})"
+        name = f"node {node[:_LONGEST]} ({str(right.get('class_type') or left.get('class_type'))[:_LONGEST]})"
         for field in sorted({*left, *right}):
             if left.get(field) != right.get(field):
-                yield Difference(
-                    field=f"{name} {field}", got=repr(left.get(field))[:200], asked=repr(right.get(field))[:200]
-                )
+                told = visible(f"{name} {field[:_LONGEST]}")
+                yield Difference(field=told, got=_told(left.get(field)), asked=_told(right.get(field)))
+
+
+def _told(value: Any) -> str:  # noqa: ANN401 (JSON)
+    return visible(_BRIEFLY.repr(value))
 
 
 def _inputs(node: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)

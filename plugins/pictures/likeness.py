@@ -5,6 +5,7 @@ do not count. Every window of 67 to 100 % of one picture is held against the who
 crops do not count either. `benchmarks/likeness.py` measures what this finds and what it leaves alone.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from plugins.pictures.picture import UNREADABLE
+
 Vectors = NDArray[np.float32]
 """One window in each row, of length 1."""
 
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
+"""What is opened, whatever a file is called: others run programs (EPS), or hold whole films."""
 _GRID: Final = 16
 _BLOCKS: Final = (12, 11, 10, 9, 8)
 """Sides, in pixels, of what becomes one brightness: windows of 100, 92, 83, 75 and 67 % of the picture."""
@@ -73,7 +78,7 @@ class TrainingSet:
         for path in images:
             try:
                 windows = _windows(_brightness(path))
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            except UNREADABLE:
                 unreadable.append(path)
                 continue
             self._paths.append(path)
@@ -111,8 +116,10 @@ class TrainingSet:
 
 
 def _brightness(path: Path) -> NDArray[np.float32]:
-    with Image.open(path) as image:
-        return _shrunk(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=FORMATS) as image:
+            return _shrunk(image)
 
 
 def _shrunk(image: Image.Image) -> NDArray[np.float32]:

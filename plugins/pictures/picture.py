@@ -5,12 +5,25 @@ import json
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 from PIL import Image, UnidentifiedImageError
 
+from plugins.plan.telling import ToldError
 
-class PictureError(Exception):
+UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises on bytes that are no picture, or far too large a one."""
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+
+
+class PictureError(ToldError):
     """Bytes that are not a whole PNG; the message says what they are instead."""
 
 
@@ -43,12 +56,22 @@ def read_picture(png: bytes, *, largest: int) -> Picture:
             if image.width * image.height > largest:
                 raise PictureError(f"it is {image.width}x{image.height}, larger than any picture of this plan")
             image.load()
+            _see_the_end(png)
     except UnidentifiedImageError:
         start = png[:12]
         raise PictureError(f"it is not a PNG: {len(png)} bytes that begin with {start!r}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except UNREADABLE as error:
         raise PictureError(f"it is not a whole PNG: {error}") from error
     return Picture(image=image, sha256=hashlib.sha256(png).hexdigest(), workflow=_workflow(image))
+
+
+def _see_the_end(png: bytes) -> None:
+    """Refuse a PNG without its last chunk: a decoder that has all the pixels does not miss it. Raises `OSError`."""
+    place = len(_SIGNATURE)
+    while (kind := png[place + 4 : place + 8]) != b"IEND":
+        if len(kind) < 4:  # noqa: PLR2004 (letters of a chunk's name)
+            raise OSError("its end is missing")
+        place += int.from_bytes(png[place : place + 4], "big") + 12
 
 
 def _workflow(image: Image.Image) -> Any:  # noqa: ANN401 (JSON)

@@ -25,10 +25,21 @@ from pydantic import (
     model_validator,
 )
 
+from plugins.plan.telling import Address
+
 BASELINE: Final = "baseline"
 """The column without a LoRA."""
 
-_RESERVED_ON_WINDOWS: Final = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_RESERVED_ON_WINDOWS: Final = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)")
+_UNUSABLE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
+"""In a file name: what separates folders, drives and streams on some system, and what is not seen."""
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_LONGEST_NAME: Final = 80
+"""Letters. Two names, a step and what a copy is marked with while it is written make one file name of at most 255."""
+_LONGEST_FILE: Final = 200
+"""Bytes, so that a backup's name still fits into 255."""
+_LONGEST_PART: Final = 255
+_LONGEST_PATH: Final = 4000
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SIZES: Final = TypeAdapter(ByteSize)
 _STEP_LABEL: Final = re.compile(r"(?i)step\d+")
@@ -41,6 +52,8 @@ def _portable(name: str) -> str:
             f"{name!r} cannot be part of a file name everywhere; "
             "use letters, digits, '_', '-' and '.', starting with a letter or digit, and no folder"
         )
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"'{name[:20]}...' has {len(name)} letters; a name that becomes a file's has {_LONGEST_NAME}")
     return name
 
 
@@ -48,8 +61,10 @@ def _portable_file(name: str) -> str:
     """Accept the name of a .safetensors file; spaces and any letters are fine, folders are not."""
     if not name.endswith(".safetensors"):
         raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
-    if re.search(r'[/\\:*?"<>|\x00-\x1f\x7f]', name) or name.startswith(".") or _RESERVED_ON_WINDOWS.match(name):
-        raise ValueError(f"{name!r} must be a plain file name, without a folder")
+    if _UNUSABLE.search(name) or name.startswith((".", "-", " ")) or _RESERVED_ON_WINDOWS.match(name):
+        raise ValueError(f"{name!r} must be a plain file name everywhere, without a folder")
+    if len(name.encode()) > _LONGEST_FILE:
+        raise ValueError(f"'{name[:20]}...' is too long for a file name; use at most {_LONGEST_FILE} letters")
     return name
 
 
@@ -61,8 +76,14 @@ def _server_url(url: str) -> str:
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not the address of a server; write it like http://127.0.0.1:8188")
-    return url.rstrip("/")
+        raise ValueError(f"{shown_address(url)!r} is not the address of a server; write it like http://127.0.0.1:8188")
+    return Address(url.rstrip("/"))
+
+
+def shown_address(url: str) -> str:
+    """Give what a person typed as an address without what may be secret in it, however wrong it is."""
+    url = re.sub(r"(?s)^(.*?//)?.*@", r"\1***@", url)
+    return re.sub(r"(?s)([?#]).+", r"\1***", url)
 
 
 def _expanded(value: object) -> Path | None:
@@ -70,30 +91,40 @@ def _expanded(value: object) -> Path | None:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         return None
     try:
-        return Path(value).expanduser()
+        path = Path(value).expanduser()
     except RuntimeError:  # `~name` of a user that is not there
         return None
+    too_long = len(str(path)) > _LONGEST_PATH or any(len(part) > _LONGEST_PART for part in path.parts)
+    return None if too_long or _CONTROLS.search(str(path)) else path
 
 
 def _place(value: object) -> object:
     if isinstance(value, str):
         path = _expanded(value)
         if path is None:
-            raise ValueError(f"{value!r} names no place on this machine; write a path such as '~/Code/plasma'")
+            shown = value if len(value) <= _LONGEST_PART else f"{value[:20]}..."
+            raise ValueError(f"{shown!r} names no place on this machine; write a path such as '~/Code/plasma'")
         return path
+    return value
+
+
+def _words(value: str) -> str:
+    if found := _CONTROLS.search(value):
+        raise ValueError(f"holds {found[0]!a}, a control character that a terminal would obey; take it out")
     return value
 
 
 def _text(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; write what it should say")
-    return value.strip()
+    return _words(value.strip())
 
 
 Name = Annotated[str, AfterValidator(_portable)]
 FileName = Annotated[str, AfterValidator(_portable_file)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 Text = Annotated[str, AfterValidator(_text)]
+Words = Annotated[str, AfterValidator(_words)]
 _Lax = Field(strict=False)
 Place = Annotated[Path, _Lax, BeforeValidator(_place)]
 
@@ -175,7 +206,7 @@ class Sampling(_Part):
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], _Lax, Field(min_length=1)]
     lora_strength: Annotated[float, Field(ge=-100, le=100)] = 1.0
-    negative: str = ""
+    negative: Words = ""
 
     @field_validator("seeds")
     @classmethod
@@ -198,7 +229,7 @@ class Checkpoint(_Part):
     step: Annotated[int, Field(ge=0)]
     file: FileName
     label: Name | None = None
-    expect: str = ""
+    expect: Words = ""
 
     @property
     def id(self) -> str:
@@ -218,7 +249,7 @@ class Prompt(_Part):
 
     id: Name
     text: Text
-    purpose: str = ""
+    purpose: Words = ""
 
 
 class Criterion(_Part):
@@ -270,7 +301,7 @@ class Plan(_Part):
 
     name: Name
     title: Text
-    selection_rule: str = ""
+    selection_rule: Words = ""
     paths: Paths
     comfyui: ComfyUI
     sampling: Sampling

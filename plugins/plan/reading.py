@@ -1,6 +1,7 @@
 """A plan file becomes a `Plan`, or one message that names every mistake in it."""
 
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -10,7 +11,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling
+from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling, shown_address
+from plugins.plan.small_files import read_small
+from plugins.plan.telling import ToldError
 
 _WORDS: Final = {
     "string_type": "must be text in quotes",
@@ -33,10 +36,15 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "prompt": Prompt,
     "criterion": Criterion,
 }
+_LARGEST: Final = 1_000_000
+"""Bytes. A plan is a page of text; TOML of many megabytes would be read for minutes."""
+_BRIEFLY: Final = reprlib.Repr()
+"""How a message repeats a wrong value, which may be of any length and depth."""
+_BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _LISTS: Final = frozenset({"checkpoint", "prompt", "criterion"})
 
 
-class PlanError(Exception):
+class PlanError(ToldError):
     """A plan that cannot be used; the message lists every mistake with its key and what would be right."""
 
 
@@ -49,12 +57,11 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     Raises `PlanError`.
     """
     try:
-        with path.open("rb") as file:
-            raw = tomllib.load(file)
+        raw = tomllib.loads(read_small(path, largest=_LARGEST).decode("utf-8"))
     except FileNotFoundError:
         raise PlanError(f"No plan at {path}.{_others(path)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"The plan {path} cannot be read: {error}") from error
+        raise PlanError(f"The plan {path} cannot be read: {error}. plans/spyke.toml shows the format.") from error
     except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
         raise PlanError(f"The plan {path} is not TOML: {error}. plans/spyke.toml shows the format.") from error
     for table, values in (overrides or {}).items():
@@ -94,8 +101,8 @@ def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
         seen: dict[str, int] = {}
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
             value = entry.get(key) if isinstance(entry, dict) else None
-            if value is None:
-                continue
+            if not isinstance(value, str | int):
+                continue  # no id at all, which is told by its key
             # Two ids that differ in case alone are one file on macOS and Windows.
             first = seen.setdefault(str(value).casefold(), index)
             if first != index:
@@ -121,7 +128,9 @@ def _told(detail: ErrorDetails) -> str:
         words = words.replace("input should", "should")
     if kind in {"missing", "too_short", "value_error"}:
         return f"{key}: {words}" if key else words
-    return f"{key}: {words}, not {given!r}"
+    if location[:2] in {("comfyui", "url"), ("comfyui", "urls")}:
+        given = shown_address(given) if isinstance(given, str) else type(given).__name__  # it may hold a password
+    return f"{key}: {words}, not {_BRIEFLY.repr(given)}"
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:

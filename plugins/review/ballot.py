@@ -1,13 +1,15 @@
 """The ballot: what a person marked, noted and chose on the report page, read back from the file that it saves."""
 
 from collections.abc import Iterable, Mapping
-from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
 from plugins.evidence.evidence import PlanRecord, Sha256
+from plugins.plan.small_files import read_small
+from plugins.plan.telling import ToldError
 from plugins.review.review import Entry
 
 FORMAT: Final = 1
@@ -19,7 +21,7 @@ _TOLD: Final = 3
 Answer = Literal["yes", "no", "unsure"]
 
 
-class BallotError(Exception):
+class BallotError(ToldError):
     """A ballot that cannot be used; the message names the file, what is wrong with it, and what to do."""
 
 
@@ -104,17 +106,17 @@ class Ballot(_Part):
 def read_ballot(path: Path) -> Ballot:
     """Read what the report page saved. Raises `BallotError`."""
     try:
-        return Ballot.model_validate(loads(path.read_text("utf-8")))
+        return Ballot.model_validate(from_json(read_small(path)))
     except FileNotFoundError:
         raise BallotError(f"No ballot at {path}. Save one from the report page, or name it with --ballot.") from None
     except ValidationError as error:
         raise BallotError(
             f"The ballot {path} cannot be used: {_told(error)}. Save it again from the report page."
         ) from error
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise BallotError(f"The ballot {path} is not JSON ({error}). Save it again from the report page.") from error
     except OSError as error:
-        raise BallotError(f"The ballot {path} cannot be read: {error}.") from error
+        raise BallotError(f"The ballot {path} cannot be read: {error}. Save it again from the report page.") from error
 
 
 def differences(ballot: Ballot, entries: Iterable[Entry]) -> list[str]:

@@ -14,6 +14,8 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from plugins.evidence.files import write_atomically
+from plugins.pictures.likeness import FORMATS
+from plugins.pictures.picture import UNREADABLE
 from plugins.plan.plan import BASELINE
 from plugins.review.previews import Source, linked
 from plugins.review.review import Flag, Review, Row, step_name
@@ -35,7 +37,6 @@ _GROUND: Final = "#f4f4f3"
 _TEXT: Final = "#1c1c1b"
 _DIM: Final = "#5b5b57"
 _FLAGS: Final = {"failed": ("#a31b14", "white"), "warning": ("#ffc94d", _TEXT), "missing": ("#e4e4e1", _DIM)}
-_UNREADABLE: Final = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _Tiles = Mapping[Path, Image.Image | None]
@@ -107,11 +108,11 @@ class _Sheet:
     def _tile(self, source: Source) -> Image.Image | None:
         """Shrink a picture: from its preview beside the page where there is one, which is read five times as fast."""
         try:
-            with Image.open(linked(source, self.review.reports) or source.path) as picture:
+            with Image.open(linked(source, self.review.reports) or source.path, formats=FORMATS) as picture:
                 picture.draft("RGB", (self.width, self.height))  # JPEG can be read smaller than it is
                 tile = picture.convert("RGB")
             tile.thumbnail((self.width, self.height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         return tile
 

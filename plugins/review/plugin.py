@@ -11,6 +11,7 @@ from plugins.comfyui.client import without_credentials
 from plugins.evidence.plugin import failures, the_prepared
 from plugins.plan.plugin import DEFAULT_PLAN, reports, running, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE
+from plugins.plan.telling import visible
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
 from plugins.review.page import render_page
@@ -23,6 +24,7 @@ _STYLE: Final = Path(__file__).parent / "template" / "results.css"
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Have pytest-html write one self-contained page, unless the person said otherwise."""
+    config.pluginmanager.register(_Unwritten())
     asked = stages(config)
     page = "report.html" if GENERATE in asked else "deploy.html" if DEPLOY in asked else None
     if page and running(config) and hasattr(config.option, "htmlpath"):
@@ -63,6 +65,29 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         reporter.write_line(
             f"Look at {_shown(session.config, reports(session.config) / 'report.html')}, then: {review.command}"
         )
+
+
+class _Unwritten:
+    """Says that the report could not be written, as on a full disk; what was rendered or deployed is kept."""
+
+    @pytest.hookimpl(wrapper=True, trylast=True)  # next to pytest-html, so that all others still have their say
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            config = session.config
+            reporter = config.pluginmanager.get_plugin("terminalreporter")
+            if not running(config) or reporter is None:
+                raise
+            if _REVIEW in config.stash:
+                del config.stash[_REVIEW]
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            reporter.ensure_newline()
+            reporter.write_line(
+                f"The report could not be written: {visible(str(error))}. What was rendered or deployed is kept. "
+                "Make the folder writable, or free some room, and run this again.",
+                red=True,
+            )
 
 
 def the_review(config: pytest.Config) -> Review | None:

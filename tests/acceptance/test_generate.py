@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from plugins.comfyui.errors import visible
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell
+from plugins.plan.telling import visible
 
 pytestmark = pytest.mark.generate
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from plugins.comfyui.errors import visible
 from plugins.comfyui.server import Server
 from plugins.deploy import claims
 from plugins.deploy.deployment import Deployment
 from plugins.evidence.asked import Asked
 from plugins.evidence.store import Store
 from plugins.plan.plan import Plan
+from plugins.plan.telling import visible
 
 pytestmark = [pytest.mark.deploy, pytest.mark.verify]
 

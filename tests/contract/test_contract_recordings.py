@@ -127,7 +127,7 @@ def test_recorded_routes() -> None:
         metadata = client.lora_metadata("spyke_plasma_v1_step600.safetensors")
         assert metadata is not None
         assert "600" == metadata["ss_steps"]
-        assert client.lora_metadata("nope.safetensors") is None
+        assert {} == client.lora_metadata("nope.safetensors")
         assert ((), ()) == (client.queue().running, client.queue().pending)
         assert client.history("no-such-id") is None
         with pytest.raises(BadAnswer, match="has no node NoSuchNode"):

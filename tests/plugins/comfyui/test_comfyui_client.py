@@ -262,11 +262,13 @@ def test_history_is_none_while_unfinished(web: Web, client: ComfyUI) -> None:
 
 
 def test_metadata_where_there_is_some(web: Web, client: ComfyUI) -> None:
-    """The trainer's notes are given where the server reads them, and None where it does not."""
+    """The trainer's notes are given where the server reads them, empty where it finds none, and None elsewhere."""
     web.answer("/view_metadata/loras", {"ss_steps": "600"})
     assert {"ss_steps": "600"} == client.lora_metadata("a b.safetensors")
     assert "/view_metadata/loras?filename=a+b.safetensors" == web.seen[0][1]
     web.answer("/view_metadata/loras", b"", status=404)
+    assert {} == client.lora_metadata("a")
+    web.answer("/view_metadata/loras", b"404: Not Found", status=404)
     assert client.lora_metadata("a") is None
     web.answer("/view_metadata/loras", ["odd"])
     assert client.lora_metadata("a") is None

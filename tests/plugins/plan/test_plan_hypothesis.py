@@ -39,7 +39,7 @@ NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
         and not name.lower().startswith(("com", "lpt", "step"))
     )
 )
-TEXTS = WORDS.filter(lambda text: text.strip())
+TEXTS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20).filter(lambda text: text.strip())
 
 
 def told(path: Path, content: bytes) -> Plan | None:

@@ -1,0 +1,43 @@
+"""The disk that pictures and evidence are kept on: is there room, and what is told when it is full."""
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from plugins.evidence.store import EvidenceError, Store
+from plugins.plan.cells import Cell
+from plugins.plan.plan import Sampling
+
+_CHANNELS: Final = 3
+"""Bytes of a pixel; a PNG of static is as large, one of anything else smaller."""
+_BESIDE: Final = 64_000
+"""Bytes of the workflow in a PNG, and of the evidence beside it."""
+_REPORT: Final = 10_000_000
+"""Bytes of the report and the contact sheet."""
+
+
+def check_room(store: Store, cells: Collection[Cell], sampling: Sampling) -> None:
+    """See that there is room for the pictures of the cells that have none yet, before the first is rendered.
+
+    Raises `EvidenceError`.
+    """
+    missing = sum(not store.picture(cell).exists() for cell in cells)
+    each = sampling.width * sampling.height * _CHANNELS + _BESIDE
+    needed = missing * each + _REPORT if missing else 0
+    there = next(folder for folder in (store.folder, *store.folder.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise EvidenceError(
+            f"{store.folder} has {free / 1e6:.0f} MB free, and {missing} pictures of "
+            f"{sampling.width}x{sampling.height} may need {needed / 1e6:.0f} MB. Nothing was rendered. "
+            "Free some room, or name a folder on another disk: --reports=DIR"
+        )
+
+
+def told_unkept(folder: Path, error: OSError) -> str:
+    """Say that a picture or its evidence could not be kept, and what to do."""
+    return (
+        f"It could not be kept in {folder}: {error.strerror or error}. Make the folder writable, or free some room, "
+        "then run pytest -m generate again; what is finished is kept."
+    )
