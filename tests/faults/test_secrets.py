@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import trustme
 from aiohttp import web
 from row import answering, connected, http
 
@@ -34,7 +35,6 @@ SECRETS = (
 """None of these may stand in anything that a command prints or writes."""
 HEADERS = {"COMFYUI_HEADERS": json.dumps({"X-Proxy-Token": TOKEN})}
 LOUD = ("-vv", "--showlocals", "--full-trace")
-CA = Path(__file__).parent / "own_ca.pem"
 CRASH = """
 def boom(*_, **__):
     raise RuntimeError("boom")
@@ -227,12 +227,18 @@ def _refusal() -> str:
 
 
 @pytest.fixture
-def secure(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[str]]]:
+def authority() -> trustme.CA:
+    """Give a certificate authority that nobody knows."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(monkeypatch: pytest.MonkeyPatch, authority: trustme.CA) -> Iterator[tuple[str, list[str]]]:
     """Run a server with a certificate of a CA of its own; gives its address, and what it was asked."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CA)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     stats = {"system": {"comfyui_version": "0.3.64"}, "devices": [{"name": "cpu"}]}
     with ExitStack() as stack:
         wire = answering(http(json.dumps(stats).encode()), stack, tls=context)
@@ -251,10 +257,14 @@ def test_unknown_certificate_is_refused_with_what_to_do(secure: tuple[str, list[
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_private_ca_can_be_given(secure: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_private_ca_can_be_given(
+    secure: tuple[str, list[str]], authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """With its CA named, such a server is talked to, over HTTP and over the socket."""
     url, seen = secure
-    monkeypatch.setenv(name, str(CA))
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    monkeypatch.setenv(name, str(file))
     with connected(url) as client:
         assert "0.3.64" == client.info().comfyui_version
         events = Events(client)
