@@ -85,7 +85,7 @@ def deployed_over_a_link(ground: Ground) -> object:
     target = ground.plan.paths.loras / ground.plan.production.file
     link(target, ground.elsewhere / "kept.txt")
     source = ground.plan.training_file(ground.plan.checkpoints[0])
-    return install(source, target, sha256="0" * 64, known=frozenset())
+    return install(source, target, sha256="0" * 64)
 
 
 def pictures_linked_away(ground: Ground) -> tuple[object, object]:
