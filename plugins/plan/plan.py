@@ -53,7 +53,16 @@ def _portable_file(name: str) -> str:
     return name
 
 
-def _server_url(url: str) -> str:
+class Address(str):
+    """A server's address. It may carry credentials, which its representation, as tracebacks show it, does not."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(re.sub(r"//.*@", "//***@", str(self), flags=re.DOTALL))
+
+
+def _server_url(url: str) -> Address:
     """Accept the address of a server, without the trailing slash."""
     try:
         parts = urlsplit(url)
@@ -61,8 +70,8 @@ def _server_url(url: str) -> str:
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not the address of a server; write it like http://127.0.0.1:8188")
-    return url.rstrip("/")
+        raise ValueError(f"{Address(url)!r} is not the address of a server; write it like http://127.0.0.1:8188")
+    return Address(url.rstrip("/"))
 
 
 def _expanded(value: object) -> Path | None:

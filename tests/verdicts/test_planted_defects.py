@@ -698,7 +698,10 @@ def test_picture_that_somebody_stopped_is_told(scene: SetScene) -> None:
     lying.before_step = before_step  # type: ignore[method-assign]
     where = scene(lying)
 
-    assert where.generate().alarms == {LIED_ABOUT: f"Somebody interrupted this picture on {where.url}."}
+    assert where.generate().alarms == {
+        LIED_ABOUT: f"Somebody interrupted this picture on {where.url}. "
+        "To have it, run pytest -m generate again; what is finished is kept."
+    }
 
 
 def test_picture_that_the_server_forgot_is_told(scene: SetScene) -> None:

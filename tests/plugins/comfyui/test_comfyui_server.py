@@ -160,7 +160,8 @@ def test_interrupted_by_somebody_else(
     serving.server.executor.interrupt()
     error = failure(lambda: rendering.result(5))
     assert isinstance(error, Interrupted)
-    assert f"Somebody interrupted this picture on {serving.url}." == str(error)
+    told = f"Somebody interrupted this picture on {serving.url}. To have it, run pytest -m generate again; "
+    assert f"{told}what is finished is kept." == str(error)
 
 
 def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor) -> None:
@@ -346,7 +347,7 @@ def test_server_out_of_reach(  # noqa: PLR0913, PLR0917 (its fixtures)
     comes_back: bool,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     """A server that cannot be reached for a moment costs nothing; one that stays away is told, with what to do."""
-    monkeypatch.setattr("plugins.comfyui.server._REACH_SECONDS", 5.0 if comes_back else 0.3)
+    monkeypatch.setattr("plugins.comfyui.patience._REACH_SECONDS", 5.0 if comes_back else 0.3)
     monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: time.sleep(0.01))
     faults = Gone()
     serving = stand_in(faults=faults, seconds_per_image=0.3)
@@ -363,7 +364,7 @@ def test_server_out_of_reach(  # noqa: PLR0913, PLR0917 (its fixtures)
         error = failure(lambda: rendering.result(10))
         faults.gone.clear()
         assert isinstance(error, Unreachable)
-        assert f"{serving.url} has not answered for 0 s. Look at its terminal; when it runs again, " in str(error)
+        assert f"{serving.url} has not answered for 1 s. Look at its terminal; when it runs again, " in str(error)
 
 
 class Empty(Posing):
