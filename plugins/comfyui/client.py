@@ -264,7 +264,7 @@ class ComfyUI:
             if isinstance(error, requests.RequestException):
                 raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
             raise
-        told = f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet})."
+        told = f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).{_hint(answer.status)}"
         if answer.status in _BUSY and answer.status not in accept:
             raise Unreachable(told, retry_after=answer.retry_after)
         if answer.status not in accept:
@@ -326,6 +326,15 @@ class _Again(Retry):
         if isinstance(error := details.get("error"), ReadTimeoutError):
             raise error
         return super().increment(*place, **details)
+
+
+def _hint(status: int) -> str:
+    """Say what to do about a status that a proxy gives, and ComfyUI does not."""
+    if status in {401, 403, 407}:
+        return " If a proxy in front of it asks for credentials, give its headers in COMFYUI_HEADERS."
+    if 300 <= status < 400:  # noqa: PLR2004 (redirects)
+        return " It points to another address, which is not followed; name that one with --comfyui-url."
+    return ""
 
 
 def _retry_after(response: requests.Response) -> float:

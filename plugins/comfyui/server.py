@@ -124,9 +124,12 @@ class Server:
         if len(found) != 1:
             raise BadAnswer(
                 f"{self.client.url} finished prompt {prompt_id}, but node {workflow.save} saved {len(found)} pictures "
-                "instead of 1."
+                f"instead of 1. To try once more, {_AGAIN}"
             )
-        png = fetch(self.client, found[0], reach=reach_of(self._timeout), stopping=self._stopping)
+        try:
+            png = fetch(self.client, found[0], reach=reach_of(self._timeout), stopping=self._stopping)
+        except (Unreachable, BadAnswer) as error:
+            raise type(error)(f"{error} The picture was made, but cannot be had. To try once more, {_AGAIN}") from error
         now = datetime.now(UTC)
         ran = entry.get("prompt")
         return Finished(
@@ -256,7 +259,7 @@ class Server:
             return Unreachable(self._given_up)
         return Silent(
             f"{url} gave no sign of life for {seconds:.0f} s. If it is only slow, raise `timeout` under "
-            "[comfyui] in the plan; else look at its terminal, and restart it.",
+            f"[comfyui] in the plan; else look at its terminal, restart it, and {_AGAIN}",
             was_running=over is Where.RUNNING,
         )
 
@@ -277,5 +280,7 @@ class Server:
             return entry
         if run.phase is Phase.INTERRUPTED:
             raise Interrupted(f"Somebody interrupted this picture on {self.client.url}. To have it, {_AGAIN}")
-        advice = next((f" {told}" for word, told in _ADVICE.items() if word in run.error), "")
-        raise ExecutionFailed(f"{self.client.url} failed on this picture: {run.error}.{advice}")
+        advice = next(
+            (told for word, told in _ADVICE.items() if word in run.error), f"Look at its terminal, then {_AGAIN}"
+        )
+        raise ExecutionFailed(f"{self.client.url} failed on this picture: {run.error}. {advice}")
