@@ -10,6 +10,7 @@ SLOW = (
     "commands/test_command_demo.py",
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",
+    "faults/test_soak.py",
     "verdicts/test_planted_defects.py",
     "verdicts/test_planted_deployments.py",
 )

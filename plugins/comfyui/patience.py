@@ -64,5 +64,5 @@ class Patience:
         if sight.where is not Where.GONE:
             self._gone = None
             return sight.where if now - self._alive > self.limit(sight.where) else None
-        self._gone = self._gone or now
+        self._gone = now if self._gone is None else self._gone
         return sight.where if now - self._gone > self.limit(sight.where) else None

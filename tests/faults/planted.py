@@ -260,14 +260,15 @@ def lost_answer_and_no_looking() -> Fault:
 
 
 def late_copy() -> Fault:
-    """Hold the first POST back until it was sent again: then both are in the queue, under one id."""
+    """Hold the first POST back until it was sent again: one copy runs first, one waits behind the others."""
     posts: list[str] = []
+    begun: list[str] = []
 
-    async def second(fault: Fault, request: web.Request) -> web.Response:
-        await fault.take(request)
-        await fault.take(request)
-        body = await request.json()
-        return json_answer({"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}})
+    async def both(fault: Fault, request: web.Request) -> web.Response:
+        prompt_id = (await request.json())["prompt_id"]
+        await fault.take(request, number=-1)
+        await fault.take(request, number=10**6)
+        return json_answer({"prompt_id": prompt_id, "number": 1, "node_errors": {}})
 
     async def reply(fault: Fault, request: web.Request) -> Any:
         if not is_post(request):
@@ -276,18 +277,23 @@ def late_copy() -> Fault:
         posts.append(prompt_id)
         if posts[0] != prompt_id or posts.count(prompt_id) > 2:
             return None
-        return reset(request) if posts.count(prompt_id) == 1 else await second(fault, request)
+        return reset(request) if posts.count(prompt_id) == 1 else await both(fault, request)
 
-    begun: list[str] = []
+    def before_step(fault: Fault, prompt_id: str, step: int) -> None:
+        """Wait until another is in between: two copies that follow each other would be one to the server.
 
-    def before_node(fault: Fault, prompt_id: str, class_type: str) -> None:
-        """Run the copy slowly, as a real one would: it has no picture by the time that it is withdrawn."""
-        if class_type == "SaveImage":
-            begun.append(prompt_id)
-        elif prompt_id in begun:
-            fault.serving.server.executor._interrupted.wait(10)
+        The other one waits until the second copy is withdrawn, as it would be by far with real pictures.
+        """
+        first, until = posts[0], time.monotonic() + 5
+        if prompt_id in begun or fault.released.is_set():
+            return
+        while posts.count(first) < 2 or (prompt_id == first and len(fault.ours_pending()) < 2):
+            time.sleep(0.005)
+        while first in begun and first in fault.ours_pending() and time.monotonic() < until:
+            time.sleep(0.005)
+        begun.append(prompt_id)
 
-    return Fault(reply=reply, before_node=before_node)
+    return Fault(reply=reply, before_step=before_step)
 
 
 def refused_copy() -> Fault:
@@ -557,12 +563,12 @@ def taken_out(*, all_of_them: bool) -> Fault:
     def before_step(fault: Fault, prompt_id: str, step: int) -> None:
         queue = fault.serving.server.queue
         if step == 1 and first():
-            while len(ours := sorted(one for one in queue.current()[1] if not one[1].startswith(THEIRS))) < 2:
+            while len(fault.ours_pending()) < 2:
                 time.sleep(0.005)
             if all_of_them:
                 queue.clear()
             else:
-                queue.delete(ours[0][1])
+                queue.delete(fault.ours_pending()[0])
 
     return Fault(before_step=before_step)
 

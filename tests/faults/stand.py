@@ -133,11 +133,17 @@ class Fault(Posing):
         answer: web.StreamResponse | None = await found if inspect.isawaitable(found) else found
         return answer if answer is not None else await super().answer(request)
 
-    async def take(self, request: web.Request, *, prompt_id: str = "") -> None:
+    async def take(self, request: web.Request, *, prompt_id: str = "", number: float | None = None) -> None:
         """Queue a posted prompt, whatever is answered."""
         body = await request.json()
-        item = (next(self._number), prompt_id or body["prompt_id"], body["prompt"], {"client_id": body["client_id"]})
-        self.serving.server.queue.put((*item, ["9"]))
+        place = next(self._number) if number is None else number
+        extra = {"client_id": body["client_id"]}
+        self.serving.server.queue.put((place, prompt_id or body["prompt_id"], body["prompt"], extra, ["9"]))
+
+    def ours_pending(self) -> list[str]:
+        """Give the ids of our prompts that wait, in their order."""
+        waiting = sorted(self.serving.server.queue.current()[1], key=lambda item: item[:2])
+        return [item[1] for item in waiting if not item[1].startswith(THEIRS)]
 
     def send_raw(self, payload: str | bytes) -> None:
         """Send what no ComfyUI sends to every socket; call it in the server's loop."""
