@@ -317,17 +317,23 @@ def refused_copy() -> Fault:
 
 
 def other_id() -> Fault:
-    """Take workflows under ids of the server's own, as an old ComfyUI does."""
+    """Take workflows under ids of the server's own, as an old ComfyUI does, and be at work on them for long."""
+    begun: list[str] = []
 
     async def taken(fault: Fault, request: web.Request) -> web.Response:
         other = f"of-the-server-{(await request.json())['prompt_id']}"
         await fault.take(request, prompt_id=other)
+        while other not in begun and not fault.released.is_set():  # noqa: ASYNC110 (another thread's doing)
+            await asyncio.sleep(0.005)
         return json_answer({"prompt_id": other, "number": 1, "node_errors": {}})
 
-    def before_prompt(fault: Fault, prompt_id: str) -> None:
-        fault.serving.server.executor._interrupted.wait(0.05)
+    def before_node(fault: Fault, prompt_id: str, class_type: str) -> None:
+        if class_type == "KSampler":
+            begun.append(prompt_id)
+            fault.serving.server.executor._interrupted.wait(30)
 
-    return Fault(reply=lambda fault, request: taken(fault, request) if is_post(request) else None)
+    reply = lambda fault, request: taken(fault, request) if is_post(request) else None  # noqa: E731 (as elsewhere)
+    return Fault(reply=reply, before_node=before_node)
 
 
 def broken_for_target() -> Fault:
@@ -408,6 +414,32 @@ def hangs() -> Fault:
             fault.serving.server.executor._interrupted.wait(30)
 
     return Fault(before_node=before_node)
+
+
+def interrupted_too_late() -> Fault:
+    """Let the target hang until it is to be interrupted, and somebody else's picture run by the time it is."""
+    hanging, theirs_run, told = threading.Event(), threading.Event(), threading.Event()
+
+    class TooLate(Fault):
+        def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
+            if prompt_id.startswith(THEIRS) and hanging.is_set():
+                theirs_run.set()
+                told.wait(10)
+            super().before_node(prompt_id, node_id, class_type)
+
+    def before_node(fault: Fault, prompt_id: str, class_type: str) -> None:
+        if class_type == "KSampler" and fault.cell(prompt_id) == TARGET:
+            fault.queue_theirs()
+            hanging.wait(30)
+
+    async def reply(fault: Fault, request: web.Request) -> None:
+        if request.path == "/interrupt":
+            hanging.set()
+            while not theirs_run.is_set() and not fault.released.is_set():  # noqa: ASYNC110 (another thread's doing)
+                await asyncio.sleep(0.005)
+            fault.serving.loop.call_later(0.05, told.set)
+
+    return TooLate(reply=reply, before_node=before_node)
 
 
 def slow_loading(seconds: float) -> Fault:

@@ -145,6 +145,10 @@ class Fault(Posing):
         waiting = sorted(self.serving.server.queue.current()[1], key=lambda item: item[:2])
         return [item[1] for item in waiting if not item[1].startswith(THEIRS)]
 
+    def ours_in_queue(self) -> int:
+        """Count our prompts that wait or run."""
+        return sum(not item[1].startswith(THEIRS) for item in itertools.chain(*self.serving.server.queue.current()))
+
     def send_raw(self, payload: str | bytes) -> None:
         """Send what no ComfyUI sends to every socket; call it in the server's loop."""
         for socket in list(self.serving.server.hub._sockets.values()):
@@ -192,8 +196,6 @@ class Ended:
     failures: dict[str, str]
     fault: Fault
     url: str
-    left: int
-    """How many prompts of ours are still in the queue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +208,11 @@ class Stage:
     url: str
     cells: list[Cell] = field(default_factory=list)
 
-    def run(self, *, at_once: int, patch: pytest.MonkeyPatch) -> Ended:
-        """Arm the fault, render the cells, `at_once` at a time, and see what became of them."""
+    def run(self, *, at_once: int, left: int, patch: pytest.MonkeyPatch) -> Ended:
+        """Arm the fault, render the cells, `at_once` at a time, and see what became of them.
+
+        All but `left` of our prompts are to be out of the queue by then, while what holds them up still does.
+        """
         patch.setattr(rendering, "AHEAD", at_once)
         self.fault.armed.set()
         self.fault.queue_theirs()
@@ -220,15 +225,15 @@ class Stage:
                     pictures.append(cell.id)
                 except (ComfyUIError, CellFailedError, OSError) as error:
                     failures[cell.id] = str(error)
+            until(lambda: self.fault.ours_in_queue() <= left)
         finally:
             self.fault.released.set()
             run.close()
         queue = self.fault.serving.server.queue
         if self.fault.serving.server.worker.is_alive:
             until(lambda: queue.remaining() == 0)
-        left = sum(not item[1].startswith(THEIRS) for item in itertools.chain(*queue.current()))
         kept = tuple(cell.id for cell in self.cells if self.store.read(cell))
-        return Ended(pictures=tuple(pictures), kept=kept, failures=failures, fault=self.fault, url=self.url, left=left)
+        return Ended(pictures=tuple(pictures), kept=kept, failures=failures, fault=self.fault, url=self.url)
 
 
 @contextmanager
