@@ -226,7 +226,7 @@ PICTURES = {
         "GET /view with 302", "--comfyui-url", waits=FETCHING,
     ),
     "picture answered 503 for a while": finished(
-        lambda: p.viewing(lambda *_: p.page(503), times=20), waits=FETCHING
+        lambda: p.viewing(lambda *_: p.page(503), times=20, only=TARGET), waits=FETCHING
     ),
 }  # fmt: skip
 OTHERS = {

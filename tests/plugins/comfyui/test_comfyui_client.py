@@ -114,8 +114,9 @@ def test_redirects_are_not_followed(web: Web, client: ComfyUI, status: int) -> N
     web.answer("", b"moved", status=status, Location=f"{web.url}/elsewhere")
     posted = failure(lambda: client.post(GRAPH, client_id="c", prompt_id="p"))
     asked = failure(client.info)
-    assert f"{web.url} answered POST /prompt with {status} (moved)." == str(posted)
-    assert f"{web.url} answered GET /system_stats with {status} (moved)." == str(asked)
+    hint = "It points to another address, which is not followed; name that one with --comfyui-url."
+    assert f"{web.url} answered POST /prompt with {status} (moved). {hint}" == str(posted)
+    assert f"{web.url} answered GET /system_stats with {status} (moved). {hint}" == str(asked)
     assert ["/prompt", "/system_stats"] == [seen[1] for seen in web.seen]
 
 

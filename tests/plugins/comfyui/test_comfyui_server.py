@@ -266,7 +266,8 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
     assert 2 > time.monotonic() - begun > 0.3
     assert (
         f"{serving.url} gave no sign of life for 0 s. If it is only slow, raise "
-        "`timeout` under [comfyui] in the plan; else look at its terminal, and restart it."
+        "`timeout` under [comfyui] in the plan; else look at its terminal, restart it, "
+        "and run pytest -m generate again; what is finished is kept."
     ) == str(error)
 
 
@@ -396,7 +397,10 @@ def test_picture_that_is_gone_is_told(staged: Plan, stand_in: Serve, connect: Co
 
     serving = stand_in(faults=Forgetful())
     error = failure(lambda: connect(serving).render(filled(staged), ignore))
-    assert f"{serving.url} answered GET /view with 404 (Not Found)." == str(error)
+    assert (
+        f"{serving.url} answered GET /view with 404 (Not Found). The picture was made, but cannot be had. "
+        "To try once more, run pytest -m generate again; what is finished is kept."
+    ) == str(error)
 
 
 def test_closing_withdraws_ours_alone(

@@ -165,7 +165,8 @@ def test_bytes_that_are_no_picture_fail_the_cell(ready: Callable[..., tuple[Make
 
     assert str(caught.value) == (
         f"{server.client.url} sent no usable picture of step600 x forest: "
-        "it is not a PNG: 6 bytes that begin with b'<html>'."
+        "it is not a PNG: 6 bytes that begin with b'<html>'. "
+        "If there is a proxy in front of it, look at that; then run pytest -m generate again."
     )
     assert not store.folder.exists()
 
