@@ -1,5 +1,6 @@
 """ComfyUI's HTTP routes, as typed calls."""
 
+import contextlib
 import json
 import os
 import re
@@ -14,10 +15,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import InvalidHeader, ReadTimeoutError
 from urllib3.util import Retry
 
-from plugins.comfyui.errors import BadAnswer, ComfyUIError, Rejected, Unreachable
+from plugins.comfyui.errors import BadAnswer, BrokenAnswer, ComfyUIError, Rejected, Unreachable
 from plugins.comfyui.rejection import told_rejection
 from plugins.plan.telling import Secret, visible
 
@@ -75,6 +76,8 @@ class Answer:
     status: int
     reason: str
     body: bytes
+    retry_after: float = 0.0
+    """Seconds to wait before asking again, where it says so."""
 
     @property
     def snippet(self) -> str:
@@ -188,8 +191,16 @@ class ComfyUI:
             except RecursionError:
                 words = "in words that are nested too deep to be told"
             raise Rejected(f"{self.url} refused the workflow: {words}")
-        if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
-            raise BadAnswer(f"{self.url} took the workflow under another id than the one it was sent with.")
+        taken = told.get("prompt_id") if isinstance(told, dict) else None
+        if taken != prompt_id:
+            if isinstance(taken, str):  # it is ours all the same, and nobody will wait for it
+                with contextlib.suppress(ComfyUIError):
+                    self.delete((taken,))
+                    self.interrupt(taken)
+            raise BadAnswer(
+                f"{self.url} took the workflow under another id than the one it was sent with, so that its end could "
+                "not be told from another's. Update ComfyUI, or the proxy in front of it, and run this again."
+            )
 
     def history(self, prompt_id: str) -> Mapping[str, Any] | None:
         """Give what the server remembers of a finished prompt; None while it is unknown or unfinished."""
@@ -243,7 +254,7 @@ class ComfyUI:
         try:
             return json.loads(answer.body)
         except (ValueError, RecursionError) as error:
-            raise BadAnswer(
+            raise BrokenAnswer(
                 f"{self.url} answered {answer.status} with something that is not JSON ({answer.snippet}). "
                 "Is that the right address and port?"
             ) from error
@@ -265,20 +276,31 @@ class ComfyUI:
                 stream=True,
                 **details,
             ) as response:
-                answer = Answer(status=response.status_code, reason=response.reason or "", body=self._body(response))
-        except requests.ReadTimeout as error:
-            raise Unreachable(f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s.") from error
-        except requests.exceptions.SSLError as error:
-            raise BadAnswer(
-                f"{self.url} cannot be trusted ({_cause(error)}). If its certificate is from a CA of your own, name "
-                "that CA's file and run this again: REQUESTS_CA_BUNDLE=ca.pem"
-            ) from error
-        except requests.RequestException as error:
-            raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
+                answer = Answer(
+                    status=response.status_code,
+                    reason=response.reason or "",
+                    body=self._body(response),
+                    retry_after=_retry_after(response),
+                )
+        except BaseException as error:
+            _forget_frames(error)
+            if isinstance(error, requests.ReadTimeout):
+                raise Unreachable(
+                    f"{self.url} did not answer {method} {path} within {_ANSWER_SECONDS:.0f} s."
+                ) from error
+            if isinstance(error, requests.exceptions.SSLError):
+                raise BadAnswer(
+                    f"{self.url} cannot be trusted ({_cause(error)}). If its certificate is from a CA of your own, "
+                    "name that CA's file and run this again: REQUESTS_CA_BUNDLE=ca.pem"
+                ) from error
+            if isinstance(error, requests.RequestException):
+                raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
+            raise
+        told = f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).{_hint(answer.status)}"
         if answer.status in _BUSY and answer.status not in accept:
-            raise Unreachable(f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).")
+            raise Unreachable(told, retry_after=answer.retry_after)
         if answer.status not in accept:
-            raise BadAnswer(f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).")
+            raise BrokenAnswer(told) if answer.status >= requests.codes.server_error else BadAnswer(told)
         return answer
 
     def _body(self, response: requests.Response) -> bytes:
@@ -353,6 +375,34 @@ class _Again(Retry):
         if isinstance(error := details.get("error"), ReadTimeoutError):
             raise error
         return super().increment(*place, **details)
+
+
+def _hint(status: int) -> str:
+    """Say what to do about a status that a proxy gives, and ComfyUI does not."""
+    if status in {401, 403, 407}:
+        return " If a proxy in front of it asks for credentials, give its headers in COMFYUI_HEADERS."
+    if 300 <= status < 400:  # noqa: PLR2004 (redirects)
+        return " It points to another address, which is not followed; name that one with --comfyui-url."
+    return ""
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Give the pause in seconds that an answer asks for, as a number or a date; 0 where it asks for none."""
+    try:
+        return float(Retry().parse_retry_after(response.headers.get("Retry-After", "0")))
+    except (InvalidHeader, ValueError, OverflowError):
+        return 0.0
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Take the HTTP library's frames out of a traceback: their arguments hold the headers, which are secrets.
+
+    pytest would print them, with `--showlocals`, and with `--full-trace` at Ctrl-C.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
 
 
 def _cause(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 * ComfyUIError
   * Unreachable: nothing answers there, or not in time
   * BadAnswer: something answers, but not as ComfyUI does
+    * BrokenAnswer: it broke down over one request; the next may go well
   * NotListed: a base model or LoRA that the server's picker does not have
   * WorkflowError: a workflow that cannot be used
   * Rejected: the server refused a workflow before running it
@@ -31,11 +32,19 @@ class ComfyUIError(ToldError):
 
 
 class Unreachable(ComfyUIError):
-    """Nothing answers at the address, or not in time."""
+    """Nothing answers at the address, or not in time. `retry_after` is the pause that it asks for, in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BadAnswer(ComfyUIError):
     """An answer that ComfyUI would not give."""
+
+
+class BrokenAnswer(BadAnswer):
+    """An error of the server itself (5xx), or text that is no JSON."""
 
 
 class NotListed(ComfyUIError):
@@ -67,4 +76,8 @@ class Lost(RunError):
 
 
 class Silent(RunError):
-    """No sign of life for longer than the plan allows."""
+    """No sign of life for longer than the plan allows. `was_running`: the server said that it was at work on it."""
+
+    def __init__(self, message: str, *, was_running: bool) -> None:
+        super().__init__(message)
+        self.was_running = was_running

@@ -75,8 +75,8 @@ class Events:
                 self._socket.settimeout(None)
                 while not self._stopping.is_set():
                     self._pass_on(self._socket.recv())
-            except (OSError, websocket.WebSocketException):
-                self._connected.set()  # nobody should wait for a socket that does not come; polling goes on without
+            except Exception:  # noqa: BLE001 (news are advice: whatever is wrong with them, polling goes on without)
+                self._connected.set()  # nobody should wait for a socket that does not come
                 self._stopping.wait(_AGAIN_SECONDS)
             finally:
                 if self._socket is not None:

@@ -4,42 +4,45 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
-
-from plugins.comfyui.client import ComfyUI, ImageRef, ServerInfo
+from plugins.comfyui.client import ComfyUI, ServerInfo
 from plugins.comfyui.errors import (
     BadAnswer,
+    BrokenAnswer,
     ComfyUIError,
     ExecutionFailed,
     Interrupted,
     Lost,
-    RunError,
+    Rejected,
     Silent,
     Unreachable,
 )
 from plugins.comfyui.events import Events
-from plugins.comfyui.run import Phase, Run, fold, from_history, images
+from plugins.comfyui.fetching import fetch
+from plugins.comfyui.patience import Patience, reach_of
+from plugins.comfyui.run import Phase, Run, from_history, images
+from plugins.comfyui.sight import Sight, Where, look
+from plugins.comfyui.waiting import Waiting
 from plugins.comfyui.workflow import Filled
 
-_LOOK_SECONDS: Final = 1.0
-"""How often the history is looked at while the socket says nothing."""
-_WRITTEN_SECONDS: Final = 0.02
-"""How soon the history is looked at again after the socket told of the end: it is written a moment later (fact 4)."""
-_GONE_SECONDS: Final = 3.0
-"""How long a prompt must be neither in the history nor in the queue before it is lost: one follows the other."""
 _PAUSE_SECONDS: Final = 0.25
 """The first pause before something is tried again; each one after it is twice as long."""
-_FETCH_SECONDS: Final = 5.0
-"""How long a finished picture may not be there to fetch yet, or break off."""
-_REACH_SECONDS: Final = 60.0
-"""How long a server that has a prompt of ours may not answer at all, as while it is restarted."""
-_GONE: Final = "gone"
-_OUT_OF_REACH: Final = "out of reach"
+_LET_GO_SECONDS: Final = 10.0
+"""How long a server may take to stop a prompt that it was told to: it looks between nodes and sampling steps."""
+_POSTS: Final = 3
+"""How often a workflow is sent that the server breaks down over."""
+_SILENCES: Final = 2
+"""How many prompts may give no sign of life, one after the other, before nothing more is sent."""
+_AGAIN: Final = "run pytest -m generate again; what is finished is kept."
+_ADVICE: Final = {
+    "OutOfMemory": f"Close what else uses its memory, or ask for smaller pictures in the plan, then {_AGAIN}",
+    "No space left": f"Make room on the server's disk, then {_AGAIN}",
+}
+"""What to do about an error of a node, by a word of its message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ class Server:
         self._lock = threading.Lock()
         self._forgetting = threading.Lock()
         self._forgot = False
-        self._heard = 0
+        self._silences = 0
         self._given_up = ""
         """Why nothing more is sent to this server: it would wait as long as the prompt before it."""
         self._stopping = threading.Event()
@@ -121,9 +124,12 @@ class Server:
         if len(found) != 1:
             raise BadAnswer(
                 f"{self.client.url} finished prompt {prompt_id}, but node {workflow.save} saved {len(found)} pictures "
-                "instead of 1."
+                f"instead of 1. To try once more, {_AGAIN}"
             )
-        png = self._fetch(found[0])
+        try:
+            png = fetch(self.client, found[0], reach=reach_of(self._timeout), stopping=self._stopping)
+        except (Unreachable, BadAnswer) as error:
+            raise type(error)(f"{error} The picture was made, but cannot be had. To try once more, {_AGAIN}") from error
         now = datetime.now(UTC)
         ran = entry.get("prompt")
         return Finished(
@@ -134,25 +140,10 @@ class Server:
             ended=run.ended or now,
         )
 
-    def _fetch(self, image: ImageRef) -> bytes:
-        """Fetch a finished picture; the server may not have it on disk yet, or break off."""
-        again = Retrying(
-            retry=retry_if_exception_type((Unreachable, BadAnswer)),
-            stop=stop_after_delay(_FETCH_SECONDS),
-            wait=wait_exponential(multiplier=_PAUSE_SECONDS),
-            reraise=True,
-        )
-        return again(self.client.view, image)
-
     def _run(self, workflow: Filled, on_progress: Callable[[Run], None]) -> tuple[str, dict[str, Any]]:
         """Post a workflow and wait for its end; give its id and what the history says."""
         prompt_id = str(uuid.uuid4())
-
-        def tell(run: Run) -> None:
-            self._heard += 1
-            on_progress(run)
-
-        waiting = _Waiting(Run(prompt_id=prompt_id), tell)
+        waiting = Waiting(Run(prompt_id=prompt_id), on_progress)
         with self._lock:
             if self._stopping.is_set():
                 raise Interrupted("The run was stopped before this picture was begun.")
@@ -161,140 +152,135 @@ class Server:
             self._ours.add(prompt_id)
         self._events.follow(prompt_id, waiting.hear)
         try:
-            self._post(workflow, prompt_id)
-            return prompt_id, self._wait(waiting)
-        except RunError as error:
-            if isinstance(error, Silent | Interrupted):
+            posts = self._post(workflow, prompt_id)
+            entry = self._wait(waiting)
+            if posts > 1:  # one that was thought lost on its way may have come late
                 self._withdraw((prompt_id,))
+        except (ExecutionFailed, Lost):
+            raise
+        except Silent as error:
+            self._let_go(waiting, error)
             raise
         except (ComfyUIError, KeyboardInterrupt):
             self._withdraw((prompt_id,))  # nobody waits for it any more
             raise
+        else:
+            self._silences = 0
+            return prompt_id, entry
         finally:
             self._events.unfollow(prompt_id)
             with self._lock:
                 self._ours.discard(prompt_id)
 
-    def _post(self, workflow: Filled, prompt_id: str) -> None:
-        """Put a workflow in the queue, once. A server that is not there just now is given some time to come back."""
-        client_id, pause, until = self._events.client_id, _PAUSE_SECONDS, time.monotonic() + _REACH_SECONDS
-        while True:
-            try:
-                self.client.post(workflow.graph, client_id=client_id, prompt_id=prompt_id)
-            except Unreachable as error:
-                # The answer did not come; the prompt may have been taken all the same. Look before posting again.
-                if self._is_known(prompt_id):
-                    return
-                if time.monotonic() + pause > until:
-                    self._given_up = str(error)
-                    raise
-                if self._stopping.wait(pause):
-                    raise Interrupted("The run was stopped before this picture was begun.") from None
-                pause *= 2
-            else:
+    def _let_go(self, waiting: Waiting, error: Silent) -> None:
+        """Withdraw a prompt that gave no sign of life; give the server up unless it stops, and goes on to the next."""
+        prompt_id = waiting.run.prompt_id
+        self._silences += 1
+        self._withdraw((prompt_id,))
+        until = time.monotonic() + _LET_GO_SECONDS
+        while error.was_running and self._silences < _SILENCES and time.monotonic() < until:
+            if self._look(prompt_id).where is not Where.RUNNING or self._stopping.wait(_PAUSE_SECONDS):
                 return
+        self._given_up = str(error)
 
-    def _is_known(self, prompt_id: str) -> bool:
-        place, entry = self._look(prompt_id)
-        return entry is not None or place not in {_GONE, _OUT_OF_REACH}
+    def _post(self, workflow: Filled, prompt_id: str) -> int:
+        """Put a workflow in the queue, once; give how often it was sent.
 
-    def _wait(self, waiting: "_Waiting") -> dict[str, Any]:
+        A server that is not there just now is given some time to come back. Where an answer did not come, the prompt
+        may have been taken all the same: it is sent again only after the server said that it does not have it.
+        """
+        client_id, pause, posts = self._events.client_id, _PAUSE_SECONDS, 0
+        until = time.monotonic() + reach_of(self._timeout)
+        where = Where.GONE
+        doubt: Unreachable | BrokenAnswer | None = None
+        while not where.is_known:
+            if where is Where.GONE:
+                posts += 1
+                try:
+                    self.client.post(workflow.graph, client_id=client_id, prompt_id=prompt_id)
+                    break
+                except (Unreachable, BrokenAnswer) as error:
+                    doubt = error
+                except Rejected:  # as one that it has already?
+                    if doubt is None or not self._look(prompt_id).where.is_known:
+                        raise
+                    break
+            self._pause_after(doubt, pause, until)
+            pause *= 2
+            where = self._look(prompt_id).where
+            if isinstance(doubt, BrokenAnswer) and where is Where.GONE and posts >= _POSTS:
+                raise BadAnswer(f"{doubt} It did so {posts} times. Look at its terminal, then {_AGAIN}") from doubt
+        return posts
+
+    def _pause_after(self, doubt: ComfyUIError | None, pause: float, until: float) -> None:
+        """Wait before a POST is repeated: as long as the server asks for, where that leaves time for it."""
+        left = until - time.monotonic()
+        if left < pause:
+            self._given_up = self._out_of_reach(str(doubt))
+            raise Unreachable(self._given_up)
+        asked = doubt.retry_after if isinstance(doubt, Unreachable) else 0.0
+        if self._stopping.wait(asked if pause < asked < left else pause):
+            raise Interrupted("The run was stopped before this picture was begun.")
+
+    def _wait(self, waiting: Waiting) -> dict[str, Any]:
         """Wait for the end of a prompt: the socket says when to look, the history says what happened."""
-        url, place = self.client.url, ""
-        alive, there = _SignOfLife(), _SignOfLife()
+        url, patience = self.client.url, Patience(timeout=self._timeout)
+        sight = Sight(where=Where.WAITING)
         while True:
-            waiting.news.wait(_WRITTEN_SECONDS if waiting.run.phase.ended else _LOOK_SECONDS)
-            waiting.news.clear()
+            is_time_to_look = waiting.is_time_to_look()
             if self._stopping.is_set():
                 raise Interrupted(f"The run was stopped while {url} worked on this picture.")
-            if waiting.run.phase.ended or waiting.is_time_to_look:
-                place, entry = self._look(waiting.run.prompt_id)
-                if entry is not None:
-                    return self._judged(from_history(waiting.run, entry), dict(entry))
-            if there.seconds_since(place if place == _GONE else object()) > _GONE_SECONDS:
-                raise Lost(
-                    f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
-                    "Run pytest -m generate again; what is finished is kept."
-                )
-            # A prompt that waits behind another of ours is alive while that one is.
-            silent = alive.seconds_since((waiting.run, place, self._heard))
-            if place == _OUT_OF_REACH and silent > _REACH_SECONDS:
-                self._given_up = (
-                    f"{url} has not answered for {_REACH_SECONDS:.0f} s. Look at its terminal; when it runs again, "
-                    "run pytest -m generate again; what is finished is kept."
-                )
-                raise Unreachable(self._given_up)
-            if silent > self._timeout:
-                self._given_up = (
-                    f"{url} gave no sign of life for {self._timeout:.0f} s. If it is only slow, raise `timeout` under "
-                    "[comfyui] in the plan; else look at its terminal, and restart it."
-                )
-                raise Silent(self._given_up)
+            if is_time_to_look:
+                sight = self._look(waiting.run.prompt_id)
+                if sight.entry is not None:
+                    return self._judged(from_history(waiting.run, sight.entry), dict(sight.entry))
+            if self._given_up:
+                raise Unreachable(f"{self._given_up} This picture was not finished.")
+            over = patience.over(sight, waiting.run)
+            if over is not None:
+                raise self._over(over, sight, patience.limit(over))
 
-    def _look(self, prompt_id: str) -> tuple[str, Mapping[str, Any] | None]:
-        """Say where a prompt is, and give what the history says of it once it has ended.
+    def _over(self, over: Where, sight: Sight, seconds: float) -> ComfyUIError:
+        """Say which wait came to its end, and what to do; where it is the server's fault, give the server up."""
+        url = self.client.url
+        if over is Where.GONE:
+            return Lost(
+                f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
+                f"{_AGAIN.capitalize()}"
+            )
+        if over is Where.OUT_OF_REACH:
+            self._given_up = self._out_of_reach(sight.told)
+            return Unreachable(self._given_up)
+        if over is Where.BEHIND_OTHERS:
+            self._given_up = (
+                f"{url} has been at work on somebody else's picture for {seconds:.0f} s, and ours wait behind it. "
+                f"When it is done, {_AGAIN} To wait longer, raise `timeout` under [comfyui] in the plan."
+            )
+            return Unreachable(self._given_up)
+        return Silent(
+            f"{url} gave no sign of life for {seconds:.0f} s. If it is only slow, raise `timeout` under "
+            f"[comfyui] in the plan; else look at its terminal, restart it, and {_AGAIN}",
+            was_running=over is Where.RUNNING,
+        )
 
-        A prompt moves from the queue to the history, so the history is looked at before and after the queue.
-        """
-        try:
-            entry = self.client.history(prompt_id)
-            if entry is None:
-                queue = self.client.queue()
-                if prompt_id in queue.running:
-                    return "running", None
-                if prompt_id in queue.pending:
-                    return f"behind {queue.running} and {queue.pending.index(prompt_id)} more", None
-                entry = self.client.history(prompt_id)
-        except (Unreachable, BadAnswer):
-            return _OUT_OF_REACH, None
-        return _GONE, entry
+    def _out_of_reach(self, told: str) -> str:
+        return (
+            f"{self.client.url} has not answered for {reach_of(self._timeout):.0f} s. Look at its terminal; when it "
+            f"runs again, {_AGAIN} To wait longer, raise `timeout` under [comfyui] in the plan. Last: {told}"
+        )
+
+    def _look(self, prompt_id: str) -> Sight:
+        with self._lock:
+            ours = frozenset(self._ours)
+        return look(self.client, prompt_id, ours=ours)
 
     def _judged(self, run: Run, entry: dict[str, Any]) -> dict[str, Any]:
         """Give the entry of a run that succeeded; raise what became of it otherwise."""
         if run.phase is Phase.SUCCEEDED:
             return entry
         if run.phase is Phase.INTERRUPTED:
-            raise Interrupted(f"Somebody interrupted this picture on {self.client.url}.")
-        raise ExecutionFailed(f"{self.client.url} failed on this picture: {run.error}.")
-
-
-class _SignOfLife:
-    """How long nothing has changed."""
-
-    def __init__(self) -> None:
-        self._last: object = None
-        self._since = time.monotonic()
-
-    def seconds_since(self, now: object) -> float:
-        """Give the seconds since what is seen was last different from `now`."""
-        if now != self._last:
-            self._last, self._since = now, time.monotonic()
-        return time.monotonic() - self._since
-
-
-class _Waiting:
-    """What is known of a prompt while it is waited for; told by the socket's thread, read by the waiting one."""
-
-    def __init__(self, run: Run, on_progress: Callable[[Run], None]) -> None:
-        self.run = run
-        self.news = threading.Event()
-        self._on_progress = on_progress
-        self._looked = time.monotonic()
-
-    def hear(self, message: Mapping[str, Any]) -> None:
-        """Take in a message of the socket."""
-        run = fold(self.run, message)
-        if run != self.run:
-            self.run = run
-            self._on_progress(run)
-            if run.phase.ended or run.closed:
-                self.news.set()
-
-    @property
-    def is_time_to_look(self) -> bool:
-        """Whether the history was not looked at for a while; asking counts as looking."""
-        now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS * 0.9:
-            return False
-        self._looked = now
-        return True
+            raise Interrupted(f"Somebody interrupted this picture on {self.client.url}. To have it, {_AGAIN}")
+        advice = next(
+            (told for word, told in _ADVICE.items() if word in run.error), f"Look at its terminal, then {_AGAIN}"
+        )
+        raise ExecutionFailed(f"{self.client.url} failed on this picture: {run.error}. {advice}")

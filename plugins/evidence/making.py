@@ -151,7 +151,10 @@ class Maker:
         try:
             picture = read_picture(finished.png, largest=self._largest)
         except PictureError as error:
-            raise CellFailedError(f"{info.url} sent no usable picture of {cell}: {error}.") from error
+            raise CellFailedError(
+                f"{info.url} sent no usable picture of {cell}: {error}. "
+                "If there is a proxy in front of it, look at that; then run pytest -m generate again."
+            ) from error
         nearest = self.training.nearest(picture.image) if self.training else None
         before = self._other_weights_before(cell, filled, picture.pixels_sha256)
         stale = (check_fresh_weights(lora=staged.sha256, before=before),) if staged and before else ()

@@ -68,7 +68,7 @@ def _portable_file(name: str) -> str:
     return name
 
 
-def _server_url(url: str) -> str:
+def _server_url(url: str) -> Address:
     """Accept the address of a server, without the trailing slash."""
     try:
         parts = urlsplit(url)

@@ -40,7 +40,7 @@ EXCHANGES = {"get_routes", "object_info", "post_bad_json", "post_empty", "post_f
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the history often."""
-    monkeypatch.setattr("plugins.comfyui.server._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("plugins.comfyui.waiting._LOOK_SECONDS", 0.05)
 
 
 @contextmanager

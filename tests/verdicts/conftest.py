@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.comfyui import server
+from plugins.comfyui import fetching, patience, waiting
 from plugins.demo.dialect import TODAY, Dialect
 from plugins.demo.serving import serve
 from plugins.evidence import picker
@@ -27,8 +27,9 @@ def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """
     monkeypatch.setattr(rendering, "AHEAD", 1)
     monkeypatch.setattr(picker, "_LISTED_SECONDS", 0.0)
-    for name, seconds in (("_LOOK_SECONDS", 0.1), ("_GONE_SECONDS", 0.3), ("_FETCH_SECONDS", 0.3)):
-        monkeypatch.setattr(server, name, seconds)
+    waits = ((waiting, "_LOOK_SECONDS", 0.1), (patience, "_GONE_SECONDS", 0.3), (fetching, "_FETCH_SECONDS", 0.3))
+    for module, name, seconds in waits:
+        monkeypatch.setattr(module, name, seconds)
     bare = without_training_images(plan)
     with ExitStack() as stack:
 

@@ -622,15 +622,19 @@ def missing_output(request: web.Request, _: Server) -> web.StreamResponse | None
     [
         pytest.param(
             lambda: Lying(reply=history_with({})),
-            r"{url} finished prompt [0-9a-f-]{{36}}, but node 9 saved 0 pictures instead of 1\.",
+            r"{url} finished prompt [0-9a-f-]{{36}}, but node 9 saved 0 pictures instead of 1\. To try once more, .*",
             id="no-output",
         ),
         pytest.param(
             lambda: Lying(reply=history_with({"9": {"images": [{"filename": "a.png"}, {"filename": "b.png"}]}})),
-            r"{url} finished prompt [0-9a-f-]{{36}}, but node 9 saved 2 pictures instead of 1\.",
+            r"{url} finished prompt [0-9a-f-]{{36}}, but node 9 saved 2 pictures instead of 1\. To try once more, .*",
             id="two-outputs",
         ),
-        pytest.param(lambda: Lying(reply=missing_output), r"{url} answered GET /view with 404 \(.*\)\.", id="no-file"),
+        pytest.param(
+            lambda: Lying(reply=missing_output),
+            r"{url} answered GET /view with 404 \(.*\)\. The picture was made, .*",
+            id="no-file",
+        ),
         pytest.param(
             lambda: Lying(
                 reply=posted(
@@ -652,7 +656,7 @@ def missing_output(request: web.Request, _: Server) -> web.StreamResponse | None
         ),
         pytest.param(
             lambda: Lying(reply=posted({"prompt_id": "somebody else's", "number": 1, "node_errors": {}})),
-            r"{url} took the workflow under another id than the one it was sent with\.",
+            r"{url} took the workflow under another id than the one it was sent with, .*",
             id="another-prompt-id",
         ),
         pytest.param(
@@ -664,12 +668,12 @@ def missing_output(request: web.Request, _: Server) -> web.StreamResponse | None
         ),
         pytest.param(
             lambda: Lying(before_node=fail_at_once("VAEDecode", ValueError("NaN"))),
-            r"{url} failed on this picture: node 8 \(VAEDecode\) raised ValueError: NaN\.",
+            r"{url} failed on this picture: node 8 \(VAEDecode\) raised ValueError: NaN\. Look at its terminal, .*",
             id="node-error",
         ),
         pytest.param(
             lambda: Lying(before_node=fail_at_once("SaveImage", OSError(28, "No space left on device"))),
-            r"{url} failed on this picture: node 9 \(SaveImage\) raised OSError: .* No space left on device\.",
+            r"{url} failed on this picture: node 9 \(SaveImage\) raised OSError: .* No space left on device\. Make .*",
             id="full-disk",
         ),
     ],
@@ -698,7 +702,10 @@ def test_picture_that_somebody_stopped_is_told(scene: SetScene) -> None:
     lying.before_step = before_step  # type: ignore[method-assign]
     where = scene(lying)
 
-    assert where.generate().alarms == {LIED_ABOUT: f"Somebody interrupted this picture on {where.url}."}
+    assert where.generate().alarms == {
+        LIED_ABOUT: f"Somebody interrupted this picture on {where.url}. "
+        "To have it, run pytest -m generate again; what is finished is kept."
+    }
 
 
 def test_picture_that_the_server_forgot_is_told(scene: SetScene) -> None:
@@ -734,7 +741,8 @@ def test_server_that_died_inside_is_told(scene: SetScene) -> None:
 
     assert where.generate(cells_of(where.plan, LIED_ABOUT), timeout=1.0).alarms == {
         LIED_ABOUT: f"{where.url} gave no sign of life for 1 s. If it is only slow, raise `timeout` "
-        "under [comfyui] in the plan; else look at its terminal, and restart it."
+        "under [comfyui] in the plan; else look at its terminal, restart it, and run pytest -m generate again; "
+        "what is finished is kept."
     }
 
 

@@ -64,10 +64,11 @@ def client(web: Web) -> Iterator[ComfyUI]:
 def connect(stand_in: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """Make servers to render on, `connect(serving, timeout=...)`, that look at the history often."""
     del stand_in  # it goes after the servers that talk to it
-    waits = {"_LOOK_SECONDS": 0.05, "_PAUSE_SECONDS": 0.02, "_GONE_SECONDS": 0.3, "_FETCH_SECONDS": 0.2}
+    waits = {"waiting._LOOK_SECONDS": 0.05, "patience._GONE_SECONDS": 0.3, "fetching._FETCH_SECONDS": 0.2}
+    waits |= {"server._PAUSE_SECONDS": 0.02, "fetching._PAUSE_SECONDS": 0.02, "server._LET_GO_SECONDS": 0.3}
+    waits |= {"events._AGAIN_SECONDS": 0.02}
     for name, seconds in waits.items():
-        monkeypatch.setattr(f"plugins.comfyui.server.{name}", seconds)
-    monkeypatch.setattr("plugins.comfyui.events._AGAIN_SECONDS", 0.02)
+        monkeypatch.setattr(f"plugins.comfyui.{name}", seconds)
     with ExitStack() as stack:
 
         def start(serving: Serving, *, timeout: float = 10.0) -> Server:

@@ -1,17 +1,21 @@
 """ComfyUI's routes are called as it expects, and every answer that it would not give is told in words."""
 
+import json
 import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from plain_web import Web
 from recorded import recording
+from requests.adapters import HTTPAdapter
 
 from plugins.comfyui import client as client_module
 from plugins.comfyui.client import ComfyUI, ImageRef, Queue, ServerInfo
 from plugins.comfyui.errors import ComfyUIError, Rejected, Unreachable
+from plugins.plan.telling import Address
 
 GRAPH: dict[str, dict[str, Any]] = {"7": {"class_type": "KSampler", "inputs": {"seed": 1}}}
 STATS = recording("get_routes")["exchanges"][0]["response"]["body"]
@@ -110,8 +114,9 @@ def test_redirects_are_not_followed(web: Web, client: ComfyUI, status: int) -> N
     web.answer("", b"moved", status=status, Location=f"{web.url}/elsewhere")
     posted = failure(lambda: client.post(GRAPH, client_id="c", prompt_id="p"))
     asked = failure(client.info)
-    assert f"{web.url} answered POST /prompt with {status} (moved)." == str(posted)
-    assert f"{web.url} answered GET /system_stats with {status} (moved)." == str(asked)
+    hint = "It points to another address, which is not followed; name that one with --comfyui-url."
+    assert f"{web.url} answered POST /prompt with {status} (moved). {hint}" == str(posted)
+    assert f"{web.url} answered GET /system_stats with {status} (moved). {hint}" == str(asked)
     assert ["/prompt", "/system_stats"] == [seen[1] for seen in web.seen]
 
 
@@ -208,10 +213,11 @@ def test_post_sends_ids_and_graph(web: Web, client: ComfyUI) -> None:
 
 
 def test_server_that_changes_the_id_is_told(web: Web, client: ComfyUI) -> None:
-    """A prompt that cannot be followed, since the server gave it another id, is an error."""
-    web.answer("/prompt", {"prompt_id": "other", "node_errors": {}})
+    """A prompt that cannot be followed, since the server gave it another id, is an error, and is withdrawn."""
+    web.answer("", {"prompt_id": "other", "node_errors": {}})
     error = failure(lambda: client.post(GRAPH, client_id="c", prompt_id="p"))
-    assert f"{web.url} took the workflow under another id than the one it was sent with." == str(error)
+    assert str(error).startswith(f"{web.url} took the workflow under another id than the one it was sent with, ")
+    assert ["/prompt", "/queue", "/interrupt"] == [seen[1] for seen in web.seen]
 
 
 @pytest.mark.parametrize(
@@ -299,3 +305,59 @@ def free_port() -> int:
     """Give a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
+
+
+SECRETS = ("hunter2", "s%40cret", "s@cret", "YWRhOnNAY3JldA")
+"""A header's value, and a password as it is typed, meant and sent."""
+
+
+class Interrupting(HTTPAdapter):
+    """Ctrl-C, or another end, in the middle of a request, while its headers are at hand."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        super().__init__()
+        self._error = error
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
+        """Stop while the request is sent."""
+        secrets = request.headers["X-Key"], request.headers["Authorization"]
+        raise self._error(len(secrets))
+
+
+def traceback_of(error: pytest.ExceptionInfo[BaseException]) -> str:
+    """Give a traceback with all that --full-trace and --showlocals print."""
+    return str(error.getrepr(showlocals=True, funcargs=True, abspath=True))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, requests.ConnectionError, requests.ReadTimeout])
+def test_traceback_shows_no_secret(web: Web, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]) -> None:
+    """Arguments and locals of a traceback hold neither a header's value nor a password, also at Ctrl-C."""
+    monkeypatch.setenv("COMFYUI_HEADERS", json.dumps({"X-Key": SECRETS[0]}))
+    client = ComfyUI(Address(f"http://ada:{SECRETS[1]}@127.0.0.1:{web.port}/"))
+    client._session.mount("http://", Interrupting(error))
+    with pytest.raises((KeyboardInterrupt, Unreachable)) as raised:
+        client.info()
+    client.close()
+    told = traceback_of(raised)
+    assert "client.info()" in told
+    assert [] == [number for number, secret in enumerate(SECRETS) if secret in told]
+
+
+def test_real_traceback_shows_no_secret(client: ComfyUI) -> None:
+    """A connection that is refused leaves a traceback without the library's frames, which hold the headers."""
+    client._session.headers["X-Key"] = SECRETS[0]
+    client.url = "http://127.0.0.1:1"  # type: ignore[misc]
+    with pytest.raises(Unreachable) as raised:
+        client.queue()
+    told = traceback_of(raised)
+    assert "No ComfyUI answers at http://127.0.0.1:1" in told
+    assert [] == [number for number, secret in enumerate(SECRETS) if secret in told]
+
+
+def test_address_shows_no_secret_in_a_traceback() -> None:
+    """An address with credentials is an ordinary text, whose representation leaves them out."""
+    address = Address("https://ada:s@cret@gpu.example:8188/x")
+    assert ("https://ada:s@cret@gpu.example:8188/x", "'https://***@gpu.example:8188/x'") == (
+        str(address),
+        repr(address),
+    )

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded import RUNS, recording, texts
 
-from plugins.comfyui.client import ImageRef
+from plugins.comfyui.client import ComfyUI, ImageRef
+from plugins.comfyui.events import Events
 from plugins.comfyui.run import Phase, Run, fold, from_history, images
+from plugins.comfyui.sight import Where, look
 
 ENDS = {
     "run_success": Phase.SUCCEEDED,
@@ -264,3 +266,86 @@ def test_no_history_invents_a_success(status: object, outputs: object) -> None:
     full = isinstance(status, dict) and status.get("status_str") == "success" and status.get("completed") is True
     assert (run.phase is Phase.SUCCEEDED) == full
     images({"outputs": outputs}, "9")
+
+
+FOREIGN = [
+    frame | {"data": frame["data"] | {"prompt_id": "22222222-2222-4222-8222-222222222222"}}
+    for frame in OURS
+    if isinstance(frame.get("data"), dict) and "prompt_id" in frame["data"]
+]
+"""The same frames, as if they were somebody else's."""
+
+
+@PATIENT
+@given(st.sampled_from(sorted(ENDS)), st.data())
+def test_loss_doubling_and_order_do_not_change_an_end(name: str, data: st.DataObject) -> None:
+    """What is left of one recorded run, in any order and however often, ends as that run did, or does not end."""
+    frames = [
+        json.loads(json.dumps(frame).replace(recording(name)["prompt_id"], PROMPT))
+        for frame in texts(name)
+        if frame["type"] != "progress_state"
+    ]
+    heard = data.draw(st.lists(st.sampled_from(frames), max_size=2 * len(frames)))
+    run = after(*heard)
+    assert run.phase in {Phase.QUEUED, Phase.RUNNING, ENDS[name]}
+    assert run.phase.ended == any(frame["type"].removeprefix("execution_") in END_WORDS for frame in heard)
+
+
+END_WORDS = {"success", "error", "interrupted"}
+
+
+@PATIENT
+@given(st.lists(st.sampled_from(OURS) | WILD, max_size=8), st.data())
+def test_messages_of_others_change_nothing_anywhere(messages: list[dict[str, Any]], data: st.DataObject) -> None:
+    """Somebody else's messages, wherever they come in between, leave a run as it would be without them."""
+    mixed = list(messages)
+    for foreign in data.draw(st.lists(st.sampled_from(FOREIGN), max_size=8)):
+        mixed.insert(data.draw(st.integers(0, len(mixed))), foreign)
+    assert after(*messages) == after(*mixed)
+
+
+@PATIENT
+@given(st.lists(st.sampled_from(OURS) | WILD, max_size=8), JSON)
+def test_the_history_is_believed_whatever_was_heard(messages: list[dict[str, Any]], entry: object) -> None:
+    """What the socket told decides nothing: the history gives the same end with it and without."""
+    told = entry if isinstance(entry, dict) else {"status": entry, "outputs": entry}
+    assert from_history(Run(prompt_id=PROMPT), told) == from_history(after(*messages), told)
+
+
+@PATIENT
+@given(st.lists(st.text(max_size=20) | st.binary(max_size=20) | WILD.map(json.dumps), max_size=8))
+def test_no_frame_stops_the_listening(frames: list[str | bytes]) -> None:
+    """Whatever comes out of the socket is passed on or passed over."""
+    events = Events.__new__(Events)
+    heard: list[Run] = [Run(prompt_id=PROMPT)]
+    events._listeners = {PROMPT: lambda message: heard.append(fold(heard[-1], message))}
+    for frame in frames:
+        events._pass_on(frame)
+    assert len(heard) <= len(frames) + 1
+
+
+class Answering(ComfyUI):
+    """A client whose every answer is made up."""
+
+    def __init__(self, answers: list[object]) -> None:
+        self.url = "http://127.0.0.1:9"  # type: ignore[misc]
+        self._answers = answers
+
+    def _json(self, method: str, path: str) -> Any:
+        """Give the next answer; the last one again and again."""
+        del method, path
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+QUEUES = st.fixed_dictionaries({"queue_running": JSON, "queue_pending": JSON})
+ENTRIES = JSON | st.dictionaries(st.just(PROMPT), JSON)
+
+
+@PATIENT
+@given(ENTRIES, QUEUES | JSON, ENTRIES)
+def test_no_answer_is_taken_for_an_end(first: object, queue: object, last: object) -> None:
+    """Answers of any shape say where a prompt is, or that nothing is known: an end has an entry of its own."""
+    sight = look(Answering([first, queue, last]), PROMPT, ours=frozenset())
+    entries = [answer[PROMPT] for answer in (first, last) if isinstance(answer, dict) and PROMPT in answer]
+    assert (sight.where is Where.ENDED) == (sight.entry is not None)
+    assert sight.entry is None or sight.entry in entries

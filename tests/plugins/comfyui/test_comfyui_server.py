@@ -160,7 +160,8 @@ def test_interrupted_by_somebody_else(
     serving.server.executor.interrupt()
     error = failure(lambda: rendering.result(5))
     assert isinstance(error, Interrupted)
-    assert f"Somebody interrupted this picture on {serving.url}." == str(error)
+    told = f"Somebody interrupted this picture on {serving.url}. To have it, run pytest -m generate again; "
+    assert f"{told}what is finished is kept." == str(error)
 
 
 def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor) -> None:
@@ -265,7 +266,8 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
     assert 2 > time.monotonic() - begun > 0.3
     assert (
         f"{serving.url} gave no sign of life for 0 s. If it is only slow, raise "
-        "`timeout` under [comfyui] in the plan; else look at its terminal, and restart it."
+        "`timeout` under [comfyui] in the plan; else look at its terminal, restart it, "
+        "and run pytest -m generate again; what is finished is kept."
     ) == str(error)
 
 
@@ -346,7 +348,7 @@ def test_server_out_of_reach(  # noqa: PLR0913, PLR0917 (its fixtures)
     comes_back: bool,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     """A server that cannot be reached for a moment costs nothing; one that stays away is told, with what to do."""
-    monkeypatch.setattr("plugins.comfyui.server._REACH_SECONDS", 5.0 if comes_back else 0.3)
+    monkeypatch.setattr("plugins.comfyui.patience._REACH_SECONDS", 5.0 if comes_back else 0.3)
     monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: time.sleep(0.01))
     faults = Gone()
     serving = stand_in(faults=faults, seconds_per_image=0.3)
@@ -363,7 +365,7 @@ def test_server_out_of_reach(  # noqa: PLR0913, PLR0917 (its fixtures)
         error = failure(lambda: rendering.result(10))
         faults.gone.clear()
         assert isinstance(error, Unreachable)
-        assert f"{serving.url} has not answered for 0 s. Look at its terminal; when it runs again, " in str(error)
+        assert f"{serving.url} has not answered for 1 s. Look at its terminal; when it runs again, " in str(error)
 
 
 class Empty(Posing):
@@ -395,7 +397,10 @@ def test_picture_that_is_gone_is_told(staged: Plan, stand_in: Serve, connect: Co
 
     serving = stand_in(faults=Forgetful())
     error = failure(lambda: connect(serving).render(filled(staged), ignore))
-    assert f"{serving.url} answered GET /view with 404 (Not Found)." == str(error)
+    assert (
+        f"{serving.url} answered GET /view with 404 (Not Found). The picture was made, but cannot be had. "
+        "To try once more, run pytest -m generate again; what is finished is kept."
+    ) == str(error)
 
 
 def test_closing_withdraws_ours_alone(

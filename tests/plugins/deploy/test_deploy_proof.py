@@ -183,8 +183,9 @@ def test_picture_as_near_to_another_candidate_is_told(proof: Proof) -> None:
         proof.prove(proof.canary(stable=False))
 
 
-def test_bytes_that_are_no_picture_are_told(proof: Proof) -> None:
+def test_bytes_that_are_no_picture_are_told(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that sends no PNG proves nothing."""
+    monkeypatch.setattr("plugins.comfyui.fetching._FETCH_SECONDS", 0.2)
     proof.sending.content = b"<html>"
 
     with pytest.raises(ProofError) as caught:

@@ -156,8 +156,11 @@ def test_workflow_that_the_server_changed_is_told(ready: Callable[..., tuple[Mak
     assert "node 2 (LoraLoader) lora_name: got 'spyke_plasma_v1_step600.safetensors'" in str(evidence.failures[0])
 
 
-def test_bytes_that_are_no_picture_fail_the_cell(ready: Callable[..., tuple[Maker, Server]], store: Store) -> None:
+def test_bytes_that_are_no_picture_fail_the_cell(
+    ready: Callable[..., tuple[Maker, Server]], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that sends no PNG is told with the cell; nothing is kept."""
+    monkeypatch.setattr("plugins.comfyui.fetching._FETCH_SECONDS", 0.2)
     maker, server = ready(Sending(b"<html>"))
 
     with pytest.raises(CellFailedError) as caught:
@@ -165,7 +168,8 @@ def test_bytes_that_are_no_picture_fail_the_cell(ready: Callable[..., tuple[Make
 
     assert str(caught.value) == (
         f"{server.client.url} sent no usable picture of step600 x forest: "
-        "it is not a PNG: 6 bytes that begin with b'<html>'."
+        "it is not a PNG: 6 bytes that begin with b'<html>'. "
+        "If there is a proxy in front of it, look at that; then run pytest -m generate again."
     )
     assert not store.folder.exists()
 

@@ -1,0 +1,105 @@
+"""What stands before a server: a line that is cut, refused, closed behind one's back, or leads to another server."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+_IDLE_SECONDS = 0.02
+
+
+class Front:
+    """Passes TCP on to `target`, a port of this machine, and is told what to do instead. Safe from any thread."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = 0
+        self.hangs_up = False
+        """Whether a connection is closed, without a word, as soon as an answer has passed."""
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="front", daemon=True)
+        self._thread.start()
+        self.accept()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def accept(self) -> None:
+        """Let everybody in, at the port that it had before."""
+        asyncio.run_coroutine_threadsafe(self._accept(), self._loop).result(5)
+
+    def refuse(self) -> None:
+        """Cut every connection, and refuse new ones."""
+        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(5)
+
+    def close(self) -> None:
+        """Be gone."""
+        self.refuse()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    async def _accept(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+        while self._open:  # noqa: ASYNC110 (each ends by itself)
+            await asyncio.sleep(0.001)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            with contextlib.suppress(OSError):
+                upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self.target)
+                self._open.add(upstream)
+                there = asyncio.create_task(_pump(reader, upstream))
+                try:
+                    await self._back(upstream_reader, writer)
+                finally:
+                    there.cancel()
+                    upstream.transport.abort()
+                    self._open.discard(upstream)
+        finally:
+            writer.transport.abort()
+            self._open.discard(writer)
+
+    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered = False
+        while True:
+            try:
+                data = await asyncio.wait_for(reader.read(1 << 16), _IDLE_SECONDS if answered else None)
+            except TimeoutError:
+                return
+            if not data:
+                return
+            writer.write(data)
+            await writer.drain()
+            answered = self.hangs_up
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+
+@contextlib.contextmanager
+def before(url: str) -> Iterator[Front]:
+    """Stand before a server."""
+    front = Front(urlsplit(url).port or 0)
+    try:
+        yield front
+    finally:
+        front.close()

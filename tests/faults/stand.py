@@ -1,0 +1,285 @@
+"""A stand-in on which one thing goes wrong, and what a run before it comes to."""
+
+import inspect
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from front import Front, before
+
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.errors import ComfyUIError
+from plugins.comfyui.server import Server
+from plugins.demo.dialect import TODAY, Dialect
+from plugins.demo.faults import Frame
+from plugins.demo.serving import Serving, serve
+from plugins.evidence.making import CellFailedError
+from plugins.evidence.preparing import Prepared, prepare
+from plugins.evidence.store import Store
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from plugins.render import rendering
+from plugins.render.rendering import Rendering
+from tests.small_plan import Posing
+from tests.verdicts.scene import without_training_images
+
+CELLS = ("baseline-forest", "step600-forest", "final-forest")
+"""What is rendered before every fault."""
+THEIRS = "theirs"
+"""How the ids of somebody else's prompts begin."""
+
+
+class Times:
+    """True the first so many times that it is asked."""
+
+    def __init__(self, times: int) -> None:
+        self._numbers = itertools.count()
+        self._times = times
+
+    def __call__(self) -> bool:
+        """Count."""
+        return next(self._numbers) < self._times
+
+
+class Fault(Posing):
+    """Goes wrong from `armed` on: each hook given by name is called with the fault itself first."""
+
+    def __init__(self, **hooks: Callable[..., Any]) -> None:
+        self._hooks = hooks
+        self.armed = threading.Event()
+        self.released = threading.Event()
+        """What blocks on purpose ends now."""
+        self.serving: Serving
+        self.front: Front | None = None
+        self.restart: Callable[[], None]
+        self.seen: Counter[str] = Counter()
+        """How often each path was asked for, with its method."""
+        self.saved_of: Counter[str] = Counter()
+        """How often a picture of each cell was saved."""
+        self.elsewhere: list[str] = []
+        """Requests that went where none may go."""
+        self._cells: dict[str, str] = {}
+        self._tasks: list[Any] = []
+        self._number = itertools.count(1000)
+        self._between = Times(1)
+
+    def _hook(self, name: str, prompt_id: str | None = None) -> Callable[..., Any] | None:
+        """Give a hook that acts now; those about nodes leave other people's prompts alone."""
+        acts = self.armed.is_set() and not (prompt_id or "").startswith(THEIRS)
+        return self._hooks.get(name) if acts else None
+
+    def cell(self, prompt_id: str) -> str:
+        """Name the cell that a prompt is for; empty for other prompts."""
+        if prompt_id not in self._cells:
+            queue = self.serving.server.queue
+            items = [*itertools.chain(*queue.current())] + [
+                one["prompt"] for one in queue.history_of(prompt_id).values()
+            ]
+            graph = next((item[2] for item in items if item[1] == prompt_id), {})
+            self._cells[prompt_id] = cell_of(graph)
+        return self._cells[prompt_id]
+
+    def before_prompt(self, prompt_id: str) -> None:
+        """Act when a prompt is taken."""
+        if hook := self._hook("before_prompt", prompt_id):
+            hook(self, prompt_id)
+
+    def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
+        """Act before a node."""
+        del node_id
+        if hook := self._hook("before_node", prompt_id):
+            hook(self, prompt_id, class_type)
+        if class_type == "SaveImage":
+            self.saved_of[self.cell(prompt_id)] += 1
+
+    def before_step(self, prompt_id: str, node_id: str, step: int) -> None:
+        """Act before a sampling step."""
+        del node_id
+        if hook := self._hook("before_step", prompt_id):
+            hook(self, prompt_id, step)
+
+    def before_history(self, prompt_id: str) -> None:
+        """Act before the history is written."""
+        if hook := self._hook("before_history", prompt_id):
+            hook(self, prompt_id)
+
+    def saved(self, png: bytes) -> bytes:
+        """Act when a picture is written."""
+        hook = self._hook("saved")
+        return hook(self, png) if hook else png  # type: ignore[no-any-return]
+
+    def frames(self, event: str, data: dict[str, Any], client_id: str | None) -> Iterable[Frame]:
+        """Send other frames."""
+        hook = self._hook("frames")
+        return hook(self, event, data, client_id) if hook else ((event, data),)  # type: ignore[no-any-return]
+
+    async def answer(self, request: web.Request) -> web.StreamResponse | None:
+        """Answer in place of the server."""
+        self.seen[f"{request.method} /{request.path.split('/')[1]}"] += 1
+        if request.path == "/elsewhere":
+            self.elsewhere.append(request.method)
+        if self.armed.is_set() and request.path == "/prompt" and self._between():
+            self.queue_theirs()
+        hook = self._hook("reply")
+        found = hook(self, request) if hook else None
+        answer: web.StreamResponse | None = await found if inspect.isawaitable(found) else found
+        return answer if answer is not None else await super().answer(request)
+
+    async def take(self, request: web.Request, *, prompt_id: str = "", number: float | None = None) -> None:
+        """Queue a posted prompt, whatever is answered."""
+        body = await request.json()
+        place = next(self._number) if number is None else number
+        extra = {"client_id": body["client_id"]}
+        self.serving.server.queue.put((place, prompt_id or body["prompt_id"], body["prompt"], extra, ["9"]))
+
+    def ours_pending(self) -> list[str]:
+        """Give the ids of our prompts that wait, in their order."""
+        waiting = sorted(self.serving.server.queue.current()[1], key=lambda item: item[:2])
+        return [item[1] for item in waiting if not item[1].startswith(THEIRS)]
+
+    def ours_in_queue(self) -> int:
+        """Count our prompts that wait or run."""
+        return sum(not item[1].startswith(THEIRS) for item in itertools.chain(*self.serving.server.queue.current()))
+
+    def send_raw(self, payload: str | bytes) -> None:
+        """Send what no ComfyUI sends to every socket; call it in the server's loop."""
+        for socket in list(self.serving.server.hub._sockets.values()):
+            send = socket.send_bytes(payload) if isinstance(payload, bytes) else socket.send_str(payload)
+            self._tasks.append(self.serving.loop.create_task(send))
+
+    def drop_sockets(self) -> None:
+        """Cut every socket."""
+        for client_id in list(self.serving.server.hub._sockets):
+            self.serving.drop(client_id)
+
+    def queue_theirs(self, *, front: bool = False) -> str:
+        """Put somebody else's prompt in the queue: before everything, or after."""
+        number = next(self._number)
+        prompt_id = f"{THEIRS}-{number}"
+        graph = {
+            "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": number}},
+            "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+        }
+        extra = {"client_id": "somebody"}
+        self.serving.server.queue.put((-number if front else number, prompt_id, graph, extra, ["2"]))
+        return prompt_id
+
+    def ends_of_theirs(self) -> set[str]:
+        """Tell how other people's prompts ended; those that did not are `unfinished`."""
+        queue = self.serving.server.queue
+        ends = {one["status"]["status_str"] for key, one in queue.history().items() if key.startswith(THEIRS)}
+        left = any(item[1].startswith(THEIRS) for item in itertools.chain(*queue.current()))
+        return ends | ({"unfinished"} if left else set())
+
+
+def cell_of(graph: Mapping[str, Any]) -> str:
+    """Give the id of the cell that a workflow is for; empty for another's."""
+    prefixes = (node["inputs"].get("filename_prefix", "") for node in graph.values())
+    return next(filter(None, prefixes), "").partition("/")[2].rpartition("-")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What became of the cells."""
+
+    pictures: tuple[str, ...]
+    kept: tuple[str, ...]
+    """The cells that have evidence on the disk."""
+    failures: dict[str, str]
+    fault: Fault
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A plan that is prepared on a stand-in whose fault is not armed yet."""
+
+    fault: Fault
+    prepared: Prepared
+    store: Store
+    url: str
+    cells: list[Cell] = field(default_factory=list)
+
+    def run(self, *, at_once: int, left: int, patch: pytest.MonkeyPatch) -> Ended:
+        """Arm the fault, render the cells, `at_once` at a time, and see what became of them.
+
+        All but `left` of our prompts are to be out of the queue by then, while what holds them up still does.
+        """
+        patch.setattr(rendering, "AHEAD", at_once)
+        self.fault.armed.set()
+        self.fault.queue_theirs()
+        pictures, failures = [], {}
+        run = Rendering(self.cells, servers=self.prepared.servers, work=self.prepared.maker.make)
+        try:
+            for cell in self.cells:
+                try:
+                    run.result(cell, meanwhile=lambda _: None)
+                    pictures.append(cell.id)
+                except (ComfyUIError, CellFailedError, OSError) as error:
+                    failures[cell.id] = str(error)
+            until(lambda: self.fault.ours_in_queue() <= left)
+        finally:
+            self.fault.released.set()
+            run.close()
+        queue = self.fault.serving.server.queue
+        if self.fault.serving.server.worker.is_alive:
+            until(lambda: queue.remaining() == 0)
+        kept = tuple(cell.id for cell in self.cells if self.store.read(cell))
+        return Ended(pictures=tuple(pictures), kept=kept, failures=failures, fault=self.fault, url=self.url)
+
+
+@contextmanager
+def staged(
+    plan: Plan, fault: Fault, *, timeout: float, fronted: bool = False, dialect: Dialect = TODAY
+) -> Iterator[Stage]:
+    """Prepare the plan on a stand-in, with a `Front` before it where one is needed. Reports lie beside the plan."""
+    plan, reports = without_training_images(plan), plan.paths.project / "reports"
+    with ExitStack() as outer:
+        stack = outer.enter_context(ExitStack())
+
+        def start() -> Serving:
+            fault.serving = stack.enter_context(serve(plan.paths.comfyui, faults=fault, dialect=dialect))
+            return fault.serving
+
+        def restart() -> None:
+            assert fault.front is not None
+            fault.front.refuse()
+            stack.close()
+            fault.front.target = int(start().url.rpartition(":")[2])
+            fault.front.accept()
+
+        url = start().url
+        if fronted:
+            fault.front = outer.enter_context(before(url))
+            url = fault.front.url
+        fault.restart = restart
+        client = ComfyUI(url)
+        server = Server(client, client.info(), timeout=timeout)
+        outer.callback(server.close)
+        outer.callback(fault.released.set)
+        store = Store(reports / "pictures")
+        prepared = prepare(plan, (server,), store)
+        server.forget_weights()
+        cells = [cell for cell in matrix(plan) if cell.id in CELLS]
+        yield Stage(fault=fault, prepared=prepared, store=store, url=url, cells=cells)
+
+
+def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
+    """Wait for something, but not for ever."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert end > time.monotonic(), "it did not happen"
+        time.sleep(0.005)
+
+
+def json_answer(body: object, *, status: int = 200) -> web.Response:
+    """Answer JSON of any shape."""
+    return web.Response(text=json.dumps(body), status=status, content_type="application/json")
