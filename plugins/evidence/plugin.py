@@ -33,10 +33,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     plan = the_plan(config)
     try:
-        preflight(plan)
+        headers = preflight(plan)
         hold(config)
         servers = the_servers(config)
-        config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)))
+        config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)), headers=headers)
     except (ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
 
