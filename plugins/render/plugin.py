@@ -55,10 +55,11 @@ def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
 
 def chosen_cells(session: pytest.Session) -> list[Cell]:
     """List the cells of the tests that will run, in their order."""
-    parameters = (getattr(item, "callspec", None) for item in session.items)
-    found = (
-        callspec.params.get("checkpoint_cell") or callspec.params.get("baseline_cell")
-        for callspec in parameters
-        if callspec is not None
-    )
-    return [cell for cell in found if isinstance(cell, Cell)]
+    return [cell for item in session.items if (cell := cell_of(item))]
+
+
+def cell_of(item: pytest.Item) -> Cell | None:
+    """Give the cell that a test asks for; None where it asks for none."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    cell = parameters.get("checkpoint_cell") or parameters.get("baseline_cell")
+    return cell if isinstance(cell, Cell) else None

@@ -1,16 +1,18 @@
 """The report page: one fragment of HTML with its own style and script, for pytest-html to put on top."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.plan import BASELINE, Checkpoint
 from plugins.review.plot import HEIGHT, WIDTH, plots
-from plugins.review.previews import Preview, Source, make_previews
+from plugins.review.previews import Preview, Source, make_previews, training_source
 from plugins.review.review import Entry, Review, step_name
 
 STEP: Final = "STEP"
@@ -32,6 +34,7 @@ def render_page(review: Review) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_compiled(),
     )
     environment.filters["link"] = _link
     environment.globals["source"] = _source
@@ -47,6 +50,18 @@ def render_page(review: Review) -> str:
     )
 
 
+def _compiled() -> FileSystemBytecodeCache | None:
+    """Keep compiled templates where Python keeps compiled modules, if it may write there."""
+    folder = _TEMPLATES / "__pycache__"
+    if sys.dont_write_bytecode:
+        return None
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
+
+
 def frame_script() -> Markup:
     """Give the script that puts a fragment (`#review` or `#deployment`) first, and folds pytest-html's part away."""
     return _source("shell.js")
@@ -59,8 +74,7 @@ def _sources(review: Review) -> Iterator[Source]:
             yield review.source(entry)
     references = [path for paths in review.shown_references for path in paths]
     nearest = [entry.nearest for entry in review.by_id.values() if entry.nearest]
-    for number, path in enumerate(dict.fromkeys(references + nearest)):
-        yield Source(path, PurePosixPath("training", str(number)))
+    yield from map(training_source, dict.fromkeys(references + nearest))
 
 
 def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:

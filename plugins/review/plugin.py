@@ -9,14 +9,20 @@ import pytest
 
 from plugins.comfyui.client import without_credentials
 from plugins.evidence.plugin import failures, the_prepared
+from plugins.pictures.likeness import training_images
+from plugins.plan.cells import matrix
 from plugins.plan.plugin import DEFAULT_PLAN, reports, running, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE
+from plugins.render.plugin import cell_of
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
 from plugins.review.page import render_page
-from plugins.review.review import Review
+from plugins.review.previews import make_preview
+from plugins.review.review import Review, source_of
 
 _REVIEW: Final = pytest.StashKey[Review]()
+_SHOWN: Final = pytest.StashKey[int]()
+"""About how many pictures the page will show."""
 _STYLE: Final = Path(__file__).parent / "template" / "results.css"
 
 
@@ -35,6 +41,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.htmlpath = config.option.htmlpath or str(reports(config) / page)
         config.option.self_contained_html = True
         config.option.css = [*config.option.css, str(_STYLE)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Make a picture's preview as soon as its test is over, while the next one renders."""
+    config = item.config
+    if (prepared := the_prepared(config)) and (cell := cell_of(item)):
+        if _SHOWN not in config.stash:
+            plan = prepared.maker.asked.plan
+            cells = len(matrix(plan))
+            config.stash[_SHOWN] = cells + min(len(training_images(plan.paths.training_images)), cells)
+        make_preview(source_of(reports(config), cell), reports(config), among=config.stash[_SHOWN])
 
 
 @pytest.hookimpl(optionalhook=True)
