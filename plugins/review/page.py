@@ -27,7 +27,7 @@ def render_page(review: Review) -> str:
     Where there are too many pictures to embed, their previews are written below `review.reports`/previews.
     Raises `OSError` where they cannot be.
     """
-    previews = make_previews(_sources(review), review.reports)
+    previews = make_previews(sources(review), review.reports)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -67,7 +67,7 @@ def frame_script() -> Markup:
     return _source("shell.js")
 
 
-def _sources(review: Review) -> Iterator[Source]:
+def sources(review: Review) -> Iterator[Source]:
     """Every picture that the page shows: cells, the references beside them, and the nearest to each."""
     for entry in review.by_id.values():
         if entry.evidence:

@@ -1,13 +1,16 @@
 """The review's door to pytest: where pytest-html writes, and what stands at the top of its page."""
 
+import contextlib
 import shlex
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from plugins.comfyui.client import without_credentials
+from plugins.evidence.canary import read_canary
 from plugins.evidence.plugin import failures, the_prepared
 from plugins.pictures.likeness import training_images
 from plugins.plan.cells import matrix
@@ -16,8 +19,8 @@ from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.render.plugin import cell_of
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
-from plugins.review.page import render_page
-from plugins.review.previews import make_preview
+from plugins.review.page import render_page, sources
+from plugins.review.previews import make_preview, make_previews
 from plugins.review.review import Review, source_of
 
 _REVIEW: Final = pytest.StashKey[Review]()
@@ -44,8 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Make a picture's preview as soon as its test is over, while the next one renders."""
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Make a picture's preview as soon as its test is over, while the next one renders.
+
+    After the last test one cell is rendered again; meanwhile whatever else the page needs is made.
+    """
     config = item.config
     if (prepared := the_prepared(config)) and (cell := cell_of(item)):
         if _SHOWN not in config.stash:
@@ -53,6 +59,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
             cells = len(matrix(plan))
             config.stash[_SHOWN] = cells + min(len(training_images(plan.paths.training_images)), cells)
         make_preview(source_of(reports(config), cell), reports(config), among=config.stash[_SHOWN])
+        if nextitem is None and (review := the_review(config)):
+            with contextlib.suppress(OSError):  # told when the page is written
+                make_previews(sources(review), review.reports)
+                write_contact_sheet(review, review.reports / "contact-sheet.png")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -67,6 +77,8 @@ def pytest_html_report_title(report: Any) -> None:  # noqa: ANN401 (pytest-html 
 def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
     """Put the matrix on top, and write the contact sheet."""
     if review := the_review(session.config):
+        canary = read_canary(review.reports)
+        review = replace(review, stability=str(canary) if canary else "")
         prefix.append(render_page(review))
         write_contact_sheet(review, review.reports / "contact-sheet.png")
 
