@@ -36,7 +36,7 @@ title = "Benchmark"
 project = "."
 checkpoints = "output/loras/spyke"
 comfyui = "ComfyUI"
-training_images = "data/spyke"
+{training}
 
 [comfyui]
 url = "http://127.0.0.1:9"
@@ -61,13 +61,20 @@ _PROMPT: Final = '\n[[prompt]]\nid = "prompt{number}"\ntext = "bench, standing i
 
 
 def write_plan(
-    folder: Path, *, checkpoints: int = 5, prompts: int = 3, side: int = 512, lora_bytes: int = 50_000_000
+    folder: Path,
+    *,
+    checkpoints: int = 5,
+    prompts: int = 3,
+    side: int = 512,
+    lora_bytes: int = 50_000_000,
+    training: bool = True,
 ) -> Path:
     """Write a plan of `(checkpoints + 1) * prompts` cells with its training outputs and its ComfyUI folder beside it.
 
-    As many as Spyke's by default. Pictures are `side` pixels square.
+    As many as Spyke's by default. Pictures are `side` pixels square; `training` has them compared with training images.
     """
-    text = _PLAN.format(side=side, lora_bytes=lora_bytes)
+    key = 'training_images = "data/spyke"' if training else ""
+    text = _PLAN.format(side=side, lora_bytes=lora_bytes, training=key)
     text += "".join(_CHECKPOINT.format(step=100 * (number + 1)) for number in range(checkpoints))
     text += "".join(_PROMPT.format(number=number) for number in range(prompts))
     path = folder / "plan.toml"
@@ -146,7 +153,8 @@ def run(command: Sequence[str]) -> Spent:
         wall, ended = time.perf_counter() - start, time.time()
         if process.returncode:
             said.seek(0)
-            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{said.read().decode()}")
+            last = said.read().decode("utf-8", "replace")[-1500:]
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n...{last}")
     peak = used.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return Spent(wall=wall, cpu=used.ru_utime + used.ru_stime, peak=peak, ended=ended)
 

@@ -43,8 +43,9 @@ class Generation:
         if wanted:
             self._forget_weights(show)
         self._comparing = Comparing(store=maker.store)
+        ours = frozenset(cells)
         for cell in matrix(maker.asked.plan):  # a cell of an earlier run (`-k step600`) may have a picture of this one
-            if cell not in cells and (found := maker.known(cell)):
+            if cell not in ours and (found := maker.known(cell)):
                 self._comparing.know(cell, found)
         self._rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
         self._again: Future[Canary | None] | None = None

@@ -32,8 +32,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @contextmanager
 def live_line(config: pytest.Config) -> Iterator[Callable[[str], None]]:
     """Give what shows a line of progress while a test waits; the line is gone when it ends."""
-    with _uncaptured(config):
-        live = config.stash.setdefault(_LIVE, LiveLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns))
+    if _LIVE not in config.stash:
+        with _uncaptured(config):
+            config.stash[_LIVE] = LiveLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns)
+    live = config.stash[_LIVE]
 
     def show(text: str) -> None:
         with _uncaptured(config):
@@ -43,8 +45,9 @@ def live_line(config: pytest.Config) -> Iterator[Callable[[str], None]]:
     try:
         yield show
     finally:
-        with _uncaptured(config):
-            live.wipe()
+        if live.is_shown:
+            with _uncaptured(config):
+                live.wipe()
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
