@@ -18,6 +18,9 @@ from plugins.review.review import Entry, Review, step_name
 STEP: Final = "STEP"
 """Stands for the chosen checkpoint in `Review.command`."""
 
+MANY: Final = 500
+"""With more pictures than this, rows are laid out one by one as they come into view."""
+
 _TEMPLATES: Final = Path(__file__).parent / "template"
 
 
@@ -46,6 +49,7 @@ def render_page(review: Review) -> str:
         names={c.id if c else BASELINE: step_name(c) for c in (None, *review.plan.checkpoints)},
         plots=plots(review),
         canvas=(WIDTH, HEIGHT),
+        many=MANY,
         data=_data(review, previews),
     )
 

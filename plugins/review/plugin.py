@@ -21,6 +21,7 @@ from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
 from plugins.review.page import render_page, sources
 from plugins.review.previews import make_preview, make_previews
+from plugins.review.results import LISTED_AT_MOST, Unlisted
 from plugins.review.review import Review, source_of
 
 _REVIEW: Final = pytest.StashKey[Review]()
@@ -67,10 +68,12 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_html_report_title(report: Any) -> None:  # noqa: ANN401 (pytest-html has no types)
-    """Name the page after the LoRA."""
+    """Name the page after the LoRA; of many tests list only those that did not pass."""
     config = report.config
-    if stages(config):
+    if asked := stages(config):
         report.title = the_plan(config).title
+        if GENERATE in asked and len(matrix(the_plan(config))) > LISTED_AT_MOST:
+            config.pluginmanager.register(Unlisted(report))
 
 
 @pytest.hookimpl(optionalhook=True)
