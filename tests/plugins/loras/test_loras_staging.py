@@ -4,13 +4,14 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
-from plugins.loras import copying, staging
+from plugins.loras import copying
 from plugins.loras.errors import StagingError
 from plugins.loras.staging import Action, preflight, stage, told
 from plugins.plan.plan import Plan
@@ -266,18 +267,45 @@ def test_interrupt_leaves_no_half_copy(plan: Plan, monkeypatch: pytest.MonkeyPat
     assert names(plan.paths.loras) == []
 
 
-def test_copy_that_reads_back_otherwise_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that does not give back what was written is told, and its copy is not put in place."""
-    monkeypatch.setattr(staging, "digest_of", lambda _: "0" * 64)
+def test_new_copy_takes_one_pass(plan: Plan) -> None:
+    """What is copied is hashed on its way: neither file is read for its digest before or after."""
 
-    with pytest.raises(StagingError) as caught:
-        stage(plan, preflight(plan))
+    def read(path: Path) -> str:
+        raise AssertionError(path)
 
-    assert str(caught.value) == (
-        f"The copy of {sources(plan)[0]} in {plan.paths.loras} does not hold the bytes that were read. "
-        "The disk or its connection is failing; check it before going on."
-    )
-    assert names(plan.paths.loras) == []
+    staged = stage(plan, preflight(plan), digest=read)
+
+    assert [copying.digest_of(one.file) for one in staged] == [one.sha256 for one in staged]
+
+
+def test_clone_is_made_where_the_file_system_can(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone is not written to again, and its digest is that of its own bytes."""
+
+    def cloned(_: BinaryIO, target: BinaryIO) -> bool:
+        target.write(b"cloned")
+        target.seek(0)
+        return True
+
+    monkeypatch.setattr(copying, "_cloned", cloned)
+
+    part, digest = copying.copy_part(sources(plan)[0], plan.paths.loras / COPIES[1])
+
+    assert part.read_bytes() == b"cloned"
+    assert digest == hashlib.sha256(b"cloned").hexdigest()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="clones are asked for on Linux alone")
+def test_file_system_without_clones_copies(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system refuses to clone, bytes are copied."""
+
+    def refuse(*_: Any) -> Any:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(copying.fcntl, "ioctl", refuse)
+
+    assert [one.file.read_bytes() for one in stage(plan, preflight(plan))] == [
+        path.read_bytes() for path in sources(plan)
+    ]
 
 
 @pytest.mark.parametrize(
