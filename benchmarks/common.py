@@ -60,21 +60,14 @@ _CHECKPOINT: Final = '\n[[checkpoint]]\nstep = {step}\nfile = "bench-step{step:0
 _PROMPT: Final = '\n[[prompt]]\nid = "prompt{number}"\ntext = "bench, standing in a forest, picture number {number}"\n'
 
 
-def write_plan(
-    folder: Path,
-    *,
-    checkpoints: int = 5,
-    prompts: int = 3,
-    side: int = 512,
-    lora_bytes: int = 50_000_000,
-    training: bool = True,
-) -> Path:
+def write_plan(folder: Path, *, checkpoints: int = 5, prompts: int = 3, small: bool = False) -> Path:
     """Write a plan of `(checkpoints + 1) * prompts` cells with its training outputs and its ComfyUI folder beside it.
 
-    As many as Spyke's by default. Pictures are `side` pixels square; `training` has them compared with training images.
+    As many as Spyke's by default, as large as its pictures and LoRAs (50 MB). `small` ones are of 64x64, from LoRAs of
+    a few kB, and are compared with no training images.
     """
-    key = 'training_images = "data/spyke"' if training else ""
-    text = _PLAN.format(side=side, lora_bytes=lora_bytes, training=key)
+    training = "" if small else 'training_images = "data/spyke"'
+    text = _PLAN.format(side=64 if small else 512, lora_bytes=0 if small else 50_000_000, training=training)
     text += "".join(_CHECKPOINT.format(step=100 * (number + 1)) for number in range(checkpoints))
     text += "".join(_PROMPT.format(number=number) for number in range(prompts))
     path = folder / "plan.toml"
