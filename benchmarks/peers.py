@@ -6,8 +6,8 @@ are its own affair (the canary, and forgetting). Peers post one, wait for its en
 they go prompt by prompt through the checkpoints, as a person would, and check nothing. Their time is from the first
 prompt to the last picture; ours also of the whole process, canary, checks and report included.
 
-On a real ComfyUI: `COMFYUI_URL=... COMFYUI_DIR=... python -m benchmarks.peers --plan=yours.toml`. There prompt by prompt
-also loads a LoRA for each picture, which the stand-in does at once.
+On a real ComfyUI: `COMFYUI_URL=... COMFYUI_DIR=... python -m benchmarks.peers --plan=yours.toml`. There prompt by
+prompt also loads a LoRA for each picture, which the stand-in does at once.
 """
 
 import statistics
