@@ -1,7 +1,7 @@
 """One run over the chosen cells: what holds is kept, the rest is rendered ahead, and all are compared."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final
 
@@ -69,6 +69,11 @@ class Generation:
             staged = self._prepared.maker.staged_for(cell)
             self._judged[cell] = self._comparing.judge(cell, found, baseline=baseline, staged=staged)
         return self._judged[cell]
+
+    @property
+    def known(self) -> Mapping[Cell, Evidence]:
+        """The evidence of this run's cells so far, and of those of earlier runs that still holds."""
+        return self._comparing.known
 
     def measure_stability(self, show: Show) -> None:
         """Wait for the first cell that was rendered to be rendered once more, and say what that told."""

@@ -103,6 +103,12 @@ def failures(config: pytest.Config) -> Mapping[Cell, str]:
     return generation.failures if generation else {}
 
 
+def known(config: pytest.Config) -> Mapping[Cell, Evidence]:
+    """Give the evidence that this run made or held against the plan: no need to read it again."""
+    generation = config.stash.get(_GENERATION, None)
+    return generation.known if generation else {}
+
+
 @pytest.fixture(scope="session")
 def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
     """Render the cells of all chosen tests ahead of them, in their order."""

@@ -11,7 +11,7 @@ import pytest
 
 from plugins.comfyui.client import without_credentials
 from plugins.evidence.canary import read_canary
-from plugins.evidence.plugin import failures, the_prepared
+from plugins.evidence.plugin import failures, known, the_prepared
 from plugins.pictures.likeness import training_images
 from plugins.plan.cells import matrix
 from plugins.plan.plugin import DEFAULT_PLAN, reports, running, stages, the_plan
@@ -108,6 +108,7 @@ def the_review(config: pytest.Config) -> Review | None:
             prepared.maker.asked,
             reports(config),
             failed=failures(config),
+            known=known(config),
             command=next_command(config, "-m deploy --selected-step=STEP"),
         )
     return config.stash[_REVIEW]
