@@ -27,6 +27,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.generation import Generation
 from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
+from plugins.loras.staging import preflight
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
@@ -76,7 +77,7 @@ def _generate(plan: Plan, url: str, reports: Path) -> tuple[float, float]:
     """Generate the whole matrix anew; gives seconds, and seconds of this process's own processor time."""
     client = ComfyUI(url)
     server = Server(client, client.info(), timeout=60)
-    prepared = prepare(plan, (server,), Store(reports / "pictures"))
+    prepared = prepare(plan, (server,), Store(reports / "pictures"), headers=preflight(plan))
     cells = matrix(plan)
     start, own = time.perf_counter(), time.process_time()
     run = Generation(prepared, cells, regenerate=True, show=lambda _: None)

@@ -1,7 +1,7 @@
 """ComfyUI's door to pytest: which servers, and starting one when none answers."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,14 +9,16 @@ import pytest
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import BadAnswer, Unreachable
 from plugins.comfyui.server import Server
-from plugins.comfyui.starting import Started
 from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, the_plan, typed_path
 from plugins.plan.telling import Address
 
+if TYPE_CHECKING:
+    from plugins.comfyui.starting import Started
+
 _COMFYUI_PORT: Final = 8188
 _REACHED: Final = pytest.StashKey[list[Server]]()
-_STARTED: Final = pytest.StashKey[Started]()
+_STARTED: "Final[pytest.StashKey[Started]]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,6 +89,8 @@ def _reach(config: pytest.Config, plan: Plan, url: str) -> Server:
 
 
 def _start(config: pytest.Config, plan: Plan, url: str) -> None:
+    from plugins.comfyui.starting import Started  # noqa: PLC0415 (most runs start no server, and need no mirakuru)
+
     log = reports(config) / "comfyui.log"
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:

@@ -63,7 +63,7 @@ class Filled:
 
     def digest(self, lora_sha256: str | None) -> str:
         """SHA-256 over what the picture is made from: the graph, but for the file name it saves under, and the LoRA."""
-        graph = copy.deepcopy(self.graph)
+        graph = _copied(self.graph)
         graph[self.save]["inputs"].pop("filename_prefix", None)
         made_from = {"workflow": graph, "lora": lora_sha256}
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
@@ -150,7 +150,7 @@ class Workflow:
 
         Without `lora_file` the loader is taken out: that is the baseline.
         """
-        graph = copy.deepcopy(self.graph)
+        graph = _copied(self.graph)
         if lora_file is None:
             _bypass(graph, self.lora)
         else:
@@ -187,6 +187,11 @@ class Workflow:
                 "class_type": "CLIPSetLastLayer",
                 "inputs": {"clip": source, "stop_at_clip_layer": -clip_skip},
             }
+
+
+def _copied(graph: Graph) -> Graph:
+    """Copy a graph as far as it is written to: its nodes and their inputs, not what an input holds."""
+    return {node: {**content, "inputs": dict(content["inputs"])} for node, content in graph.items()}
 
 
 def _is_node(node: object) -> bool:

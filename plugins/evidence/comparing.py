@@ -48,6 +48,11 @@ class Comparing:
         """Take note of a cell's picture that is not judged in this run."""
         self._twins(evidence)[cell] = evidence
 
+    @property
+    def known(self) -> dict[Cell, Evidence]:
+        """Every cell that was judged or known, with its evidence as it lies on disk."""
+        return {cell: evidence for twins in self.seen.values() for cell, evidence in twins.items()}
+
     def _twins(self, evidence: Evidence) -> dict[Cell, Evidence]:
         return self.seen.setdefault(evidence.picture.pixels_sha256, {})
 

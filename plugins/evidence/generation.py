@@ -1,7 +1,7 @@
 """One run over the chosen cells: what holds is kept, the rest is rendered ahead, and all are compared."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final
 
@@ -44,8 +44,9 @@ class Generation:
         if wanted:
             self._forget_weights(show)
         self._comparing = Comparing(store=maker.store)
+        ours = frozenset(cells)
         for cell in matrix(maker.asked.plan):  # a cell of an earlier run (`-k step600`) may have a picture of this one
-            if cell not in cells and (found := maker.known(cell)):
+            if cell not in ours and (found := maker.known(cell)):
                 self._comparing.know(cell, found)
         self._rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
         self._again: Future[Canary | None] | None = None
@@ -73,6 +74,11 @@ class Generation:
                 self.failures[cell] = told_unkept(self._prepared.maker.store.folder, error)
                 raise CellFailedError(self.failures[cell]) from error
         return self._judged[cell]
+
+    @property
+    def known(self) -> Mapping[Cell, Evidence]:
+        """The evidence of this run's cells so far, and of those of earlier runs that still holds."""
+        return self._comparing.known
 
     def measure_stability(self, show: Show) -> None:
         """Wait for the first cell that was rendered to be rendered once more, and say what that told."""

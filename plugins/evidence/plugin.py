@@ -36,10 +36,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     plan = the_plan(config)
     try:
-        preflight(plan)
+        headers = preflight(plan)
         hold(config)
         servers = the_servers(config)
-        config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)))
+        config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)), headers=headers)
     except (ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -124,6 +124,12 @@ def failures(config: pytest.Config) -> Mapping[Cell, str]:
     """Give the cells that gave no picture in this run, with the reason."""
     generation = config.stash.get(_GENERATION, None)
     return generation.failures if generation else {}
+
+
+def known(config: pytest.Config) -> Mapping[Cell, Evidence]:
+    """Give the evidence that this run made or held against the plan: no need to read it again."""
+    generation = config.stash.get(_GENERATION, None)
+    return generation.known if generation else {}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Everything that must be right before the first picture: files, server, base model, picker. In that order."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from plugins.evidence.asked import Asked
 from plugins.evidence.making import Maker
 from plugins.evidence.picker import picker_names
 from plugins.evidence.store import Store
+from plugins.loras.digests import Digests
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, check_fit, read_header
-from plugins.loras.staging import Staged, preflight, stage
+from plugins.loras.staging import Staged, stage
 from plugins.pictures.likeness import TrainingSet, training_images
-from plugins.plan.plan import Plan
+from plugins.plan.plan import Checkpoint, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +35,10 @@ def workflow_of(plan: Plan) -> Workflow:
     return Workflow.read(plan.workflow) if plan.workflow else Workflow.built_in()
 
 
-def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
+def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: Mapping[Checkpoint, Header]) -> Prepared:
     """Check the base model, stage every checkpoint, and see each of them in every server's picker.
 
+    `headers` are those of the training outputs, as `preflight` gave them.
     Raises `WorkflowError`, `NotListed`, `StagingError` or another `ComfyUIError`; the first three before anything
     is copied, but for a picker that does not show what was staged.
     """
@@ -57,8 +60,10 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store) -> Prepared:
         for key, field in (("sampler", "sampler_name"), ("scheduler", "scheduler")):
             offered = server.client.options("KSampler", field)
             check_offered(getattr(plan.sampling, key), offered, key=key, server=server.client.url)
-    check_fit(preflight(plan), _base_header(plan, base_models[0]), base_model=base_models[0])
-    staged = stage(plan)
+    check_fit(headers, _base_header(plan, base_models[0]), base_model=base_models[0])
+    digests = Digests(store.folder.parent / ".digests.json")
+    staged = stage(plan, headers, digest=digests.of)
+    digests.save()
     asked = Asked(
         plan=plan,
         workflow=workflow,

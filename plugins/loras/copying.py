@@ -3,14 +3,20 @@
 import contextlib
 import hashlib
 import os
+import sys
 import tempfile
 from glob import escape
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from filelock import FileLock
 
+if sys.platform == "linux":
+    import fcntl
+
 _BLOCK: Final = 4 * 1024 * 1024
+_FICLONE: Final = 0x40049409
+"""Linux: make a file share another's blocks until one of them is written to (ioctl_ficlone(2))."""
 
 
 def digest_of(path: Path) -> str:
@@ -22,18 +28,23 @@ def digest_of(path: Path) -> str:
 def copy_part(source: Path, target: Path) -> tuple[Path, str]:
     """Copy `source` to a new file beside `target`, and give it with the SHA-256 of what was read.
 
+    The bytes pass once: each block is hashed and written. Where the file system copies on write (Btrfs, XFS, bcachefs),
+    none is written, and the clone is read for its digest.
     The copy is flushed to the disk. `OSError` leaves nothing behind, and what a killed run left is removed.
     """
     for left in target.parent.glob(f".{escape(target.name)}.*.part"):
         left.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     part = Path(name)
-    digest = hashlib.sha256()
     try:
-        with os.fdopen(handle, "wb") as writer, source.open("rb") as reader:
-            while block := reader.read(_BLOCK):
-                digest.update(block)
-                writer.write(block)
+        with os.fdopen(handle, "w+b") as writer, source.open("rb") as reader:
+            if _cloned(reader, writer):
+                digest = hashlib.file_digest(writer, "sha256")
+            else:
+                digest = hashlib.sha256()
+                while block := reader.read(_BLOCK):
+                    digest.update(block)
+                    writer.write(block)
             writer.flush()
             os.fsync(writer.fileno())
         part.chmod(0o644)  # mkstemp's 0600 would hide the file from a ComfyUI that runs as another user
@@ -47,6 +58,17 @@ def sync_file(path: Path) -> None:
     """Make a file's bytes outlast a power cut."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _cloned(source: BinaryIO, target: BinaryIO) -> bool:
+    """Have an empty file share all blocks of another; false where the system or the file system has no way to."""
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+    except OSError:
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

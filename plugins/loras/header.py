@@ -6,6 +6,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,7 @@ class Header:
         step = self.metadata.get("ss_steps", "")
         return int(step) if step.isdecimal() and len(step) < _DIGITS else None
 
-    @property
+    @cached_property
     def architecture(self) -> str | None:
         """The kind of base model that its tensors are shaped for, where that can be told."""
         if any("double_blocks" in name for name in self.tensors):
@@ -52,7 +53,7 @@ class Header:
             return "SDXL"
         return _BY_CONTEXT.get(self.context or 0)
 
-    @property
+    @cached_property
     def told(self) -> str:
         """What it says of itself, in one line: module, rank, base model version, key prefixes."""
         said = [f"{name} {self.metadata[key][:_LONGEST_TOLD]}" for name, key in _TOLD if self.metadata.get(key)]

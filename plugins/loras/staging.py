@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -75,15 +76,16 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
     return headers
 
 
-def stage(plan: Plan) -> tuple[Staged, ...]:
+def stage(
+    plan: Plan, headers: Mapping[Checkpoint, Header], *, digest: Callable[[Path], str] = digest_of
+) -> tuple[Staged, ...]:
     """Copy every checkpoint into the loras folder under its step-labelled name, and say what was done.
 
-    A copy is written beside its name, its digest compared with what was read, and put in place in one step.
-    A file that has the right bytes already is left alone; one with other bytes is replaced.
+    `headers` are those that `preflight` gave. A copy is written beside its name, hashed on its way, and put in place in
+    one step. A file that has the right bytes already, by `digest`, is left alone; one with other bytes is replaced.
 
     Raises `StagingError`; files that were complete stay staged.
     """
-    headers = preflight(plan)
     folder = plan.paths.loras
     if not plan.paths.comfyui.is_dir():
         raise StagingError(
@@ -93,7 +95,7 @@ def stage(plan: Plan) -> tuple[Staged, ...]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _check_room(plan)
-        return tuple(_stage_one(plan, checkpoint, header) for checkpoint, header in headers.items())
+        return tuple(_stage_one(plan, checkpoint, header, digest) for checkpoint, header in headers.items())
     except OSError as error:
         raise StagingError(
             f"The checkpoints cannot be staged in {folder}: {error.strerror or error} "
@@ -117,30 +119,25 @@ def _check_room(plan: Plan) -> None:
         )
 
 
-def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header) -> Staged:
+def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header, digest: Callable[[Path], str]) -> Staged:
     source, target = plan.training_file(checkpoint), plan.paths.loras / plan.staged_file(checkpoint)
     existed = target.exists()
     if existed and target.stat().st_size == source.stat().st_size:
-        digest = digest_of(source)
-        if digest == digest_of(target):
-            return _staged(checkpoint, target, digest, header, Action.UNCHANGED)
-    part, digest = copy_part(source, target)
+        sha256 = digest(source)
+        if sha256 == digest(target):
+            return _staged(checkpoint, target, sha256, header, Action.UNCHANGED)
+    part, sha256 = copy_part(source, target)
     try:
-        if digest_of(part) != digest:
-            raise StagingError(
-                f"The copy of {source} in {target.parent} does not hold the bytes that were read. "
-                "The disk or its connection is failing; check it before going on."
-            )
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
     action = Action.REPLACED if existed else Action.NEW
-    return _staged(checkpoint, target, digest, header, action)
+    return _staged(checkpoint, target, sha256, header, action)
 
 
-def _staged(checkpoint: Checkpoint, target: Path, digest: str, header: Header, action: Action) -> Staged:
+def _staged(checkpoint: Checkpoint, target: Path, sha256: str, header: Header, action: Action) -> Staged:
     stamp = _stamp(target)
-    return Staged(checkpoint=checkpoint, file=target, sha256=digest, header=header, action=action, stamp=stamp)
+    return Staged(checkpoint=checkpoint, file=target, sha256=sha256, header=header, action=action, stamp=stamp)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

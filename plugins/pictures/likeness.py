@@ -69,22 +69,28 @@ def training_images(folder: Path | None) -> tuple[Path, ...]:
 
 
 class TrainingSet:
-    """Training images, ready to be compared with."""
+    """Training images to compare with. They are read when the first picture is compared, or when they are counted."""
 
     def __init__(self, images: Sequence[Path]) -> None:
-        self._paths: list[Path] = []
-        self._windows: list[Vectors] = []
-        unreadable: list[Path] = []
-        for path in images:
-            try:
-                windows = _windows(_brightness(path))
-            except UNREADABLE:
-                unreadable.append(path)
-                continue
-            self._paths.append(path)
-            self._windows.append(windows)
-        self.unreadable: Final = tuple(unreadable)
+        self._images = images
+
+    @cached_property
+    def _read(self) -> dict[Path, Vectors | None]:
+        """The windows of each image; None for one that cannot be read."""
+        return {path: _windows_of(path) for path in self._images}
+
+    @cached_property
+    def _paths(self) -> tuple[Path, ...]:
+        return tuple(path for path, windows in self._read.items() if windows is not None)
+
+    @cached_property
+    def _windows(self) -> list[Vectors]:
+        return [windows for windows in self._read.values() if windows is not None]
+
+    @property
+    def unreadable(self) -> tuple[Path, ...]:
         """Files that look like images and are not; nothing was compared with them."""
+        return tuple(path for path, windows in self._read.items() if windows is None)
 
     def __bool__(self) -> bool:
         return bool(self._paths)
@@ -115,11 +121,14 @@ class TrainingSet:
         )
 
 
-def _brightness(path: Path) -> NDArray[np.float32]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=FORMATS) as image:
-            return _shrunk(image)
+def _windows_of(path: Path) -> Vectors | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                return _windows(_shrunk(image))
+    except UNREADABLE:
+        return None
 
 
 def _shrunk(image: Image.Image) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """The plan's door to pytest: which plan, which stages, and where a run leaves its files."""
 
+import gc
 import signal
 import threading
 from collections.abc import Mapping
@@ -54,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
             "-n cannot be used with -m generate, deploy or verify: the pictures are rendered by ComfyUI, not by "
             "pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL"
         )
+    gc.freeze()  # what is loaded by now stays: no need to look through it again and again
+    if config.pluginmanager.has_plugin("hypothesispytest"):
+        config.pluginmanager.unregister(name="hypothesispytest")  # it would load Hypothesis when the run ends: 0.2 s
     if getattr(config.option, "timeout", None) is None:
         config.option.timeout = 0  # pytest-timeout's, meant for the suite's own tests
     config.addinivalue_line("filterwarnings", "default")  # a library's warning must not fail a picture

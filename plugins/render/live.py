@@ -40,6 +40,11 @@ class LiveLine:
             self._stream.write(f"{_BELOW}{text[: self._width() - 1]}{_BACK}")
             self._stream.flush()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a line to take away."""
+        return bool(self._shown)
+
     def wipe(self) -> None:
         """Take the line away, before pytest goes on printing."""
         if self._shown:

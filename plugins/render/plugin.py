@@ -32,8 +32,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @contextmanager
 def live_line(config: pytest.Config) -> Iterator[Callable[[str], None]]:
     """Give what shows a line of progress while a test waits; the line is gone when it ends."""
-    with _uncaptured(config):
-        live = config.stash.setdefault(_LIVE, LiveLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns))
+    if _LIVE not in config.stash:
+        with _uncaptured(config):
+            config.stash[_LIVE] = LiveLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns)
+    live = config.stash[_LIVE]
 
     def show(text: str) -> None:
         with _uncaptured(config):
@@ -43,8 +45,9 @@ def live_line(config: pytest.Config) -> Iterator[Callable[[str], None]]:
     try:
         yield show
     finally:
-        with _uncaptured(config):
-            live.wipe()
+        if live.is_shown:
+            with _uncaptured(config):
+                live.wipe()
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
@@ -55,10 +58,11 @@ def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
 
 def chosen_cells(session: pytest.Session) -> list[Cell]:
     """List the cells of the tests that will run, in their order."""
-    parameters = (getattr(item, "callspec", None) for item in session.items)
-    found = (
-        callspec.params.get("checkpoint_cell") or callspec.params.get("baseline_cell")
-        for callspec in parameters
-        if callspec is not None
-    )
-    return [cell for cell in found if isinstance(cell, Cell)]
+    return [cell for item in session.items if (cell := cell_of(item))]
+
+
+def cell_of(item: pytest.Item) -> Cell | None:
+    """Give the cell that a test asks for; None where it asks for none."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    cell = parameters.get("checkpoint_cell") or parameters.get("baseline_cell")
+    return cell if isinstance(cell, Cell) else None

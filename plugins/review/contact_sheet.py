@@ -1,5 +1,6 @@
 """The matrix as one labelled picture, to be shared where a page cannot go."""
 
+import hashlib
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from plugins.evidence.files import write_atomically
 from plugins.pictures.likeness import FORMATS
 from plugins.pictures.picture import UNREADABLE
 from plugins.plan.plan import BASELINE
-from plugins.review.previews import Source, linked
+from plugins.review.previews import Source, beside, training_source
 from plugins.review.review import Flag, Review, Row, step_name
 
 _MARGIN: Final = 16
@@ -30,6 +32,8 @@ _SIDES: Final = (320, 256, 192, 128, 96, 64)
 nothing can be seen: what does not fit then is left to the page, and the sheet says so."""
 _BESIDE: Final = 60
 """Pixels that a row needs besides its pictures, about: prompt, digests, flags."""
+_SHOWS: Final = "shows"
+"""The name under which a sheet keeps the digest of what it shows."""
 _COMPRESSION: Final = 3
 """Of PNG, 0 to 9: a third of the time of 6, for the same size."""
 
@@ -44,10 +48,32 @@ _Tiles = Mapping[Path, Image.Image | None]
 
 
 def write_contact_sheet(review: Review, path: Path) -> None:
-    """Draw the sheet and put it at `path`, whole or not at all. Raises `OSError`."""
+    """Draw the sheet and put it at `path`, whole or not at all; one that shows just this is left. Raises `OSError`."""
+    digest, shows = _digest(review), PngInfo()
+    if _shown(path) == digest:
+        return
+    shows.add_text(_SHOWS, digest)
     buffer = BytesIO()
-    _Sheet.of(review).draw().save(buffer, "PNG", compress_level=_COMPRESSION)
+    _Sheet.of(review).draw().save(buffer, "PNG", compress_level=_COMPRESSION, pnginfo=shows)
     write_atomically(path, buffer.getvalue())
+
+
+def _digest(review: Review) -> str:
+    """Digest of all that a sheet shows."""
+    references = [training_source(path).name for paths in review.shown_references for path in paths]
+    digest = hashlib.sha256(f"{review.plan.model_dump_json()} {review.simulated} {references}".encode())
+    for entry in review.by_id.values():
+        digest.update(f"{entry.cell.id} {entry.digest} {entry.flags}".encode())
+    return digest.hexdigest()
+
+
+def _shown(path: Path) -> str:
+    """Read what a sheet shows from the sheet; empty where there is none, or where it does not say so."""
+    try:
+        with Image.open(path) as sheet:
+            return str(sheet.info.get(_SHOWS, ""))
+    except UNREADABLE:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -101,14 +127,14 @@ class _Sheet:
         """Give the picture at one place of the sheet; None where there is none."""
         if column == _REFERENCE:
             images = self.review.shown_references[self.review.rows.index(row)]
-            return Source(images[0]) if images else None
+            return training_source(images[0]) if images else None
         entry = self.review.entry(column, row)
         return self.review.source(entry) if entry.evidence else None
 
     def _tile(self, source: Source) -> Image.Image | None:
         """Shrink a picture: from its preview beside the page where there is one, which is read five times as fast."""
         try:
-            with Image.open(linked(source, self.review.reports) or source.path, formats=FORMATS) as picture:
+            with Image.open(beside(source, self.review.reports) or source.path, formats=FORMATS) as picture:
                 picture.draft("RGB", (self.width, self.height))  # JPEG can be read smaller than it is
                 tile = picture.convert("RGB")
             tile.thumbnail((self.width, self.height), Image.Resampling.LANCZOS, reducing_gap=2.0)

@@ -1,10 +1,12 @@
 """A review is put together from what lies on disk, and from what this run could not make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import read_canary
+from plugins.evidence.evidence import Evidence
 from plugins.evidence.metrics import metrics_of
 from plugins.evidence.preparing import pictures
 from plugins.evidence.store import EvidenceError, Store
@@ -13,17 +15,36 @@ from plugins.plan.cells import Cell, matrix
 from plugins.review.review import Entry, Review
 
 
-def gather(asked: Asked, reports: Path, *, failed: Mapping[Cell, str], command: str) -> Review:
-    """Give all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current."""
+def gather(
+    asked: Asked,
+    reports: Path,
+    *,
+    failed: Mapping[Cell, str],
+    command: str,
+    known: Mapping[Cell, Evidence] = MappingProxyType({}),
+) -> Review:
+    """Give all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current.
+
+    `known` is evidence that was held against the plan and its picture already; the rest is read.
+    """
     store = pictures(reports)
     images = training_images(asked.plan.paths.training_images)
-    entries = tuple(_entry(asked, store, cell, failed.get(cell, ""), images) for cell in matrix(asked.plan))
+    there = frozenset(images)
+    entries = []
+    for cell in matrix(asked.plan):
+        # A picture from an earlier run is not shown where this run could not make it again.
+        found = failed.get(cell) or known.get(cell) or _found(asked, store, cell)
+        if isinstance(found, str):
+            entries.append(Entry(cell=cell, evidence=None, problem=found))
+        else:
+            nearest = _nearest(asked, found)
+            entries.append(Entry(cell=cell, evidence=found, nearest=nearest if nearest in there else None))
     evidence = [entry.evidence for entry in entries if entry.evidence]
     canary = read_canary(reports)
     return Review(
         plan=asked.plan,
         reports=reports,
-        entries=entries,
+        entries=tuple(entries),
         references=images,
         simulated=asked.simulated,
         metrics=tuple(metrics_of(checkpoint, evidence) for checkpoint in asked.plan.checkpoints),
@@ -32,19 +53,17 @@ def gather(asked: Asked, reports: Path, *, failed: Mapping[Cell, str], command: 
     )
 
 
-def _entry(asked: Asked, store: Store, cell: Cell, failed: str, images: Sequence[Path]) -> Entry:
-    """Give a cell as it is now; a picture from an earlier run is not shown where this run could not make it again."""
-    if failed:
-        return Entry(cell=cell, evidence=None, problem=failed)
+def _found(asked: Asked, store: Store, cell: Cell) -> Evidence | str:
+    """Read a cell's evidence; where there is none that counts, say why."""
     try:
         evidence = store.read(cell)
     except EvidenceError as error:
-        return Entry(cell=cell, evidence=None, problem=str(error))
+        return str(error)
     if evidence is None:
-        return Entry(cell=cell, evidence=None, problem="pytest -m generate renders it")
-    problem = asked.mismatch(cell, evidence)
-    if problem:
-        return Entry(cell=cell, evidence=None, problem=problem)
+        return "pytest -m generate renders it"
+    return asked.mismatch(cell, evidence) or evidence
+
+
+def _nearest(asked: Asked, evidence: Evidence) -> Path | None:
     folder = asked.plan.paths.training_images
-    nearest = folder / evidence.nearest.image if folder and evidence.nearest else None
-    return Entry(cell=cell, evidence=evidence, nearest=nearest if nearest in images else None)
+    return folder / evidence.nearest.image if folder and evidence.nearest else None

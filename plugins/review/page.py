@@ -1,20 +1,25 @@
 """The report page: one fragment of HTML with its own style and script, for pytest-html to put on top."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.plan import BASELINE, Checkpoint
 from plugins.review.plot import HEIGHT, WIDTH, plots
-from plugins.review.previews import Preview, Source, make_previews
+from plugins.review.previews import Preview, Source, make_previews, training_source
 from plugins.review.review import Entry, Review, step_name
 
 STEP: Final = "STEP"
 """Stands for the chosen checkpoint in `Review.command`."""
+
+MANY: Final = 500
+"""With more pictures than this, rows are laid out one by one as they come into view."""
 
 _TEMPLATES: Final = Path(__file__).parent / "template"
 
@@ -25,13 +30,14 @@ def render_page(review: Review) -> str:
     Where there are too many pictures to embed, their previews are written below `review.reports`/previews.
     Raises `OSError` where they cannot be.
     """
-    previews = make_previews(_sources(review), review.reports)
+    previews = make_previews(sources(review), review.reports)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_compiled(),
     )
     environment.filters["link"] = _link
     environment.globals["source"] = _source
@@ -43,8 +49,21 @@ def render_page(review: Review) -> str:
         names={c.id if c else BASELINE: step_name(c) for c in (None, *review.plan.checkpoints)},
         plots=plots(review),
         canvas=(WIDTH, HEIGHT),
+        many=MANY,
         data=_data(review, previews),
     )
+
+
+def _compiled() -> FileSystemBytecodeCache | None:
+    """Keep compiled templates where Python keeps compiled modules, if it may write there."""
+    folder = _TEMPLATES / "__pycache__"
+    if sys.dont_write_bytecode:
+        return None
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
 
 
 def frame_script() -> Markup:
@@ -52,15 +71,14 @@ def frame_script() -> Markup:
     return _source("shell.js")
 
 
-def _sources(review: Review) -> Iterator[Source]:
+def sources(review: Review) -> Iterator[Source]:
     """Every picture that the page shows: cells, the references beside them, and the nearest to each."""
     for entry in review.by_id.values():
         if entry.evidence:
             yield review.source(entry)
     references = [path for paths in review.shown_references for path in paths]
     nearest = [entry.nearest for entry in review.by_id.values() if entry.nearest]
-    for number, path in enumerate(dict.fromkeys(references + nearest)):
-        yield Source(path, PurePosixPath("training", str(number)))
+    yield from map(training_source, dict.fromkeys(references + nearest))
 
 
 def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:

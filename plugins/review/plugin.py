@@ -1,23 +1,33 @@
 """The review's door to pytest: where pytest-html writes, and what stands at the top of its page."""
 
+import contextlib
 import shlex
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from plugins.comfyui.client import without_credentials
-from plugins.evidence.plugin import failures, the_prepared
+from plugins.evidence.canary import read_canary
+from plugins.evidence.plugin import failures, known, the_prepared
+from plugins.pictures.likeness import training_images
+from plugins.plan.cells import matrix
 from plugins.plan.plugin import DEFAULT_PLAN, reports, running, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.plan.telling import visible
+from plugins.render.plugin import cell_of
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
-from plugins.review.page import render_page
-from plugins.review.review import Review
+from plugins.review.page import render_page, sources
+from plugins.review.previews import make_preview, make_previews
+from plugins.review.results import LISTED_AT_MOST, Unlisted
+from plugins.review.review import Review, source_of
 
 _REVIEW: Final = pytest.StashKey[Review]()
+_SHOWN: Final = pytest.StashKey[int]()
+"""About how many pictures the page will show."""
 _STYLE: Final = Path(__file__).parent / "template" / "results.css"
 
 
@@ -39,18 +49,41 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.css = [*config.option.css, str(_STYLE)]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Make a picture's preview as soon as its test is over, while the next one renders.
+
+    After the last test one cell is rendered again; meanwhile whatever else the page needs is made.
+    """
+    config = item.config
+    if (prepared := the_prepared(config)) and (cell := cell_of(item)):
+        if _SHOWN not in config.stash:
+            plan = prepared.maker.asked.plan
+            cells = len(matrix(plan))
+            config.stash[_SHOWN] = cells + min(len(training_images(plan.paths.training_images)), cells)
+        make_preview(source_of(reports(config), cell), reports(config), among=config.stash[_SHOWN])
+        if nextitem is None and (review := the_review(config)):
+            with contextlib.suppress(OSError):  # told when the page is written
+                make_previews(sources(review), review.reports)
+                write_contact_sheet(review, review.reports / "contact-sheet.png")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_html_report_title(report: Any) -> None:  # noqa: ANN401 (pytest-html has no types)
-    """Name the page after the LoRA."""
+    """Name the page after the LoRA; of many tests list only those that did not pass."""
     config = report.config
-    if stages(config):
+    if asked := stages(config):
         report.title = the_plan(config).title
+        if GENERATE in asked and len(matrix(the_plan(config))) > LISTED_AT_MOST:
+            config.pluginmanager.register(Unlisted(report))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
     """Put the matrix on top, and write the contact sheet."""
     if review := the_review(session.config):
+        canary = read_canary(review.reports)
+        review = replace(review, stability=str(canary) if canary else "")
         prefix.append(render_page(review))
         write_contact_sheet(review, review.reports / "contact-sheet.png")
 
@@ -100,6 +133,7 @@ def the_review(config: pytest.Config) -> Review | None:
             prepared.maker.asked,
             reports(config),
             failed=failures(config),
+            known=known(config),
             command=next_command(config, "-m deploy --selected-step=STEP"),
         )
     return config.stash[_REVIEW]

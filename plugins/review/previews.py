@@ -1,6 +1,10 @@
-"""Small WebP pictures for the page: inside it while the matrix is small, beside it when it is large."""
+"""Small WebP pictures for the page: inside it while the matrix is small, linked when it is large.
+
+They lie beside the page in either case, so that each is made once: when its picture comes, while the next one renders.
+"""
 
 import base64
+import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +25,7 @@ EMBED_AT_MOST: Final = 60
 EMBEDDED_BYTES: Final = 1_900_000
 """Bytes of WebP in one page; Base64 makes them 2.5 MB, so that page and results together stay below 3 MB."""
 FOLDER: Final = PurePosixPath("previews")
-"""Where linked previews lie, seen from the report."""
+"""Where previews lie, seen from the report."""
 
 _LADDER: Final = ((512, 82), (512, 60), (384, 60), (256, 50), (160, 40))
 """Longest side in pixels, and WebP quality: tried until a preview fits its share."""
@@ -41,66 +45,72 @@ class Preview:
 
 @dataclass(frozen=True)
 class Source:
-    """A picture on disk, and the name that its preview gets where it lies beside the page: `step600/novel_pose`."""
+    """A picture on disk, and the name that its preview gets beside the page: `step600/novel_pose`."""
 
     path: Path
-    name: PurePosixPath | None = None
+    name: PurePosixPath
+
+
+def training_source(path: Path) -> Source:
+    """Name a training image's preview by place, size and time: another file gets another preview."""
+    status = path.stat()
+    stamp = f"{path} {status.st_size} {status.st_mtime_ns}"
+    return Source(path, PurePosixPath("training", hashlib.sha256(stamp.encode()).hexdigest()[:12]))
 
 
 def make_previews(sources: Iterable[Source], reports: Path) -> dict[Path, Preview]:
     """Shrink every picture; one that cannot be read is left out.
 
-    Up to `EMBED_AT_MOST` pictures become `data:` addresses. More are written below `reports`/previews, once:
-    a preview that is newer than its picture is kept.
+    Up to `EMBED_AT_MOST` pictures become `data:` addresses, more are linked. Each is written below `reports`/previews.
     """
     unique = {source.path: source for source in sources}
-    share = EMBEDDED_BYTES // max(len(unique), 1)
-    embedded = len(unique) <= EMBED_AT_MOST
 
     def one(source: Source) -> Preview | None:
-        try:
-            return _embedded(source, share) if embedded else _linked(source, reports)
-        except UNREADABLE:
-            return None
+        return make_preview(source, reports, among=len(unique))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
         made = pool.map(one, unique.values())
         return {path: preview for path, preview in zip(unique, made, strict=True) if preview}
 
 
-def _embedded(source: Source, share: int) -> Preview:
-    with Image.open(source.path, formats=FORMATS) as picture:
-        picture.load()
-        for side, quality in _LADDER:
-            webp, width, height = _shrunk(picture, side, quality)
-            if len(webp) <= share:
-                break
-    return Preview(f"data:image/webp;base64,{base64.b64encode(webp).decode()}", width, height)
+def make_preview(source: Source, reports: Path, *, among: int) -> Preview | None:
+    """Shrink one of so many pictures on a page; None for one that cannot be read.
 
-
-def linked(source: Source, reports: Path) -> Path | None:
-    """Give the preview that lies beside the page and is newer than its picture; None where there is none."""
-    if source.name is None:
+    A preview that is newer than its picture, and not too large to be embedded, is kept.
+    """
+    share = EMBEDDED_BYTES // among if among <= EMBED_AT_MOST else None
+    try:
+        if path := beside(source, reports):
+            webp = path.read_bytes() if share else b""
+            if share is None or len(webp) <= share:
+                with Image.open(path, formats=FORMATS) as there:
+                    return _preview(source, webp, *there.size)
+        with Image.open(source.path, formats=FORMATS) as picture:
+            picture.load()
+            for side, quality in _LADDER if share else (_LINKED,):
+                webp, width, height = _shrunk(picture, side, quality)
+                if share is None or len(webp) <= share:
+                    break
+        write_atomically(reports / _place(source), webp)
+        return _preview(source, webp if share else b"", width, height)
+    except UNREADABLE:
         return None
-    path = reports / _beside(source)
+
+
+def beside(source: Source, reports: Path) -> Path | None:
+    """Give the preview that lies beside the page and is newer than its picture; None where there is none."""
+    path = reports / _place(source)
     there = path.is_file() and path.stat().st_mtime_ns > source.path.stat().st_mtime_ns
     return path if there else None
 
 
-def _beside(source: Source) -> PurePosixPath:
-    name = source.name or PurePosixPath(source.path.stem)
-    return FOLDER / name.with_name(name.name + ".webp")
+def _place(source: Source) -> PurePosixPath:
+    return FOLDER / source.name.with_name(source.name.name + ".webp")
 
 
-def _linked(source: Source, reports: Path) -> Preview:
-    relative = _beside(source)
-    if path := linked(source, reports):
-        with Image.open(path, formats=FORMATS) as there:
-            return Preview(relative.as_posix(), *there.size)
-    with Image.open(source.path, formats=FORMATS) as picture:
-        webp, width, height = _shrunk(picture, *_LINKED)
-    write_atomically(reports / relative, webp)
-    return Preview(relative.as_posix(), width, height)
+def _preview(source: Source, embedded: bytes, width: int, height: int) -> Preview:
+    src = f"data:image/webp;base64,{base64.b64encode(embedded).decode()}" if embedded else _place(source).as_posix()
+    return Preview(src, width, height)
 
 
 def _shrunk(picture: Image.Image, side: int, quality: int) -> tuple[bytes, int, int]:

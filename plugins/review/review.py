@@ -144,7 +144,7 @@ class Review:
 
     def source(self, entry: Entry) -> Source:
         """Give where a picture lies on disk, and how its preview is named."""
-        return Source(self.reports / entry.picture, PurePosixPath(entry.cell.column, entry.cell.row))
+        return source_of(self.reports, entry.cell)
 
     @cached_property
     def shown_references(self) -> tuple[tuple[Path, ...], ...]:
@@ -160,6 +160,11 @@ class Review:
     def tally(self) -> Counter[str]:
         """How many pictures are `good`, `missing`, `failed`, or flagged with a `warning`."""
         return Counter(entry.flags[0].kind if entry.flags else "good" for entry in self.by_id.values())
+
+
+def source_of(reports: Path, cell: Cell) -> Source:
+    """Give where a cell's picture lies in a reports folder, and how its preview is named."""
+    return Source(reports / PICTURES / cell.picture, PurePosixPath(cell.column, cell.row))
 
 
 def step_name(checkpoint: Checkpoint | None) -> str:

@@ -176,3 +176,27 @@ def test_large_matrix_loads_only_what_is_in_sight(open_page: Open, tmp_path: Pat
     assert 0 < loaded < 45
     page.locator('[data-cell="step200-prompt29"] .picture').click()
     expect(page.locator("#viewer-column")).to_have_text("step 200")
+
+
+def test_many_pictures_read_like_few(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are laid out by themselves have the columns, headers in view, keys and roles of a table's."""
+    review = make_review(tmp_path / "reports", side=32, references=training_images(tmp_path / "training", 3, side=32))
+    few = open_page(write_page(review))
+    monkeypatch.setattr("plugins.review.page.MANY", 1)
+    many = open_page(write_page(review))
+    cells = ("#name-final", '[data-cell="final-novel_pose"]', '.judge [data-column="final"]')
+    for place in cells:
+        expected, got = few.locator(place).first.bounding_box(), many.locator(place).first.bounding_box()
+        assert expected
+        assert got
+        assert (expected["x"], expected["width"]) == pytest.approx((got["x"], got["width"]), abs=3)
+    told = []
+    for page in (few, many):
+        page.evaluate("scrollTo(0, 600)")
+        expect(page.locator("#name-step600")).to_be_in_viewport()
+        page.locator('[data-cell="step200-novel_pose"] .picture').focus()
+        page.keyboard.press("ArrowUp")
+        focused = page.evaluate("document.activeElement.closest('td').dataset.cell")
+        roles = [page.get_by_role(role).count() for role in ("table", "columnheader", "rowheader", "row", "cell")]
+        told.append((focused, roles))
+    assert told[0] == told[1]

@@ -30,6 +30,7 @@ from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
+from plugins.loras.staging import preflight
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
@@ -194,7 +195,7 @@ class Scene:
         cells = tuple(chosen) or matrix(plan or self.plan)
         server = self.connect(timeout=timeout)
         try:
-            prepared = prepare(plan or self.plan, (server,), self.store)
+            prepared = prepare(plan or self.plan, (server,), self.store, headers=preflight(plan or self.plan))
             run = Generation(prepared, cells, regenerate=regenerate, show=_ignore)
             for cell in cells:
                 with contextlib.suppress(CellFailedError):

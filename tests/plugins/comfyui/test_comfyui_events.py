@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
+import websocket
 from aiohttp import web
 
 from plugins.comfyui.client import ComfyUI
@@ -114,6 +115,23 @@ def test_dropped_socket_connects_under_a_new_id(
     client.close()
     assert 3 == len(set(noting.client_ids))
     assert (first, second) == (noting.client_ids[0], noting.client_ids[2])
+
+
+def test_text_that_is_none_drops_the_socket(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are no text end the connection, and another one is made."""
+    monkeypatch.setattr("plugins.comfyui.events._AGAIN_SECONDS", 0.01)
+    client = ComfyUI(serving.url)
+    events = Events(client)
+    first, receive = events.client_id, websocket.WebSocket.recv_data
+    broken = [(websocket.ABNF.OPCODE_TEXT, b"\xff")]
+    monkeypatch.setattr(
+        websocket.WebSocket, "recv_data", lambda *_, **__: broken.pop() if broken else receive(*_, **__)
+    )
+    serving.server.hub.send("status", {"status": {}}, first)
+    serving.server.hub.send("status", {"status": {}}, first)
+    until(lambda: events.client_id != first)
+    events.close()
+    client.close()
 
 
 def test_closing_takes_no_time(serving: Serving) -> None:

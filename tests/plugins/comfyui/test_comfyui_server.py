@@ -29,7 +29,7 @@ from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Filled, Workflow
 from plugins.demo.faults import Frame, NodeFailure, WorkerDied
 from plugins.demo.serving import Serving
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from tests.small_plan import Posing
@@ -51,7 +51,7 @@ def filled(plan: Plan, cell_id: str = "step600-forest", *, lora: str | None = LO
 @pytest.fixture
 def staged(plan: Plan) -> Plan:
     """Give the plan with its checkpoints staged."""
-    stage(plan)
+    stage(plan, preflight(plan))
     return plan
 
 

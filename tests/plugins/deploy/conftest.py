@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from plugins.evidence.store import Store
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import asked_of, keep_all
@@ -14,7 +14,7 @@ from tests.plugins.evidence.made_evidence import asked_of, keep_all
 @pytest.fixture
 def judged(plan: Plan, tmp_path: Path) -> Judged:
     """Give the small plan with every cell rendered and every checkpoint staged."""
-    stage(plan)
+    stage(plan, preflight(plan))
     reports = tmp_path / "reports"
     judged = Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
     keep_all(judged.asked, judged.store)

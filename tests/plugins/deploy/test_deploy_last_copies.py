@@ -14,7 +14,7 @@ from tests.plugins.evidence.made_evidence import keep
 
 def test_last_copy_of_a_checkpoint_is_left(plan: Plan) -> None:
     """An evaluation copy whose training output is gone is not removed, and is reported."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     plan.training_file(plan.checkpoints[0]).unlink()
 
     cleaned = remove_evaluation_copies(plan, frozenset(one.sha256 for one in staged))
@@ -25,7 +25,7 @@ def test_last_copy_of_a_checkpoint_is_left(plan: Plan) -> None:
 
 def test_training_output_that_links_into_the_loras_folder_is_refused(plan: Plan) -> None:
     """A training output that is a link to an evaluation copy would be removed with it; nothing is staged."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     source = plan.training_file(plan.checkpoints[0])
     source.unlink()
     source.symlink_to(staged[0].file)

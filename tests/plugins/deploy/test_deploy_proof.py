@@ -16,6 +16,7 @@ from plugins.deploy.proof import ProofError, Proven, Prover
 from plugins.evidence.canary import Canary
 from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
+from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Checkpoint, Plan
 from plugins.render.board import Board
@@ -89,7 +90,7 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     client = ComfyUI(stand_in(faults=sending).url)
     server = Server(client, client.info(), timeout=20)
     store = Store(tmp_path / "reports" / "pictures")
-    maker = prepare(bare, (server,), store).maker
+    maker = prepare(bare, (server,), store, headers=preflight(bare)).maker
     evidence = {cell: maker.make(cell, server, Board(1)) for cell in matrix(bare) if cell.checkpoint}
     prover = Prover(
         asked=maker.asked,

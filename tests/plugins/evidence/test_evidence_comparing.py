@@ -10,7 +10,7 @@ from plugins.evidence.canary import CANARY, Canary, read_canary, write_canary
 from plugins.evidence.comparing import Comparing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
-from plugins.loras.staging import Staged, stage
+from plugins.loras.staging import Staged, preflight, stage
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
@@ -28,7 +28,7 @@ def cells(plan: Plan) -> tuple[Cell, ...]:
 @pytest.fixture
 def staged(plan: Plan) -> dict[str, Staged]:
     """Stage the checkpoints, by id."""
-    return {one.checkpoint.id: one for one in stage(plan)}
+    return {one.checkpoint.id: one for one in stage(plan, preflight(plan))}
 
 
 def put(asked: Asked, store: Store, cell: Cell, png: bytes) -> Evidence:

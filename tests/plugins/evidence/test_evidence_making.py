@@ -21,7 +21,7 @@ from plugins.evidence.making import CellFailedError, Maker
 from plugins.evidence.picker import picker_names
 from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render.board import Board
@@ -55,7 +55,7 @@ def ready(
     def prepared(faults: Posing | None = None) -> tuple[Maker, Server]:
         bare = plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
         server = connect(stand_in(faults=faults or Posing()))
-        return prepare(bare, (server,), store).maker, server
+        return prepare(bare, (server,), store, headers=preflight(bare)).maker, server
 
     return prepared
 
@@ -299,7 +299,7 @@ def test_picker_gives_its_names(plan: Plan, stand_in: Callable[..., Serving], co
     """Once every staged file is in the picker, its list is given as the server spells it."""
     server = connect(stand_in())
 
-    assert picker_names(plan, server, stage(plan)) == (
+    assert picker_names(plan, server, stage(plan, preflight(plan))) == (
         "spyke_plasma_v1_final.safetensors",
         "spyke_plasma_v1_step600.safetensors",
     )
@@ -310,7 +310,7 @@ def test_picker_without_a_staged_file_is_told(
 ) -> None:
     """A server that does not list what was staged reads another folder, and the options that mend it are told."""
     monkeypatch.setattr(picker, "_LISTED_SECONDS", 0)
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     server = connect(stand_in())
     staged[0].file.unlink()
 
@@ -332,7 +332,7 @@ def test_picker_with_another_file_of_that_name_is_told(
 ) -> None:
     """A server that has another file under a staged name would render other bytes; both steps are told."""
     monkeypatch.setattr(picker, "_LISTED_SECONDS", 0)
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     server = connect(stand_in())
     staged[0].file.write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
 
@@ -349,7 +349,7 @@ def test_picker_that_is_late_is_waited_for(
     plan: Plan, stand_in: Callable[..., Serving], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A listing that lags behind, as on a network share, is asked again."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     server = connect(stand_in())
     real, calls = server.client.loras, []
 
@@ -376,7 +376,9 @@ def test_stale_weights_are_never_judged(
     # The same file name with other bytes behind it, then with the first ones again, each in a run of its own.
     for number, content in enumerate((good, other.replace(b'"ss_steps":"920"', b'"ss_steps":"600"'), good)):
         target.write_bytes(content)
-        maker = prepare(bare, (server := connect(serving),), Store(tmp_path / str(number))).maker
+        maker = prepare(
+            bare, (server := connect(serving),), Store(tmp_path / str(number)), headers=preflight(bare)
+        ).maker
         pixels.append(make(maker, server).picture.pixels_sha256)
 
     assert pixels[0] == pixels[2] != pixels[1]

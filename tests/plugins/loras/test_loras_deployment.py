@@ -19,7 +19,7 @@ from plugins.loras.deployment import (
     unfinished,
 )
 from plugins.loras.errors import DeploymentError
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 
 NEW, FORMER = b"the selected checkpoint", b"what was there before"
@@ -358,7 +358,7 @@ def test_somebody_elses_production_is_not_overwritten(source: Path, target: Path
 
 def test_copies_with_known_bytes_are_removed(plan: Plan) -> None:
     """Evaluation copies go once production is in place; nothing else does."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     other = plan.paths.loras / "somebody_elses_step600.safetensors"
     other.write_bytes(staged[0].file.read_bytes())
     production = plan.paths.loras / plan.production.file
@@ -373,7 +373,7 @@ def test_copies_with_known_bytes_are_removed(plan: Plan) -> None:
 
 def test_copy_with_unknown_bytes_is_left_and_reported(plan: Plan) -> None:
     """A file under a copy's name with bytes of no candidate is somebody's work."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     staged[1].file.write_bytes(b"somebody's work")
 
     cleaned = remove_evaluation_copies(plan, frozenset(one.sha256 for one in staged))
@@ -386,7 +386,7 @@ def test_copy_with_unknown_bytes_is_left_and_reported(plan: Plan) -> None:
 @pytest.mark.skipif(os.name == "nt", reason=NO_LINKS)
 def test_link_and_folder_in_place_of_copies_are_left_and_reported(plan: Plan) -> None:
     """Links and folders under copies' names are left: the suite made neither."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     training = plan.training_file(staged[0].checkpoint)
     staged[0].file.unlink()
     staged[0].file.symlink_to(training)
@@ -402,7 +402,7 @@ def test_link_and_folder_in_place_of_copies_are_left_and_reported(plan: Plan) ->
 
 def test_copy_that_cannot_be_removed_is_reported(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that the system does not let go is reported with the system's reason; the others go."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     real = Path.unlink
 
     def unlink(path: Path, *, missing_ok: bool = False) -> None:
@@ -420,7 +420,7 @@ def test_copy_that_cannot_be_removed_is_reported(plan: Plan, monkeypatch: pytest
 def test_copies_that_are_there_are_named(plan: Plan) -> None:
     """The copies are looked for by the plan's names; a link to nothing is one too."""
     assert evaluation_copies(plan) == ()
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
     staged[1].file.unlink()
 
     assert evaluation_copies(plan) == (staged[0].file,)

@@ -4,13 +4,14 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
-from plugins.loras import copying, staging
+from plugins.loras import copying
 from plugins.loras.errors import StagingError
 from plugins.loras.staging import Action, preflight, stage, told
 from plugins.plan.plan import Plan
@@ -67,7 +68,7 @@ def test_preflight_names_all_that_is_wrong(plan: Plan) -> None:
     broken.write_bytes(broken.read_bytes()[:-1])
 
     with pytest.raises(StagingError) as caught:
-        stage(plan)
+        stage(plan, preflight(plan))
 
     head, first, second, last = str(caught.value).split("\n")
     assert head == "2 of the plan's 2 checkpoints cannot be staged:"
@@ -113,7 +114,7 @@ def test_missing_comfyui_folder_is_told_and_not_made(plan: Plan) -> None:
     shutil.rmtree(plan.paths.comfyui)
 
     with pytest.raises(StagingError) as caught:
-        stage(plan)
+        stage(plan, preflight(plan))
 
     assert str(caught.value) == (
         f"The ComfyUI folder {plan.paths.comfyui} is not there. "
@@ -126,14 +127,14 @@ def test_loras_folder_is_made(plan: Plan) -> None:
     """The loras folder is made where ComfyUI has none yet (mission, task 1: mkdir -p)."""
     shutil.rmtree(plan.paths.loras.parent)
 
-    stage(plan)
+    stage(plan, preflight(plan))
 
     assert names(plan.paths.loras) == COPIES
 
 
 def test_staging_copies_every_checkpoint(plan: Plan) -> None:
     """Every checkpoint lies under its step-labelled name, with its own bytes, and is told as new."""
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
 
     assert names(plan.paths.loras) == COPIES
     for one, source in zip(staged, sources(plan), strict=True):
@@ -147,9 +148,9 @@ def test_staging_copies_every_checkpoint(plan: Plan) -> None:
 
 def test_staging_again_leaves_files_alone(plan: Plan) -> None:
     """What has the right bytes already is not written again."""
-    before = [one.file.stat() for one in stage(plan)]
+    before = [one.file.stat() for one in stage(plan, preflight(plan))]
 
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
 
     assert [one.action for one in staged] == [Action.UNCHANGED, Action.UNCHANGED]
     after = [one.file.stat() for one in staged]
@@ -159,10 +160,10 @@ def test_staging_again_leaves_files_alone(plan: Plan) -> None:
 
 def test_copy_with_other_bytes_of_the_same_size_is_replaced(plan: Plan) -> None:
     """A copy is known by its bytes: one of the same size with one other bit is replaced, and that is said."""
-    first = stage(plan)[0]
+    first = stage(plan, preflight(plan))[0]
     flip(first.file)
 
-    staged = stage(plan)
+    staged = stage(plan, preflight(plan))
 
     assert [one.action for one in staged] == [Action.REPLACED, Action.UNCHANGED]
     assert first.file.read_bytes() == sources(plan)[0].read_bytes()
@@ -176,7 +177,7 @@ def test_link_in_place_of_a_copy_is_replaced_not_followed(plan: Plan, tmp_path: 
     target = plan.paths.loras / COPIES[1]
     target.symlink_to(precious)
 
-    stage(plan)
+    stage(plan, preflight(plan))
 
     assert precious.read_bytes() == b"precious"
     assert not target.is_symlink()
@@ -188,7 +189,7 @@ def test_folder_in_place_of_a_copy_is_told(plan: Plan) -> None:
     (plan.paths.loras / COPIES[1]).mkdir()
 
     with pytest.raises(StagingError, match=r"cannot be staged in .*directory.*Make the folder writable"):
-        stage(plan)
+        stage(plan, preflight(plan))
 
     assert names(plan.paths.loras) == [COPIES[1]]
 
@@ -199,7 +200,7 @@ def test_unwritable_loras_folder_is_told(plan: Plan) -> None:
     plan.paths.loras.chmod(0o555)
     try:
         with pytest.raises(StagingError, match=r"cannot be staged in .*Permission denied"):
-            stage(plan)
+            stage(plan, preflight(plan))
     finally:
         plan.paths.loras.chmod(0o755)
 
@@ -213,7 +214,7 @@ def test_refused_write_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(copying.tempfile, "mkstemp", refuse)
 
     with pytest.raises(StagingError) as caught:
-        stage(plan)
+        stage(plan, preflight(plan))
 
     folder = plan.paths.loras
     assert str(caught.value) == (
@@ -227,7 +228,7 @@ def test_full_disk_leaves_no_half_copy(plan: Plan, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(copying.os, "fsync", FullDisk(after=1))
 
     with pytest.raises(StagingError) as caught:
-        stage(plan)
+        stage(plan, preflight(plan))
 
     folder = plan.paths.loras
     assert str(caught.value) == (
@@ -240,13 +241,13 @@ def test_full_disk_leaves_no_half_copy(plan: Plan, monkeypatch: pytest.MonkeyPat
 
 def test_full_disk_leaves_the_old_copy_whole(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that was to be replaced keeps its former bytes until the new ones are all there."""
-    first = stage(plan)[0].file
+    first = stage(plan, preflight(plan))[0].file
     flip(first)
     former = first.read_bytes()
     monkeypatch.setattr(copying.os, "fsync", FullDisk())
 
     with pytest.raises(StagingError, match="No space left on device"):
-        stage(plan)
+        stage(plan, preflight(plan))
 
     assert first.read_bytes() == former
     assert names(plan.paths.loras) == COPIES
@@ -261,23 +262,50 @@ def test_interrupt_leaves_no_half_copy(plan: Plan, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(copying.os, "fsync", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
-        stage(plan)
+        stage(plan, preflight(plan))
 
     assert names(plan.paths.loras) == []
 
 
-def test_copy_that_reads_back_otherwise_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that does not give back what was written is told, and its copy is not put in place."""
-    monkeypatch.setattr(staging, "digest_of", lambda _: "0" * 64)
+def test_new_copy_takes_one_pass(plan: Plan) -> None:
+    """What is copied is hashed on its way: neither file is read for its digest before or after."""
 
-    with pytest.raises(StagingError) as caught:
-        stage(plan)
+    def read(path: Path) -> str:
+        raise AssertionError(path)
 
-    assert str(caught.value) == (
-        f"The copy of {sources(plan)[0]} in {plan.paths.loras} does not hold the bytes that were read. "
-        "The disk or its connection is failing; check it before going on."
-    )
-    assert names(plan.paths.loras) == []
+    staged = stage(plan, preflight(plan), digest=read)
+
+    assert [copying.digest_of(one.file) for one in staged] == [one.sha256 for one in staged]
+
+
+def test_clone_is_made_where_the_file_system_can(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone is not written to again, and its digest is that of its own bytes."""
+
+    def cloned(_: BinaryIO, target: BinaryIO) -> bool:
+        target.write(b"cloned")
+        target.seek(0)
+        return True
+
+    monkeypatch.setattr(copying, "_cloned", cloned)
+
+    part, digest = copying.copy_part(sources(plan)[0], plan.paths.loras / COPIES[1])
+
+    assert part.read_bytes() == b"cloned"
+    assert digest == hashlib.sha256(b"cloned").hexdigest()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="clones are asked for on Linux alone")
+def test_file_system_without_clones_copies(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system refuses to clone, bytes are copied."""
+
+    def refuse(*_: Any) -> Any:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(copying.fcntl, "ioctl", refuse)
+
+    assert [one.file.read_bytes() for one in stage(plan, preflight(plan))] == [
+        path.read_bytes() for path in sources(plan)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -290,7 +318,7 @@ def test_copy_that_reads_back_otherwise_is_told(plan: Plan, monkeypatch: pytest.
 )
 def test_copy_that_was_changed_afterwards_knows_it(plan: Plan, change: Callable[[Path], Any]) -> None:
     """A copy that somebody changed or removed since it was staged is told from the one that was staged."""
-    staged = stage(plan)[0]
+    staged = stage(plan, preflight(plan))[0]
 
     change(staged.file)
 
@@ -300,7 +328,7 @@ def test_copy_that_was_changed_afterwards_knows_it(plan: Plan, change: Callable[
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
 def test_copies_can_be_read_by_a_server_of_another_user(plan: Plan) -> None:
     """Copies are readable for all, since ComfyUI may run as another user."""
-    assert [oct(one.file.stat().st_mode & 0o777) for one in stage(plan)] == ["0o644", "0o644"]
+    assert [oct(one.file.stat().st_mode & 0o777) for one in stage(plan, preflight(plan))] == ["0o644", "0o644"]
 
 
 def test_digest_is_of_the_bytes(tmp_path: Path) -> None:

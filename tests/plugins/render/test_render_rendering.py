@@ -15,7 +15,7 @@ from plugins.comfyui.errors import ComfyUIError, Interrupted
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Workflow
 from plugins.demo.serving import Serving
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render.board import Board
@@ -159,7 +159,7 @@ def test_closing_begins_nothing_more(plan: Plan) -> None:
 
 def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Rendering[Finished]:
     """Render cells on a stand-in."""
-    stage(plan)
+    stage(plan, preflight(plan))
     client = ComfyUI(serving.url)
     server = Server(client, client.info(), timeout=10)
     base = f"{plan.sampling.base_model}.safetensors"

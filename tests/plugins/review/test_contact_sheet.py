@@ -1,6 +1,7 @@
 """The contact sheet: the matrix as one picture."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from plugins.review import contact_sheet, previews
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.page import render_page
-from tests.plugins.review.sample import make_review, spyke, training_images
+from tests.plugins.review.sample import BLANK, make_review, spyke, training_images
 
 RED, YELLOW, BANNER, PURPLE = (163, 27, 20), (255, 201, 77), (255, 216, 77), (160, 0, 160)
 
@@ -43,6 +44,31 @@ def test_simulated_is_drawn_on_it(tmp_path: Path) -> None:
     assert BANNER == sheet(tmp_path / "contact-sheet.png").getpixel((2, 2))
 
 
+def test_sheet_is_drawn_once(tmp_path: Path) -> None:
+    """A sheet that shows what would be drawn is left as it is; another flag on one picture draws it anew."""
+    path = tmp_path / "contact-sheet.png"
+    review = make_review(tmp_path / "reports", side=32, flags=False)
+    write_contact_sheet(review, path)
+    os.utime(path, (1, 1))
+    write_contact_sheet(review, path)
+    assert 1 == path.stat().st_mtime
+    first = review.entries[0]
+    assert first.evidence
+    flagged = replace(first, evidence=first.evidence.with_check(BLANK))
+    write_contact_sheet(replace(review, entries=(flagged, *review.entries[1:])), path)
+    assert 1 != path.stat().st_mtime
+    assert RED in colours(sheet(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_broken_sheet_is_drawn_anew(tmp_path: Path, content: bytes) -> None:
+    """A file that is no sheet is replaced by one."""
+    path = tmp_path / "contact-sheet.png"
+    path.write_bytes(content)
+    write_contact_sheet(make_review(tmp_path / "reports", side=32), path)
+    assert RED in colours(sheet(path))
+
+
 def test_large_matrix_gives_a_sheet_that_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures shrink with the matrix, so that no sheet grows past what a chat window can show."""
     monkeypatch.setattr(contact_sheet, "_PIXELS", 500_000)
@@ -71,8 +97,8 @@ def test_previews_serve_where_they_are_newer(tmp_path: Path, monkeypatch: pytest
     write_contact_sheet(review, tmp_path / "contact-sheet.png")
     assert PURPLE in colours(sheet(tmp_path / "contact-sheet.png"))
     os.utime(review.source(entry).path, (2**32, 2**32))
-    write_contact_sheet(review, tmp_path / "contact-sheet.png")
-    assert PURPLE not in colours(sheet(tmp_path / "contact-sheet.png"))
+    write_contact_sheet(review, tmp_path / "other.png")
+    assert PURPLE not in colours(sheet(tmp_path / "other.png"))
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "word " * 2000, "\x00\n\r\t", "日本語 ñ \N{PILE OF POO}", "<b>"])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from plugins.review import previews
-from plugins.review.previews import Preview, Source, make_previews
+from plugins.review.previews import Preview, Source, make_preview, make_previews, training_source
 
 
 def source(folder: Path, name: str, size: tuple[int, int] = (640, 320), colour: str = "#886644") -> Source:
@@ -71,6 +71,43 @@ def test_many_are_linked_and_written_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert Preview("previews/step600/b.webp", 100, 200) == again[other.path]
     changed = [path.name for path, then in before.items() if path.stat().st_mtime_ns != then]
     assert ["b.webp"] == changed
+
+
+def test_embedded_ones_are_made_once_too(tmp_path: Path) -> None:
+    """A preview that is newer than its picture is embedded as it lies beside the page."""
+    given = source(tmp_path / "pictures", "a")
+    os.utime(given.path, (1, 1))
+    made = make_previews([given], tmp_path)
+    path = tmp_path / "previews/step600/a.webp"
+    before = path.stat().st_mtime_ns
+    assert path.read_bytes() == embedded(made[given.path])
+    assert made == make_previews([given], tmp_path)
+    assert before == path.stat().st_mtime_ns
+
+
+def test_one_that_is_too_large_to_embed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more pictures share the page than before, a preview is made anew to fit its share."""
+    given = Source(tmp_path / "a.png", PurePosixPath("a"))
+    Image.effect_noise((512, 512), 80).save(given.path)
+    os.utime(given.path, (1, 1))
+    first = make_preview(given, tmp_path, among=1)
+    monkeypatch.setattr(previews, "EMBEDDED_BYTES", 30_000)
+    second = make_preview(given, tmp_path, among=2)
+    assert first
+    assert second
+    assert len(embedded(second)) <= 15_000 < len(embedded(first))
+
+
+def test_other_training_image_of_the_same_name_has_its_own_preview(tmp_path: Path) -> None:
+    """A training image that was replaced by an older file is not shown as the former one."""
+    path = source(tmp_path, "training").path
+    former = training_source(path)
+    make_preview(former, tmp_path, among=1)
+    source(tmp_path, "training", (100, 200))
+    os.utime(path, (1, 1))
+    preview = make_preview(training_source(path), tmp_path, among=1)
+    assert preview
+    assert (100, 200) == (preview.width, preview.height)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"<svg/>"], ids=["empty", "truncated", "other"])
