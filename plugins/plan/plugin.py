@@ -52,7 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None):
         raise pytest.UsageError(
             "-n cannot be used with -m generate, deploy or verify: the pictures are rendered by ComfyUI, not by "
-            "pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL"
+            "pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL, or those of many "
+            "machines: --cluster=ADDRESS"
         )
     if getattr(config.option, "timeout", None) is None:
         config.option.timeout = 0  # pytest-timeout's, meant for the suite's own tests

@@ -195,7 +195,7 @@ class Scene:
         server = self.connect(timeout=timeout)
         try:
             prepared = prepare(plan or self.plan, (server,), self.store)
-            run = Generation(prepared, cells, regenerate=regenerate, show=_ignore)
+            run = Generation(prepared, cells, regenerate=regenerate)
             for cell in cells:
                 with contextlib.suppress(CellFailedError):
                     run.evidence(cell, show=_ignore)

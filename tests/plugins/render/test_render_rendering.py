@@ -12,6 +12,7 @@ import pytest
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import ComfyUIError, Interrupted
+from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Workflow
 from plugins.demo.serving import Serving
@@ -21,7 +22,8 @@ from plugins.plan.plan import Plan
 from plugins.render.board import Board
 from plugins.render.rendering import AHEAD, Rendering
 
-Work = Callable[[Cell, Any, Board], Any]
+Posted = Callable[[], None]
+Work = Callable[[Cell, Any, Board, Posted], Any]
 
 
 class Unused:
@@ -62,24 +64,25 @@ def quiet(_: str) -> None:
 
 
 def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
-    """Cells are begun in the order given, three ahead on one server, and the next as soon as one is done."""
+    """Cells are begun in the very order given, three ahead on one server, and the next as soon as one is done."""
     cells, begun = matrix(plan), list[Cell]()
     gates = {cell: threading.Event() for cell in cells}
 
-    def work(cell: Cell, server: Any, board: Board) -> str:
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
         del server, board
         begun.append(cell)
+        posted()
         gates[cell].wait(5)
         return cell.id
 
     rendering = render(cells, work)
     until(lambda: len(begun) == AHEAD)
-    assert (3, list(cells[:3])) == (AHEAD, sorted(begun, key=cells.index))
+    assert (3, list(cells[:3])) == (AHEAD, begun)
     for index, cell in enumerate(cells):
         gates[cell].set()
         assert cell.id == rendering.result(cell, meanwhile=quiet)
         until(lambda so_far=index: len(begun) == min(len(cells), so_far + 1 + AHEAD))
-        assert set(cells[: index + 1 + AHEAD]) == set(begun)
+        assert list(cells[: index + 1 + AHEAD]) == begun
 
 
 def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -87,8 +90,8 @@ def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering
     cells, lines = matrix(plan)[:1], list[str]()
     shown = threading.Event()
 
-    def work(cell: Cell, server: Any, board: Board) -> str:
-        del server
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+        del server, posted
         board.begin(cell, "7")
         shown.wait(5)
         return "picture"
@@ -107,8 +110,8 @@ def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -
     """What one cell raises is raised for that cell; the others give what they give, and all are counted."""
     cells = matrix(plan)
 
-    def work(cell: Cell, server: Any, board: Board) -> str:
-        del server, board
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+        del server, board, posted
         if cell == cells[1]:
             raise ComfyUIError("out of memory")
         return cell.id
@@ -126,8 +129,9 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
     cells, servers = matrix(plan), (Unused("a"), Unused("b"))
     all_begun = threading.Barrier(len(cells))
 
-    def work(cell: Cell, server: Unused, board: Board) -> str:
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
         del cell, board
+        posted()
         all_begun.wait(5)
         return server.name
 
@@ -139,9 +143,10 @@ def test_closing_begins_nothing_more(plan: Plan) -> None:
     """Closing closes the servers, begins no further cell, and keeps what is done."""
     cells, begun, server, gate = matrix(plan), list[Cell](), Unused(), threading.Event()
 
-    def work(cell: Cell, of: Any, board: Board) -> str:
+    def work(cell: Cell, of: Any, board: Board, posted: Posted) -> str:
         del of, board
         begun.append(cell)
+        posted()
         if cell != cells[0]:
             gate.wait(5)
         return cell.id
@@ -164,11 +169,16 @@ def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Renderi
     server = Server(client, client.info(), timeout=10)
     base = f"{plan.sampling.base_model}.safetensors"
 
-    def work(cell: Cell, on: Server, board: Board) -> Finished:
+    def work(cell: Cell, on: Server, board: Board, posted: Posted) -> Finished:
         lora = plan.staged_file(cell.checkpoint) if cell.checkpoint else None
         filled = Workflow.built_in().fill(cell, plan.sampling, base_model=base, lora_file=lora, prefix=cell.id)
         board.begin(cell, filled.sampler)
-        return on.render(filled, lambda run: board.move(cell, run))
+
+        def tell(run: Run) -> None:
+            posted()
+            board.move(cell, run)
+
+        return on.render(filled, tell)
 
     return Rendering(cells, servers=(server,), work=work)
 
