@@ -7,9 +7,11 @@ import pytest
 SLOW = (
     "browser/test_whole_way.py",
     "commands/test_command_bad_input.py",
+    "commands/test_command_cluster.py",
     "commands/test_command_demo.py",
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",
+    "evidence/test_evidence_cluster.py",
     "verdicts/test_planted_defects.py",
     "verdicts/test_planted_deployments.py",
 )

@@ -30,9 +30,11 @@ class Moody(Posing):
     """A stand-in that dies when told to, says that it is one when told to, or keeps still while told to."""
 
     def __init__(self) -> None:
-        self.dead = False
-        self.honest = False
-        self.still = False
+        self.calm()
+
+    def calm(self) -> None:
+        """Be as any other."""
+        self.dead = self.honest = self.still = False
 
     async def answer(self, request: web.Request) -> web.StreamResponse | None:
         """Answer as a proxy does before a server that died."""
@@ -64,7 +66,7 @@ class Machine:
 
     def mend(self) -> None:
         """Make it as new."""
-        self.mood.dead = self.mood.honest = self.mood.still = False
+        self.mood.calm()
         shutil.rmtree(self.loras)
         self.loras.mkdir()
 
@@ -101,6 +103,7 @@ class Machines:
         command += ["--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--local-directory", str(self._folder)]
         if cwd == ROOT:
             command += ["--preload", str(self._folder / "impatient.py")]
+        self._stack.callback(mood.calm)
         log = self._stack.enter_context((self._folder / f"{name}.log").open("wb"))
         environment = {"COMFYUI_URL": serving.url, "COMFYUI_DIR": str(comfyui)}
         worker = subprocess.Popen(

@@ -26,16 +26,18 @@ from plugins.comfyui.workflow import Filled
 from plugins.loras.staging import Staged
 from plugins.plan.plan import Plan
 from plugins.render import station
-from plugins.render.station import Errand, LoraFile, Station, at_station, leave, suite_digest
+from plugins.render.station import Errand, LoraFile, Station, at_station, suite_digest
 
 Given = ParamSpec("Given")
 Told = TypeVar("Told")
 
-_CONNECT_SECONDS: Final = 10.0
+_CONNECT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 1.0
 """How often it is looked whether the workers are still there."""
 _OFFER_SECONDS: Final = 60.0
 """How long a worker may take to say what its ComfyUI is."""
+_LEAVE_SECONDS: Final = 15.0
+"""How long it is waited for workers to withdraw their prompts."""
 _BLOCK: Final = 4 << 20
 """Bytes of a LoRA that are sent at a time."""
 
@@ -99,11 +101,15 @@ class ServerBeside:
         return self._at(Station.render, sent=lambda: on_progress(Run(prompt_id="")))(workflow, loras)
 
     def close(self) -> None:
-        """Withdraw our prompts, and nobody else's."""
+        """Withdraw our prompts, and nobody else's, here and beside the other workers."""
         self._closed = True
         for future in tuple(self._out):
             future.cancel()
-        self._cluster.withdraw(self.address)
+        self._cluster.withdraw()
+
+    def leave(self) -> Future[None]:
+        """Have the worker withdraw the prompts of this run, and begin nothing more of it."""
+        return self._executor.submit(at_station, self._cluster.errand, Station.close)
 
     def _at(
         self,
@@ -136,7 +142,7 @@ class ServerBeside:
     def _waited(self, future: "Future[Told]", seconds: float) -> Told:
         until = time.monotonic() + seconds
         try:
-            while not wait([future], timeout=_LOOK_SECONDS).done:
+            while not (future.cancelled() or wait([future], timeout=_LOOK_SECONDS).done):
                 if not self._cluster.has(self.address) or time.monotonic() > until:
                     future.cancel()
             return future.result()
@@ -184,11 +190,12 @@ class Cluster:
             self._client = Client(self.address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise Unreachable(
-                f"No Dask scheduler answers at {self.address} ({error}). Start one (uv run python -m dask scheduler), and a "
-                "worker beside each ComfyUI; or leave out --cluster."
+                f"No Dask scheduler answers at {self.address} ({error}). Start one (uv run python -m dask scheduler), "
+                "and a worker beside each ComfyUI; or leave out --cluster."
             ) from None
         self._looking = threading.Lock()
         self._looked = 0.0
+        self._withdrawn = False
         self._there: frozenset[str] = frozenset()
         try:
             self.servers: Final = self._workers()
@@ -235,11 +242,12 @@ class Cluster:
                 self._looked = time.monotonic()
             return address in self._there
 
-    def withdraw(self, address: str) -> None:
-        """Have a worker withdraw the prompts of this run."""
-        if self.has(address):
-            with contextlib.suppress(OSError, RuntimeError):
-                self._client.run(leave, self.errand.run, workers=[address], on_error="ignore")
+    def withdraw(self) -> None:
+        """Have all workers withdraw the prompts of this run, once."""
+        with self._looking:
+            withdrawn, self._withdrawn = self._withdrawn, True
+        if not withdrawn and self.is_reachable:
+            wait([server.leave() for server in self.servers if self.has(server.address)], timeout=_LEAVE_SECONDS)
 
     def close(self) -> None:
         """Let go of the cluster. Its workers stay, for the next run."""

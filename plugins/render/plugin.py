@@ -28,10 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cluster", metavar="ADDRESS", help="a Dask scheduler whose workers render: tcp://10.0.0.5:8786")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Refuse --cluster where it would do nothing, or something else than was meant."""
-    config = session.config
     if not config.getoption("cluster"):
         return
     if stages(config) != {GENERATE}:

@@ -4,7 +4,6 @@ A worker is told where its ComfyUI is by COMFYUI_URL and COMFYUI_DIR in its envi
 as seen from the worker. Whatever goes wrong comes back as a plain `ComfyUIError` or `Unreachable`.
 """
 
-import asyncio
 import hashlib
 import os
 import tempfile
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from filelock import Timeout
 
@@ -210,7 +209,16 @@ def at_station(
         raise Unreachable(
             "It runs another version of this suite. Bring its checkout to the same commit, and start it again."
         )
-    station = worker.extensions.setdefault(errand.run, Station(errand, worker=name))
+    if errand.run not in worker.extensions:
+        joined = threading.Event()
+
+        def join() -> None:
+            worker.extensions.setdefault(errand.run, Station(errand, worker=name))
+            joined.set()
+
+        worker.loop.add_callback(join)  # the worker's own thread reads that list; an extension is closed with it
+        joined.wait()
+    station: Station = worker.extensions[errand.run]
     try:
         return call(station, *given, **named)
     except (Unreachable, Silent) as error:
@@ -219,13 +227,6 @@ def at_station(
         raise Interrupted(str(error)) from None
     except ComfyUIError as error:  # plain, so that it can travel
         raise ComfyUIError(str(error)) from None
-
-
-async def leave(run: str, dask_worker: Any = None) -> None:  # noqa: ANN401 (Dask's own worker)
-    """Withdraw what a run has on this worker; what comes late is not begun."""
-    station = dask_worker.extensions.get(run)
-    if station:
-        await asyncio.to_thread(station.close)
 
 
 def suite_digest() -> str:

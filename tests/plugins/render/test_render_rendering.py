@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from plugins.comfyui.client import ComfyUI
-from plugins.comfyui.errors import ComfyUIError, Interrupted
+from plugins.comfyui.errors import ComfyUIError, Interrupted, Unreachable
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Workflow
@@ -137,6 +138,100 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
 
     rendering = render(cells, work, *servers)
     assert ["a"] * 3 + ["b"] * 3 == sorted(rendering.result(cell, meanwhile=quiet) for cell in cells)
+
+
+def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """Each server takes the next cell when it has room: one that stands still has its first three, the other the rest."""
+    cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
+    slow, quick, gate = Unused("slow"), Unused("quick"), threading.Event()
+    done: list[str] = []
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del cell, board
+        posted()
+        if server is slow:
+            gate.wait(5)
+        done.append(server.name)
+        return server.name
+
+    rendering = render(cells, work, slow, quick)
+    until(lambda: len(done) == len(cells) - AHEAD)
+    assert {"quick"} == set(done)
+    gate.set()
+    assert AHEAD == [rendering.result(cell, meanwhile=quiet) for cell in cells].count("slow")
+
+
+def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """A server's next cell is begun only after the one before it is posted, so that they arrive in the given order."""
+    cells, servers = matrix(plan), (Unused("a"), Unused("b"))
+    arrived: dict[str, list[Cell]] = {"a": [], "b": []}
+    posting: dict[str, int] = {"a": 0, "b": 0}
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del board
+        posting[server.name] += 1
+        assert 1 == posting[server.name], "two cells are being posted to one server"
+        arrived[server.name].append(cell)
+        posting[server.name] -= 1
+        posted()
+        return server.name
+
+    rendering = render(cells, work, *servers)
+    for cell in cells:
+        rendering.result(cell, meanwhile=quiet)
+    assert [sorted(one, key=cells.index) for one in arrived.values()] == list(arrived.values())
+
+
+def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """A server that is out of reach loses no cell, though it fails fast; after three in a row it gets no more."""
+    cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
+    dead, alive, asked = Unused("dead"), Unused("alive"), list[str]()
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del cell, board
+        asked.append(server.name)
+        if server is dead:
+            raise Unreachable("nobody is there")
+        posted()
+        return server.name
+
+    rendering = render(cells, work, dead, alive)
+    assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=quiet) for cell in cells]
+    assert AHEAD + 2 >= asked.count("dead")
+    assert "12 of 12 cells done" == rendering.board.line()
+
+
+def test_the_last_server_is_not_given_up(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """With nobody else to turn to, every cell is tried, and fails with its own reason; the server may come back."""
+    cells, tried = matrix(plan), list[Cell]()
+
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+        del server, board, posted
+        tried.append(cell)
+        if cell != cells[-1]:
+            raise Unreachable(f"nobody is there for {cell}")
+        return "picture"
+
+    rendering = render(cells, work)
+    for cell in cells[:-1]:
+        with pytest.raises(Unreachable, match=f"nobody is there for {cell}"):
+            rendering.result(cell, meanwhile=quiet)
+    assert "picture" == rendering.result(cells[-1], meanwhile=quiet)
+    assert list(cells) == tried
+
+
+def test_no_cell_hangs_where_all_servers_fail(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """Where every server is out of reach, each cell fails; none waits for a server that will not come."""
+    cells = matrix(plan)
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del cell, board, posted
+        raise Unreachable(f"{server.name} is gone")
+
+    rendering = render(cells, work, Unused("a"), Unused("b"), Unused("c"))
+    for cell in cells:
+        with pytest.raises(Unreachable, match="is gone"):
+            rendering.result(cell, meanwhile=quiet)
 
 
 def test_closing_begins_nothing_more(plan: Plan) -> None:
