@@ -290,6 +290,7 @@ CASES = {
     ),
     "cluster_in_a_demo": Case(
         command="-m generate --demo --cluster=tcp://127.0.0.1:9",
+        adds=("reports/demo/",),
         says=("--demo brings its own ComfyUI. Leave out --cluster, or --demo.",),
     ),
     "cluster_and_servers": Case(

@@ -141,20 +141,25 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
 
 
 def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
-    """Each server takes the next cell when it has room: one that stands still has its first three, the other the rest."""
+    """Each server takes the next cell when it has room: one that stands still has three, the other all the rest."""
     cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
-    slow, quick, gate = Unused("slow"), Unused("quick"), threading.Event()
-    done: list[str] = []
+    slow, quick, gate, full = Unused("slow"), Unused("quick"), threading.Event(), threading.Event()
+    taken, done = threading.Semaphore(0), list[str]()
 
     def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
         del cell, board
         posted()
         if server is slow:
+            taken.release()
             gate.wait(5)
+        else:
+            full.wait(5)
         done.append(server.name)
         return server.name
 
     rendering = render(cells, work, slow, quick)
+    assert all(taken.acquire(timeout=5) for _ in range(AHEAD))
+    full.set()
     until(lambda: len(done) == len(cells) - AHEAD)
     assert {"quick"} == set(done)
     gate.set()
@@ -163,29 +168,34 @@ def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rende
 
 def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
     """A server's next cell is begun only after the one before it is posted, so that they arrive in the given order."""
-    cells, servers = matrix(plan), (Unused("a"), Unused("b"))
-    arrived: dict[str, list[Cell]] = {"a": [], "b": []}
-    posting: dict[str, int] = {"a": 0, "b": 0}
+    cells, waiting, other, gate = matrix(plan), Unused("waiting"), Unused("other"), threading.Event()
+    begun: dict[str, list[Cell]] = {"waiting": [], "other": []}
+    first, done = threading.Event(), list[Cell]()
 
     def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
         del board
-        posting[server.name] += 1
-        assert 1 == posting[server.name], "two cells are being posted to one server"
-        arrived[server.name].append(cell)
-        posting[server.name] -= 1
+        begun[server.name].append(cell)
+        if server is waiting:
+            first.set()
+            gate.wait(5)
+        else:
+            first.wait(5)
         posted()
+        done.append(cell)
         return server.name
 
-    rendering = render(cells, work, *servers)
-    for cell in cells:
-        rendering.result(cell, meanwhile=quiet)
-    assert [sorted(one, key=cells.index) for one in arrived.values()] == list(arrived.values())
+    rendering = render(cells, work, waiting, other)
+    until(lambda: len(done) == len(cells) - 1)
+    assert 1 == len(begun["waiting"])
+    gate.set()
+    assert "waiting" == rendering.result(begun["waiting"][0], meanwhile=quiet)
+    assert sorted(begun["other"], key=cells.index) == begun["other"]
 
 
 def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
     """A server that is out of reach loses no cell, though it fails fast; after three in a row it gets no more."""
     cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
-    dead, alive, asked = Unused("dead"), Unused("alive"), list[str]()
+    dead, alive, asked, gate = Unused("dead"), Unused("alive"), list[str](), threading.Event()
 
     def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
         del cell, board
@@ -193,9 +203,12 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
         if server is dead:
             raise Unreachable("nobody is there")
         posted()
+        gate.wait(5)
         return server.name
 
     rendering = render(cells, work, dead, alive)
+    until(lambda: rendering._lost == {dead})
+    gate.set()
     assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=quiet) for cell in cells]
     assert AHEAD + 2 >= asked.count("dead")
     assert "12 of 12 cells done" == rendering.board.line()
