@@ -128,9 +128,7 @@ def test_bytes_go_once_to_each_worker_that_lacks_them(
     sent: list[tuple[str, str]],
     plan: Plan,
 ) -> None:
-    """No worker is sent a LoRA twice, nor one that it has; a file with other bytes is replaced, and nothing is left."""
-    wrong = pair[0].loras / plan.staged_file(plan.checkpoints[0])
-    wrong.write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
+    """No worker is sent a LoRA twice, nor one that it has; nothing else is left in its folder."""
     ready = clustered()
     cells = cells_of(ready)
     evidence_of(begin(ready), cells)
@@ -140,9 +138,7 @@ def test_bytes_go_once_to_each_worker_that_lacks_them(
     files = {plan.staged_file(one): plan.training_file(one).read_bytes() for one in plan.checkpoints}
     for machine in pair:
         placed = {name for worker, name in sent if worker == machine.name}
-        there = {
-            path.name: path.read_bytes() for path in machine.loras.iterdir() if path != wrong or path.name in placed
-        }
+        there = {path.name: path.read_bytes() for path in machine.loras.iterdir()}
         assert {name: files[name] for name in placed} == there
 
     sent.clear()
@@ -151,6 +147,27 @@ def test_bytes_go_once_to_each_worker_that_lacks_them(
             (machine.loras / name).write_bytes(content)
     evidence_of(begin(clustered()), cells)
     assert [] == sent
+
+
+def test_other_bytes_under_the_name_are_replaced(
+    pair: list[Machine],
+    clustered: Prepare,
+    begin: Callable[[Clustered], Generation],
+    sent: list[tuple[str, str]],
+    plan: Plan,
+) -> None:
+    """A file that has a checkpoint's staged name and other bytes is replaced before the first picture from it."""
+    pair[1].mood.dead = True
+    right, other = (plan.training_file(checkpoint).read_bytes() for checkpoint in plan.checkpoints)
+    name = plan.staged_file(plan.checkpoints[0])
+    (pair[0].loras / name).write_bytes(other)
+    ready = clustered()
+    found = evidence_of(begin(ready), cells_of(ready))
+
+    assert {"anna"} == {one.server.worker for one in found}
+    assert ("anna", name) in sent
+    assert right == (pair[0].loras / name).read_bytes()
+    assert [()] * len(found) == [one.failures for one in found]
 
 
 def test_first_cell_is_rendered_again_beside_the_same_worker(

@@ -170,21 +170,19 @@ def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., R
     """A server's next cell is begun only after the one before it is posted, so that they arrive in the given order."""
     cells, waiting, other, gate = matrix(plan), Unused("waiting"), Unused("other"), threading.Event()
     begun: dict[str, list[Cell]] = {"waiting": [], "other": []}
-    first, done = threading.Event(), list[Cell]()
+    started, done = threading.Event(), list[Cell]()
 
     def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
         del board
         begun[server.name].append(cell)
-        if server is waiting:
-            first.set()
-            gate.wait(5)
-        else:
-            first.wait(5)
+        (gate if server is waiting else started).wait(5)
         posted()
         done.append(cell)
         return server.name
 
     rendering = render(cells, work, waiting, other)
+    until(lambda: begun["waiting"] and begun["other"])
+    started.set()
     until(lambda: len(done) == len(cells) - 1)
     assert 1 == len(begun["waiting"])
     gate.set()
