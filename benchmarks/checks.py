@@ -80,7 +80,7 @@ def _generate(plan: Plan, url: str, reports: Path) -> tuple[float, float]:
     prepared = prepare(plan, (server,), Store(reports / "pictures"), headers=preflight(plan))
     cells = matrix(plan)
     start, own = time.perf_counter(), time.process_time()
-    run = Generation(prepared, cells, regenerate=True, show=lambda _: None)
+    run = Generation(prepared, cells, regenerate=True)
     for cell in cells:
         run.evidence(cell, show=lambda _: None)
     spent = time.perf_counter() - start, time.process_time() - own

@@ -7,10 +7,12 @@ import pytest
 SLOW = (
     "browser/test_whole_way.py",
     "commands/test_command_bad_input.py",
+    "commands/test_command_cluster.py",
     "commands/test_command_demo.py",
     "commands/test_command_rollback.py",
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",
+    "evidence/test_evidence_cluster.py",
     "faults/test_file_faults.py",
     "faults/test_hostile_words.py",
     "faults/test_secrets.py",

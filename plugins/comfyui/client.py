@@ -45,11 +45,14 @@ class ServerInfo:
     comfyui_version: str
     device: str
     simulated: bool
+    worker: str = ""
+    """The worker of a cluster that it runs beside; the address is then as that worker sees it."""
 
     def __str__(self) -> str:
+        beside = f" beside {self.worker}" if self.worker else ""
         if self.simulated:
-            return f"a SIMULATED ComfyUI {self.comfyui_version} at {self.url}"
-        return f"ComfyUI {self.comfyui_version} at {self.url} ({self.device})"
+            return f"a SIMULATED ComfyUI {self.comfyui_version} at {self.url}{beside}"
+        return f"ComfyUI {self.comfyui_version} at {self.url}{beside} ({self.device})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,7 @@ class Server:
         self._run(Filled(graph=graph, save="2", sampler="1"), lambda _: None)
 
     def render(self, workflow: Filled, on_progress: Callable[[Run], None]) -> Finished:
-        """Run a workflow and fetch its picture; `on_progress` is told whenever the run moves on.
+        """Run a workflow and fetch its picture; `on_progress` is told once it is queued, and whenever it moves on.
 
         Raises `Rejected`, `RunError`, `Unreachable` or `BadAnswer`, each saying what happened on which server.
         """
@@ -153,6 +153,7 @@ class Server:
         self._events.follow(prompt_id, waiting.hear)
         try:
             posts = self._post(workflow, prompt_id)
+            on_progress(waiting.run)  # it is in the queue
             entry = self._wait(waiting)
             if posts > 1:  # one that was thought lost on its way may have come late
                 self._withdraw((prompt_id,))

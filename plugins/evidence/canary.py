@@ -18,16 +18,18 @@ class Canary(BaseModel):
 
     cell: str
     server: str
+    worker: str = ""
     comfyui_version: str
     device: str
     stable: bool
     difference: float
 
     def __str__(self) -> str:
+        server = f"{self.server} beside {self.worker}" if self.worker else self.server
         if self.stable:
-            return f"{self.server} is bit-stable: {self.cell}, rendered again, came out the same, pixel for pixel"
+            return f"{server} is bit-stable: {self.cell}, rendered again, came out the same, pixel for pixel"
         return (
-            f"{self.server} is not bit-stable: {self.cell}, rendered again, differs by {self.difference:.2f} of 255. "
+            f"{server} is not bit-stable: {self.cell}, rendered again, differs by {self.difference:.2f} of 255. "
             "Production will be compared by nearness instead of pixel for pixel."
         )
 

@@ -46,6 +46,8 @@ class ServerRecord(_Record):
     comfyui_version: str
     device: str
     simulated: bool
+    worker: str = ""
+    """The worker of a cluster that it ran beside, if any; the address is then as that worker sees it."""
 
 
 class RunRecord(_Record):

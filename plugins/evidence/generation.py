@@ -26,7 +26,7 @@ class Generation:
     `regenerate` renders what has evidence already, too.
     """
 
-    def __init__(self, prepared: Prepared, chosen: Sequence[Cell], *, regenerate: bool, show: Show) -> None:
+    def __init__(self, prepared: Prepared, chosen: Sequence[Cell], *, regenerate: bool) -> None:
         self.failures: Final[dict[Cell, str]] = {}
         """Why a cell has no picture."""
         self.rendered = 0
@@ -41,17 +41,15 @@ class Generation:
         self._kept: Final = kept
         self.reused: Final = len(kept)
         wanted = [cell for cell in cells if cell not in kept]
-        if wanted:
-            self._forget_weights(show)
         self._comparing = Comparing(store=maker.store)
         ours = frozenset(cells)
         for cell in matrix(maker.asked.plan):  # a cell of an earlier run (`-k step600`) may have a picture of this one
             if cell not in ours and (found := maker.known(cell)):
                 self._comparing.know(cell, found)
-        self._rendering = Rendering(wanted, servers=prepared.servers, work=maker.make)
+        self._rendering = Rendering(wanted, servers=prepared.places, work=maker.make)
         self._again: Future[Canary | None] | None = None
         if wanted:
-            self._again = self._rendering.after(wanted[0], lambda: maker.make_again(wanted[0], prepared.servers))
+            self._again = self._rendering.after(wanted[0], lambda: maker.make_again(wanted[0], prepared.places))
         self._judged: dict[Cell, Evidence] = {}
 
     def evidence(self, cell: Cell, *, show: Show) -> Evidence:
@@ -104,10 +102,3 @@ class Generation:
             raise CellFailedError(str(error)) from error
         self.rendered += 1
         return made
-
-    def _forget_weights(self, show: Show) -> None:
-        """Have every server read LoRA files anew before the first cell; where one cannot, its cells say why."""
-        with contextlib.suppress(ComfyUIError):
-            for server in self._prepared.servers:
-                show(f"waiting for {server.client.url} to forget the LoRAs that it has in memory")
-                server.forget_weights()

@@ -1,15 +1,15 @@
 """One cell is rendered, checked, and kept with its evidence."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
 
-from plugins.comfyui.errors import Lost
-from plugins.comfyui.names import find_lora
-from plugins.comfyui.server import Finished, Server
+from plugins.comfyui.client import ServerInfo
+from plugins.comfyui.run import Run
+from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import Canary, write_canary
@@ -40,6 +40,7 @@ from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import Cell
 from plugins.plan.telling import ToldError
 from plugins.render.board import Board
+from plugins.render.place import Place, render_cell
 
 _LARGEST_AT_LEAST: Final = 4_000_000
 """Pixels that are decoded in any case, so that a picture of the wrong size is told by its size."""
@@ -58,8 +59,8 @@ class Maker:
     base_model: str
     staged: Mapping[str, Staged]
     """The staged LoRA of each checkpoint id."""
-    listed: Mapping[str, tuple[str, ...]]
-    """The LoRAs in each server's picker, as it spells them."""
+    lora_name: Callable[[Place, Staged], str]
+    """See that a staged LoRA lies before a server, and give its name as that server's picker spells it."""
     training: TrainingSet
     tag: str
     """A word of this run's own: the server then saves every picture anew (COMFYUI.md, fact 6)."""
@@ -79,62 +80,68 @@ class Maker:
             return None
         return evidence
 
-    def make(self, cell: Cell, server: Server, board: Board) -> Evidence:
-        """Render a cell, check its picture, and keep both. A picture that fails a check is kept too, and says so.
+    def make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None] = lambda: None) -> Evidence:
+        """Render a cell, then check and keep its picture; `posted` is called once it is in the server's queue.
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep.
         """
-        staged = self.staged_for(cell)
-        filled = self._filled(cell, server, self.tag)
+        filled = self._filled(cell, place, self.tag)
         board.begin(cell, filled.sampler)
-        server.forget_weights()
-        try:
-            finished = server.render(filled, lambda run: board.move(cell, run))
-        except Lost:  # the server was restarted: its queue is gone, but it is there again
-            finished = server.render(filled, lambda run: board.move(cell, run))
+
+        def tell(run: Run) -> None:
+            posted()
+            board.move(cell, run)
+
+        return self.keep(cell, filled, render_cell(place, filled, tell), place.info)
+
+    def keep(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Evidence:
+        """Check a picture and keep it with its evidence. One that fails a check is kept too, and says so.
+
+        Raises `CellFailedError` where there is no picture, or its LoRA was changed meanwhile.
+        """
+        staged = self.staged_for(cell)
         if staged and staged.is_changed:
             raise CellFailedError(
                 f"{staged.file} was changed while {cell} was rendered from it. Run pytest -m generate again, "
                 "and leave the loras folder alone meanwhile."
             )
-        evidence = self._evidence(cell, server, filled, finished)
+        evidence = self._evidence(cell, filled, finished, info)
         try:
             self.store.write(cell, finished.png, evidence)
         except OSError as error:
             raise CellFailedError(told_unkept(self.store.folder, error)) from error
         return evidence
 
-    def make_again(self, cell: Cell, servers: Sequence[Server]) -> Canary | None:
+    def make_again(self, cell: Cell, places: Sequence[Place]) -> Canary | None:
         """Render a cell of this run a second time where it was rendered, and compare; None where there is no first.
 
         The server forgets all before: it must sample anew, and load models anew, as for a deployment's proof.
         """
         first = self.store.read(cell)
-        server = next((one for one in servers if first and one.client.url == first.server.url), None)
-        if first is None or server is None:
+        place = next((one for one in places if first and _record(one.info) == first.server), None)
+        if first is None or place is None:
             return None
-        server.forget_weights(again=True)
-        filled = self._filled(cell, server, f"{self.tag}-again")
-        second = read_picture(server.render(filled, lambda _: None).png, largest=self._largest)
+        place.forget_weights(again=True)
+        filled = self._filled(cell, place, f"{self.tag}-again")
+        second = read_picture(place.render(filled, lambda _: None).png, largest=self._largest)
         with Image.open(self.store.picture(cell)) as picture:
             difference = effect_of(second.image, picture)
         canary = Canary(
             cell=cell.id,
-            server=server.info.url,
-            comfyui_version=server.info.comfyui_version,
-            device=server.info.device,
+            server=place.info.url,
+            worker=place.info.worker,
+            comfyui_version=place.info.comfyui_version,
+            device=place.info.device,
             stable=second.pixels_sha256 == first.picture.pixels_sha256,
             difference=difference,
         )
         write_canary(canary, self.store.folder.parent)
         return canary
 
-    def _filled(self, cell: Cell, server: Server, tag: str) -> Filled:
+    def _filled(self, cell: Cell, place: Place, tag: str) -> Filled:
         """Give a cell's workflow with its LoRA as the server spells it."""
-        staged, url, name = self.staged_for(cell), server.client.url, None
-        if staged:
-            wanted = self.asked.plan.picker_name(staged.file.name)
-            name = find_lora(wanted, self.listed[url], server=url, folder=staged.file.parent)
+        staged = self.staged_for(cell)
+        name = self.lora_name(place, staged) if staged else None
         return self.asked.filled(cell, base_model=self.base_model, lora_file=name, tag=tag)
 
     def staged_for(self, cell: Cell) -> Staged | None:
@@ -145,8 +152,8 @@ class Maker:
     def _largest(self) -> int:
         return max(self.asked.plan.sampling.width * self.asked.plan.sampling.height, _LARGEST_AT_LEAST)
 
-    def _evidence(self, cell: Cell, server: Server, filled: Filled, finished: Finished) -> Evidence:
-        plan, staged, info = self.asked.plan, self.staged_for(cell), server.info
+    def _evidence(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Evidence:
+        plan, staged = self.asked.plan, self.staged_for(cell)
         sampling = plan.sampling
         try:
             picture = read_picture(finished.png, largest=self._largest)
@@ -178,14 +185,14 @@ class Maker:
             prompt_text=cell.prompt.text,
             negative_text=sampling.negative,
             base_model=self.base_model,
-            lora=LoraRecord(file=staged.file.name, sha256=staged.sha256, strength=sampling.lora_strength)
+            lora=LoraRecord(
+                file=plan.staged_file(staged.checkpoint), sha256=staged.sha256, strength=sampling.lora_strength
+            )
             if staged
             else None,
             inputs_digest=self.asked.inputs_digest(cell, base_model=self.base_model),
             workflow=filled.graph,
-            server=ServerRecord(
-                url=info.url, comfyui_version=info.comfyui_version, device=info.device, simulated=info.simulated
-            ),
+            server=_record(info),
             run=RunRecord(prompt_id=finished.prompt_id, started=finished.started, ended=finished.ended),
             picture=PictureRecord(
                 sha256=picture.sha256,
@@ -214,6 +221,10 @@ class Maker:
         same = last.picture.pixels_sha256 == pixels_sha256
         asked_alike = _digest_of(last.workflow, filled) == filled.digest(None)
         return last.lora.sha256 if same and asked_alike else ""
+
+
+def _record(info: ServerInfo) -> ServerRecord:
+    return ServerRecord(**asdict(info))
 
 
 def _digest_of(workflow: dict[str, Any], filled: Filled) -> str:

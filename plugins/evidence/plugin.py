@@ -1,6 +1,7 @@
 """Evidence's door to pytest: preparing a run, and the evidence that each test asks for."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -17,12 +18,15 @@ from plugins.evidence.preparing import Prepared, pictures, prepare
 from plugins.evidence.store import EvidenceError
 from plugins.loras.copying import folder_lock
 from plugins.loras.errors import LoraError
+from plugins.loras.header import Header
 from plugins.loras.staging import preflight, told
 from plugins.plan.cells import Cell
+from plugins.plan.plan import Checkpoint, Plan
 from plugins.plan.plugin import reports, running, the_plan
 from plugins.plan.stages import GENERATE
-from plugins.render.plugin import chosen_cells, live_line
+from plugins.render.plugin import chosen_cells, live_line, the_cluster
 
+_LEFT_OUT: Final = pytest.StashKey[Mapping[str, str]]()
 _PREPARED: Final = pytest.StashKey[Prepared]()
 _LOCKS: Final = pytest.StashKey[list[BaseFileLock]]()
 _GENERATION: Final = pytest.StashKey[Generation]()
@@ -38,10 +42,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         headers = preflight(plan)
         hold(config)
-        servers = the_servers(config)
-        config.stash[_PREPARED] = prepare(plan, servers, pictures(reports(config)), headers=headers)
+        config.stash[_PREPARED] = _prepare(config, plan, headers)
     except (ComfyUIError, LoraError) as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _prepare(config: pytest.Config, plan: Plan, headers: Mapping[Checkpoint, Header]) -> Prepared:
+    """Make the servers of this command ready: those of the cluster, or those at hand."""
+    store, cluster = pictures(reports(config)), the_cluster(config)
+    if cluster is None:
+        return prepare(plan, the_servers(config), store, headers=headers)
+    from plugins.evidence.clustered import prepare_on_cluster  # noqa: PLC0415 (Dask is optional)
+
+    clustered = prepare_on_cluster(plan, cluster, store, headers=headers)
+    config.stash[_LEFT_OUT] = clustered.left_out
+    return clustered.prepared
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -63,9 +78,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if prepared is None:
         return []
     plan = the_plan(config)
-    where = " and ".join(str(server.info) for server in prepared.servers)
+    where = " and ".join(str(place.info) for place in prepared.places)
     size = f"{len(plan.checkpoints)} checkpoints x {len(plan.prompts)} prompts"
-    return [f"{plan.title}: {size} on {where}", told(prepared.staged, plan.paths.loras)]
+    header = f"{plan.title}: {size} on {where}"
+    left_out = config.stash.get(_LEFT_OUT, None)
+    if left_out is None:
+        return [header, told(prepared.staged, plan.paths.loras)]
+    return [header, *(f"left out: {reason}" for reason in left_out.values())]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -97,7 +116,10 @@ def hold(config: pytest.Config) -> None:
         )
     held: list[BaseFileLock] = []
     config.stash[_LOCKS] = held
-    for place, lock in ((folder, FileLock(folder / ".lock")), (loras, folder_lock(loras))):
+    places: list[tuple[Path, BaseFileLock]] = [(folder, FileLock(folder / ".lock"))]
+    if not config.getoption("cluster"):  # its workers hold their own loras folders while they write
+        places.append((loras, folder_lock(loras)))
+    for place, lock in places:
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -136,13 +158,7 @@ def known(config: pytest.Config) -> Mapping[Cell, Evidence]:
 def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
     """Render the cells of all chosen tests ahead of them, in their order."""
     config = request.config
-    with live_line(config) as show:
-        run = Generation(
-            config.stash[_PREPARED],
-            chosen_cells(request.session),
-            regenerate=config.getoption("regenerate"),
-            show=show,
-        )
+    run = Generation(config.stash[_PREPARED], chosen_cells(request.session), regenerate=config.getoption("regenerate"))
     config.stash[_GENERATION] = run
     yield run
     session = request.session

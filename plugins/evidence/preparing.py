@@ -1,17 +1,18 @@
 """Everything that must be right before the first picture: files, server, base model, picker. In that order."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.comfyui.errors import NotListed
-from plugins.comfyui.names import check_offered, find_base_model
+from plugins.comfyui.names import find_lora
+from plugins.comfyui.offer import offer_of, one_base_model
+from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.asked import Asked
 from plugins.evidence.making import Maker
-from plugins.evidence.picker import picker_names
 from plugins.evidence.store import Store
 from plugins.loras.digests import Digests
 from plugins.loras.errors import HeaderError
@@ -19,13 +20,14 @@ from plugins.loras.header import Header, check_fit, read_header
 from plugins.loras.staging import Staged, stage
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.render.place import Place
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A server park and a staged matrix, ready to render."""
 
-    servers: tuple[Server, ...]
+    places: tuple[Place, ...]
     staged: tuple[Staged, ...]
     maker: Maker
 
@@ -43,43 +45,59 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     is copied, but for a picker that does not show what was staged.
     """
     workflow = workflow_of(plan)
-    base_models = [
-        find_base_model(
-            plan.sampling.base_model,
-            server.client.options("CheckpointLoaderSimple", "ckpt_name"),
-            server=server.client.url,
-        )
-        for server in servers
-    ]
-    if len(set(base_models)) > 1:
-        raise NotListed(
-            f"The servers list the base model by different names: {', '.join(sorted(set(base_models)))}. "
-            "Put it into the same subfolder of models/checkpoints everywhere, so that one workflow fits all."
-        )
-    for server in servers:
-        for key, field in (("sampler", "sampler_name"), ("scheduler", "scheduler")):
-            offered = server.client.options("KSampler", field)
-            check_offered(getattr(plan.sampling, key), offered, key=key, server=server.client.url)
-    check_fit(headers, _base_header(plan, base_models[0]), base_model=base_models[0])
+    base_model = one_base_model(plan, [offer_of(server.client) for server in servers])
+    check_base(plan, headers, base_model)
+    with remembered_digests(store) as digest:
+        staged = stage(plan, headers, digest=digest)
+    listed: dict[Place, tuple[str, ...]] = {server: picker_names(plan, server, staged) for server in servers}
+
+    def lora_name(place: Place, one: Staged) -> str:
+        wanted = plan.picker_name(one.file.name)
+        return find_lora(wanted, listed[place], server=place.info.url, folder=one.file.parent)
+
+    asked = asked_of(plan, workflow, staged, simulated=any(server.info.simulated for server in servers))
+    maker = maker_of(asked, store, base_model=base_model, staged=staged, lora_name=lora_name)
+    return Prepared(places=servers, staged=staged, maker=maker)
+
+
+@contextmanager
+def remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
+    """Give what digests a file, once per change of the file, over all runs with this reports folder."""
     digests = Digests(store.folder.parent / ".digests.json")
-    staged = stage(plan, headers, digest=digests.of)
+    yield digests.of
     digests.save()
-    asked = Asked(
-        plan=plan,
-        workflow=workflow,
-        loras={one.checkpoint.id: one.sha256 for one in staged},
-        simulated=any(server.info.simulated for server in servers),
+
+
+def check_base(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> None:
+    """Refuse LoRAs that do not fit the base model, where its file lies in the plan's ComfyUI folder."""
+    check_fit(headers, _base_header(plan, base_model), base_model=base_model)
+
+
+def asked_of(plan: Plan, workflow: Workflow, staged: tuple[Staged, ...], *, simulated: bool) -> Asked:
+    """Give what the evidence of this run must be of."""
+    return Asked(
+        plan=plan, workflow=workflow, loras={one.checkpoint.id: one.sha256 for one in staged}, simulated=simulated
     )
-    maker = Maker(
+
+
+def maker_of(
+    asked: Asked,
+    store: Store,
+    *,
+    base_model: str,
+    staged: tuple[Staged, ...],
+    lora_name: Callable[[Place, Staged], str],
+) -> Maker:
+    """Give what makes this run's pictures."""
+    return Maker(
         asked=asked,
         store=store,
-        base_model=base_models[0],
+        base_model=base_model,
         staged={one.checkpoint.id: one for one in staged},
-        listed={server.client.url: picker_names(plan, server, staged) for server in servers},
-        training=TrainingSet(training_images(plan.paths.training_images)),
+        lora_name=lora_name,
+        training=TrainingSet(training_images(asked.plan.paths.training_images)),
         tag=uuid.uuid4().hex[:8],
     )
-    return Prepared(servers=servers, staged=staged, maker=maker)
 
 
 def _base_header(plan: Plan, base_model: str) -> Header | None:

@@ -23,7 +23,7 @@ class Digests:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._known: dict[str, list[object]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
             self._known = dict(json.loads(file.read_bytes()))
         self._asked: dict[str, list[object]] = {}
 

@@ -20,6 +20,7 @@ class Action(StrEnum):
     NEW = "new"
     UNCHANGED = "as they were"
     REPLACED = "replaced"
+    LEFT = "where the trainer left them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,20 @@ def stage(
             f"The checkpoints cannot be staged in {folder}: {error.strerror or error} "
             f"({error.filename or folder}). Make the folder writable, or free some room, and run this again."
         ) from error
+
+
+def unstaged(
+    plan: Plan, headers: Mapping[Checkpoint, Header], *, digest: Callable[[Path], str] = digest_of
+) -> tuple[Staged, ...]:
+    """Give every checkpoint where the trainer left it, to be sent to servers whose loras folders are elsewhere.
+
+    Raises `StagingError`.
+    """
+    files = {checkpoint: plan.training_file(checkpoint) for checkpoint in headers}
+    try:
+        return tuple(_staged(one, file, digest(file), headers[one], Action.LEFT) for one, file in files.items())
+    except OSError as error:
+        raise StagingError(f"A checkpoint cannot be read: {error}") from error
 
 
 def _check_room(plan: Plan) -> None:

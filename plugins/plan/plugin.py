@@ -53,7 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None):
         raise pytest.UsageError(
             "-n cannot be used with -m generate, deploy or verify: the pictures are rendered by ComfyUI, not by "
-            "pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL"
+            "pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL, or those of many "
+            "machines: --cluster=ADDRESS"
         )
     gc.freeze()  # what is loaded by now stays: no need to look through it again and again
     if config.pluginmanager.has_plugin("hypothesispytest"):

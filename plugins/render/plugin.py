@@ -4,20 +4,75 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from plugins.comfyui.errors import ComfyUIError
 from plugins.plan.cells import Cell, matrix
-from plugins.plan.plugin import GROUP, the_plan
+from plugins.plan.plugin import GROUP, running, stages, the_plan
+from plugins.plan.stages import GENERATE
 from plugins.render.live import LiveLine
 
+if TYPE_CHECKING:
+    from plugins.render.cluster import Cluster
+
 _LIVE: Final = pytest.StashKey[LiveLine]()
+_CLUSTER: "Final[pytest.StashKey[Cluster]]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --regenerate."""
-    parser.getgroup(GROUP).addoption("--regenerate", action="store_true", help="render again what has evidence already")
+    """Add --regenerate and --cluster."""
+    group = parser.getgroup(GROUP)
+    group.addoption("--regenerate", action="store_true", help="render again what has evidence already")
+    group.addoption("--cluster", metavar="ADDRESS", help="a Dask scheduler whose workers render: tcp://10.0.0.5:8786")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse --cluster where it would do nothing, or something else than was meant."""
+    if not config.getoption("cluster"):
+        return
+    if stages(config) != {GENERATE}:
+        raise pytest.UsageError(
+            "--cluster goes with -m generate alone: a deployment is proved on the plan's own ComfyUI, which loads the "
+            "production file. Leave out --cluster."
+        )
+    if config.getoption("demo"):
+        raise pytest.UsageError("--demo brings its own ComfyUI. Leave out --cluster, or --demo.")
+    if len(config.getoption("comfyui_url") or ()) > 1:
+        raise pytest.UsageError(
+            "With --cluster every worker drives the one ComfyUI beside it. Leave out --comfyui-url, and tell a worker "
+            "another address by COMFYUI_URL in its environment."
+        )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of the cluster."""
+    if cluster := config.stash.get(_CLUSTER, None):
+        cluster.close()
+
+
+def the_cluster(config: pytest.Config) -> "Cluster | None":
+    """Give the cluster of this command, once its scheduler answers; None where none is asked for.
+
+    Raises `pytest.UsageError`.
+    """
+    address = config.getoption("cluster")
+    if not address or GENERATE not in running(config):
+        return None
+    if _CLUSTER not in config.stash:
+        try:
+            from plugins.render.cluster import Cluster  # noqa: PLC0415 (Dask is optional, and takes a while to import)
+        except ModuleNotFoundError as error:
+            raise pytest.UsageError(
+                f"--cluster needs Dask, and {error.name} is not installed. Install it: uv sync --group cluster "
+                '(or: pip install "distributed>=2025.1")'
+            ) from None
+        try:
+            config.stash[_CLUSTER] = Cluster(address, the_plan(config))
+        except ComfyUIError as error:
+            raise pytest.UsageError(str(error)) from None
+    return config.stash[_CLUSTER]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

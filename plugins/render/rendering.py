@@ -1,15 +1,16 @@
 """Cells are rendered ahead of the tests that ask for them, so that no server idles while a picture is checked."""
 
 import threading
-from collections.abc import Callable, Sequence
+from bisect import insort
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from itertools import cycle
+from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
 from plugins.comfyui.errors import Silent, Unreachable
-from plugins.comfyui.server import Server
 from plugins.plan.cells import Cell
 from plugins.render.board import Board
+from plugins.render.place import Place
 
 Result = TypeVar("Result")
 Other = TypeVar("Other")
@@ -22,20 +23,40 @@ _TICK_SECONDS: Final = 0.1
 class Rendering(Generic[Result]):
     """A run over many cells, on one or several servers, in the cells' order.
 
-    `work` renders one cell on one server, in a thread of its own; what it returns or raises is the cell's result.
+    `work` renders one cell on one server, in a thread of an executor; what it returns or raises is the cell's result.
+    It calls its last argument once the cell is in the server's queue: the server's next cell is begun after that, so
+    that each server gets its cells in order. Each server takes the next cell when it has room, so all end together.
+
+    A cell goes back where its server is out of reach, and another server takes it. A server that failed so `AHEAD`
+    times in a row gets no more, unless it is the last.
     """
 
     def __init__(
-        self, cells: Sequence[Cell], *, servers: Sequence[Server], work: Callable[[Cell, Server, Board], Result]
+        self,
+        cells: Sequence[Cell],
+        *,
+        servers: Sequence[Place],
+        work: Callable[[Cell, Place, Board, Callable[[], None]], Result],
     ) -> None:
         self.board: Final = Board(len(cells))
-        self._servers = servers
+        self._cells = cells
         self._work = work
-        self._mine = threading.local()
+        self._servers = servers
+        self._results: dict[Cell, Future[Result]] = {cell: Future() for cell in cells}
+        self._waiting = list(range(len(cells)))
+        """Numbers of the cells that no server has at the moment, in order."""
+        self._tried: dict[int, list[Place]] = {}
+        """The servers that gave a cell back."""
+        self._misses = dict.fromkeys(servers, 0)
+        """How many cells each server gave back one after the other."""
+        self._turns = {server: threading.Lock() for server in servers}
+        self._lost: set[Place] = set()
+        self._closing = False
+        self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(max_workers=AHEAD * len(servers), thread_name_prefix="render")
-        self._next_server = cycle(servers)
-        self._choosing = threading.Lock()
-        self._results: dict[Cell, Future[Result]] = {cell: self._threads.submit(self._render, cell) for cell in cells}
+        for _ in range(min(AHEAD, len(cells))):
+            for server in servers:
+                self._threads.submit(self._serve, server)
 
     def result(self, cell: Cell, *, meanwhile: Callable[[str], None]) -> Result:
         """Wait for a cell's result, telling `meanwhile` ten times a second how far the run has come."""
@@ -55,28 +76,85 @@ class Rendering(Generic[Result]):
 
     def close(self) -> None:
         """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""
+        with self._lock:
+            self._closing = True
+            for number in self._waiting:
+                self._results[self._cells[number]].cancel()
+            self._waiting.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
         for server in self._servers:
             server.close()
         self._threads.shutdown(wait=True)
 
-    def _render(self, cell: Cell) -> Result:
-        """Render a cell on this thread's server; where that is out of reach, on another one."""
-        mine = self._server()
-        try:
-            for server in (mine, *(other for other in self._servers if other is not mine)):
+    def _serve(self, server: Place) -> None:
+        """Have one cell after the other rendered on a server; `AHEAD` threads of each server do so."""
+        while True:
+            with self._turn(server) as posted:
+                number = self._take(server)
+                if number is None:
+                    return
+                cell = self._cells[number]
                 try:
-                    return self._work(cell, server, self.board)
+                    result = self._work(cell, server, self.board, posted)
                 except (Unreachable, Silent) as error:
-                    lost = error
-            raise lost
-        finally:
-            self.board.end(cell)
+                    self._give_back(number, server, error)
+                except BaseException as error:  # noqa: BLE001 (it is raised where the cell is asked for)
+                    self._fail(number, error)
+                else:
+                    self._misses[server] = 0
+                    self._results[cell].set_result(result)
+                    self.board.end(cell)
 
-    def _server(self) -> Server:
-        """Give the server of this thread: each thread keeps to one."""
-        if not hasattr(self._mine, "server"):
-            with self._choosing:
-                self._mine.server = next(self._next_server)
-        server: Server = self._mine.server
-        return server
+    @contextmanager
+    def _turn(self, server: Place) -> Iterator[Callable[[], None]]:
+        """Wait until the server's cell before this one is posted; gives what ends the turn before the block ends."""
+        turn = self._turns[server]
+        turn.acquire()
+        held = [turn]
+
+        def over() -> None:
+            with self._lock:
+                mine = held.pop() if held else None
+            if mine:
+                mine.release()
+
+        try:
+            yield over
+        finally:
+            over()
+
+    def _take(self, server: Place) -> int | None:
+        """Take the next cell that a server has not given back; None where there is none for it."""
+        with self._lock:
+            if server in self._lost:
+                return None
+            number = next((one for one in self._waiting if server not in self._tried.get(one, ())), None)
+            if number is not None:
+                self._waiting.remove(number)
+            return number
+
+    def _give_back(self, number: int, server: Place, error: BaseException) -> None:
+        """Let another server render a cell; it fails where all have tried."""
+        with self._lock:
+            self._tried.setdefault(number, []).append(server)
+            self._misses[server] += 1
+            if self._misses[server] >= AHEAD and len(self._lost) + 1 < len(self._servers):
+                self._lost.add(server)
+            insort(self._waiting, number)
+            hopeless = [one for one in self._waiting if self._closing or not self._others(one)]
+            self._waiting = [one for one in self._waiting if one not in hopeless]
+            if number not in hopeless:
+                for other in self._others(number):
+                    self._threads.submit(self._serve, other)  # its threads may have ended: nothing was left to do
+        for one in hopeless:
+            self._fail(one, error)
+
+    def _others(self, number: int) -> list[Place]:
+        """Name the servers that may still render a cell."""
+        tried = self._tried.get(number, ())
+        return [one for one in self._servers if one not in self._lost and one not in tried]
+
+    def _fail(self, number: int, error: BaseException) -> None:
+        cell = self._cells[number]
+        self._results[cell].set_exception(error)
+        self.board.end(cell)

@@ -113,6 +113,15 @@ def with_a_fake_xdist(folder: Path, stack: ExitStack) -> Mapping[str, str]:
     return {"url": stack.enter_context(serve(folder / "ComfyUI", faults=Posing())).url}
 
 
+def without_dask(folder: Path, stack: ExitStack) -> None:
+    """Hide Dask, as where it is not installed."""
+    del stack
+    (folder / "absent").mkdir()
+    (folder / "absent/distributed.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'distributed'\", name='distributed')\n", encoding="utf-8"
+    )
+
+
 def with_a_starting_stand_in(folder: Path, stack: ExitStack) -> Mapping[str, str]:
     """Have the plan start a stand-in that says what it is, on a free port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -257,8 +266,36 @@ CASES = {
         environment={"PYTHONPATH": "{folder}"},
         says=(
             "-n cannot be used with -m generate, deploy or verify:",
-            "Name more servers instead: --comfyui-url=URL --comfyui-url=URL",
+            "Name more servers instead: --comfyui-url=URL --comfyui-url=URL,",
+            "or those of many machines: --cluster=ADDRESS",
         ),
+    ),
+    "cluster_without_dask": Case(
+        command="-m generate --cluster=tcp://127.0.0.1:9",
+        prepare=without_dask,
+        environment={"PYTHONPATH": "{folder}/absent"},
+        says=("--cluster needs Dask, and distributed is not installed. Install it: uv sync --group cluster",),
+    ),
+    "cluster_that_does_not_answer": Case(
+        command="-m generate --cluster=tcp://127.0.0.1:9",
+        says=("No Dask scheduler answers at tcp://127.0.0.1:9", "Start one (uv run python -m dask scheduler)"),
+    ),
+    "cluster_at_no_address": Case(
+        command="-m generate --cluster=yes",
+        says=("'yes' is not the address of a Dask scheduler; write it like tcp://10.0.0.5:8786",),
+    ),
+    "cluster_to_deploy": Case(
+        command="-m deploy --selected-step=600 --cluster=tcp://127.0.0.1:9",
+        says=("--cluster goes with -m generate alone:", "Leave out --cluster."),
+    ),
+    "cluster_in_a_demo": Case(
+        command="-m generate --demo --cluster=tcp://127.0.0.1:9",
+        adds=("reports/demo/",),
+        says=("--demo brings its own ComfyUI. Leave out --cluster, or --demo.",),
+    ),
+    "cluster_and_servers": Case(
+        command="-m generate --cluster=tcp://127.0.0.1:9 --comfyui-url=http://a:1 --comfyui-url=http://b:1",
+        says=("With --cluster every worker drives the one ComfyUI beside it. Leave out --comfyui-url,",),
     ),
     "two_stages": Case(
         command="-m generate|or|deploy --selected-step=600",

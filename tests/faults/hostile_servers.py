@@ -11,8 +11,8 @@ from plugins.comfyui import client as client_module
 from plugins.comfyui.client import ComfyUI, ImageRef, ServerInfo
 from plugins.comfyui.events import Events
 from plugins.comfyui.names import check_offered, find_base_model, find_lora
+from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
-from plugins.evidence.picker import picker_names
 from plugins.loras.staging import stage
 from plugins.pictures.check import Check
 from plugins.pictures.checks import check_workflow
@@ -132,7 +132,7 @@ def staged_elsewhere(answer: Answer) -> Callable[[Ground], object]:
     """See the staged LoRAs in the picker of a server that answers so when asked for their notes."""
 
     def act(ground: Ground) -> object:
-        ground.patch.setattr("plugins.evidence.picker._LISTED_SECONDS", 0.0)
+        ground.patch.setattr("plugins.comfyui.picker._LISTED_SECONDS", 0.0)
         plan = ground.plan
         staged = stage(plan)
         names = [one.file.name for one in staged]

@@ -24,6 +24,7 @@ from plugins.demo.serving import Serving, serve
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared, prepare
 from plugins.evidence.store import Store
+from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render import rendering
@@ -266,7 +267,7 @@ def staged(
         outer.callback(server.close)
         outer.callback(fault.released.set)
         store = Store(reports / "pictures")
-        prepared = prepare(plan, (server,), store)
+        prepared = prepare(plan, (server,), store, headers=preflight(plan))
         server.forget_weights()
         cells = [cell for cell in matrix(plan) if cell.id in CELLS]
         yield Stage(fault=fault, prepared=prepared, store=store, url=url, cells=cells)

@@ -18,6 +18,7 @@ from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import prepare
 from plugins.evidence.store import EvidenceError, Store
+from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.commands.looking import counts, told
@@ -145,7 +146,7 @@ def generate(plan: Plan, serving: Serving, store: Store) -> Callable[[], Outcome
             server = Server(client, client.info(), timeout=30.0)
             stack.callback(server.close)
             generation = Generation(
-                prepare(plan, (server,), store), matrix(plan), regenerate=False, show=lambda _: None
+                prepare(plan, (server,), store, headers=preflight(plan)), matrix(plan), regenerate=False
             )
             stack.callback(generation.close)
             failed = {}

@@ -133,7 +133,7 @@ def test_soak(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, failures, before = list[str](), dict[str, str](), 0
     with staged(plan, weather, timeout=30, fronted=True) as stage:
         weather.armed.set()
-        run = Generation(stage.prepared, cells, regenerate=False, show=_ignore)
+        run = Generation(stage.prepared, cells, regenerate=False)
         try:
             for number, cell in enumerate(cells):
                 if number == WARM:
@@ -141,7 +141,7 @@ def test_soak(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
                     tracemalloc.start()
                     before = tracemalloc.get_traced_memory()[0]
                 try:
-                    run.evidence(cell, show=_ignore)
+                    run.evidence(cell)
                     pictures.append(cell.id)
                 except CellFailedError as error:
                     failures[cell.id] = str(error)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.comfyui import fetching, patience, waiting
+from plugins.comfyui import fetching, patience, picker, waiting
 from plugins.demo.dialect import TODAY, Dialect
 from plugins.demo.serving import serve
-from plugins.evidence import picker
 from plugins.plan.plan import Plan
 from plugins.render import rendering
 from tests.plugins.deploy.conftest import judged

@@ -196,7 +196,7 @@ class Scene:
         server = self.connect(timeout=timeout)
         try:
             prepared = prepare(plan or self.plan, (server,), self.store, headers=preflight(plan or self.plan))
-            run = Generation(prepared, cells, regenerate=regenerate, show=_ignore)
+            run = Generation(prepared, cells, regenerate=regenerate)
             for cell in cells:
                 with contextlib.suppress(CellFailedError):
                     run.evidence(cell, show=_ignore)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from plugins.comfyui import picker
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import ExecutionFailed, Lost, NotListed
+from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
 from plugins.demo.faults import NodeFailure
 from plugins.demo.serving import Serving
-from plugins.evidence import picker
 from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.making import CellFailedError, Maker
-from plugins.evidence.picker import picker_names
 from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
 from plugins.loras.staging import preflight, stage

@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from plugins.comfyui.client import ComfyUI
-from plugins.comfyui.errors import ComfyUIError, Interrupted
+from plugins.comfyui.errors import ComfyUIError, Interrupted, Unreachable
+from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Workflow
 from plugins.demo.serving import Serving
@@ -21,7 +23,8 @@ from plugins.plan.plan import Plan
 from plugins.render.board import Board
 from plugins.render.rendering import AHEAD, Rendering
 
-Work = Callable[[Cell, Any, Board], Any]
+Posted = Callable[[], None]
+Work = Callable[[Cell, Any, Board, Posted], Any]
 
 
 class Unused:
@@ -62,24 +65,25 @@ def quiet(_: str) -> None:
 
 
 def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
-    """Cells are begun in the order given, three ahead on one server, and the next as soon as one is done."""
+    """Cells are begun in the very order given, three ahead on one server, and the next as soon as one is done."""
     cells, begun = matrix(plan), list[Cell]()
     gates = {cell: threading.Event() for cell in cells}
 
-    def work(cell: Cell, server: Any, board: Board) -> str:
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
         del server, board
         begun.append(cell)
+        posted()
         gates[cell].wait(5)
         return cell.id
 
     rendering = render(cells, work)
     until(lambda: len(begun) == AHEAD)
-    assert (3, list(cells[:3])) == (AHEAD, sorted(begun, key=cells.index))
+    assert (3, list(cells[:3])) == (AHEAD, begun)
     for index, cell in enumerate(cells):
         gates[cell].set()
         assert cell.id == rendering.result(cell, meanwhile=quiet)
         until(lambda so_far=index: len(begun) == min(len(cells), so_far + 1 + AHEAD))
-        assert set(cells[: index + 1 + AHEAD]) == set(begun)
+        assert list(cells[: index + 1 + AHEAD]) == begun
 
 
 def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -87,8 +91,8 @@ def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering
     cells, lines = matrix(plan)[:1], list[str]()
     shown = threading.Event()
 
-    def work(cell: Cell, server: Any, board: Board) -> str:
-        del server
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+        del server, posted
         board.begin(cell, "7")
         shown.wait(5)
         return "picture"
@@ -107,8 +111,8 @@ def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -
     """What one cell raises is raised for that cell; the others give what they give, and all are counted."""
     cells = matrix(plan)
 
-    def work(cell: Cell, server: Any, board: Board) -> str:
-        del server, board
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+        del server, board, posted
         if cell == cells[1]:
             raise ComfyUIError("out of memory")
         return cell.id
@@ -126,8 +130,9 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
     cells, servers = matrix(plan), (Unused("a"), Unused("b"))
     all_begun = threading.Barrier(len(cells))
 
-    def work(cell: Cell, server: Unused, board: Board) -> str:
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
         del cell, board
+        posted()
         all_begun.wait(5)
         return server.name
 
@@ -135,13 +140,119 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
     assert ["a"] * 3 + ["b"] * 3 == sorted(rendering.result(cell, meanwhile=quiet) for cell in cells)
 
 
+def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """Each server takes the next cell when it has room: one that stands still has three, the other all the rest."""
+    cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
+    slow, quick, gate, full = Unused("slow"), Unused("quick"), threading.Event(), threading.Event()
+    taken, done = threading.Semaphore(0), list[str]()
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del cell, board
+        posted()
+        if server is slow:
+            taken.release()
+            gate.wait(5)
+        else:
+            full.wait(5)
+        done.append(server.name)
+        return server.name
+
+    rendering = render(cells, work, slow, quick)
+    assert all(taken.acquire(timeout=5) for _ in range(AHEAD))
+    full.set()
+    until(lambda: len(done) == len(cells) - AHEAD)
+    assert {"quick"} == set(done)
+    gate.set()
+    assert AHEAD == [rendering.result(cell, meanwhile=quiet) for cell in cells].count("slow")
+
+
+def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """A server's next cell is begun only after the one before it is posted, so that they arrive in the given order."""
+    cells, waiting, other, gate = matrix(plan), Unused("waiting"), Unused("other"), threading.Event()
+    begun: dict[str, list[Cell]] = {"waiting": [], "other": []}
+    started, done = threading.Event(), list[Cell]()
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del board
+        begun[server.name].append(cell)
+        (gate if server is waiting else started).wait(5)
+        posted()
+        done.append(cell)
+        return server.name
+
+    rendering = render(cells, work, waiting, other)
+    until(lambda: begun["waiting"] and begun["other"])
+    started.set()
+    until(lambda: len(done) == len(cells) - 1)
+    assert 1 == len(begun["waiting"])
+    gate.set()
+    assert "waiting" == rendering.result(begun["waiting"][0], meanwhile=quiet)
+    assert sorted(begun["other"], key=cells.index) == begun["other"]
+
+
+def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """A server that is out of reach loses no cell, though it fails fast; after three in a row it gets no more."""
+    cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
+    dead, alive, asked, gate = Unused("dead"), Unused("alive"), list[str](), threading.Event()
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del cell, board
+        asked.append(server.name)
+        if server is dead:
+            raise Unreachable("nobody is there")
+        posted()
+        gate.wait(5)
+        return server.name
+
+    rendering = render(cells, work, dead, alive)
+    until(lambda: rendering._lost == {dead})
+    gate.set()
+    assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=quiet) for cell in cells]
+    assert AHEAD + 2 >= asked.count("dead")
+    assert "12 of 12 cells done" == rendering.board.line()
+
+
+def test_the_last_server_is_not_given_up(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """With nobody else to turn to, every cell is tried, and fails with its own reason; the server may come back."""
+    cells, tried = matrix(plan), list[Cell]()
+
+    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+        del server, board, posted
+        tried.append(cell)
+        if cell != cells[-1]:
+            raise Unreachable(f"nobody is there for {cell}")
+        return "picture"
+
+    rendering = render(cells, work)
+    for cell in cells[:-1]:
+        with pytest.raises(Unreachable, match=f"nobody is there for {cell}"):
+            rendering.result(cell, meanwhile=quiet)
+    assert "picture" == rendering.result(cells[-1], meanwhile=quiet)
+    assert list(cells) == tried
+
+
+def test_no_cell_hangs_where_all_servers_fail(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """Where every server is out of reach, each cell fails; none waits for a server that will not come."""
+    cells = matrix(plan)
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del cell, board, posted
+        raise Unreachable(f"{server.name} is gone")
+
+    rendering = render(cells, work, Unused("a"), Unused("b"), Unused("c"))
+    for cell in cells:
+        with pytest.raises(Unreachable, match="is gone"):
+            rendering.result(cell, meanwhile=quiet)
+
+
 def test_closing_begins_nothing_more(plan: Plan) -> None:
     """Closing closes the servers, begins no further cell, and keeps what is done."""
     cells, begun, server, gate = matrix(plan), list[Cell](), Unused(), threading.Event()
 
-    def work(cell: Cell, of: Any, board: Board) -> str:
+    def work(cell: Cell, of: Any, board: Board, posted: Posted) -> str:
         del of, board
         begun.append(cell)
+        posted()
         if cell != cells[0]:
             gate.wait(5)
         return cell.id
@@ -164,11 +275,16 @@ def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Renderi
     server = Server(client, client.info(), timeout=10)
     base = f"{plan.sampling.base_model}.safetensors"
 
-    def work(cell: Cell, on: Server, board: Board) -> Finished:
+    def work(cell: Cell, on: Server, board: Board, posted: Posted) -> Finished:
         lora = plan.staged_file(cell.checkpoint) if cell.checkpoint else None
         filled = Workflow.built_in().fill(cell, plan.sampling, base_model=base, lora_file=lora, prefix=cell.id)
         board.begin(cell, filled.sampler)
-        return on.render(filled, lambda run: board.move(cell, run))
+
+        def tell(run: Run) -> None:
+            posted()
+            board.move(cell, run)
+
+        return on.render(filled, tell)
 
     return Rendering(cells, servers=(server,), work=work)
 

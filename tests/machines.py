@@ -1,0 +1,129 @@
+"""Machines of a Dask cluster on this one: each a worker process, beside a stand-in with a ComfyUI folder of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from aiohttp import web
+from distributed import LocalCluster
+
+from plugins.demo.serving import Serving, serve
+from tests.small_plan import ROOT, Posing
+
+IMPATIENT = """
+from plugins.comfyui import patience
+
+patience._REACH_SECONDS = 1.0
+patience._REACH_PART = 1000
+"""
+"""What a worker of these tests loads first: it gives up soon on a server that does not answer."""
+
+
+class Moody(Posing):
+    """A stand-in that dies when told to, says that it is one when told to, or keeps still while told to."""
+
+    def __init__(self) -> None:
+        self.calm()
+
+    def calm(self) -> None:
+        """Be as any other."""
+        self.dead = self.honest = self.still = False
+
+    async def answer(self, request: web.Request) -> web.StreamResponse | None:
+        """Answer as a proxy does before a server that died."""
+        if self.dead:
+            return web.Response(status=502, text="nobody is there")
+        return None if self.honest else await super().answer(request)
+
+    def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
+        """Wait before sampling."""
+        del prompt_id, node_id
+        while class_type == "KSampler" and self.still:
+            time.sleep(0.01)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A worker process, and the stand-in beside it."""
+
+    name: str
+    worker: "subprocess.Popen[bytes]"
+    serving: Serving
+    mood: Moody
+    comfyui: Path
+
+    @property
+    def loras(self) -> Path:
+        """Its loras folder."""
+        return self.comfyui / "models" / "loras"
+
+    def mend(self) -> None:
+        """Make it as new."""
+        self.mood.calm()
+        shutil.rmtree(self.loras)
+        self.loras.mkdir()
+
+
+class Machines:
+    """A scheduler in this process, and machines that join it."""
+
+    def __init__(self, folder: Path, comfyui: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._comfyui = comfyui
+        self._stack = stack
+        self._scheduler = stack.enter_context(
+            LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None)
+        )
+        (folder / "impatient.py").write_text(IMPATIENT, encoding="utf-8")
+
+    @property
+    def address(self) -> str:
+        """The scheduler's."""
+        return str(self._scheduler.scheduler_address)
+
+    def start(self, *names: str, cwd: Path = ROOT) -> list[Machine]:
+        """Start machines, and wait until their workers are there."""
+        started = [self._start(name, cwd) for name in names]
+        until(lambda: set(names) <= {one.name for one in self._scheduler.scheduler.workers.values()})
+        return started
+
+    def _start(self, name: str, cwd: Path) -> Machine:
+        comfyui = self._folder / name / "ComfyUI"
+        shutil.copytree(self._comfyui, comfyui)
+        mood = Moody()
+        serving = self._stack.enter_context(serve(comfyui, faults=mood))
+        command = [sys.executable, "-m", "dask", "worker", self.address, "--name", name, "--nthreads", "1"]
+        command += ["--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--local-directory", str(self._folder)]
+        if cwd == ROOT:
+            command += ["--preload", str(self._folder / "impatient.py")]
+        self._stack.callback(mood.calm)
+        log = self._stack.enter_context((self._folder / f"{name}.log").open("wb"))
+        environment = {"COMFYUI_URL": serving.url, "COMFYUI_DIR": str(comfyui)}
+        worker = subprocess.Popen(
+            command, cwd=cwd, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        self._stack.callback(worker.wait)
+        self._stack.callback(worker.kill)
+        return Machine(name=name, worker=worker, serving=serving, mood=mood, comfyui=comfyui)
+
+    @classmethod
+    @contextmanager
+    def over(cls, folder: Path, comfyui: Path) -> Iterator[Self]:
+        """Give a scheduler; its machines have copies of a ComfyUI folder, and end with the block."""
+        with ExitStack() as stack:
+            yield cls(folder, comfyui, stack)
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for something, but not for ever."""
+    end = time.monotonic() + 30
+    while not true():
+        assert end > time.monotonic(), "it did not happen"
+        time.sleep(0.01)
