@@ -218,7 +218,7 @@ class Stage:
         self.fault.armed.set()
         self.fault.queue_theirs()
         pictures, failures = [], {}
-        run = Rendering(self.cells, servers=self.prepared.servers, work=self.prepared.maker.make)
+        run = Rendering(self.cells, servers=self.prepared.places, work=self.prepared.maker.make)
         try:
             for cell in self.cells:
                 try:

@@ -141,7 +141,7 @@ def test_soak(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
                     tracemalloc.start()
                     before = tracemalloc.get_traced_memory()[0]
                 try:
-                    run.evidence(cell)
+                    run.evidence(cell, show=_ignore)
                     pictures.append(cell.id)
                 except CellFailedError as error:
                     failures[cell.id] = str(error)

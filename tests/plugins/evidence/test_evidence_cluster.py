@@ -13,7 +13,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.store import Store
-from plugins.loras.staging import Staged
+from plugins.loras.staging import Staged, preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render import cluster as dask
@@ -58,7 +58,7 @@ def clustered(plan: Plan, machines: Machines, store: Store) -> Iterator[Prepare]
             bare = plan.model_copy(update={"paths": paths})
             cluster = Cluster(machines.address, bare)
             stack.callback(cluster.close)
-            return prepare_on_cluster(bare, cluster, store)
+            return prepare_on_cluster(bare, cluster, store, headers=preflight(bare))
 
         yield ready
 
