@@ -320,6 +320,30 @@ def test_stopped_rollback_is_called_one(judged: Judged) -> None:
     assert new == digest_of(judged.production)
 
 
+def test_note_says_that_it_is_a_rollback(judged: Judged, server: Server) -> None:
+    """While production is proven, what would be left behind by a kill says that it was no deployment."""
+    put_in_production(judged, "final")
+    former = find_former(judged.plan, judged.deploy("step600"))
+    seen: list[bool] = []
+
+    def look(_: str) -> None:
+        if begun := unfinished(judged.production):
+            seen.append(begun.rollback)
+
+    Undoing(asked=judged.asked, servers=(server,), reports=judged.reports, meanwhile=look).roll_back(former)
+
+    assert [True, True] == seen
+
+
+def test_other_deployment_is_not_what_was_before(judged: Judged) -> None:
+    """A checkpoint that somebody had put there by hand replaced nothing that the last deployment knows of."""
+    put_foreign_in_production(judged)
+    judged.deploy("step600")
+    final = put_in_production(judged, "final")
+
+    assert (final, final) == ((deployment := judged.deploy("final")).replaced_sha256, deployment.sha256)
+
+
 def test_missing_picture_of_what_was_taken_out_is_told(judged: Judged, undoing: Undoing, stale: Stale) -> None:
     """Without a picture to tell by how much production may differ, that is said, and no distance is made up."""
     put_foreign_in_production(judged)
