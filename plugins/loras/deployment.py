@@ -77,7 +77,9 @@ def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) 
         part.replace(target)
         sync_folder(target.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(DeploymentError, OSError):  # what cannot be taken back now is by the next run
+            if begun := unfinished(target):  # a network folder can refuse a rename that it made
+                restore(begun)
             note.unlink(missing_ok=True)
         raise DeploymentError(
             f"{target} could not be deployed: {error.strerror or error} ({error.filename or target}). The former "

@@ -258,6 +258,27 @@ def test_backup_that_cannot_be_made_stops_the_deployment(
     assert names(target.parent) == [target.name]
 
 
+def test_rename_that_was_made_and_refused_is_taken_back(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a network folder replaces production and then says that it did not, the former file is put back."""
+    target.write_bytes(FORMER)
+    real = Path.replace
+
+    def replace(path: Path, to: Path) -> Path:
+        real(path, to)
+        if digest(to.read_bytes()) == digest(NEW):
+            raise OSError(errno.EIO, "Input/output error", str(to))
+        return to
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(DeploymentError, match="The former production file is untouched"):
+        put(source, target)
+
+    assert FORMER == target.read_bytes()
+    assert [target.name] == names(target.parent)
+
+
 def test_folder_that_cannot_be_flushed_is_no_failure(
     source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
