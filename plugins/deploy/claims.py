@@ -13,7 +13,7 @@ from plugins.evidence.asked import Asked
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import evaluation_copies, unfinished
-from plugins.loras.errors import HeaderError
+from plugins.loras.errors import DeploymentError, HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
 from plugins.pictures.picture import PictureError, read_picture
@@ -153,7 +153,11 @@ def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) ->
     path = plan.production_file
     if not path.is_file():
         return [f"{path} is not there."]
-    if unfinished(path):
+    try:
+        begun = unfinished(path)
+    except DeploymentError as error:
+        return [str(error)]
+    if begun:
         again = f"pytest -m deploy --selected-step={deployment.selected}, or --rollback"
         return [f"{path} was put there by a deployment that was stopped before it was proven. Deploy again: {again}"]
     digest = digest_of(path)

@@ -16,7 +16,16 @@ from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import CleanUp, Installed, install, remove_evaluation_copies, restore, settle, unfinished
+from plugins.loras.deployment import (
+    CleanUp,
+    Installed,
+    backup_of,
+    install,
+    remove_evaluation_copies,
+    restore,
+    settle,
+    unfinished,
+)
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint
@@ -127,6 +136,7 @@ def deploy(
     target = plan.production_file
     try:
         installed = install(plan.training_file(selected.checkpoint), target, sha256=asked.loras[selected.checkpoint.id])
+        installed = _as_undone_by_rollback(installed, record)
         deployment = _recorded(selected, installed, prove())
         _write(deployment, record)
     except DeploymentError:
@@ -141,6 +151,21 @@ def deploy(
     with contextlib.suppress(OSError):  # the record is there already, but for the clean-up
         _write(deployment, record)
     return deployment
+
+
+def _as_undone_by_rollback(installed: Installed, record: Path) -> Installed:
+    """Where the deployment on record put these bytes there, keep what that one replaced: a rollback goes back to it."""
+    if installed.replaced_sha256 != installed.sha256:
+        return installed
+    try:
+        earlier = read_record(record)
+    except RecordError:
+        return installed
+    if (earlier.sha256, earlier.production) != (installed.sha256, installed.file):
+        return installed
+    former = earlier.replaced_sha256
+    backup = backup_of(installed.file, former) if former else None
+    return installed.model_copy(update={"replaced_sha256": former, "backup": backup})
 
 
 def _clean_up(selected: Selected, installed: Installed) -> dict[str, Any]:

@@ -13,7 +13,16 @@ from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected,
 from plugins.deploy.gate import GateError, pass_gate
 from plugins.deploy.page import render_deployment, render_rollback
 from plugins.deploy.proof import Prover
-from plugins.deploy.rollback import ROLLBACK, Former, Rollback, Undoing, find_former, recover, rollback_of
+from plugins.deploy.rollback import (
+    ROLLBACK,
+    Former,
+    Rollback,
+    Undoing,
+    find_former,
+    find_taken_back,
+    recover,
+    rollback_of,
+)
 from plugins.deploy.selection import SelectionError, judged_by, select
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.evidence.asked import Asked
@@ -23,7 +32,7 @@ from plugins.evidence.plugin import hold
 from plugins.evidence.preparing import pictures, workflow_of
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import unfinished
+from plugins.loras.deployment import Installed, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.loras.staging import preflight
 from plugins.plan.plan import Plan
@@ -32,6 +41,7 @@ from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
 from plugins.render.plugin import live_line
 from plugins.review.ballot import Ballot, BallotError, read_ballot
 from plugins.review.gathering import gather
+from plugins.review.plugin import next_command
 
 Attempt = Deployment | Rollback | LoraError
 """What came of putting a file into production, or why nothing did."""
@@ -74,27 +84,29 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     if GENERATE in asked:
         raise pytest.UsageError("generate and deploy are two commands: a person looks at the pictures in between.")
-    recovered = _recover(config)
+    taken_back = _recover(config)
+    recovered = config.stash.get(_RECOVERED, "")
     try:
         if config.getoption("rollback"):
-            _prepare_rollback(config, recovered=bool(recovered))
+            _prepare_rollback(config, taken_back)
         else:
             _open_gate(config)
     except (SelectionError, BallotError, GateError, ComfyUIError, LoraError, RecordError) as error:
         raise pytest.UsageError("\n".join(filter(None, (recovered, str(error))))) from None
 
 
-def _recover(config: pytest.Config) -> str:
-    """Take back what a killed deployment did to production, before anything else is asked, and say so."""
+def _recover(config: pytest.Config) -> Installed | None:
+    """Take back what a killed run did to production, before anything else is asked, and say so; give what it was."""
     try:
         if unfinished(the_plan(config).production_file) is None:
-            return ""
+            return None
         hold(config)
+        begun = unfinished(the_plan(config).production_file)
         recovered = recover(the_plan(config), reports(config))
     except (LoraError, OSError) as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_RECOVERED] = recovered
-    return recovered
+    return begun if recovered else None
 
 
 def _open_gate(config: pytest.Config) -> None:
@@ -125,22 +137,17 @@ def _open_gate(config: pytest.Config) -> None:
     )
 
 
-def _prepare_rollback(config: pytest.Config, *, recovered: bool) -> None:
+def _prepare_rollback(config: pytest.Config, taken_back: Installed | None) -> None:
     """Find what is to be put back; nothing is changed yet. Raises `RecordError`, `LoraError` or `ComfyUIError`."""
     plan, folder = the_plan(config), reports(config)
-    production = plan.production_file
-    if recovered:  # by taking back what was stopped; what is left to do is to prove it
-        if not production.is_file():
-            raise DeploymentError("Nothing is left to roll back.")
-        sha256 = digest_of(production)
-        told = "a deployment that was stopped"
-        former = Former(sha256=sha256, file=production, checkpoint=None, taken_out=told, undone=None)
-    else:
+    if taken_back and not taken_back.rollback:
+        former = find_taken_back(plan, taken_back)
+    else:  # a rollback that was stopped is done from its start
         deployment = _on_record(config)
         if rollback := rollback_of(deployment, folder / ROLLBACK):
             raise DeploymentError(f"{rollback} There is nothing more to roll back. Nothing was changed.")
-        former = find_former(plan, deployment)
         hold(config)
+        former = find_former(plan, deployment)
     the_servers(config)
     config.stash[_FORMER] = former
 
@@ -321,7 +328,8 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
         pytest.fail(f"{found.selected} is on record as deployed, not {selected}.", pytrace=False)
     if rollback:
         step = (rollback.checkpoint or "STEP").removeprefix("step")
-        pytest.fail(f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}", pytrace=False)
+        command = next_command(config, f"-m deploy --selected-step={step}")
+        pytest.fail(f"{rollback} Deploy a checkpoint: {command}", pytrace=False)
     return found
 
 

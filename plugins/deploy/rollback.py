@@ -26,6 +26,7 @@ from plugins.evidence.files import write_atomically
 from plugins.loras.copying import copy_part, digest_of
 from plugins.loras.deployment import (
     Installed,
+    backup_of,
     evaluation_copies,
     former_copy,
     install,
@@ -39,6 +40,7 @@ from plugins.pictures.checks import effect_of
 from plugins.pictures.picture import Picture
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Plan
+from plugins.plan.small_files import read_small
 
 ROLLBACK: Final = "rollback.json"
 _NOTHING_DONE: Final = "Nothing was changed."
@@ -132,6 +134,28 @@ def find_former(plan: Plan, deployment: Deployment) -> Former:
     )
 
 
+def find_taken_back(plan: Plan, begun: Installed) -> Former:
+    """Find what `recover` put back from a deployment that was stopped; it is in production, and still to be proven.
+
+    Raises `DeploymentError` where there was none, or production was changed meanwhile.
+    """
+    production, former = plan.production_file, begun.replaced_sha256
+    if former is None:
+        raise DeploymentError("Nothing is left to roll back.")
+    if not production.is_file() or digest_of(production) != former:
+        kept = f" {begun.backup} is what was there before." if begun.backup and begun.backup.is_file() else ""
+        raise DeploymentError(f"There is nothing to roll back: {production} was changed by somebody else.{kept}")
+    training = ((one.id, plan.training_file(one)) for one in plan.checkpoints)
+    names = {digest_of(file): name for name, file in training if file.is_file()}
+    return Former(
+        sha256=former,
+        file=production,
+        checkpoint=names.get(former),
+        taken_out=names.get(begun.sha256, "a deployment that was stopped"),
+        undone=None,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Undoing:
     """Takes the last deployment back, on servers that all read the plan's loras folder."""
@@ -153,7 +177,7 @@ class Undoing:
         try:
             with _under_another_name(former, plan) as copy:
                 expected = self._render(copy.name, "former")
-                installed = install(former.file, production, sha256=former.sha256)
+                installed = install(former.file, production, sha256=former.sha256, rollback=True)
                 found = self._render(production.name, "rollback")
             rollback = self._recorded(former, installed, self._compare(found, expected, former.taken_out))
             if former.undone:
@@ -168,8 +192,8 @@ class Undoing:
             raise
         with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
             training = [plan.training_file(one) for one in plan.checkpoints]
-            self._drop_backup(former, production)
-            settle(installed, training)
+            settle(installed, training)  # first: another reports folder's run would still take back what is unsettled
+            backup_of(production, former.sha256).unlink(missing_ok=True)  # production has these bytes again
             if evaluation_copies(plan):
                 remove_evaluation_copies(plan, frozenset(digest_of(one) for one in training if one.is_file()))
         return rollback
@@ -192,12 +216,6 @@ class Undoing:
             undone=former.undone,
             rolled_back=datetime.now(UTC),
         )
-
-    @staticmethod
-    def _drop_backup(former: Former, production: Path) -> None:
-        """Remove the backup that is in production again."""
-        if former.file.parent == production.parent and former.file != production:
-            former.file.unlink(missing_ok=True)
 
     def _render(self, file: str, folder: str) -> dict[tuple[str, Cell], Picture]:
         """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
@@ -229,24 +247,23 @@ class Undoing:
                 continue
             distance = effect_of(picture.image, same.image)
             other = self._distance_from(taken_out, cell, picture)
-            told[cell.row] = (
-                f"{distance:.2f} of 255 from the same bytes under another name; {taken_out}'s picture is at {other:.2f}"
-            )
-            if other < CLEAR * distance:
+            at = "cannot be read, to tell by how much it may differ" if other is None else f"is at {other:.2f}"
+            told[cell.row] = f"{distance:.2f} of 255 from the same bytes under another name; {taken_out}'s picture {at}"
+            if other is None or other < CLEAR * distance:
                 production = self.asked.plan.production.file
                 raise ProofError(
                     f"{production} x {cell.row} on {url} is not what was put back: it is {told[cell.row]}."
                 )
         return told
 
-    def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float:
-        """Measure how far a picture is from a column's one of the same row; 0 where that cannot be read."""
+    def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float | None:
+        """Measure how far a picture is from a column's one of the same row; None where that cannot be read."""
         path = self.reports / "pictures" / column_id / f"{cell.row}.png"
         try:
             with Image.open(path) as theirs:
                 return effect_of(picture.image, theirs)
         except OSError:
-            return 0.0
+            return None
 
 
 @contextmanager
@@ -282,12 +299,22 @@ def recover(plan: Plan, reports: Path) -> str:
     begun = unfinished(plan.production_file)
     if begun is None:
         return ""
+    if _was_proven(begun, reports):
+        settle(begun, [plan.training_file(one) for one in plan.checkpoints])
+        return ""
+    what = "rollback" if begun.rollback else "deployment"
+    return f"An earlier {what} was stopped before it was proven. {restore(begun)}"
+
+
+def _was_proven(begun: Installed, reports: Path) -> bool:
+    """Look for the record that is written when a deployment or a rollback was proven; a broken one proves nothing."""
+    with contextlib.suppress(RecordError):
+        if read_record(reports / RECORD).installed == begun.id:
+            return True
     with contextlib.suppress(RecordError):
         rollback = _read_rollback(reports / ROLLBACK)
-        if begun.id in {read_record(reports / RECORD).installed, rollback and rollback.installed}:
-            settle(begun, [plan.training_file(one) for one in plan.checkpoints])
-            return ""
-    return f"An earlier deployment was stopped before it was proven. {restore(begun)}"
+        return rollback is not None and rollback.installed == begun.id
+    return False
 
 
 def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:
@@ -301,8 +328,9 @@ def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:
 
 def _read_rollback(path: Path) -> Rollback | None:
     try:
-        return Rollback.model_validate_json(path.read_bytes())
+        return Rollback.model_validate_json(read_small(path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError, RecursionError) as error:
-        raise RecordError(f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}") from error
+        told = f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}"
+        raise RecordError(f"{told}. Move it away; production is held against the last deployment then.") from error

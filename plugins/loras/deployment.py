@@ -8,12 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plugins.loras.copying import copy_part, digest_of, sync_file, sync_folder
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
+from plugins.plan.small_files import read_small
+
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Installed(BaseModel):
@@ -24,14 +28,16 @@ class Installed(BaseModel):
     id: str
     """This installation's own: a record that has it says that it was proven."""
     file: Path
-    sha256: str
-    replaced_sha256: str | None
+    sha256: _Digest
+    replaced_sha256: _Digest | None
     """Digest of the production file that was there before; None where there was none."""
     backup: Path | None
     """Where that file is kept; None where there was none, or where it had the same bytes."""
+    rollback: bool = False
+    """Whether it takes an earlier deployment back."""
 
 
-def install(source: Path, target: Path, *, sha256: str) -> Installed:
+def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) -> Installed:
     """Make `target` the bytes of `source`, which must have the digest `sha256`.
 
     The former file at `target` is kept beside it as `NAME.replaced-DIGEST` (a name that no picker lists). At any
@@ -60,8 +66,10 @@ def install(source: Path, target: Path, *, sha256: str) -> Installed:
                 f"{source} changed while it was copied (SHA-256 {digest[:12]}, judged was {sha256[:12]}). "
                 "Nothing was deployed. Run pytest -m generate again, so that what is deployed is what was judged."
             )
-        backup = target.with_name(f"{target.name}.replaced-{former[:16]}") if former else None
-        installed = Installed(id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=backup)
+        backup = backup_of(target, former) if former else None
+        installed = Installed(
+            id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=backup, rollback=rollback
+        )
         _write_note(note, installed)
         if backup and former:
             _keep(target, backup, former)
@@ -69,7 +77,9 @@ def install(source: Path, target: Path, *, sha256: str) -> Installed:
         part.replace(target)
         sync_folder(target.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(DeploymentError, OSError):  # what cannot be taken back now is by the next run
+            if begun := unfinished(target):  # a network folder can refuse a rename that it made
+                restore(begun)
             note.unlink(missing_ok=True)
         raise DeploymentError(
             f"{target} could not be deployed: {error.strerror or error} ({error.filename or target}). The former "
@@ -89,13 +99,19 @@ def unfinished(target: Path) -> Installed | None:
     """
     note = _note(target)
     try:
-        return Installed.model_validate_json(note.read_bytes())
+        begun = Installed.model_validate_json(read_small(note))
     except FileNotFoundError:
         return None
     except ValidationError:
         return None  # it was stopped while it wrote this, and before it changed anything
     except OSError as error:
-        raise DeploymentError(f"{note} cannot be read: {error.strerror or error}. Make it readable.") from error
+        raise DeploymentError(
+            f"{note} cannot be read: {error.strerror or error}. Make it readable; if it is no file of this suite's, "
+            "move it away."
+        ) from error
+    # It speaks of the files beside it, wherever it was written: the folder may have been copied or moved since.
+    former = begun.replaced_sha256
+    return begun.model_copy(update={"file": target, "backup": backup_of(target, former) if former else None})
 
 
 def restore(installed: Installed) -> str:
@@ -106,6 +122,7 @@ def restore(installed: Installed) -> str:
     """
     target, former, backup = installed.file, installed.replaced_sha256, installed.backup
     if former == installed.sha256:
+        _note(target).unlink(missing_ok=True)
         return f"{target} already held these bytes, and was left as it is."
     now = digest_of(target) if target.exists() else None
     if now is not None and now == former:
@@ -142,6 +159,11 @@ def settle(installed: Installed, training: Iterable[Path]) -> Installed:
         backup = None
     _note(installed.file).unlink(missing_ok=True)
     return installed.model_copy(update={"backup": backup})
+
+
+def backup_of(target: Path, sha256: str) -> Path:
+    """Name the file that keeps a former production file. Of no type that a picker lists."""
+    return target.with_name(f"{target.name}.replaced-{sha256[:16]}")
 
 
 def _note(target: Path) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from plugins.demo.serving import serve
 from plugins.loras.copying import digest_of
+from plugins.loras.deployment import install
 from plugins.plan.reading import read_plan
 from tests.small_plan import Posing, Suite
 
@@ -17,6 +18,8 @@ def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     folder = tmp_path_factory.mktemp("rollback") / "plan"
     shutil.copytree(made_plan, folder)
     suite, plan = Suite(plan_file=folder / "plan.toml"), read_plan(folder / "plan.toml")
+    final = plan.checkpoint("final")
+    assert final
     results: dict[str, tuple[int, str]] = {}
     with serve(plan.paths.comfyui, faults=Posing()) as serving:
 
@@ -33,10 +36,13 @@ def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         go("rollback", "-m", "deploy", "--rollback")
         go("verify", "-m", "verify")
         go("again", "-m", "deploy", "--rollback")
-    results["summary"] = 0, (suite.reports / "SUMMARY.md").read_text(encoding="utf-8")
-    results["page"] = 0, (suite.reports / "deploy.html").read_text(encoding="utf-8")
-    final = plan.checkpoint("final")
-    assert final
+        results["summary"] = 0, (suite.reports / "SUMMARY.md").read_text(encoding="utf-8")
+        results["page"] = 0, (suite.reports / "deploy.html").read_text(encoding="utf-8")
+        go("600-once-more", "-m", "deploy", "--selected-step=600")
+        install(
+            plan.training_file(final), plan.production_file, sha256=digest_of(plan.training_file(final)), rollback=True
+        )
+        go("after-a-kill", "-m", "deploy", "--rollback")
     results["digest"] = 0, digest_of(plan.training_file(final))[:12]
     return results
 
@@ -58,8 +64,17 @@ def test_verifying_says_that_it_was_rolled_back(told: dict[str, tuple[int, str]]
     code, text = told["verify"]
     assert 1 == code
     assert "Production was rolled back from step600 to final on " in text
-    assert "Deploy a checkpoint: pytest -m deploy --selected-step=final" in text
+    assert "Deploy a checkpoint: pytest -m deploy --selected-step=final --plan=" in text
     assert "6 passed" in text
+
+
+def test_a_rollback_that_was_killed_is_done_from_its_start(told: dict[str, tuple[int, str]]) -> None:
+    """What was to be taken out is put back first, and then taken out: it never counts as the former file."""
+    code, text = told["after-a-kill"]
+    assert 0 == code, text
+    assert "An earlier rollback was stopped before it was proven. The former " in text
+    assert "rolling back step600" in text
+    assert text.endswith(f"production: {told['digest'][1]}")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from plugins.deploy.deployment import BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
 from plugins.loras import forbidden
 from plugins.loras.copying import digest_of
+from plugins.loras.deployment import install
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
@@ -241,6 +242,29 @@ def test_missing_proof_is_told(judged: Judged, deployment: Deployment) -> None:
     assert claims.proof_was_given(judged.asked, judged.store, without) == [
         "step600 x novel_pose: no picture of the production LoRA was compared with it when it was deployed"
     ]
+
+
+def test_production_that_was_never_proven_is_told(judged: Judged, deployment: Deployment) -> None:
+    """The right bytes do not count where a deployment of them was stopped before its proof; the ways out are told."""
+    source = judged.plan.training_file(judged.plan.checkpoints[0])
+    judged.production.write_bytes(b"the production LoRA of another day")
+    install(source, judged.production, sha256=deployment.sha256)
+
+    assert claims.production_is_the_selected_checkpoint(judged.plan, deployment) == [
+        (
+            f"{judged.production} was put there by a deployment that was stopped before it was proven. Deploy again: "
+            "pytest -m deploy --selected-step=step600, or --rollback"
+        )
+    ]
+
+
+def test_note_that_cannot_be_read_is_told(judged: Judged, deployment: Deployment) -> None:
+    """Where nobody can say whether a deployment is under way, the claim does not hold, and no traceback is shown."""
+    note = judged.production.with_name(f".{judged.production.name}.deploying")
+    note.mkdir()
+
+    (problem,) = claims.production_is_the_selected_checkpoint(judged.plan, deployment)
+    assert problem.startswith(f"{note} cannot be read: ")
 
 
 def test_other_candidate_in_production_is_told(judged: Judged, deployment: Deployment) -> None:

@@ -9,10 +9,22 @@ import pytest
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.demo.serving import Serving
-from plugins.deploy.rollback import ROLLBACK, Former, Rollback, Undoing, find_former, recover, rollback_of
+from plugins.deploy import deployment as deploying
+from plugins.deploy import rollback as rolling_back
+from plugins.deploy.deployment import RecordError
+from plugins.deploy.rollback import (
+    ROLLBACK,
+    Former,
+    Rollback,
+    Undoing,
+    find_former,
+    find_taken_back,
+    recover,
+    rollback_of,
+)
 from plugins.deploy.summary import Verified, rollback_summary
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import former_copy, unfinished
+from plugins.loras.deployment import Installed, former_copy, install, unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
@@ -193,6 +205,155 @@ def test_former_file_that_changes_is_not_put_back(judged: Judged, undoing: Undoi
         undoing.roll_back(former)
 
     assert deployment.sha256 == digest_of(judged.production)
+
+
+def test_former_file_is_found_after_the_same_bytes_were_deployed_again(judged: Judged, undoing: Undoing) -> None:
+    """Deploying a checkpoint once more, as verification may tell a person to, does not take the way back away."""
+    former = put_foreign_in_production(judged)
+    judged.deploy("step600")
+    undoing.roll_back(find_former(judged.plan, judged.deploy("step600")))
+
+    assert former == digest_of(judged.production)
+    assert [judged.production.name] == names(judged)
+
+
+def test_former_file_outlasts_a_rollback_that_is_killed_and_taken_back(
+    judged: Judged, undoing: Undoing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A proven rollback that was killed before its end is taken back by a run that does not know its reports."""
+    former = put_foreign_in_production(judged)
+    deployment = judged.deploy("step600")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rolling_back, "settle", killed)
+    with pytest.raises(KeyboardInterrupt):
+        undoing.roll_back(find_former(judged.plan, deployment))
+    monkeypatch.undo()
+    recover(judged.plan, tmp_path / "other reports")
+
+    assert deployment.sha256 == digest_of(judged.production)
+    assert former == digest_of(find_former(judged.plan, deployment).file)
+
+
+def test_broken_record_of_a_rollback_does_not_take_a_deployment_back(
+    judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deployment that was proven and killed before its end stands, whatever became of another record."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    put_foreign_in_production(judged)
+    monkeypatch.setattr(deploying, "settle", killed)
+    with pytest.raises(KeyboardInterrupt):
+        judged.deploy("step600")
+    monkeypatch.undo()
+    (judged.reports / ROLLBACK).write_text("{}")
+
+    assert "" == recover(judged.plan, judged.reports)
+    assert judged.asked.loras["step600"] == digest_of(judged.production)
+
+
+def test_broken_record_of_a_rollback_is_told(judged: Judged) -> None:
+    """What cannot be read is named, with what to do."""
+    deployment = judged.deploy("step600")
+    path = judged.reports / ROLLBACK
+    path.mkdir()
+    with pytest.raises(RecordError) as caught:
+        rollback_of(deployment, path)
+
+    assert str(caught.value).startswith(f"{path} is not a readable record of a rollback: ")
+    assert "not a plain file" in str(caught.value)
+    assert "Move it away" in str(caught.value)
+
+
+def killed_deployment(judged: Judged) -> Installed:
+    """Put step600 into production as a run that is killed before the proof."""
+    checkpoint = judged.plan.checkpoints[0]
+    return install(judged.plan.training_file(checkpoint), judged.production, sha256=judged.asked.loras[checkpoint.id])
+
+
+def test_stopped_deployment_is_taken_back_by_name(judged: Judged) -> None:
+    """What was put back, and from what, has the checkpoints' names, so that their pictures can be compared with."""
+    put_in_production(judged, "final")
+    begun = killed_deployment(judged)
+    recover(judged.plan, judged.reports)
+
+    former = find_taken_back(judged.plan, begun)
+
+    assert ("final", "step600", None) == (former.checkpoint, former.taken_out, former.undone)
+    assert (judged.production, judged.asked.loras["final"]) == (former.file, former.sha256)
+
+
+def test_production_that_somebody_changed_is_no_former_file(judged: Judged) -> None:
+    """What somebody put over a deployment that was stopped is not called the former file, which is named instead."""
+    put_foreign_in_production(judged)
+    begun = killed_deployment(judged)
+    judged.production.write_bytes(b"another's")
+    recover(judged.plan, judged.reports)
+
+    with pytest.raises(DeploymentError) as caught:
+        find_taken_back(judged.plan, begun)
+
+    assert f"{judged.production} was changed by somebody else" in str(caught.value)
+    assert f"{begun.backup} is what was there before." in str(caught.value)
+
+
+def test_stopped_first_deployment_leaves_nothing(judged: Judged) -> None:
+    """Where there was no production file, taking the deployment back is all that there was to do."""
+    begun = killed_deployment(judged)
+    recover(judged.plan, judged.reports)
+    with pytest.raises(DeploymentError, match="Nothing is left to roll back"):
+        find_taken_back(judged.plan, begun)
+
+
+def test_stopped_rollback_is_called_one(judged: Judged) -> None:
+    """A rollback that was killed is not told as a deployment."""
+    put_in_production(judged, "final")
+    new, final = judged.deploy("step600").sha256, judged.plan.checkpoint("final")
+    assert final
+    install(judged.plan.training_file(final), judged.production, sha256=judged.asked.loras["final"], rollback=True)
+
+    assert recover(judged.plan, judged.reports).startswith("An earlier rollback was stopped before it was proven. ")
+    assert new == digest_of(judged.production)
+
+
+def test_note_says_that_it_is_a_rollback(judged: Judged, server: Server) -> None:
+    """While production is proven, what would be left behind by a kill says that it was no deployment."""
+    put_in_production(judged, "final")
+    former = find_former(judged.plan, judged.deploy("step600"))
+    seen: list[bool] = []
+
+    def look(_: str) -> None:
+        if begun := unfinished(judged.production):
+            seen.append(begun.rollback)
+
+    Undoing(asked=judged.asked, servers=(server,), reports=judged.reports, meanwhile=look).roll_back(former)
+
+    assert [True, True] == seen
+
+
+def test_other_deployment_is_not_what_was_before(judged: Judged) -> None:
+    """A checkpoint that somebody had put there by hand replaced nothing that the last deployment knows of."""
+    put_foreign_in_production(judged)
+    judged.deploy("step600")
+    final = put_in_production(judged, "final")
+
+    assert (final, final) == ((deployment := judged.deploy("final")).replaced_sha256, deployment.sha256)
+
+
+def test_missing_picture_of_what_was_taken_out_is_told(judged: Judged, undoing: Undoing, stale: Stale) -> None:
+    """Without a picture to tell by how much production may differ, that is said, and no distance is made up."""
+    put_foreign_in_production(judged)
+    former = find_former(judged.plan, judged.deploy("step600"))
+    stale.instead[judged.production.name] = judged.plan.training_file(judged.plan.checkpoints[0])
+    for picture in (judged.reports / "pictures" / "step600").glob("*.png"):
+        picture.unlink()
+
+    with pytest.raises(DeploymentError, match="step600's picture cannot be read, to tell by how much it may differ"):
+        undoing.roll_back(former)
 
 
 def test_nothing_to_recover(judged: Judged) -> None:

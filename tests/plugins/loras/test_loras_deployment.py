@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +258,27 @@ def test_backup_that_cannot_be_made_stops_the_deployment(
     assert names(target.parent) == [target.name]
 
 
+def test_rename_that_was_made_and_refused_is_taken_back(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a network folder replaces production and then says that it did not, the former file is put back."""
+    target.write_bytes(FORMER)
+    real = Path.replace
+
+    def replace(path: Path, to: Path) -> Path:
+        real(path, to)
+        if digest(to.read_bytes()) == digest(NEW):
+            raise OSError(errno.EIO, "Input/output error", str(to))
+        return to
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(DeploymentError, match="The former production file is untouched"):
+        put(source, target)
+
+    assert FORMER == target.read_bytes()
+    assert [target.name] == names(target.parent)
+
+
 def test_folder_that_cannot_be_flushed_is_no_failure(
     source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +346,59 @@ def test_half_written_note_is_none(source: Path, target: Path, half: bytes) -> N
     assert unfinished(target) is None
     put_for_good(source, target)
     assert NEW == target.read_bytes()
+
+
+def note_of(target: Path) -> Path:
+    """Name the note of a deployment that is under way."""
+    return target.with_name(f".{target.name}.deploying")
+
+
+def test_note_speaks_of_the_files_beside_it(source: Path, target: Path, tmp_path: Path) -> None:
+    """A note that came with a copy of the folder, or that somebody wrote, touches nothing outside its own folder."""
+    target.write_bytes(FORMER)
+    put(source, target)
+    there = tmp_path / "copied"
+    shutil.copytree(target.parent, there)
+    copied = there / target.name
+
+    begun = unfinished(copied)
+    assert begun is not None
+    assert f"The former {copied} was put back (SHA-256 {digest(FORMER)[:12]})." == restore(begun)
+
+    assert FORMER == copied.read_bytes()
+    assert [target.name] == names(there)
+    assert NEW == target.read_bytes()
+    assert unfinished(target) is not None
+
+
+def test_note_with_no_digest_in_it_is_none(source: Path, target: Path) -> None:
+    """What is no SHA-256 never becomes part of a path."""
+    put(source, target)
+    note = json.loads(note_of(target).read_text("utf-8"))
+    note_of(target).write_text(json.dumps(note | {"replaced_sha256": "/../../training/spyke"}), "utf-8")
+
+    assert unfinished(target) is None
+
+
+def test_note_of_nothing_is_removed(source: Path, target: Path) -> None:
+    """A note that speaks of the same bytes twice is not met again by every later run."""
+    put(source, target)
+    note = json.loads(note_of(target).read_text("utf-8"))
+    note_of(target).write_text(json.dumps(note | {"replaced_sha256": note["sha256"]}), "utf-8")
+
+    begun = unfinished(target)
+    assert begun is not None
+    assert f"{target} already held these bytes, and was left as it is." == restore(begun)
+    assert unfinished(target) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_note_that_is_a_pipe_is_not_waited_for(target: Path) -> None:
+    """What is no plain file is told with what to do, and not read for ever."""
+    os.mkfifo(note_of(target))
+
+    with pytest.raises(DeploymentError, match=r"not a plain file\. Make it readable; .* move it away\."):
+        unfinished(target)
 
 
 def test_nothing_is_restored_to_nothing(source: Path, target: Path) -> None:
