@@ -15,7 +15,7 @@ from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
-from plugins.loras.copying import digest_of
+from plugins.loras.copying import digest_of, sync_folder
 from plugins.loras.deployment import (
     CleanUp,
     Installed,
@@ -240,3 +240,4 @@ def read_record(path: Path) -> Deployment:
 
 def _write(deployment: Deployment, path: Path) -> None:
     write_atomically(path, deployment.model_dump_json(indent=2) + "\n")
+    sync_folder(path.parent)  # it must be there before the way back is given up

@@ -169,6 +169,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out := [item for item in items if unfit & set(getattr(item, "fixturenames", ()))]:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+        for item in left_out:  # no claim of this run, unlike what -k or -x leave out
+            config.stash.get(_VERIFIED, {}).pop(item.nodeid, None)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -23,7 +23,7 @@ from plugins.deploy.proof import CLEAR, ProofError, Renders
 from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
-from plugins.loras.copying import copy_part, digest_of
+from plugins.loras.copying import copy_part, digest_of, sync_folder
 from plugins.loras.deployment import (
     Installed,
     backup_of,
@@ -182,6 +182,7 @@ class Undoing:
             rollback = self._recorded(former, installed, self._compare(found, expected, former.taken_out))
             if former.undone:
                 write_atomically(self.reports / ROLLBACK, rollback.model_dump_json(indent=2))
+                sync_folder(self.reports)
         except DeploymentError:
             raise
         except BaseException as error:

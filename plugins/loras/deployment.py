@@ -102,8 +102,13 @@ def unfinished(target: Path) -> Installed | None:
         begun = Installed.model_validate_json(read_small(note))
     except FileNotFoundError:
         return None
-    except ValidationError:
-        return None  # it was stopped while it wrote this, and before it changed anything
+    except ValidationError as error:
+        if any(one["type"] == "json_invalid" for one in error.errors()):
+            return None  # it was stopped while it wrote this, and before it changed anything
+        raise DeploymentError(
+            f"{note} tells of a deployment in another way than this version of the suite does. End it with the version "
+            f"that began it; or see that {target} is the file that you want, and remove the note."
+        ) from error
     except OSError as error:
         raise DeploymentError(
             f"{note} cannot be read: {error.strerror or error}. Make it readable; if it is no file of this suite's, "
@@ -158,6 +163,7 @@ def settle(installed: Installed, training: Iterable[Path]) -> Installed:
         backup.unlink(missing_ok=True)
         backup = None
     _note(installed.file).unlink(missing_ok=True)
+    sync_folder(installed.file.parent)
     return installed.model_copy(update={"backup": backup})
 
 

@@ -337,7 +337,7 @@ def test_deployment_that_was_not_settled_is_found_again(source: Path, target: Pa
     assert unfinished(target) is None
 
 
-@pytest.mark.parametrize("half", [b"", b'{"file": "/lor', b"\x00\xff", b"[]"])
+@pytest.mark.parametrize("half", [b"", b'{"file": "/lor', b"\x00\xff"])
 def test_half_written_note_is_none(source: Path, target: Path, half: bytes) -> None:
     """A note that was not written to its end stands for nothing: production was not touched by then."""
     target.write_bytes(FORMER)
@@ -371,13 +371,21 @@ def test_note_speaks_of_the_files_beside_it(source: Path, target: Path, tmp_path
     assert unfinished(target) is not None
 
 
-def test_note_with_no_digest_in_it_is_none(source: Path, target: Path) -> None:
-    """What is no SHA-256 never becomes part of a path."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"replaced_sha256": "/../../training/spyke"}, id="what-is-no-digest-becomes-part-of-no-path"),
+        pytest.param({"of_tomorrow": 1}, id="another-version"),
+    ],
+)
+def test_note_of_another_shape_is_told(source: Path, target: Path, change: dict[str, object]) -> None:
+    """A whole note that this version cannot read stands for a deployment all the same; what to do is told."""
     put(source, target)
     note = json.loads(note_of(target).read_text("utf-8"))
-    note_of(target).write_text(json.dumps(note | {"replaced_sha256": "/../../training/spyke"}), "utf-8")
+    note_of(target).write_text(json.dumps(note | change), "utf-8")
 
-    assert unfinished(target) is None
+    with pytest.raises(DeploymentError, match=r"in another way than this version .* and remove the note"):
+        unfinished(target)
 
 
 def test_note_of_nothing_is_removed(source: Path, target: Path) -> None:
