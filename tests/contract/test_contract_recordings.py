@@ -94,7 +94,7 @@ def test_recorded_progress() -> None:
     assert ["10", "11", "7", "6", "3", "8", "9"] == nodes
     assert [(1, 2), (2, 2)] == list(dict.fromkeys((run.value, run.maximum) for run in told if run.maximum))
     phases = list(dict.fromkeys(run.phase for run in told))
-    assert [Phase.RUNNING, Phase.SUCCEEDED] == phases[:2]
+    assert [Phase.QUEUED, Phase.RUNNING, Phase.SUCCEEDED] == phases[:3]
 
 
 @pytest.mark.parametrize("socket", Socket)

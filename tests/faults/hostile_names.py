@@ -9,7 +9,7 @@ from plugins.evidence.files import leads_away, write_atomically
 from plugins.evidence.store import Store
 from plugins.loras.copying import folder_lock
 from plugins.loras.deployment import install
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 
@@ -53,7 +53,7 @@ def with_a_checkpoint_linked_into_the_loras(ground: Ground) -> object:
     target = ground.plan.paths.loras / "theirs.safetensors"
     target.write_bytes(source.read_bytes())
     link(source, target)
-    return stage(ground.plan)
+    return stage(ground.plan, preflight(ground.plan))
 
 
 def with_loras_linked_to_themselves(ground: Ground) -> object:
@@ -62,7 +62,7 @@ def with_loras_linked_to_themselves(ground: Ground) -> object:
     loras.rename(loras.with_name("before"))
     link(loras, loras)
     folder_lock(loras)
-    return stage(ground.plan)
+    return stage(ground.plan, preflight(ground.plan))
 
 
 def staged_over_a_link(ground: Ground) -> tuple[object, object]:
@@ -70,14 +70,14 @@ def staged_over_a_link(ground: Ground) -> tuple[object, object]:
     outside = ground.elsewhere / "kept.txt"
     copy = ground.plan.paths.loras / ground.plan.staged_file(ground.plan.checkpoints[0])
     link(copy, outside)
-    stage(ground.plan)
+    stage(ground.plan, preflight(ground.plan))
     return ("kept", False), (outside.read_text("utf-8"), copy.is_symlink())
 
 
 def staged_over_a_folder(ground: Ground) -> object:
     """Stage where a copy's name is a folder."""
     (ground.plan.paths.loras / ground.plan.staged_file(ground.plan.checkpoints[0])).mkdir()
-    return stage(ground.plan)
+    return stage(ground.plan, preflight(ground.plan))
 
 
 def deployed_over_a_link(ground: Ground) -> object:

@@ -13,7 +13,7 @@ from plugins.comfyui.events import Events
 from plugins.comfyui.names import check_offered, find_base_model, find_lora
 from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.pictures.check import Check
 from plugins.pictures.checks import check_workflow
 from plugins.pictures.picture import read_picture
@@ -134,7 +134,7 @@ def staged_elsewhere(answer: Answer) -> Callable[[Ground], object]:
     def act(ground: Ground) -> object:
         ground.patch.setattr("plugins.comfyui.picker._LISTED_SECONDS", 0.0)
         plan = ground.plan
-        staged = stage(plan)
+        staged = stage(plan, preflight(plan))
         names = [one.file.name for one in staged]
         listed = as_json({"LoraLoader": {"input": {"required": {"lora_name": [names]}}}})
 

@@ -25,7 +25,7 @@ from plugins.deploy.deployment import RECORD
 from plugins.deploy.rollback import Former, Undoing, find_former
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.pictures.picture import Picture, read_picture
 from plugins.plan.cells import Cell, column, matrix
 from plugins.plan.plan import Plan
@@ -73,7 +73,7 @@ def judge(plan: Plan, folder: Path) -> Judged:
     for one in plan.checkpoints:
         write_weights(plan.training_file(one), {"lora_unet.alpha": (one.step,)}, {"ss_steps": str(one.step)}, seed="s")
     judged = judged_in(folder)
-    stage(plan)
+    stage(plan, preflight(plan))
     keep_all(judged.asked, judged.store)
     return judged
 
@@ -90,7 +90,7 @@ def _roll_back(judged: Judged, former: Former) -> None:
 
 
 WORKS: Final[Mapping[str, Work]] = {
-    "stage": Work(lambda _: None, lambda judged, _: stage(judged.plan)),
+    "stage": Work(lambda _: None, lambda judged, _: stage(judged.plan, preflight(judged.plan))),
     "write-pictures": Work(lambda _: None, _new_pictures),
     "deploy": Work(lambda judged: judged.selected(), lambda judged, selected: judged.deploy_selected(selected)),
     "roll-back": Work(lambda judged: find_former(judged.plan, judged.record), _roll_back),

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -18,7 +20,7 @@ from plugins.evidence.store import EvidenceError
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError
-from plugins.loras.staging import stage
+from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from tests.faults.steps import WORKS, judge, judged_in
@@ -27,6 +29,7 @@ from tests.small_plan import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each try is a forked process")
 
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 (where files need not reach a disk, on Linux)
 FOREIGN = b"the production LoRA of another day"
 
 
@@ -52,9 +55,10 @@ Tries = Callable[..., Iterator[Try]]
 
 
 @pytest.fixture
-def tries(plan: Plan, plan_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Tries:
+def tries(plan: Plan, plan_file: Path) -> Iterator[Tries]:
     """Give what carries out a work with a fault at each of its calls."""
     judged = judge(plan, plan_file.parent)
+    stack = ExitStack()
 
     def carry_out(work: str, fault: str, former: bytes | str | None = None) -> Iterator[Try]:
         if isinstance(former, str):
@@ -66,7 +70,7 @@ def tries(plan: Plan, plan_file: Path, tmp_path_factory: pytest.TempPathFactory)
                 copy.unlink()
         if work == "roll-back":
             judged.deploy()
-        out = tmp_path_factory.mktemp("tries")
+        out = Path(stack.enter_context(TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None)))
         command = [sys.executable, "-m", "tests.faults.steps", str(plan_file.parent), work, fault, str(out)]
         subprocess.run(command, cwd=ROOT, check=True, timeout=300)
         calls = list(out.glob("*.call"))
@@ -76,7 +80,8 @@ def tries(plan: Plan, plan_file: Path, tmp_path_factory: pytest.TempPathFactory)
             error = json.loads(end.read_text())["error"] if end.exists() else None
             yield Try(call.with_suffix(""), call.read_text(), error)
 
-    return carry_out
+    with stack:
+        yield carry_out
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_staged_checkpoint_is_whole_or_not_there(tries: Tries, fault: str) -> No
         judged = one.judged
         assert set(map(digest_of, judged.copies)) <= set(judged.asked.loras.values()), one
         assert one.error is None or not one.error or one.error.startswith("StagingError"), one
-        staged = stage(judged.plan)
+        staged = stage(judged.plan, preflight(judged.plan))
         assert [one.sha256 for one in staged] == list(judged.asked.loras.values())
         assert sorted(path.file for path in staged) == sorted(judged.plan.paths.loras.iterdir()), one
 
