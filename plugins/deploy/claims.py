@@ -39,7 +39,9 @@ def production_is_present(plan: Plan) -> list[str]:
 def production_has_its_size(plan: Plan) -> list[str]:
     """Hold the production file's size against the plan's (mission: 50-200 MB)."""
     path = plan.production_file
-    size = path.stat().st_size if path.is_file() else 0
+    if not path.is_file():
+        return [f"{path} is not there."]
+    size = path.stat().st_size
     if plan.production.min_size <= size <= plan.production.max_size:
         return []
     low, high = _mb(plan.production.min_size), _mb(plan.production.max_size)

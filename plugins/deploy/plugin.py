@@ -230,6 +230,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             reporter.write_line(told)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what is in production after a rollback, and what that means."""
+    if rollback := config.stash.get(_ROLLED_BACK, None):
+        terminalreporter.write_line(f"{rollback} No checkpoint counts as selected until you deploy one.")
+
+
 def ballot_file(config: pytest.Config) -> Path | None:
     """Give the ballot that was named, or the one in the reports folder; None where there is neither."""
     if given := config.getoption("ballot"):

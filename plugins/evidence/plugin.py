@@ -117,7 +117,7 @@ def hold(config: pytest.Config) -> None:
     held: list[BaseFileLock] = []
     config.stash[_LOCKS] = held
     places: list[tuple[Path, BaseFileLock]] = [(folder, FileLock(folder / ".lock"))]
-    if not config.getoption("cluster"):  # its workers hold their own loras folders while they write
+    if config.getoption("cluster") is None:  # its workers hold their own loras folders while they write
         places.append((loras, folder_lock(loras)))
     for place, lock in places:
         try:

@@ -5,6 +5,7 @@ cell. Dask carries the work there: by its `concurrent.futures` executor, bound t
 """
 
 import contextlib
+import socket
 import threading
 import time
 import uuid
@@ -38,6 +39,8 @@ _OFFER_SECONDS: Final = 60.0
 """How long a worker may take to say what its ComfyUI is."""
 _LEAVE_SECONDS: Final = 15.0
 """How long it is waited for workers to withdraw their prompts."""
+_LONGEST_GREETING: Final = 1 << 20
+"""Bytes; Dask's is of about a hundred, and what others say reads as far more."""
 _BLOCK: Final = 4 << 20
 """Bytes of a LoRA that are sent at a time."""
 
@@ -187,6 +190,7 @@ class Cluster:
         """Held while the bytes of a LoRA are sent: they all go through the scheduler."""
         self.is_reachable = True
         try:
+            _check_greeting(self.address)
             self._client = Client(self.address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise Unreachable(
@@ -208,7 +212,7 @@ class Cluster:
         if not told:
             raise Unreachable(
                 f"The Dask scheduler at {self.address} has no workers. Start one beside each ComfyUI, from a checkout "
-                f"of this suite: uv run python -m dask worker {self.address}"
+                f"of this suite: uv run python -m dask worker {self.address} --no-nanny --name gpu1"
             )
         lacking = [
             str(told[address]["name"])
@@ -218,7 +222,7 @@ class Cluster:
         if lacking:
             raise BadAnswer(
                 f"These Dask workers do not find this suite: {', '.join(lacking)}. Start each from a checkout of it: "
-                f"cd CHECKOUT && uv run python -m dask worker {self.address}"
+                f"cd CHECKOUT && uv run python -m dask worker {self.address} --no-nanny --name gpu1"
             )
         return tuple(
             ServerBeside(
@@ -275,6 +279,28 @@ def _checked(address: str) -> str:
         if parts.scheme in {"tcp", "tls", "ws", "wss", "ucx"} and parts.hostname and parts.port:
             return whole
     raise BadAnswer(f"{address!r} is not the address of a Dask scheduler; write it like tcp://10.0.0.5:8786")
+
+
+def _check_greeting(address: str) -> None:
+    """See that what answers greets as Dask does; Dask itself would wait for it without end, or take it at its word.
+
+    A scheduler says at once, before it is asked, how long its first message is: 8 bytes, little-endian.
+    Raises `OSError` or `BadAnswer`.
+    """
+    parts = urlsplit(address)
+    if parts.scheme != "tcp":
+        return
+    other = BadAnswer(
+        f"What answers at {address} is no Dask scheduler. Its address is the one that it says when it starts, with the "
+        "port 8786 unless told otherwise; 8787 is its dashboard."
+    )
+    with socket.create_connection((parts.hostname, parts.port), timeout=_CONNECT_SECONDS) as connection:
+        try:
+            greeting = connection.recv(8)
+        except TimeoutError:
+            raise other from None
+    if not 0 < int.from_bytes(greeting, "little") < _LONGEST_GREETING:
+        raise other
 
 
 def _loras_below_comfyui(plan: Plan) -> str:

@@ -25,12 +25,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --regenerate and --cluster."""
     group = parser.getgroup(GROUP)
     group.addoption("--regenerate", action="store_true", help="render again what has evidence already")
-    group.addoption("--cluster", metavar="ADDRESS", help="a Dask scheduler whose workers render: tcp://10.0.0.5:8786")
+    group.addoption(
+        "--cluster",
+        metavar="ADDRESS",
+        help="with -m generate: a Dask scheduler whose workers render, tcp://10.0.0.5:8786",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse --cluster where it would do nothing, or something else than was meant."""
-    if not config.getoption("cluster"):
+    if config.getoption("cluster") is None:
         return
     if stages(config) != {GENERATE}:
         raise pytest.UsageError(
@@ -58,7 +62,7 @@ def the_cluster(config: pytest.Config) -> "Cluster | None":
     Raises `pytest.UsageError`.
     """
     address = config.getoption("cluster")
-    if not address or GENERATE not in running(config):
+    if address is None or GENERATE not in running(config):
         return None
     if _CLUSTER not in config.stash:
         try:

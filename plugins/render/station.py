@@ -18,7 +18,7 @@ from filelock import Timeout
 
 import plugins.render
 from plugins.comfyui.client import ComfyUI, ServerInfo
-from plugins.comfyui.errors import ComfyUIError, Interrupted, NotListed, Silent, Unreachable
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, NotListed, Silent, Unreachable
 from plugins.comfyui.offer import Offer, offer_of
 from plugins.comfyui.picker import picker_name
 from plugins.comfyui.run import Run
@@ -81,7 +81,13 @@ class Station:
                 f"{self._comfyui} is not there. Start the worker with COMFYUI_DIR=... in its environment, which names "
                 "the folder of the ComfyUI beside it."
             )
-        server = self._connected()
+        try:
+            server = self._connected()
+        except (Unreachable, BadAnswer) as error:
+            raise Unreachable(
+                f"{error} Start the ComfyUI beside this worker, which does not start it; or start the worker with "
+                "COMFYUI_URL=http://... in its environment, which names another address."
+            ) from error
         offer = offer_of(server.client)
         return replace(server.info, worker=self._worker), replace(offer, url=f"{offer.url} beside {self._worker}")
 

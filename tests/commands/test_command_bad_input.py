@@ -284,6 +284,10 @@ CASES = {
         command="-m generate --cluster=yes",
         says=("'yes' is not the address of a Dask scheduler; write it like tcp://10.0.0.5:8786",),
     ),
+    "cluster_of_no_name": Case(
+        command="-m generate --cluster=",
+        says=("'' is not the address of a Dask scheduler; write it like tcp://10.0.0.5:8786",),
+    ),
     "cluster_to_deploy": Case(
         command="-m deploy --selected-step=600 --cluster=tcp://127.0.0.1:9",
         says=("--cluster goes with -m generate alone:", "Leave out --cluster."),

@@ -54,6 +54,8 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     assert 0 == code, text
     assert "rolling back step600" in text
     assert "7 passed, 12 deselected" in text
+    assert " to final on " in text
+    assert "No checkpoint counts as selected until you deploy one." in text
     assert text.endswith(f"production: {told['digest'][1]}")
     assert told["summary"][1].startswith("# Spyke LoRA, small: rolled back to final\n")
     assert "Rolled back to final</h1>" in told["page"][1]

@@ -1,8 +1,10 @@
 """Cells are rendered on a Dask cluster: none is lost, each has one evidence, LoRA bytes go once to where they lack."""
 
+import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -337,6 +339,25 @@ def test_address_is_checked(plan: Plan, address: str) -> None:
     """What cannot be a scheduler's address is told with an example."""
     with pytest.raises(BadAnswer, match=r"is not the address of a Dask scheduler; write it like tcp://10.0.0.5:8786"):
         Cluster(address, plan)
+
+
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.2", b"HTTP/1.0 400 Bad Request"])
+def test_what_is_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch, says: bytes) -> None:
+    """What answers as something else, or not at all, is not waited for: its dashboard, a ComfyUI."""
+    monkeypatch.setattr("plugins.render.cluster._CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(ConnectionError):
+                connection.sendall(says)
+                connection.recv(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(BadAnswer, match=r"is no Dask scheduler.* 8787 is its dashboard"):
+            Cluster(f"tcp://127.0.0.1:{server.getsockname()[1]}", plan)
+        thread.join()
 
 
 def test_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
