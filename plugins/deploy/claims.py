@@ -11,8 +11,9 @@ from plugins.deploy.deployment import Deployment
 from plugins.deploy.gate import tested_cells
 from plugins.evidence.asked import Asked
 from plugins.evidence.store import EvidenceError, Store
+from plugins.loras.copies import evaluation_copies
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import evaluation_copies, unfinished
+from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError, HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header

@@ -15,17 +15,9 @@ from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
+from plugins.loras.copies import CleanUp, remove_evaluation_copies
 from plugins.loras.copying import digest_of, sync_folder
-from plugins.loras.deployment import (
-    CleanUp,
-    Installed,
-    backup_of,
-    install,
-    remove_evaluation_copies,
-    restore,
-    settle,
-    unfinished,
-)
+from plugins.loras.deployment import Installed, backup_of, install, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint

@@ -13,18 +13,10 @@ from plugins.deploy.deployment import RECORD, Deployment, RecordError, Selected,
 from plugins.deploy.gate import GateError, pass_gate
 from plugins.deploy.page import render_deployment, render_rollback
 from plugins.deploy.proof import Prover
-from plugins.deploy.rollback import (
-    ROLLBACK,
-    Former,
-    Rollback,
-    Undoing,
-    find_former,
-    find_taken_back,
-    recover,
-    rollback_of,
-)
+from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
 from plugins.deploy.selection import SelectionError, judged_by, select
 from plugins.deploy.summary import Summary, Verified, rollback_summary
+from plugins.deploy.undoing import Former, Undoing, find_former, find_taken_back
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import read_canary
 from plugins.evidence.files import write_atomically

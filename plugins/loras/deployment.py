@@ -4,17 +4,15 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from glob import escape
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from plugins.loras.copies import still_has
 from plugins.loras.copying import copy_part, digest_of, sync_file, sync_folder
 from plugins.loras.errors import DeploymentError
-from plugins.plan.plan import Plan
 from plugins.plan.small_files import read_small
 
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -159,7 +157,7 @@ def settle(installed: Installed, training: Iterable[Path]) -> Installed:
     goes on from there.
     """
     backup = installed.backup
-    if backup and (not backup.exists() or any(_still_has(one, backup) for one in training)):
+    if backup and (not backup.exists() or any(still_has(one, backup) for one in training)):
         backup.unlink(missing_ok=True)
         backup = None
     _note(installed.file).unlink(missing_ok=True)
@@ -198,53 +196,3 @@ def _keep(target: Path, backup: Path, digest: str) -> None:
         part.replace(backup)
     finally:
         part.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CleanUp:
-    """Which evaluation copies were removed, and which were left, with the reason."""
-
-    removed: tuple[Path, ...]
-    left: Mapping[Path, str]
-
-
-def remove_evaluation_copies(plan: Plan, known: frozenset[str]) -> CleanUp:
-    """Remove the plan's evaluation copies: only these names, and only with bytes of a `known` checkpoint.
-
-    Anything else under such a name is somebody's work; it is left, and reported.
-    """
-    removed: list[Path] = []
-    left: dict[Path, str] = {}
-    for path in evaluation_copies(plan):
-        try:
-            if path.is_symlink() or not path.is_file():
-                left[path] = "it is not a plain file"
-            elif digest_of(path) not in known:
-                left[path] = "its bytes are none of the checkpoints'; look at it and remove it yourself"
-            elif not any(_still_has(plan.training_file(one), path) for one in plan.checkpoints):
-                left[path] = "no training output has these bytes any more, so this is the last copy"
-            else:
-                path.unlink()
-                removed.append(path)
-        except OSError as error:
-            left[path] = f"it cannot be removed ({error.strerror or error})"
-    return CleanUp(removed=tuple(removed), left=left)
-
-
-def _still_has(training: Path, copy: Path) -> bool:
-    """Say whether a training output, by itself, still has the bytes of a copy."""
-    if not training.is_file() or training.samefile(copy) or training.stat().st_size != copy.stat().st_size:
-        return False
-    return digest_of(training) == digest_of(copy)
-
-
-def former_copy(plan: Plan, sha256: str) -> Path:
-    """Name the file that a rollback renders the former production from; it is there only meanwhile."""
-    return plan.paths.loras / f"{plan.name}_former-{sha256[:12]}.safetensors"
-
-
-def evaluation_copies(plan: Plan) -> tuple[Path, ...]:
-    """Name the evaluation copies that lie in the loras folder now, a stopped rollback's included."""
-    staged = (plan.paths.loras / plan.staged_file(checkpoint) for checkpoint in plan.checkpoints)
-    former = plan.paths.loras.glob(f"{escape(plan.name)}_former-{'[0-9a-f]' * 12}.safetensors")
-    return (*(path for path in staged if path.exists() or path.is_symlink()), *sorted(former))

@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn
 
 from plugins.demo.weights import write_weights
 from plugins.deploy.deployment import RECORD
-from plugins.deploy.rollback import Former, Undoing, find_former
+from plugins.deploy.undoing import Former, Undoing, find_former
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.loras.staging import preflight, stage

@@ -15,7 +15,8 @@ import pytest
 
 from plugins.deploy.deployment import RECORD
 from plugins.deploy.proof import ProofError
-from plugins.deploy.rollback import ROLLBACK, find_former, recover, rollback_of
+from plugins.deploy.rollback import ROLLBACK, recover, rollback_of
+from plugins.deploy.undoing import find_former
 from plugins.evidence.store import EvidenceError
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import unfinished

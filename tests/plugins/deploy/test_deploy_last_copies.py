@@ -3,7 +3,7 @@
 import pytest
 
 from plugins.deploy.gate import NEEDED, GateError
-from plugins.loras.deployment import remove_evaluation_copies
+from plugins.loras.copies import remove_evaluation_copies
 from plugins.loras.errors import StagingError
 from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix

@@ -12,19 +12,12 @@ from plugins.demo.serving import Serving
 from plugins.deploy import deployment as deploying
 from plugins.deploy import rollback as rolling_back
 from plugins.deploy.deployment import RecordError
-from plugins.deploy.rollback import (
-    ROLLBACK,
-    Former,
-    Rollback,
-    Undoing,
-    find_former,
-    find_taken_back,
-    recover,
-    rollback_of,
-)
+from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
 from plugins.deploy.summary import Verified, rollback_summary
+from plugins.deploy.undoing import Former, Undoing, find_former, find_taken_back
+from plugins.loras.copies import former_copy
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import Installed, former_copy, install, unfinished
+from plugins.loras.deployment import Installed, install, unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged

@@ -11,15 +11,8 @@ from typing import Any
 import pytest
 
 from plugins.loras import copying, deployment
-from plugins.loras.deployment import (
-    Installed,
-    evaluation_copies,
-    install,
-    remove_evaluation_copies,
-    restore,
-    settle,
-    unfinished,
-)
+from plugins.loras.copies import evaluation_copies, remove_evaluation_copies
+from plugins.loras.deployment import Installed, install, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan

@@ -1,0 +1,246 @@
+"""The former production file goes back into place, and is proven as a deployment is: `-m deploy --rollback`.
+
+It needs no gate: nobody selects anything, and the file may be none of the checkpoints. What it must render is found
+out first, from the same bytes under another name.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from plugins.comfyui.errors import ComfyUIError
+from plugins.comfyui.names import find_base_model
+from plugins.comfyui.server import Server
+from plugins.deploy.deployment import Deployment, put_back
+from plugins.deploy.proof import CLEAR, ProofError, Renders
+from plugins.deploy.rollback import ROLLBACK, Rollback
+from plugins.evidence.asked import Asked
+from plugins.evidence.files import write_atomically
+from plugins.loras.copies import evaluation_copies, former_copy, remove_evaluation_copies
+from plugins.loras.copying import copy_part, digest_of, sync_folder
+from plugins.loras.deployment import Installed, backup_of, install, settle
+from plugins.loras.errors import DeploymentError
+from plugins.pictures.checks import effect_of
+from plugins.pictures.picture import Picture
+from plugins.plan.cells import Cell, column
+from plugins.plan.plan import Plan
+
+_NOTHING_DONE: Final = "Nothing was changed."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Former:
+    """The production file before the last deployment."""
+
+    sha256: str
+    file: Path
+    """Where its bytes are now."""
+    checkpoint: str | None
+    """The checkpoint that it is; None where it is none of the plan's, or nobody knows."""
+    taken_out: str
+    undone: datetime | None
+    """When the deployment that is taken back was made; None where that one was never finished."""
+
+
+def find_former(plan: Plan, deployment: Deployment) -> Former:
+    """Find the file that the last deployment replaced: its backup, or the training output that it was.
+
+    Raises `DeploymentError` where there was none, its bytes are nowhere, or production was changed since.
+    """
+    production, former = plan.production_file, deployment.replaced_sha256
+    now = digest_of(production) if production.is_file() else None
+    if now != deployment.sha256:
+        held = f"holds other bytes (SHA-256 {now[:12]})" if now else "is not there"
+        raise DeploymentError(
+            f"{production} {held}; {deployment.selected} ({deployment.sha256[:12]}) was deployed. Somebody changed it "
+            f"since, so there is nothing to roll back. {_NOTHING_DONE}"
+        )
+    if former is None:
+        raise DeploymentError(
+            f"There was no production LoRA before {deployment.selected} was deployed, so there is nothing to put back. "
+            f"Deploy another checkpoint: pytest -m deploy --selected-step=STEP. {_NOTHING_DONE}"
+        )
+    if former == deployment.sha256:
+        raise DeploymentError(
+            f"{production} held the bytes of {deployment.selected} before it was deployed, too. Nothing to put back."
+        )
+    places = [*filter(None, [deployment.backup]), *(plan.training_file(one) for one in plan.checkpoints)]
+    names = (name for name, one in deployment.candidates.items() if one.sha256 == former)
+    for place in places:
+        if place.is_file() and digest_of(place) == former:
+            return Former(
+                sha256=former,
+                file=place,
+                checkpoint=next(names, None),
+                taken_out=deployment.selected,
+                undone=deployment.deployed,
+            )
+    looked = ", ".join(map(str, places))
+    raise DeploymentError(
+        f"The bytes that were in production before (SHA-256 {former[:12]}) are nowhere: looked at {looked}. "
+        f"{_NOTHING_DONE}"
+    )
+
+
+def find_taken_back(plan: Plan, begun: Installed) -> Former:
+    """Find what `recover` put back from a deployment that was stopped; it is in production, and still to be proven.
+
+    Raises `DeploymentError` where there was none, or production was changed meanwhile.
+    """
+    production, former = plan.production_file, begun.replaced_sha256
+    if former is None:
+        raise DeploymentError("Nothing is left to roll back.")
+    if not production.is_file() or digest_of(production) != former:
+        kept = f" {begun.backup} is what was there before." if begun.backup and begun.backup.is_file() else ""
+        raise DeploymentError(f"There is nothing to roll back: {production} was changed by somebody else.{kept}")
+    training = ((one.id, plan.training_file(one)) for one in plan.checkpoints)
+    names = {digest_of(file): name for name, file in training if file.is_file()}
+    return Former(
+        sha256=former,
+        file=production,
+        checkpoint=names.get(former),
+        taken_out=names.get(begun.sha256, "a deployment that was stopped"),
+        undone=None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undoing:
+    """Takes the last deployment back, on servers that all read the plan's loras folder."""
+
+    asked: Asked
+    servers: Sequence[Server]
+    reports: Path
+    meanwhile: Callable[[str], None]
+    """Shows a line of progress."""
+
+    def roll_back(self, former: Former) -> Rollback:
+        """Put the former file back into production, prove that every server renders from it, and clean up as deploying.
+
+        Raises `DeploymentError` where it could not be put back, or production renders something else: then the file
+        that was there is in place again, or the message says where it is.
+        """
+        plan = self.asked.plan
+        production = plan.production_file
+        try:
+            with _under_another_name(former, plan) as copy:
+                expected = self._render(copy.name, "former")
+                installed = install(former.file, production, sha256=former.sha256, rollback=True)
+                found = self._render(production.name, "rollback")
+            rollback = self._recorded(former, installed, self._compare(found, expected, former.taken_out))
+            if former.undone:
+                write_atomically(self.reports / ROLLBACK, rollback.model_dump_json(indent=2))
+                sync_folder(self.reports)
+        except DeploymentError:
+            raise
+        except BaseException as error:
+            done = put_back(production, self._forget)
+            if isinstance(error, ProofError | ComfyUIError | OSError):
+                raise DeploymentError(f"{error}\n{done}") from error
+            error.add_note(done)
+            raise
+        with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
+            training = [plan.training_file(one) for one in plan.checkpoints]
+            settle(installed, training)  # first: another reports folder's run would still take back what is unsettled
+            backup_of(production, former.sha256).unlink(missing_ok=True)  # production has these bytes again
+            if evaluation_copies(plan):
+                remove_evaluation_copies(plan, frozenset(digest_of(one) for one in training if one.is_file()))
+        return rollback
+
+    def _forget(self) -> None:
+        for server in self.servers:
+            server.forget_weights(again=True)
+
+    def _recorded(self, former: Former, installed: Installed, proof: dict[str, str]) -> Rollback:
+        plan = self.asked.plan
+        return Rollback(
+            installed=installed.id,
+            plan_name=plan.name,
+            simulated=self.asked.simulated,
+            production=plan.production_file,
+            sha256=former.sha256,
+            checkpoint=former.checkpoint,
+            taken_out=former.taken_out,
+            proof=proof,
+            undone=former.undone,
+            rolled_back=datetime.now(UTC),
+        )
+
+    def _render(self, file: str, folder: str) -> dict[tuple[str, Cell], Picture]:
+        """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
+        found = {}
+        for server in self.servers:
+            url = server.client.url
+            listed = server.client.options("CheckpointLoaderSimple", "ckpt_name")
+            base_model = find_base_model(self.asked.plan.sampling.base_model, listed, server=url)
+            renders = Renders(asked=self.asked, base_model=base_model)
+            server.forget_weights(again=True)  # another file may be cached under this very name (COMFYUI.md, fact 1)
+            for cell in column(self.asked.plan, None):
+                self.meanwhile(f"rollback  {file} x {cell.row}")
+                to = self.reports / "proof" / folder / f"{cell.row}.png"
+                found[url, cell] = renders.render(file, cell, server, to=to)
+        return found
+
+    def _compare(
+        self, found: Mapping[tuple[str, Cell], Picture], expected: Mapping[tuple[str, Cell], Picture], taken_out: str
+    ) -> dict[str, str]:
+        """Hold what production renders against what the same bytes gave under another name; tell it row by row.
+
+        Raises `ProofError` where they differ by more than production differs from what was taken out, twice over.
+        """
+        told = {}
+        for (url, cell), picture in found.items():
+            same = expected[url, cell]
+            if picture.pixels_sha256 == same.pixels_sha256:
+                told[cell.row] = "as the same bytes under another name, pixel for pixel"
+                continue
+            distance = effect_of(picture.image, same.image)
+            other = self._distance_from(taken_out, cell, picture)
+            at = "cannot be read, to tell by how much it may differ" if other is None else f"is at {other:.2f}"
+            told[cell.row] = f"{distance:.2f} of 255 from the same bytes under another name; {taken_out}'s picture {at}"
+            if other is None or other < CLEAR * distance:
+                production = self.asked.plan.production.file
+                raise ProofError(
+                    f"{production} x {cell.row} on {url} is not what was put back: it is {told[cell.row]}."
+                )
+        return told
+
+    def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float | None:
+        """Measure how far a picture is from a column's one of the same row; None where that cannot be read."""
+        path = self.reports / "pictures" / column_id / f"{cell.row}.png"
+        try:
+            with Image.open(path) as theirs:
+                return effect_of(picture.image, theirs)
+        except OSError:
+            return None
+
+
+@contextmanager
+def _under_another_name(former: Former, plan: Plan) -> Iterator[Path]:
+    """Put the former bytes beside production for as long as it takes to see what they render."""
+    copy = former_copy(plan, former.sha256)
+    try:
+        if copy.exists() and digest_of(copy) != former.sha256:
+            raise DeploymentError(f"{copy} is in the way. Move it elsewhere. {_NOTHING_DONE}")
+        part, digest = copy_part(former.file, copy)
+        try:
+            if digest != former.sha256:
+                raise DeploymentError(f"{former.file} changed while it was copied. {_NOTHING_DONE}")
+            part.replace(copy)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise DeploymentError(
+            f"{copy} could not be written: {error.strerror or error}. {_NOTHING_DONE} Make the folder writable or free "
+            "some room, then run this again."
+        ) from error
+    try:
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
