@@ -5,7 +5,8 @@ from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from plugins.comfyui.errors import Silent, Unreachable
 from plugins.plan.cells import Cell
@@ -18,6 +19,15 @@ Other = TypeVar("Other")
 AHEAD: Final = 3
 """Cells on each server at a time: one that it renders, one queued behind, and one whose picture is being checked."""
 _TICK_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Last:
+    """What is to be done last."""
+
+    cell: Cell
+    work: Callable[[], Any]
+    future: Future[Any]
 
 
 class Rendering(Generic[Result]):
@@ -49,6 +59,8 @@ class Rendering(Generic[Result]):
         """The servers that gave a cell back."""
         self._misses = dict.fromkeys(servers, 0)
         """How many cells each server gave back one after the other."""
+        self._made_on: dict[Cell, Place] = {}
+        self._last: _Last | None = None
         self._turns = {server: threading.Lock() for server in servers}
         self._lost: set[Place] = set()
         self._closing = False
@@ -66,18 +78,22 @@ class Rendering(Generic[Result]):
         return future.result()
 
     def after(self, cell: Cell, work: Callable[[], Other]) -> Future[Other]:
-        """Have something done in the background once every cell has been begun, and `cell` is done."""
+        """Have something done last by the server that rendered `cell`, while other servers render what is left.
 
-        def run() -> Other:
-            wait([self._results[cell]])
-            return work()
-
-        return self._threads.submit(run)
+        Where that server never has its turn again, it is done once every cell has been begun.
+        """
+        last = _Last(cell=cell, work=work, future=Future())
+        with self._lock:
+            self._last = last
+        self._threads.submit(self._do_last)
+        return last.future
 
     def close(self) -> None:
         """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""
         with self._lock:
             self._closing = True
+            if self._last:
+                self._last.future.cancel()
             for number in self._waiting:
                 self._results[self._cells[number]].cancel()
             self._waiting.clear()
@@ -90,6 +106,8 @@ class Rendering(Generic[Result]):
         """Have one cell after the other rendered on a server; `AHEAD` threads of each server do so."""
         while True:
             with self._turn(server) as posted:
+                if self._is_last_for(server):
+                    self._do_last()
                 number = self._take(server)
                 if number is None:
                     return
@@ -102,8 +120,26 @@ class Rendering(Generic[Result]):
                     self._fail(number, error)
                 else:
                     self._misses[server] = 0
+                    self._made_on[cell] = server
                     self._results[cell].set_result(result)
                     self.board.end(cell)
+
+    def _is_last_for(self, server: Place) -> bool:
+        """Say whether what is to be done last is this server's, and the others can do without it from now on."""
+        with self._lock:
+            mine = self._last is not None and self._made_on.get(self._last.cell) is server
+            return mine and len(self._waiting) < len(self._servers)
+
+    def _do_last(self) -> None:
+        with self._lock:
+            last, self._last = self._last, None
+        if last is None or not last.future.set_running_or_notify_cancel():
+            return
+        wait([self._results[last.cell]])
+        try:
+            last.future.set_result(last.work())
+        except BaseException as error:  # noqa: BLE001 (it is raised where the result is asked for)
+            last.future.set_exception(error)
 
     @contextmanager
     def _turn(self, server: Place) -> Iterator[Callable[[], None]]:
