@@ -112,7 +112,6 @@ VIOLATIONS = {
         fails=frozenset({PRESENT, SIZE, PICKER, SELECTED}),
         says=(
             f"{LORAS}/spyke_plasma_v1.safetensors is not there. Deploy with pytest -m deploy --selected-step=STEP.",
-            "has 0.0 MB (0 bytes), and the plan allows 0.0 MB to 200.0 MB.",
             "does not offer spyke_plasma_v1; it has nothing. Does that server read another folder (--comfyui-dir)?",
         ),
     ),

@@ -650,7 +650,7 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
             _no_production,
             [
                 "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
-                "{production} has 0.0 MB (0 bytes), and the plan allows 0.0 MB to 200.0 MB. Is it the right file?",
+                "{production} is not there.",
                 (
                     f"The picker of {URL} does not offer spyke_plasma_v1; it has old_spyke.safetensors. Does that "
                     f"server "

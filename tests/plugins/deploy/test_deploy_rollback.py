@@ -10,7 +10,7 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.demo.serving import Serving
 from plugins.deploy import deployment as deploying
-from plugins.deploy import rollback as rolling_back
+from plugins.deploy import undoing as rolling_back
 from plugins.deploy.deployment import RecordError
 from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
 from plugins.deploy.summary import Verified, rollback_summary
