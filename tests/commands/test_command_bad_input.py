@@ -273,7 +273,7 @@ CASES = {
     "cluster_without_dask": Case(
         command="-m generate --cluster=tcp://127.0.0.1:9",
         prepare=without_dask,
-        environment={"PYTHONPATH": "{folder}/absent"},
+        environment={"PYTHONPATH": "{folder}/absent", "PYTHONDONTWRITEBYTECODE": "1"},
         says=("--cluster needs Dask, and distributed is not installed. Install it: uv sync --group cluster",),
     ),
     "cluster_that_does_not_answer": Case(
