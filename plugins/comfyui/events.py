@@ -85,6 +85,8 @@ class Events:
                 if self._socket is not None:
                     with contextlib.suppress(OSError, websocket.WebSocketException):
                         self._socket.close(timeout=0)
+                    # also where the goodbye could not be said
+                    self._socket.shutdown()  # type: ignore[no-untyped-call]
 
     def _pass_on(self, frame: str | bytes) -> None:
         if not isinstance(frame, str) or not frame or frame.startswith(_STATE):
