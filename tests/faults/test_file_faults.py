@@ -23,6 +23,9 @@ from tests.faults.steps import judge
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import Posing, Suite, finish
 
+# The planted faults tear connections, of which asyncio leaves some half open.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 FORMER = b"the production LoRA of another day"
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 SHARED = Path("/dev/shm")  # noqa: S108 (a file system of its own, on Linux)

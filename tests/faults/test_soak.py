@@ -19,6 +19,9 @@ from plugins.evidence.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 
+# The planted faults tear connections, of which asyncio leaves some half open.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 CELLS = 500
 WARM = 300
 """Cells before memory is looked at."""
