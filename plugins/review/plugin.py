@@ -22,9 +22,11 @@ from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
 from plugins.review.page import render_page, sources
 from plugins.review.previews import make_preview, make_previews
-from plugins.review.results import LISTED_AT_MOST, Unlisted
 from plugins.review.review import Review, source_of
 
+_LISTED_AT_MOST: Final = 200
+"""With more cells than this, tests that passed are counted and not listed: their pictures are in the matrix, and
+pytest-html would build hundreds of elements for each when the page opens."""
 _REVIEW: Final = pytest.StashKey[Review]()
 _SHOWN: Final = pytest.StashKey[int]()
 """About how many pictures the page will show."""
@@ -74,8 +76,8 @@ def pytest_html_report_title(report: Any) -> None:  # noqa: ANN401 (pytest-html 
     config = report.config
     if asked := stages(config):
         report.title = the_plan(config).title
-        if GENERATE in asked and len(matrix(the_plan(config))) > LISTED_AT_MOST:
-            config.pluginmanager.register(Unlisted(report))
+        if GENERATE in asked and len(matrix(the_plan(config))) > _LISTED_AT_MOST:
+            config.pluginmanager.register(_Unlisted(report))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -98,6 +100,21 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         reporter.write_line(
             f"Look at {_shown(session.config, reports(session.config) / 'report.html')}, then: {review.command}"
         )
+
+
+class _Unlisted:
+    """A plugin that leaves tests that passed out of pytest-html's list. `html` is what it gathers results in."""
+
+    def __init__(self, html: Any) -> None:  # noqa: ANN401 (pytest-html has no types)
+        self._html = html
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        """Count a test that passed, and leave its row out."""
+        if report.passed:
+            cells.clear()
+            if report.when == "call":
+                self._html.outcomes = "Passed"  # its setter counts one more
 
 
 class _Unwritten:

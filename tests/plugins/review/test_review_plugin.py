@@ -12,7 +12,7 @@ from PIL import Image
 
 from plugins.demo.serving import Serving
 from plugins.plan.plan import Plan
-from plugins.review.results import Unlisted
+from plugins.review.plugin import _Unlisted
 from tests.small_plan import ROOT
 
 _LISTING = """
@@ -78,7 +78,7 @@ def test_of_many_only_what_did_not_pass_is_listed(outcome: str, when: str, liste
 
     html, cells = Html(), ["<td>a</td>"]
     report = SimpleNamespace(passed=outcome == "passed", when=when)
-    Unlisted(html).pytest_html_results_table_row(report, cells)  # type: ignore[arg-type]
+    _Unlisted(html).pytest_html_results_table_row(report, cells)  # type: ignore[arg-type]
     assert (listed, counted) == (bool(cells), html.counted)
 
 
