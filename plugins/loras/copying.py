@@ -25,6 +25,18 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stamp_of(path: Path) -> tuple[int, int, int]:
+    """Give a file's size, time and place: others than before say that it was changed; the same ones prove nothing."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def drop_parts(target: Path) -> None:
+    """Remove what a killed run left of copies to `target`."""
+    for left in target.parent.glob(f".{escape(target.name)}.*.part"):
+        left.unlink(missing_ok=True)
+
+
 def copy_part(source: Path, target: Path) -> tuple[Path, str]:
     """Copy `source` to a new file beside `target`, and give it with the SHA-256 of what was read.
 
@@ -32,8 +44,7 @@ def copy_part(source: Path, target: Path) -> tuple[Path, str]:
     none is written, and the clone is read for its digest.
     The copy is flushed to the disk. `OSError` leaves nothing behind, and what a killed run left is removed.
     """
-    for left in target.parent.glob(f".{escape(target.name)}.*.part"):
-        left.unlink(missing_ok=True)
+    drop_parts(target)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     part = Path(name)
     try:

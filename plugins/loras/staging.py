@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from plugins.loras.copying import copy_part, digest_of
+from plugins.loras.copying import copy_part, digest_of, stamp_of
 from plugins.loras.errors import HeaderError, StagingError
 from plugins.loras.header import Header, check_header
 from plugins.plan.plan import Checkpoint, Plan
@@ -39,7 +39,7 @@ class Staged:
     def is_changed(self) -> bool:
         """Whether the file is no longer the one that was staged."""
         try:
-            return _stamp(self.file) != self.stamp
+            return stamp_of(self.file) != self.stamp
         except OSError:
             return True
 
@@ -151,13 +151,8 @@ def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header, digest: Calla
 
 
 def _staged(checkpoint: Checkpoint, target: Path, sha256: str, header: Header, action: Action) -> Staged:
-    stamp = _stamp(target)
+    stamp = stamp_of(target)
     return Staged(checkpoint=checkpoint, file=target, sha256=sha256, header=header, action=action, stamp=stamp)
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def told(staged: tuple[Staged, ...], folder: Path) -> str:

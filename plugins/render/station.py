@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from glob import escape
+from functools import cache
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -24,7 +24,7 @@ from plugins.comfyui.picker import picker_name
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Filled
-from plugins.loras.copying import digest_of, folder_lock
+from plugins.loras.copying import digest_of, drop_parts, folder_lock, stamp_of
 from plugins.render.place import render_cell
 
 Given = ParamSpec("Given")
@@ -115,7 +115,7 @@ class Station:
         try:
             if first or self._part is None:
                 self._loras.mkdir(parents=True, exist_ok=True)
-                self._drop_parts(lora)
+                drop_parts(self._loras / lora.file)
                 handle, name = tempfile.mkstemp(prefix=f".{lora.file}.", suffix=".part", dir=self._loras)
                 os.close(handle)
                 self._part, self._digest = Path(name), hashlib.sha256()
@@ -123,7 +123,7 @@ class Station:
                 part.write(block)
             self._digest.update(block)
         except OSError as error:
-            self._drop_parts(lora)
+            drop_parts(self._loras / lora.file)
             raise self._unwritable(lora, error) from error
 
     def install(self, lora: LoraFile) -> str:
@@ -143,8 +143,8 @@ class Station:
         except OSError as error:
             raise self._unwritable(lora, error) from error
         finally:
-            self._drop_parts(lora)
-        self._held[lora.file] = lora.sha256, _stamp(target)
+            drop_parts(self._loras / lora.file)
+        self._held[lora.file] = lora.sha256, stamp_of(target)
         return self._listed(lora)
 
     def close(self) -> None:
@@ -179,18 +179,13 @@ class Station:
         """Whether the loras folder has these very bytes under the LoRA's name; a file is read again once it changed."""
         file = self._loras / lora.file
         try:
-            stamp = _stamp(file)
+            stamp = stamp_of(file)
             held = self._held.get(lora.file)
             if held is None or held[1] != stamp:
                 held = self._held[lora.file] = digest_of(file), stamp
         except OSError:
             return False
         return held[0] == lora.sha256
-
-    def _drop_parts(self, lora: LoraFile) -> None:
-        """Remove what a broken delivery left."""
-        for left in self._loras.glob(f".{escape(lora.file)}.*.part"):
-            left.unlink(missing_ok=True)
 
     def _unwritable(self, lora: LoraFile, error: OSError) -> Unreachable:
         return Unreachable(
@@ -235,19 +230,15 @@ def at_station(
         raise ComfyUIError(str(error)) from None
 
 
+@cache
 def suite_digest() -> str:
-    """Digest of the suite's sources, whatever line endings a checkout gave them."""
+    """Digest of the suite's sources, whatever line endings a checkout gave them; as they were when first asked for."""
     folder = Path(plugins.render.__file__ or "").parents[1]
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _ignore(run: Run) -> None:
