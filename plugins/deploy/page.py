@@ -5,14 +5,12 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.proof import Proven
 from plugins.deploy.rollback import Rollback
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Plan
-from plugins.review.page import frame_script
+from plugins.review.page import environment, frame_script
 from plugins.review.previews import Preview, Source, make_previews
 from plugins.review.review import PICTURES, step_name
 
@@ -46,7 +44,7 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
     """Give the page as a fragment that needs nothing else. Pictures that cannot be read are said to be so."""
     selected = plan.checkpoint(deployment.selected)
     return (
-        _environment()
+        environment(_TEMPLATES)
         .get_template("deploy.html")
         .render(
             plan=plan,
@@ -61,19 +59,8 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
 
 def render_rollback(plan: Plan, rollback: Rollback) -> str:
     """Give the top of the page after a rollback: what is in production now, and what it renders."""
-    return (
-        _environment().get_template("rollback.html").render(plan=plan, rollback=rollback, frame_script=frame_script())
-    )
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    page = environment(_TEMPLATES).get_template("rollback.html")
+    return page.render(plan=plan, rollback=rollback, frame_script=frame_script())
 
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:

@@ -31,17 +31,10 @@ def render_page(review: Review) -> str:
     Raises `OSError` where they cannot be.
     """
     previews = make_previews(sources(review), review.reports)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        bytecode_cache=_compiled(),
-    )
-    environment.filters["link"] = _link
-    environment.globals["source"] = _source
-    return environment.get_template("page.html").render(
+    pages = environment(_TEMPLATES)
+    pages.filters["link"] = _link
+    pages.globals["source"] = _source
+    return pages.get_template("page.html").render(
         review=review,
         plan=review.plan,
         previews={entry.cell.id: previews.get(review.source(entry).path) for entry in review.by_id.values()},
@@ -51,6 +44,18 @@ def render_page(review: Review) -> str:
         canvas=(WIDTH, HEIGHT),
         many=MANY,
         data=_data(review, previews),
+    )
+
+
+def environment(templates: Path) -> Environment:
+    """Give what fills in the templates of a folder: all text is escaped, and a missing value is an error."""
+    return Environment(
+        loader=FileSystemLoader(templates),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        bytecode_cache=_compiled(),
     )
 
 
