@@ -1,7 +1,8 @@
 """The selected checkpoint goes into production, and what was done is put on record (mission, task 3)."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,19 +127,11 @@ def deploy(
     """
     asked, plan = selected.asked, selected.asked.plan
     target = plan.production_file
-    try:
+    with put_back_on_error(target, forget, told="Evaluation copies were left where they are."):
         installed = install(plan.training_file(selected.checkpoint), target, sha256=asked.loras[selected.checkpoint.id])
         installed = _as_undone_by_rollback(installed, record)
         deployment = _recorded(selected, installed, prove())
         _write(deployment, record)
-    except DeploymentError:
-        raise  # it says that production was not touched
-    except BaseException as error:
-        done = put_back(target, forget)
-        if isinstance(error, ProofError | ComfyUIError | OSError):
-            raise DeploymentError(f"{error}\n{done} Evaluation copies were left where they are.") from error
-        error.add_note(done)
-        raise
     deployment = deployment.model_copy(update=_clean_up(selected, installed))
     with contextlib.suppress(OSError):  # the record is there already, but for the clean-up
         _write(deployment, record)
@@ -173,7 +166,25 @@ def _clean_up(selected: Selected, installed: Installed) -> dict[str, Any]:
     return {"backup": installed.backup, "removed": cleaned.removed, "left": left}
 
 
-def put_back(target: Path, forget: Callable[[], None]) -> str:
+@contextmanager
+def put_back_on_error(target: Path, forget: Callable[[], None], *, told: str = "") -> Iterator[None]:
+    """Put the former production file back where putting another one there, or its proof, went wrong or was stopped.
+
+    Raises `DeploymentError` that says what was wrong, what was done, and what more is `told`.
+    """
+    try:
+        yield
+    except DeploymentError:
+        raise  # it says that production was not touched
+    except BaseException as error:
+        done = _put_back(target, forget)
+        if isinstance(error, ProofError | ComfyUIError | OSError):
+            raise DeploymentError(f"{error}\n{done} {told}".rstrip()) from error
+        error.add_note(done)
+        raise
+
+
+def _put_back(target: Path, forget: Callable[[], None]) -> str:
     """Put the former production file back where a deployment was begun, and say what was done; never raises."""
     try:
         begun = unfinished(target)

@@ -14,10 +14,9 @@ from typing import Final
 
 from PIL import Image
 
-from plugins.comfyui.errors import ComfyUIError
-from plugins.comfyui.names import find_base_model
+from plugins.comfyui.offer import offer_of
 from plugins.comfyui.server import Server
-from plugins.deploy.deployment import Deployment, put_back
+from plugins.deploy.deployment import Deployment, put_back_on_error
 from plugins.deploy.proof import CLEAR, ProofError, Renders
 from plugins.deploy.rollback import ROLLBACK, Rollback
 from plugins.evidence.asked import Asked
@@ -128,7 +127,7 @@ class Undoing:
         """
         plan = self.asked.plan
         production = plan.production_file
-        try:
+        with put_back_on_error(production, self._forget):
             with _under_another_name(former, plan) as copy:
                 expected = self._render(copy.name, "former")
                 installed = install(former.file, production, sha256=former.sha256, rollback=True)
@@ -137,14 +136,6 @@ class Undoing:
             if former.undone:
                 write_atomically(self.reports / ROLLBACK, rollback.model_dump_json(indent=2))
                 sync_folder(self.reports)
-        except DeploymentError:
-            raise
-        except BaseException as error:
-            done = put_back(production, self._forget)
-            if isinstance(error, ProofError | ComfyUIError | OSError):
-                raise DeploymentError(f"{error}\n{done}") from error
-            error.add_note(done)
-            raise
         with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
             training = [plan.training_file(one) for one in plan.checkpoints]
             settle(installed, training)  # first: another reports folder's run would still take back what is unsettled
@@ -176,15 +167,13 @@ class Undoing:
         """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
         found = {}
         for server in self.servers:
-            url = server.client.url
-            listed = server.client.options("CheckpointLoaderSimple", "ckpt_name")
-            base_model = find_base_model(self.asked.plan.sampling.base_model, listed, server=url)
+            base_model = offer_of(server.client).base_model(self.asked.plan)
             renders = Renders(asked=self.asked, base_model=base_model)
             server.forget_weights(again=True)  # another file may be cached under this very name (COMFYUI.md, fact 1)
             for cell in column(self.asked.plan, None):
                 self.meanwhile(f"rollback  {file} x {cell.row}")
                 to = self.reports / "proof" / folder / f"{cell.row}.png"
-                found[url, cell] = renders.render(file, cell, server, to=to)
+                found[server.client.url, cell] = renders.render(file, cell, server, to=to)
         return found
 
     def _compare(
