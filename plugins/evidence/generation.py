@@ -30,7 +30,6 @@ class Generation:
         self.failures: Final[dict[Cell, str]] = {}
         """Why a cell has no picture."""
         self.rendered = 0
-        self.canary: Canary | None = None
         self.stability = ""
         """Whether the server gives the same picture again, in a sentence; empty while it was not measured."""
         self._prepared = prepared
@@ -84,11 +83,11 @@ class Generation:
             return
         show("rendering one picture again, to see whether the server gives the same")
         try:
-            self.canary = self._again.result()
+            canary = self._again.result()
         except (ComfyUIError, PictureError, OSError) as error:
             self.stability = f"Whether the server gives the same picture again was not measured: {error}"
         else:
-            self.stability = str(self.canary or "")
+            self.stability = str(canary or "")
 
     def close(self) -> None:
         """Withdraw what is still queued."""

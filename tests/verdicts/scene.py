@@ -206,7 +206,9 @@ class Scene:
             server.close()
         evidence = {cell.id: found for cell in cells if cell not in run.failures and (found := self.store.read(cell))}
         lost = {cell.id: reason for cell, reason in run.failures.items()}
-        return Seen(evidence=evidence, lost=lost, canary=run.canary, rendered=run.rendered, reused=run.reused)
+        return Seen(
+            evidence=evidence, lost=lost, canary=read_canary(self.reports), rendered=run.rendered, reused=run.reused
+        )
 
     def deploy(self, step: str = "step600") -> Deployment:
         """Deploy a checkpoint as `pytest -m deploy` does: gate, production, proof, clean-up."""

@@ -1,6 +1,5 @@
 """Cells are rendered on a Dask cluster: none is lost, each has one evidence, LoRA bytes go once to where they lack."""
 
-import gc
 import socket
 import threading
 from collections import Counter
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plugins.comfyui.errors import BadAnswer, Unreachable
+from plugins.evidence.canary import read_canary
 from plugins.evidence.clustered import Clustered, prepare_on_cluster
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.generation import Generation
@@ -24,19 +24,14 @@ from plugins.render.cluster import Cluster, ServerBeside
 from plugins.render.rendering import AHEAD
 from plugins.render.station import LoraFile
 from tests.machines import Machine, Machines, until
+from tests.torn import TORN, swept
 
 Prepare = Callable[..., Clustered]
 
 
-# A worker that is killed leaves a stand-in with half a connection, which asyncio never closes.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+__all__ = ["swept"]
 
-
-@pytest.fixture(autouse=True)
-def swept() -> Iterator[None]:
-    """Collect what a test left behind while that is expected."""
-    yield
-    gc.collect()
+pytestmark = TORN
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +39,6 @@ def machines(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Give a scheduler, for all tests."""
     with Machines.over(tmp_path_factory.mktemp("machines"), made_plan / "ComfyUI") as machines:
         yield machines
-    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +188,10 @@ def test_first_cell_is_rendered_again_beside_the_same_worker(
     first = evidence_of(run, cells_of(ready))[0]
     run.measure_stability(quiet)
 
-    assert run.canary is not None
-    assert (first.server.worker, True) == (run.canary.worker, run.canary.stable)
-    assert {machine.name for machine in pair} >= {run.canary.worker}
+    canary = read_canary(ready.prepared.maker.store.folder.parent)
+    assert canary is not None
+    assert (first.server.worker, True) == (canary.worker, canary.stable)
+    assert {machine.name for machine in pair} >= {canary.worker}
 
 
 def test_worker_without_comfyui_is_left_out(
