@@ -1,6 +1,5 @@
 """`-m generate --cluster` as a person runs it: on two machines, with its report, and stopped in the middle."""
 
-import gc
 import shutil
 import signal
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from looking import Result, counts, told
 
 from tests.machines import Machine, Machines, until
 from tests.small_plan import PLAN, Suite, finish
+from tests.torn import TORN, swept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +26,9 @@ class Runs:
     folder: Path
 
 
-# A worker that is killed leaves a stand-in with half a connection, which asyncio never closes.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+__all__ = ["swept"]
 
-
-@pytest.fixture(autouse=True)
-def swept() -> Iterator[None]:
-    """Collect what a test left behind while that is expected."""
-    yield
-    gc.collect()
+pytestmark = TORN
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +53,6 @@ def runs(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             machine.mood.calm()
         whole = suite.run(*command)
         yield Runs(machines=machines, stopped=stopped, left=left, whole=whole, folder=folder)
-    gc.collect()
 
 
 def test_ctrl_c_withdraws_what_is_queued(runs: Runs) -> None:

@@ -22,9 +22,11 @@ from plugins.plan.plan import Plan
 from tests.faults.steps import judge
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import Posing, Suite, finish
+from tests.torn import TORN, swept
 
-# The planted faults tear connections, of which asyncio leaves some half open.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+__all__ = ["swept"]
+
+pytestmark = TORN
 
 FORMER = b"the production LoRA of another day"
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")

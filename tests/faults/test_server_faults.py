@@ -1,7 +1,6 @@
 """Whatever a server or the network does, cells are finished, or those concerned fail in clear words: a table."""
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,9 +11,11 @@ from stand import CELLS, Fault, json_answer, staged
 
 from plugins.demo.dialect import LATER, TODAY, Dialect
 from plugins.plan.plan import Plan
+from tests.torn import TORN, swept
 
-# The planted faults tear connections, of which asyncio leaves some half open.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+__all__ = ["swept"]
+
+pytestmark = TORN
 
 AGAIN = "un pytest -m generate again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"
@@ -27,13 +28,6 @@ WAITS = {
     "events._CONNECT_SECONDS": 0.5,
 }
 """Pauses that are shorter here. How long a thing is waited for is shortened only where a row waits for its end."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def swept() -> Iterator[None]:
-    """Collect what was torn while that is expected."""
-    yield
-    gc.collect()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,11 @@ from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
+from tests.torn import TORN, swept
 
-# The planted faults tear connections, of which asyncio leaves some half open.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+__all__ = ["swept"]
+
+pytestmark = TORN
 
 CELLS = 500
 WARM = 300
