@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -142,10 +143,10 @@ def _windows(brightness: NDArray[np.float32]) -> Vectors:
     found = []
     for block in _BLOCKS:
         means = sums[block:, block:] - sums[:-block, block:] - sums[block:, :-block] + sums[:-block, :-block]
-        span = _GRID * block
-        starts = range(0, _SIDE - span + 1, _STRIDE)
-        found += [means[y : y + span : block, x : x + span : block].ravel() for y in starts for x in starts]
-    return _levelled(np.stack(found))
+        span = (_GRID - 1) * block + 1  # from the first of a window's means to the last
+        windows = sliding_window_view(means, (span, span))[::_STRIDE, ::_STRIDE, ::block, ::block]
+        found.append(windows.reshape(-1, _GRID**2))
+    return _levelled(np.concatenate(found))
 
 
 def _levelled(vectors: Vectors) -> Vectors:

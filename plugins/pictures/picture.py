@@ -4,6 +4,7 @@ import hashlib
 import json
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from typing import Any, Final
 
@@ -37,7 +38,7 @@ class Picture:
     workflow: Any
     """The graph that ComfyUI wrote into the file, or None where there is none (`--disable-metadata`)."""
 
-    @property
+    @cached_property
     def pixels_sha256(self) -> str:
         """Digest of the pixels alone: equal for equal pictures, whatever was written beside them."""
         image = self.image
