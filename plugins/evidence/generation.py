@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final
 
+from PIL import Image
+
 from plugins.comfyui.errors import ComfyUIError
 from plugins.evidence.canary import Canary
 from plugins.evidence.comparing import Comparing
@@ -14,6 +16,8 @@ from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared
 from plugins.pictures.picture import PictureError
 from plugins.plan.cells import Cell, matrix
+from plugins.render.board import Board
+from plugins.render.place import Place
 from plugins.render.rendering import Rendering
 
 Show = Callable[[str], None]
@@ -23,10 +27,18 @@ Show = Callable[[str], None]
 class Generation:
     """The chosen cells and the baselines that they are compared with, in the matrix's order.
 
-    `regenerate` renders what has evidence already, too.
+    `regenerate` renders what has evidence already, too. `kept` is called, in a thread, with each picture that was
+    rendered and lies in its place.
     """
 
-    def __init__(self, prepared: Prepared, chosen: Sequence[Cell], *, regenerate: bool) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        chosen: Sequence[Cell],
+        *,
+        regenerate: bool,
+        kept: Callable[[Cell, Image.Image], None] = lambda _cell, _image: None,
+    ) -> None:
         self.failures: Final[dict[Cell, str]] = {}
         """Why a cell has no picture."""
         self.rendered = 0
@@ -36,16 +48,17 @@ class Generation:
         maker = prepared.maker
         baselines = dict.fromkeys(cell.baseline for cell in chosen)
         cells = [*baselines, *(cell for cell in chosen if cell.checkpoint)]
-        kept = {} if regenerate else {cell: found for cell in cells if (found := maker.recall(cell))}
-        self._kept: Final = kept
-        self.reused: Final = len(kept)
-        wanted = [cell for cell in cells if cell not in kept]
-        self._comparing = Comparing(store=maker.store)
+        known = {} if regenerate else {cell: found for cell in cells if (found := maker.recall(cell))}
+        self._reused: Final = known
+        self.reused: Final = len(known)
+        wanted = [cell for cell in cells if cell not in known]
+        self._kept = kept
+        self._comparing = Comparing(maker.store)
         ours = frozenset(cells)
         for cell in matrix(maker.asked.plan):  # a cell of an earlier run (`-k step600`) may have a picture of this one
             if cell not in ours and (found := maker.known(cell)):
                 self._comparing.know(cell, found)
-        self._rendering = Rendering(wanted, servers=prepared.places, work=maker.make)
+        self._rendering = Rendering(wanted, servers=prepared.places, work=self._make)
         self._again: Future[Canary | None] | None = None
         if wanted:
             self._again = self._rendering.after(wanted[0], lambda: maker.make_again(wanted[0], prepared.places))
@@ -59,7 +72,7 @@ class Generation:
         if cell not in self._judged:
             if cell in self.failures:
                 raise CellFailedError(self.failures[cell])
-            found = self._kept.get(cell) or self._made(cell, show)
+            found = self._reused.get(cell) or self._made(cell, show)
             baseline = None
             if cell.checkpoint:
                 with contextlib.suppress(CellFailedError):
@@ -92,6 +105,22 @@ class Generation:
     def close(self) -> None:
         """Withdraw what is still queued."""
         self._rendering.close()
+
+    def _make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
+        """Render a cell and keep its picture, in a thread: compared at once where its baseline is known already."""
+        maker = self._prepared.maker
+        made = maker.make(cell, place, board, posted)
+        evidence, staged = made.evidence, maker.staged_for(cell)
+        baseline = self._comparing.known.get(cell.baseline) if staged else None
+        try:
+            if baseline or not staged:
+                evidence = self._comparing.compare(cell, evidence, baseline=baseline, staged=staged, image=made.image)
+            maker.store.write(cell, made.png, evidence)
+        except OSError as error:
+            raise CellFailedError(told_unkept(maker.store.folder, error)) from error
+        self._comparing.know(cell, evidence)
+        self._kept(cell, made.image)
+        return evidence
 
     def _made(self, cell: Cell, show: Show) -> Evidence:
         try:

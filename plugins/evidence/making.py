@@ -13,7 +13,6 @@ from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
 from plugins.evidence.asked import Asked
 from plugins.evidence.canary import Canary, write_canary
-from plugins.evidence.disk import told_unkept
 from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
@@ -36,7 +35,7 @@ from plugins.pictures.checks import (
     effect_of,
 )
 from plugins.pictures.likeness import TrainingSet, fingerprint
-from plugins.pictures.picture import PictureError, read_picture
+from plugins.pictures.picture import Picture, PictureError, read_picture
 from plugins.plan.cells import Cell
 from plugins.plan.telling import ToldError
 from plugins.render.board import Board
@@ -48,6 +47,15 @@ _LARGEST_AT_LEAST: Final = 4_000_000
 
 class CellFailedError(ToldError):
     """A cell that gave no picture; the message says why, and where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A picture that was rendered and checked, and is not kept yet. One that failed a check is to be kept too."""
+
+    png: bytes
+    image: Image.Image
+    evidence: Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +88,8 @@ class Maker:
             return None
         return evidence
 
-    def make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None] = lambda: None) -> Evidence:
-        """Render a cell, then check and keep its picture; `posted` is called once it is in the server's queue.
+    def make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None] = lambda: None) -> Made:
+        """Render a cell and check its picture; `posted` is called once it is in the server's queue.
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep.
         """
@@ -92,25 +100,14 @@ class Maker:
             posted()
             board.move(cell, run)
 
-        return self.keep(cell, filled, render_cell(place, filled, tell), place.info)
-
-    def keep(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Evidence:
-        """Check a picture and keep it with its evidence. One that fails a check is kept too, and says so.
-
-        Raises `CellFailedError` where there is no picture, or its LoRA was changed meanwhile.
-        """
+        finished = render_cell(place, filled, tell)
         staged = self.staged_for(cell)
         if staged and staged.is_changed:
             raise CellFailedError(
                 f"{staged.file} was changed while {cell} was rendered from it. Run pytest -m generate again, "
                 "and leave the loras folder alone meanwhile."
             )
-        evidence = self._evidence(cell, filled, finished, info)
-        try:
-            self.store.write(cell, finished.png, evidence)
-        except OSError as error:
-            raise CellFailedError(told_unkept(self.store.folder, error)) from error
-        return evidence
+        return self._checked(cell, filled, finished, place.info)
 
     def make_again(self, cell: Cell, places: Sequence[Place]) -> Canary | None:
         """Render a cell of this run a second time where it was rendered, and compare; None where there is no first.
@@ -152,9 +149,7 @@ class Maker:
     def _largest(self) -> int:
         return max(self.asked.plan.sampling.width * self.asked.plan.sampling.height, _LARGEST_AT_LEAST)
 
-    def _evidence(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Evidence:
-        plan, staged = self.asked.plan, self.staged_for(cell)
-        sampling = plan.sampling
+    def _checked(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Made:
         try:
             picture = read_picture(finished.png, largest=self._largest)
         except PictureError as error:
@@ -162,6 +157,12 @@ class Maker:
                 f"{info.url} sent no usable picture of {cell}: {error}. "
                 "If there is a proxy in front of it, look at that; then run pytest -m generate again."
             ) from error
+        evidence = self._evidence(cell, filled, finished, info, picture)
+        return Made(png=finished.png, image=picture.image, evidence=evidence)
+
+    def _evidence(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo, picture: Picture) -> Evidence:
+        plan, staged = self.asked.plan, self.staged_for(cell)
+        sampling = plan.sampling
         nearest = self.training.nearest(picture.image) if self.training else None
         before = self._other_weights_before(cell, filled, picture.pixels_sha256)
         stale = (check_fresh_weights(lora=staged.sha256, before=before),) if staged and before else ()

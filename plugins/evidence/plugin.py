@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 from filelock import BaseFileLock, FileLock, Timeout
+from PIL import Image
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.plugin import the_servers
@@ -30,6 +31,18 @@ _LEFT_OUT: Final = pytest.StashKey[Mapping[str, str]]()
 _PREPARED: Final = pytest.StashKey[Prepared]()
 _LOCKS: Final = pytest.StashKey[list[BaseFileLock]]()
 _GENERATION: Final = pytest.StashKey[Generation]()
+
+
+class _Hooks:
+    """What other rooms may hear of."""
+
+    def pytest_picture_kept(self, config: pytest.Config, cell: Cell, picture: Image.Image) -> None:
+        """Hear of a picture that was rendered, once it lies in its place; called by the thread that rendered it."""
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let other rooms hear of each picture."""
+    pluginmanager.add_hookspecs(_Hooks)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -158,7 +171,12 @@ def known(config: pytest.Config) -> Mapping[Cell, Evidence]:
 def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
     """Render the cells of all chosen tests ahead of them, in their order."""
     config = request.config
-    run = Generation(config.stash[_PREPARED], chosen_cells(request.session), regenerate=config.getoption("regenerate"))
+
+    def kept(cell: Cell, picture: Image.Image) -> None:
+        config.hook.pytest_picture_kept(config=config, cell=cell, picture=picture)
+
+    regenerate = config.getoption("regenerate")
+    run = Generation(config.stash[_PREPARED], chosen_cells(request.session), regenerate=regenerate, kept=kept)
     config.stash[_GENERATION] = run
     yield run
     session = request.session

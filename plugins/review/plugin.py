@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from PIL import Image
 
 from plugins.comfyui.client import without_credentials
 from plugins.evidence.canary import read_canary
 from plugins.evidence.plugin import failures, known, the_prepared
 from plugins.pictures.likeness import training_images
-from plugins.plan.cells import matrix
+from plugins.plan.cells import Cell, matrix
 from plugins.plan.plugin import DEFAULT_PLAN, reports, running, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.plan.telling import visible
@@ -51,23 +52,27 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.css = [*config.option.css, str(_STYLE)]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the pictures that the page will show: it tells how small their previews must be."""
+    config = session.config
+    if prepared := the_prepared(config):
+        plan = prepared.maker.asked.plan
+        cells = len(matrix(plan))
+        config.stash[_SHOWN] = cells + min(len(training_images(plan.paths.training_images)), cells)
+
+
+def pytest_picture_kept(config: pytest.Config, cell: Cell, picture: Image.Image) -> None:
+    """Make a picture's preview as soon as it is there, while the next one renders."""
+    make_preview(source_of(reports(config), cell), reports(config), among=config.stash[_SHOWN], picture=picture)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Make a picture's preview as soon as its test is over, while the next one renders.
-
-    After the last test one cell is rendered again; meanwhile whatever else the page needs is made.
-    """
-    config = item.config
-    if (prepared := the_prepared(config)) and (cell := cell_of(item)):
-        if _SHOWN not in config.stash:
-            plan = prepared.maker.asked.plan
-            cells = len(matrix(plan))
-            config.stash[_SHOWN] = cells + min(len(training_images(plan.paths.training_images)), cells)
-        make_preview(source_of(reports(config), cell), reports(config), among=config.stash[_SHOWN])
-        if nextitem is None and (review := the_review(config)):
-            with contextlib.suppress(OSError):  # told when the page is written
-                make_previews(sources(review), review.reports)
-                write_contact_sheet(review, review.reports / "contact-sheet.png")
+    """Make whatever else the page needs after the last test, while one cell is rendered again."""
+    if nextitem is None and cell_of(item) and (review := the_review(item.config)):
+        with contextlib.suppress(OSError):  # told when the page is written
+            make_previews(sources(review), review.reports)
+            write_contact_sheet(review, review.reports / "contact-sheet.png")
 
 
 @pytest.hookimpl(optionalhook=True)

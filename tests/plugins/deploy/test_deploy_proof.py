@@ -91,7 +91,10 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     server = Server(client, client.info(), timeout=20)
     store = Store(tmp_path / "reports" / "pictures")
     maker = prepare(bare, (server,), store, headers=preflight(bare)).maker
-    evidence = {cell: maker.make(cell, server, Board(1)) for cell in matrix(bare) if cell.checkpoint}
+    made = {cell: maker.make(cell, server, Board(1)) for cell in matrix(bare) if cell.checkpoint}
+    for cell, one in made.items():
+        store.write(cell, one.png, one.evidence)
+    evidence = {cell: one.evidence for cell, one in made.items()}
     prover = Prover(
         asked=maker.asked,
         evidence=evidence,

@@ -61,8 +61,11 @@ def ready(
 
 
 def make(maker: Maker, server: Server, number: int = 2) -> Evidence:
-    """Render a cell: by default, step600 on the first prompt."""
-    return maker.make(matrix(maker.asked.plan)[number], server, Board(1))
+    """Render a cell and keep it: by default, step600 on the first prompt."""
+    cell = matrix(maker.asked.plan)[number]
+    made = maker.make(cell, server, Board(1))
+    maker.store.write(cell, made.png, made.evidence)
+    return made.evidence
 
 
 def png(image: Image.Image) -> bytes:

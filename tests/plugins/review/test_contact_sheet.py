@@ -86,17 +86,19 @@ def test_what_has_no_room_is_left_to_the_page(tmp_path: Path, monkeypatch: pytes
     assert picture.height < 400
 
 
-def test_previews_serve_where_they_are_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tile is read from the small picture beside the page, and from the PNG where that is the newer one."""
+def test_previews_serve_where_they_are_of_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tile is read from the small picture beside the page, and from the PNG where that was written again since."""
     monkeypatch.setattr(previews, "EMBED_AT_MOST", 1)
     review = make_review(tmp_path / "reports", side=32, flags=False)
-    entry = review.by_id["step600-novel_pose"]
-    preview = tmp_path / "reports/previews/step600/novel_pose.webp"
+    picture = review.source(review.by_id["step600-novel_pose"]).path
+    preview = tmp_path / "reports/previews/step600/novel_pose.jpg"
     render_page(review)
-    Image.new("RGB", (32, 32), PURPLE).save(preview, lossless=True)
+    made = preview.stat().st_mtime_ns
+    Image.new("RGB", (32, 32), PURPLE).save(preview, "WEBP", lossless=True)
+    os.utime(preview, ns=(made, made))
     write_contact_sheet(review, tmp_path / "contact-sheet.png")
     assert PURPLE in colours(sheet(tmp_path / "contact-sheet.png"))
-    os.utime(review.source(entry).path, (2**32, 2**32))
+    os.utime(picture, (1, 1))
     write_contact_sheet(review, tmp_path / "other.png")
     assert PURPLE not in colours(sheet(tmp_path / "other.png"))
 

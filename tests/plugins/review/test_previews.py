@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from plugins.review import previews
-from plugins.review.previews import Preview, Source, make_preview, make_previews, training_source
+from plugins.review.previews import Preview, Source, beside, make_preview, make_previews, training_source
 
 
 def source(folder: Path, name: str, size: tuple[int, int] = (640, 320), colour: str = "#886644") -> Source:
@@ -56,27 +56,26 @@ def test_noise_is_made_to_fit_its_share(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_many_are_linked_and_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the limit previews are files beside the page, written again only where the picture is newer."""
+    """Past the limit previews are JPEG files beside the page, written again only where the picture was."""
     monkeypatch.setattr(previews, "EMBED_AT_MOST", 1)
     first, other = source(tmp_path / "pictures", "a"), source(tmp_path / "pictures", "b")
     for given in (first, other):
         os.utime(given.path, (1, 1))
     made = make_previews([first, other], tmp_path)
-    assert "previews/step600/a.webp" == made[first.path].src
+    assert "previews/step600/a.jpg" == made[first.path].src
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "previews/step600").iterdir()}
     source(tmp_path / "pictures", "b", (100, 200))
-    os.utime(other.path, (2**32, 2**32))
+    os.utime(other.path, (1, 2))
     again = make_previews([first, other], tmp_path)
     assert made[first.path] == again[first.path]
-    assert Preview("previews/step600/b.webp", 100, 200) == again[other.path]
+    assert Preview("previews/step600/b.jpg", 100, 200) == again[other.path]
     changed = [path.name for path, then in before.items() if path.stat().st_mtime_ns != then]
-    assert ["b.webp"] == changed
+    assert ["b.jpg"] == changed
 
 
 def test_embedded_ones_are_made_once_too(tmp_path: Path) -> None:
-    """A preview that is newer than its picture is embedded as it lies beside the page."""
+    """A preview of the picture as it is now is embedded as it lies beside the page."""
     given = source(tmp_path / "pictures", "a")
-    os.utime(given.path, (1, 1))
     made = make_previews([given], tmp_path)
     path = tmp_path / "previews/step600/a.webp"
     before = path.stat().st_mtime_ns
@@ -96,6 +95,28 @@ def test_one_that_is_too_large_to_embed_is_made_again(tmp_path: Path, monkeypatc
     assert first
     assert second
     assert len(embedded(second)) <= 15_000 < len(embedded(first))
+
+
+def test_older_picture_has_a_preview_of_its_own(tmp_path: Path) -> None:
+    """A picture that was put back from a backup, older than the preview that lies there, is not shown as the former."""
+    given = source(tmp_path / "pictures", "a")
+    make_preview(given, tmp_path, among=1)
+    source(tmp_path / "pictures", "a", (100, 200))
+    os.utime(given.path, (1, 1))
+    assert beside(given, tmp_path) is None
+    preview = make_preview(given, tmp_path, among=1)
+    assert preview
+    assert (100, 200) == (preview.width, preview.height)
+
+
+def test_picture_at_hand_is_not_decoded_again(tmp_path: Path) -> None:
+    """The preview of a picture that was just written is made from its pixels, whatever lies there."""
+    given = source(tmp_path / "pictures", "a")
+    make_preview(given, tmp_path, among=1)
+    made = make_preview(given, tmp_path, among=1, picture=Image.new("RGBA", (100, 200), "#ff000080"))
+    assert made
+    assert (100, 200) == (made.width, made.height)
+    assert beside(given, tmp_path) == tmp_path / "previews/step600/a.webp"
 
 
 def test_other_training_image_of_the_same_name_has_its_own_preview(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""A run over the matrix: each picture is kept once with all that is said of it, and others hear of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from PIL import Image
+
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.server import Server
+from plugins.demo.serving import Serving
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.generation import Generation
+from plugins.evidence.preparing import prepare
+from plugins.evidence.store import Store
+from plugins.loras.staging import preflight
+from plugins.pictures.check import Outcome
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from tests.small_plan import Posing
+
+Begin = Callable[..., Generation]
+
+
+@pytest.fixture
+def begin(plan: Plan, store: Store, stand_in: Callable[..., Serving]) -> Iterator[Begin]:
+    """Begin runs over the whole matrix on stand-ins; they are closed in the end."""
+    with ExitStack() as stack:
+
+        def begun(*, faults: Posing | None = None, kept: Callable[[Cell, Image.Image], None]) -> Generation:
+            client = ComfyUI(stand_in(faults=faults or Posing()).url)
+            server = Server(client, client.info(), timeout=20)
+            prepared = prepare(plan, (server,), store, headers=preflight(plan))
+            run = Generation(prepared, matrix(plan), regenerate=True, kept=kept)
+            stack.callback(run.close)
+            return run
+
+        yield begun
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Counter[Cell]:
+    """Count how often each cell's evidence is written."""
+    counted: Counter[Cell] = Counter()
+    real = Store.write_evidence
+
+    def write(self: Store, cell: Cell, evidence: Evidence) -> None:
+        counted[cell] += 1
+        real(self, cell, evidence)
+
+    monkeypatch.setattr(Store, "write_evidence", write)
+    return counted
+
+
+def ignore(*_: object) -> None:
+    """Take no notice."""
+
+
+def test_evidence_is_written_once(begin: Begin, plan: Plan, store: Store, written: Counter[Cell]) -> None:
+    """What the comparison says is in the evidence when it is written first."""
+    run = begin(kept=ignore)
+    judged = {cell: run.evidence(cell, show=ignore) for cell in matrix(plan)}
+
+    assert set(written.values()) == {1}
+    for cell, evidence in judged.items():
+        assert store.read(cell) == evidence
+        said = {one.name: one.outcome for one in evidence.checks}
+        assert said["twin"] is Outcome.PASSED
+        assert cell.checkpoint is None or said["LoRA effect"] is Outcome.PASSED
+
+
+def test_others_hear_of_each_picture_once_it_lies_there(begin: Begin, plan: Plan, store: Store) -> None:
+    """Whoever makes something of a picture gets it decoded, and finds it in its place."""
+    heard: dict[Cell, bool] = {}
+
+    def kept(cell: Cell, picture: Image.Image) -> None:
+        with Image.open(store.picture(cell)) as there:
+            heard[cell] = there.tobytes() == picture.tobytes()
+
+    run = begin(kept=kept)
+    for cell in matrix(plan):
+        run.evidence(cell, show=ignore)
+
+    assert heard == dict.fromkeys(matrix(plan), True)
+
+
+def test_picture_whose_baseline_comes_later_is_compared_all_the_same(
+    begin: Begin, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another server has not rendered the baseline yet, the comparison is made when the test asks."""
+    monkeypatch.setattr("plugins.evidence.comparing.Comparing.known", property(lambda _: {}))
+    run = begin(kept=ignore)
+
+    for cell in matrix(plan):
+        said = {one.name: one.outcome for one in run.evidence(cell, show=ignore).checks}
+        assert cell.checkpoint is None or said["LoRA effect"] is Outcome.PASSED
