@@ -3,7 +3,7 @@
 import hashlib
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -24,14 +24,16 @@ from plugins.review.review import Flag, Review, Row, step_name
 
 _MARGIN: Final = 16
 _GAP: Final = 8
-_PIXELS: Final = 20_000_000
-"""A sheet has about this many at most, whatever the matrix: about 5 MB, which a chat window takes and opens. It is
-enough for 150 pictures at 320 px and for 1,000 at 96 px."""
+_PIXELS: Final = 12_000_000
+"""A sheet has about this many at most, whatever the matrix, as a phone's photo has: a chat window takes and opens it. It
+is enough for 90 pictures at 320 px and for 700 at 96 px."""
 _SIDES: Final = (320, 256, 192, 128, 96, 64)
 """Longest side of one picture on the sheet, in pixels; the first that keeps the sheet within `_PIXELS`. In smaller ones
 nothing can be seen: what does not fit then is left to the page, and the sheet says so."""
 _BESIDE: Final = 60
 """Pixels that a row needs besides its pictures, about: prompt, digests, flags."""
+_BELOW: Final = 6
+"""Pixels below set text."""
 _SHOWS: Final = "shows"
 """The name under which a sheet keeps the digest of what it shows."""
 _COMPRESSION: Final = 3
@@ -43,8 +45,6 @@ _DIM: Final = "#5b5b57"
 _FLAGS: Final = {"failed": ("#a31b14", "white"), "warning": ("#ffc94d", _TEXT), "missing": ("#e4e4e1", _DIM)}
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-_Tiles = Mapping[Path, Image.Image | None]
-"""Pictures as they go onto the sheet; None for one that cannot be read."""
 
 
 def write_contact_sheet(review: Review, path: Path) -> None:
@@ -106,22 +106,27 @@ class _Sheet:
         """Size of the letters, in pixels."""
         return 12 if self.width >= 192 else 10  # noqa: PLR2004 (narrower ones hold a digest only in small letters)
 
-    def draw(self) -> Image.Image:
-        total = 2 * _MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
-        tiles = self._tiles()
-        strips = [*self._head(total), *(strip for row in self.rows for strip in self._row(row, total, tiles))]
-        sheet = Image.new("RGB", (total, sum(strip.height for strip in strips) + _MARGIN), _GROUND)
-        top = 0
-        for strip in strips:
-            sheet.paste(strip, (0, top))
-            top += strip.height
-        return sheet
+    @property
+    def caption(self) -> int:
+        """Height of the line below a picture, in pixels."""
+        return _pitch(self.small) + _BELOW
 
-    def _tiles(self) -> _Tiles:
-        """Read every picture that the sheet shows, as small as it is shown."""
-        sources = {one.path: one for row in self.rows for column in self.columns if (one := self._source(column, row))}
+    def draw(self) -> Image.Image:
+        """Draw row by row onto the sheet: what is not on it yet is never held for more than a row."""
+        total = 2 * _MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
+        head = [*self._head(total)]
+        told = [[*self._told(row, total)] for row in self.rows]
+        words = sum(strip.height for strips in (head, *told) for strip in strips)
+        pictures = len(self.rows) * (self.height + self.caption)
+        sheet = Image.new("RGB", (total, words + pictures + _MARGIN), _GROUND)
+        top = _paste(head, sheet, 0)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
-            return dict(zip(sources, pool.map(self._tile, sources.values()), strict=True))
+            for row, strips in zip(self.rows, told, strict=True):
+                top = _paste(strips, sheet, top)
+                for index, picture in enumerate(pool.map(lambda column: self._picture(column, row), self.columns)):  # noqa: B023
+                    sheet.paste(picture, (_MARGIN + index * (self.width + _GAP), top))
+                top += self.height + self.caption
+        return sheet
 
     def _source(self, column: str, row: Row) -> Source | None:
         """Give the picture at one place of the sheet; None where there is none."""
@@ -166,11 +171,9 @@ class _Sheet:
         told = [_text(expect[c], self.width, size=self.small, colour=_DIM, margin=0) for c in self.columns]
         yield self._across(told, total)
 
-    def _row(self, row: Row, total: int, tiles: _Tiles) -> Iterator[Image.Image]:
-        seed = f", seed {row.seed}"
-        yield _text(f"{row.purpose or row.prompt}{seed}", total, size=self.small + 3, above=8)
+    def _told(self, row: Row, total: int) -> Iterator[Image.Image]:
+        yield _text(f"{row.purpose or row.prompt}, seed {row.seed}", total, size=self.small + 3, above=8)
         yield _text(row.text, total, size=self.small, colour=_DIM)
-        yield self._across([self._picture(column, row, tiles) for column in self.columns], total)
 
     def _across(self, parts: list[Image.Image], total: int) -> Image.Image:
         strip = Image.new("RGB", (total, max(part.height for part in parts)), _GROUND)
@@ -178,19 +181,18 @@ class _Sheet:
             strip.paste(part, (_MARGIN + index * (self.width + _GAP), 0))
         return strip
 
-    def _picture(self, column: str, row: Row, tiles: _Tiles) -> Image.Image:
+    def _picture(self, column: str, row: Row) -> Image.Image:
         """One picture with its flags on it and its digest below."""
         source = self._source(column, row)
-        tile = tiles[source.path] if source else None
+        tile = self._tile(source) if source else None
         flags = [Flag("failed", "cannot be read")] if source and not tile else []
         if column == _REFERENCE:
             return self._framed(tile, flags)
         entry = self.review.entry(column, row)
         framed = self._framed(tile, [*entry.flags, *flags])
-        caption = _text(entry.digest[:8] or " ", self.width, size=self.small, colour=_DIM, margin=0)
-        both = Image.new("RGB", (self.width, framed.height + caption.height), _GROUND)
+        both = Image.new("RGB", (self.width, self.height + self.caption), _GROUND)
         both.paste(framed, (0, 0))
-        both.paste(caption, (0, framed.height))
+        both.paste(_text(entry.digest[:8], self.width, size=self.small, colour=_DIM, margin=0), (0, self.height))
         return both
 
     def _framed(self, tile: Image.Image | None, flags: list[Flag]) -> Image.Image:
@@ -229,12 +231,25 @@ def _text(  # noqa: PLR0913 (one way to set type; every call names what it chang
     wrapped = _wrapped(" ".join(words.split())[:there_is_room_for], width - 2 * margin, font)
     if len(wrapped) > lines:
         wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][:-1] + "..."]
-    pitch = round(size * 1.35)
-    strip = Image.new("RGB", (width, above + pitch * len(wrapped) + (6 if wrapped else 0)), ground)
+    pitch = _pitch(size)
+    strip = Image.new("RGB", (width, above + pitch * len(wrapped) + (_BELOW if wrapped else 0)), ground)
     pen = ImageDraw.Draw(strip)
     for number, line in enumerate(wrapped):
         pen.text((margin, above + 2 + number * pitch), line, colour, font)
     return strip
+
+
+def _paste(strips: list[Image.Image], sheet: Image.Image, top: int) -> int:
+    """Put strips below each other, and give the place below them."""
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return top
+
+
+def _pitch(size: int) -> int:
+    """Give the height of a line of text, in pixels."""
+    return round(size * 1.35)
 
 
 @cache

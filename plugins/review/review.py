@@ -54,7 +54,7 @@ class Entry:
     nearest: Path | None = None
     """The training image that this picture is nearest to, where that is known."""
 
-    @property
+    @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """What is wrong, worst first. Empty: nothing."""
         if self.evidence is None:
