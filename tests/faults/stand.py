@@ -21,6 +21,7 @@ from plugins.comfyui.server import Server
 from plugins.demo.dialect import TODAY, Dialect
 from plugins.demo.faults import Frame
 from plugins.demo.serving import Serving, serve
+from plugins.evidence.evidence import Evidence
 from plugins.evidence.making import CellFailedError
 from plugins.evidence.preparing import Prepared, prepare
 from plugins.evidence.store import Store
@@ -28,6 +29,8 @@ from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render import rendering
+from plugins.render.board import Board
+from plugins.render.place import Place
 from plugins.render.rendering import Rendering
 from tests.small_plan import Posing
 from tests.verdicts.scene import without_training_images
@@ -218,7 +221,7 @@ class Stage:
         self.fault.armed.set()
         self.fault.queue_theirs()
         pictures, failures = [], {}
-        run = Rendering(self.cells, servers=self.prepared.places, work=self.prepared.maker.make)
+        run = Rendering(self.cells, servers=self.prepared.places, work=self._make)
         try:
             for cell in self.cells:
                 try:
@@ -235,6 +238,12 @@ class Stage:
             until(lambda: queue.remaining() == 0)
         kept = tuple(cell.id for cell in self.cells if self.store.read(cell))
         return Ended(pictures=tuple(pictures), kept=kept, failures=failures, fault=self.fault, url=self.url)
+
+    def _make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
+        """Render a cell and keep its picture, compared with none."""
+        made = self.prepared.maker.make(cell, place, board, posted)
+        self.store.write(cell, made.png, made.evidence)
+        return made.evidence
 
 
 @contextmanager
