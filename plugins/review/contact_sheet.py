@@ -25,8 +25,8 @@ from plugins.review.review import Flag, Review, Row, step_name
 _MARGIN: Final = 16
 _GAP: Final = 8
 _PIXELS: Final = 12_000_000
-"""A sheet has about this many at most, whatever the matrix, as a phone's photo has: a chat window takes and opens it. It
-is enough for 90 pictures at 320 px and for 700 at 96 px."""
+"""A sheet has about this many at most, whatever the matrix, as a phone's photo has: a chat window takes and opens it.
+It is enough for 90 pictures at 320 px and for 700 at 96 px."""
 _SIDES: Final = (320, 256, 192, 128, 96, 64)
 """Longest side of one picture on the sheet, in pixels; the first that keeps the sheet within `_PIXELS`. In smaller ones
 nothing can be seen: what does not fit then is left to the page, and the sheet says so."""
