@@ -18,6 +18,7 @@ from plugins.loras.staging import preflight
 from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
+from plugins.render import rendering
 from tests.small_plan import Posing
 
 Begin = Callable[..., Generation]
@@ -57,8 +58,11 @@ def ignore(*_: object) -> None:
     """Take no notice."""
 
 
-def test_evidence_is_written_once(begin: Begin, plan: Plan, store: Store, written: Counter[Cell]) -> None:
-    """What the comparison says is in the evidence when it is written first."""
+def test_evidence_is_written_once(
+    begin: Begin, plan: Plan, store: Store, written: Counter[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the comparison says is in the evidence when it is written first, where the baseline is there by then."""
+    monkeypatch.setattr(rendering, "AHEAD", 1)
     run = begin(kept=ignore)
     judged = {cell: run.evidence(cell, show=ignore) for cell in matrix(plan)}
 
