@@ -37,7 +37,7 @@ _POSTS: Final = 3
 """How often a workflow is sent that the server breaks down over."""
 _SILENCES: Final = 2
 """How many prompts may give no sign of life, one after the other, before nothing more is sent."""
-_AGAIN: Final = "run pytest -m generate again; what is finished is kept."
+_AGAIN: Final = "run this again; what is finished is kept."
 _ADVICE: Final = {
     "OutOfMemory": f"Close what else uses its memory, or ask for smaller pictures in the plan, then {_AGAIN}",
     "No space left": f"Make room on the server's disk, then {_AGAIN}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
@@ -30,13 +30,16 @@ from plugins.loras.staging import preflight
 from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, running, stages, the_plan, typed_path
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
+from plugins.plan.telling import visible
 from plugins.render.plugin import live_line
 from plugins.review.ballot import Ballot, BallotError, read_ballot
 from plugins.review.gathering import gather
-from plugins.review.plugin import next_command
+from plugins.review.plugin import with_options
 
 Attempt = Deployment | Rollback | LoraError
 """What came of putting a file into production, or why nothing did."""
+Fail = Callable[[object], NoReturn]
+"""Ends a test with what is told."""
 
 _RECOVERED: Final = pytest.StashKey[str]()
 _READY: Final = pytest.StashKey[Selected]()
@@ -84,7 +87,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         else:
             _open_gate(config)
     except (SelectionError, BallotError, GateError, ComfyUIError, LoraError, RecordError) as error:
-        raise pytest.UsageError("\n".join(filter(None, (recovered, str(error))))) from None
+        told = with_options(config, str(error))
+        raise pytest.UsageError("\n".join(filter(None, (recovered, told)))) from None
 
 
 def _recover(config: pytest.Config) -> Installed | None:
@@ -96,7 +100,7 @@ def _recover(config: pytest.Config) -> Installed | None:
         begun = unfinished(the_plan(config).production_file)
         recovered = recover(the_plan(config), reports(config))
     except (LoraError, OSError) as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(with_options(config, str(error))) from None
     config.stash[_RECOVERED] = recovered
     return begun if recovered else None
 
@@ -286,20 +290,26 @@ def _roll_back(config: pytest.Config, show: Callable[[str], None]) -> Rollback:
     return rollback
 
 
+@pytest.fixture(scope="session")
+def fail(pytestconfig: pytest.Config) -> Fail:
+    """Give what ends a test with words of ours: commands in them can be typed as they are told."""
+
+    def fail(told: object) -> NoReturn:
+        raise pytest.fail.Exception(with_options(pytestconfig, visible(str(told))), pytrace=False) from None
+
+    return fail
+
+
 @pytest.fixture
-def deployed(attempt: Attempt) -> Deployment:
+def deployed(attempt: Attempt, fail: Fail) -> Deployment:
     """Give this run's deployment; fail where there is none."""
-    if not isinstance(attempt, Deployment):
-        pytest.fail(str(attempt), pytrace=False)
-    return attempt
+    return attempt if isinstance(attempt, Deployment) else fail(attempt)
 
 
 @pytest.fixture
-def rolled_back(attempt: Attempt) -> Rollback:
+def rolled_back(attempt: Attempt, fail: Fail) -> Rollback:
     """Give this run's rollback; fail where there is none."""
-    if not isinstance(attempt, Rollback):
-        pytest.fail(str(attempt), pytrace=False)
-    return attempt
+    return attempt if isinstance(attempt, Rollback) else fail(attempt)
 
 
 @pytest.fixture
@@ -311,7 +321,7 @@ def production(request: pytest.FixtureRequest) -> Plan:
 
 
 @pytest.fixture
-def deployment(request: pytest.FixtureRequest) -> Deployment:
+def deployment(request: pytest.FixtureRequest, fail: Fail) -> Deployment:
     """Give the deployment on record: this run's, or the last one's."""
     config = request.config
     if DEPLOY in stages(config):
@@ -323,13 +333,12 @@ def deployment(request: pytest.FixtureRequest) -> Deployment:
         typed = config.getoption("selected_step")
         selected = select(the_plan(config), typed).id if typed else found.selected
     except (RecordError, SelectionError) as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+        fail(error)
     if selected != found.selected:
-        pytest.fail(f"{found.selected} is on record as deployed, not {selected}.", pytrace=False)
+        fail(f"{found.selected} is on record as deployed, not {selected}.")
     if rollback:
         step = (rollback.checkpoint or "STEP").removeprefix("step")
-        command = next_command(config, f"-m deploy --selected-step={step}")
-        pytest.fail(f"{rollback} Deploy a checkpoint: {command}", pytrace=False)
+        fail(f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
     return found
 
 
@@ -343,11 +352,11 @@ def _on_record(config: pytest.Config) -> Deployment:
 
 
 @pytest.fixture
-def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequest) -> Asked:
+def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequest, fail: Fail) -> Asked:
     """Give what the evidence must be of: the plan, and the checkpoints' bytes when the selection was made."""
     missing = [one.id for one in production.checkpoints if one.id not in deployment.candidates]
     if missing:
-        pytest.fail(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.", pytrace=False)
+        fail(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.")
     return Asked(
         plan=production,
         workflow=workflow_of(production),
@@ -357,12 +366,12 @@ def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequ
 
 
 @pytest.fixture(scope="session")
-def servers(request: pytest.FixtureRequest) -> tuple[Server, ...]:
+def servers(request: pytest.FixtureRequest, fail: Fail) -> tuple[Server, ...]:
     """Give the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
     try:
         return the_servers(request.config)
     except ComfyUIError as error:
-        raise pytest.fail.Exception(f"Not checked: {error}", pytrace=False) from None
+        fail(f"Not checked: {error}")
 
 
 def _attempt_or_skip(request: pytest.FixtureRequest) -> Deployment | Rollback:
@@ -371,5 +380,6 @@ def _attempt_or_skip(request: pytest.FixtureRequest) -> Deployment | Rollback:
         telling = {"deployed", "rolled_back"}
         if any(telling & set(getattr(item, "fixturenames", ())) for item in request.session.items):
             pytest.skip("nothing was put in place")  # the test of the deployment itself says why
-        pytest.fail(str(attempt), pytrace=False)
+        fail: Fail = request.getfixturevalue("fail")
+        fail(attempt)
     return attempt

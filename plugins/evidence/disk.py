@@ -39,5 +39,5 @@ def told_unkept(folder: Path, error: OSError) -> str:
     """Say that a picture or its evidence could not be kept, and what to do."""
     return (
         f"It could not be kept in {folder}: {error.strerror or error}. Make the folder writable, or free some room, "
-        "then run pytest -m generate again; what is finished is kept."
+        "then run this again; what is finished is kept."
     )

@@ -104,7 +104,7 @@ class Maker:
         staged = self.staged_for(cell)
         if staged and staged.is_changed:
             raise CellFailedError(
-                f"{staged.file} was changed while {cell} was rendered from it. Run pytest -m generate again, "
+                f"{staged.file} was changed while {cell} was rendered from it. Run this again, "
                 "and leave the loras folder alone meanwhile."
             )
         return self._checked(cell, filled, finished, place.info)
@@ -155,7 +155,7 @@ class Maker:
         except PictureError as error:
             raise CellFailedError(
                 f"{info.url} sent no usable picture of {cell}: {error}. "
-                "If there is a proxy in front of it, look at that; then run pytest -m generate again."
+                "If there is a proxy in front of it, look at that; then run this again."
             ) from error
         evidence = self._evidence(cell, filled, finished, info, picture)
         return Made(png=finished.png, image=picture.image, evidence=evidence)

@@ -132,7 +132,7 @@ def check_fresh_weights(*, lora: str, before: str) -> Check:
     told = (
         f"the LoRA file has changed (SHA-256 {before[:12]} before, {lora[:12]} now), but the picture is the same, "
         "pixel for pixel. Unless only the file's header was rewritten, the server still uses the old weights: "
-        "restart it, then pytest -m generate --regenerate"
+        "restart it, then run this again with --regenerate"
     )
     return Check(name="stale weights", outcome=Outcome.WARNING, message=told)
 

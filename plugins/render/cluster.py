@@ -161,12 +161,12 @@ class ServerBeside:
     def _gone(self) -> Unreachable:
         if not self._cluster.is_reachable:
             return Unreachable(
-                f"The Dask scheduler at {self._cluster.address} does not answer any more. Start it and its workers "
-                "again, then run pytest -m generate again; what is finished is kept."
+                f"The Dask scheduler at {self._cluster.address} does not answer any more. Start it and its workers, "
+                "then run this again; what is finished is kept."
             )
         return Unreachable(
-            f"The Dask worker {self.worker} ({self.address}) is gone. Start it again, then run pytest -m generate "
-            "again; what is finished is kept."
+            f"The Dask worker {self.worker} ({self.address}) is gone. Start it again, then run this again; "
+            "what is finished is kept."
         )
 
 

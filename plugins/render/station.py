@@ -101,8 +101,8 @@ class Station:
         for lora in loras:
             if not self._holds(lora):
                 raise ComfyUIError(
-                    f"{self._loras / lora.file} was changed while a picture was rendered from it. Run pytest -m "
-                    "generate again, and leave the loras folder alone meanwhile."
+                    f"{self._loras / lora.file} was changed while a picture was rendered from it. Run this again, "
+                    "and leave the loras folder alone meanwhile."
                 )
         return finished
 

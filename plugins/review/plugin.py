@@ -1,6 +1,7 @@
 """The review's door to pytest: where pytest-html writes, and what stands at the top of its page."""
 
 import contextlib
+import re
 import shlex
 from collections.abc import Generator
 from dataclasses import replace
@@ -28,6 +29,8 @@ from plugins.review.review import Review, source_of
 _LISTED_AT_MOST: Final = 200
 """With more cells than this, tests that passed are counted and not listed: their pictures are in the matrix, and
 pytest-html would build hundreds of elements for each when the page opens."""
+_COMMAND: Final = re.compile(r"pytest (-m (?:generate|deploy|verify)(?: --[a-z-]+(?:=\w+)?)*)")
+"""A command as it stands in an advice, with no more than what it is about."""
 _REVIEW: Final = pytest.StashKey[Review]()
 _SHOWN: Final = pytest.StashKey[int]()
 """About how many pictures the page will show."""
@@ -171,6 +174,11 @@ def next_command(config: pytest.Config, what: str) -> str:
     given += [("--comfyui-url", without_credentials(url)) for url in option.comfyui_url or ()]
     words = [shlex.quote(f"{name}={value}") for name, value in given if value]
     return " ".join(["pytest", what, *words, *(["--demo"] if option.demo else [])])
+
+
+def with_options(config: pytest.Config, told: str) -> str:
+    """Complete each command in an advice, so that it can be typed as it is told: see `next_command`."""
+    return _COMMAND.sub(lambda found: next_command(config, found[1]), told)
 
 
 def _shown(config: pytest.Config, path: Path) -> str:

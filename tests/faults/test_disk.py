@@ -177,7 +177,7 @@ def test_full_disk_fails_its_cell_alone(
         outcome = generate()
     message = (
         f"It could not be kept in {store.folder}: No space left on device. Make the folder writable, or free some "
-        "room, then run pytest -m generate again; what is finished is kept."
+        "room, then run this again; what is finished is kept."
     )
     assert {"step600-forest": message} == outcome.failed
     assert [] == list(store.folder.rglob("*.part"))

@@ -17,7 +17,7 @@ __all__ = ["swept"]
 
 pytestmark = TORN
 
-AGAIN = "un pytest -m generate again"
+AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"
 TERMINAL = "ook at its terminal"
 WAITS = {

@@ -51,7 +51,7 @@ ROW = ("baseline-forest", LIED_ABOUT, "final-forest")
 STALE = (
     "stale weights: the LoRA file has changed (SHA-256 {before} before, {step600} now), but the picture is the same, "
     "pixel for pixel. Unless only the file's header was rewritten, the server still uses the old weights: restart it, "
-    "then pytest -m generate --regenerate"
+    "then run this again with --regenerate"
 )
 
 
@@ -459,7 +459,7 @@ def test_staged_file_that_changes_meanwhile_is_told(scene: SetScene) -> None:
     assert where.generate().alarms == {
         f"step600-{row}": where.filled(
             "{loras}/spyke_plasma_v1_step600.safetensors was changed while "
-            f"step600 x {row} was rendered from it. Run pytest -m generate again, and leave the loras folder alone "
+            f"step600 x {row} was rendered from it. Run this again, and leave the loras folder alone "
             "meanwhile."
         )
         for row in ("forest", "novel_pose")
@@ -704,7 +704,7 @@ def test_picture_that_somebody_stopped_is_told(scene: SetScene) -> None:
 
     assert where.generate().alarms == {
         LIED_ABOUT: f"Somebody interrupted this picture on {where.url}. "
-        "To have it, run pytest -m generate again; what is finished is kept."
+        "To have it, run this again; what is finished is kept."
     }
 
 
@@ -723,7 +723,7 @@ def test_picture_that_the_server_forgot_is_told(scene: SetScene) -> None:
 
     assert where.generate().alarms == {
         LIED_ABOUT: f"{where.url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
-        "Run pytest -m generate again; what is finished is kept."
+        "Run this again; what is finished is kept."
     }
     assert len(set(posted)) == 2
 
@@ -741,7 +741,7 @@ def test_server_that_died_inside_is_told(scene: SetScene) -> None:
 
     assert where.generate(cells_of(where.plan, LIED_ABOUT), timeout=1.0).alarms == {
         LIED_ABOUT: f"{where.url} gave no sign of life for 1 s. If it is only slow, raise `timeout` "
-        "under [comfyui] in the plan; else look at its terminal, restart it, and run pytest -m generate again; "
+        "under [comfyui] in the plan; else look at its terminal, restart it, and run this again; "
         "what is finished is kept."
     }
 

@@ -160,7 +160,7 @@ def test_interrupted_by_somebody_else(
     serving.server.executor.interrupt()
     error = failure(lambda: rendering.result(5))
     assert isinstance(error, Interrupted)
-    told = f"Somebody interrupted this picture on {serving.url}. To have it, run pytest -m generate again; "
+    told = f"Somebody interrupted this picture on {serving.url}. To have it, run this again; "
     assert f"{told}what is finished is kept." == str(error)
 
 
@@ -175,7 +175,7 @@ def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, 
     assert isinstance(error, Lost)
     assert (
         f"{serving.url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
-        "Run pytest -m generate again; what is finished is kept."
+        "Run this again; what is finished is kept."
     ) == str(error)
 
 
@@ -267,7 +267,7 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
     assert (
         f"{serving.url} gave no sign of life for 0 s. If it is only slow, raise "
         "`timeout` under [comfyui] in the plan; else look at its terminal, restart it, "
-        "and run pytest -m generate again; what is finished is kept."
+        "and run this again; what is finished is kept."
     ) == str(error)
 
 
@@ -399,7 +399,7 @@ def test_picture_that_is_gone_is_told(staged: Plan, stand_in: Serve, connect: Co
     error = failure(lambda: connect(serving).render(filled(staged), ignore))
     assert (
         f"{serving.url} answered GET /view with 404 (Not Found). The picture was made, but cannot be had. "
-        "To try once more, run pytest -m generate again; what is finished is kept."
+        "To try once more, run this again; what is finished is kept."
     ) == str(error)
 
 

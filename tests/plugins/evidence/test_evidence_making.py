@@ -172,7 +172,7 @@ def test_bytes_that_are_no_picture_fail_the_cell(
     assert str(caught.value) == (
         f"{server.client.url} sent no usable picture of step600 x forest: "
         "it is not a PNG: 6 bytes that begin with b'<html>'. "
-        "If there is a proxy in front of it, look at that; then run pytest -m generate again."
+        "If there is a proxy in front of it, look at that; then run this again."
     )
     assert not store.folder.exists()
 
@@ -195,7 +195,7 @@ def test_lora_that_changes_while_it_is_rendered_fails_the_cell(
         make(maker, server)
 
     assert str(caught.value) == (
-        f"{file} was changed while step600 x forest was rendered from it. Run pytest -m generate again, "
+        f"{file} was changed while step600 x forest was rendered from it. Run this again, "
         "and leave the loras folder alone meanwhile."
     )
     assert not store.folder.exists()
