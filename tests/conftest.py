@@ -1,6 +1,8 @@
 """Plain `pytest` leaves out what takes longest. `CI=1 pytest` runs all, and so does naming a file or folder."""
 
+import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,3 +33,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.as_posix().endswith(SLOW):
             item.add_marker(slow)
+
+
+@pytest.fixture(scope="module")
+def swept() -> Iterator[None]:
+    """Sweep up what a module's tests have torn while that is expected: see `TORN`."""
+    yield
+    gc.collect()

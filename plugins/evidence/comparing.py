@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +14,14 @@ from plugins.pictures.check import Check, Outcome
 from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
 from plugins.plan.cells import Cell
 
-_BASELINES: Final = 32
-"""Pictures of the baseline that are kept open: every column of the matrix is held against the same ones."""
+_BASELINES: Final = 16
+"""Pictures that stay open; with more rows than this, the others are decoded again for each column."""
 
 
 class Comparing:
-    """Holds each picture of a run against its baseline, and against all that were seen before it.
+    """Holds each picture of a run against its baseline, and against all that are known.
 
-    Safe to use from several threads.
+    Safe to use from several threads: what is known of a cell is what lies on the disk.
     """
 
     def __init__(self, store: Store) -> None:
@@ -31,63 +30,59 @@ class Comparing:
         self._known: dict[Cell, Evidence] = {}
         self._alike: dict[str, list[Cell]] = {}
         """Cells by the digest of their pixels."""
-        self._baseline = lru_cache(_BASELINES)(self._opened)
-
-    def judge(self, cell: Cell, evidence: Evidence, *, baseline: Evidence | None, staged: Staged | None) -> Evidence:
-        """Compare the picture of evidence that is kept already, and keep what that told. Raises `OSError`."""
-        judged = self.compare(cell, evidence, baseline=baseline, staged=staged)
-        self.know(cell, judged)
-        if judged != evidence:
-            self._store.write_evidence(cell, judged)
-        return judged
-
-    def compare(
-        self,
-        cell: Cell,
-        evidence: Evidence,
-        *,
-        baseline: Evidence | None,
-        staged: Staged | None,
-        image: Image.Image | None = None,
-    ) -> Evidence:
-        """Add to a cell's evidence what the comparison with those that are known says.
-
-        Twins are told in the evidence of both, and the other's is kept. Without a baseline the effect of a LoRA is
-        said to be not checked. `image` is the cell's picture where it is at hand; else it is opened.
-        Raises `OSError`.
-        """
-        judged = evidence
-        if staged:
-            judged = self._with_effect(cell, evidence, baseline, staged, image)
-        with self._lock:
-            # A picture that is its baseline's is told by the other check already.
-            others = {
-                other: self._known[other]
-                for other in self._alike.get(evidence.picture.pixels_sha256, ())
-                if other != cell and not (other.row == cell.row and None in {other.checkpoint, cell.checkpoint})
-            }
-            judged = judged.with_check(_own_picture(cell, judged, others))
-            for other, theirs in others.items():
-                self._known[other] = theirs.with_check(_own_picture(other, theirs, {cell: judged}))
-                self._store.write_evidence(other, self._known[other])
-        return judged
-
-    def know(self, cell: Cell, evidence: Evidence) -> None:
-        """Take note of a cell's picture, once it lies in its place."""
-        with self._lock:
-            self._known[cell] = evidence
-            alike = self._alike.setdefault(evidence.picture.pixels_sha256, [])
-            if cell not in alike:
-                alike.append(cell)
+        self._baselines: dict[Cell, Image.Image] = {}
 
     @property
     def known(self) -> Mapping[Cell, Evidence]:
-        """The cells whose pictures lie in their places, with their evidence."""
+        """The cells whose pictures lie in their places, with their evidence as it lies beside them."""
         return self._known
 
-    def _with_effect(
-        self, cell: Cell, evidence: Evidence, baseline: Evidence | None, staged: Staged, image: Image.Image | None
+    def know(self, cell: Cell, evidence: Evidence) -> None:
+        """Take note of a cell that has its picture and its evidence already."""
+        with self._lock:
+            self._know(cell, evidence)
+
+    def judge(
+        self, cell: Cell, evidence: Evidence, *, staged: Staged | None, image: Image.Image | None = None
     ) -> Evidence:
+        """Add to the evidence of a picture that lies in its place what the comparison says, and keep it.
+
+        Twins are told in the evidence of both. Where no baseline is known, the effect of the LoRA is said to be not
+        checked. `image` is the picture where it is at hand; else it is opened. Raises `OSError`.
+        """
+        if staged:
+            evidence = self._with_effect(cell, evidence, staged, image)
+        elif image and len(self._baselines) < _BASELINES:
+            self._baselines[cell] = image
+        with self._lock:
+            twins = self._twins(cell, evidence)
+            judged = evidence.with_check(_own_picture(cell, evidence, twins))
+            self._keep(cell, judged)
+            for other, theirs in twins.items():
+                self._keep(other, theirs.with_check(_own_picture(other, theirs, {cell: judged})))
+        return judged
+
+    def _keep(self, cell: Cell, evidence: Evidence) -> None:
+        if self._known.get(cell) != evidence:
+            self._store.write_evidence(cell, evidence)
+            self._know(cell, evidence)
+
+    def _know(self, cell: Cell, evidence: Evidence) -> None:
+        self._known[cell] = evidence
+        alike = self._alike.setdefault(evidence.picture.pixels_sha256, [])
+        if cell not in alike:
+            alike.append(cell)
+
+    def _twins(self, cell: Cell, evidence: Evidence) -> dict[Cell, Evidence]:
+        """Give the other cells with these pixels; that a picture is its baseline's is told by another check already."""
+        return {
+            other: self._known[other]
+            for other in self._alike.get(evidence.picture.pixels_sha256, ())
+            if other != cell and not (other.row == cell.row and None in {other.checkpoint, cell.checkpoint})
+        }
+
+    def _with_effect(self, cell: Cell, evidence: Evidence, staged: Staged, image: Image.Image | None) -> Evidence:
+        baseline = self._known.get(cell.baseline)
         if baseline is None:
             message = "there is no picture of the baseline to compare with"
             return evidence.with_check(
@@ -96,8 +91,7 @@ class Comparing:
         ours, theirs = evidence.picture.pixels_sha256, baseline.picture.pixels_sha256
         compared = evidence.compared
         if compared is None or compared.baseline_pixels_sha256 != theirs:
-            picture = image or _opened(self._store.picture(cell))
-            effect = effect_of(picture, self._baseline(cell.baseline, theirs))
+            effect = effect_of(image or _opened(self._store.picture(cell)), self._baseline(cell.baseline))
             compared = ComparedRecord(baseline_pixels_sha256=theirs, effect=effect)
         check = check_lora_applied(
             identical=ours == theirs,
@@ -107,10 +101,14 @@ class Comparing:
         )
         return evidence.with_check(check).model_copy(update={"compared": compared})
 
-    def _opened(self, baseline: Cell, pixels_sha256: str) -> Image.Image:
-        """Open a baseline's picture; the digest tells a newer one from that which was opened before."""
-        del pixels_sha256
-        return _opened(self._store.picture(baseline))
+    def _baseline(self, cell: Cell) -> Image.Image:
+        """Give a baseline's picture; the first ones stay open, since every column is held against the same ones."""
+        if cell in self._baselines:
+            return self._baselines[cell]
+        picture = _opened(self._store.picture(cell))
+        if len(self._baselines) < _BASELINES:
+            self._baselines[cell] = picture
+        return picture
 
 
 def _opened(path: Path) -> Image.Image:

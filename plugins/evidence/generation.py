@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Final
 
 from PIL import Image
@@ -27,8 +28,8 @@ Show = Callable[[str], None]
 class Generation:
     """The chosen cells and the baselines that they are compared with, in the matrix's order.
 
-    `regenerate` renders what has evidence already, too. `kept` is called, in a thread, with each picture that was
-    rendered and lies in its place.
+    `regenerate` renders what has evidence already, too. `on_kept` is called with each picture that was rendered, once
+    it lies in its place, by the thread that rendered it.
     """
 
     def __init__(
@@ -37,32 +38,38 @@ class Generation:
         chosen: Sequence[Cell],
         *,
         regenerate: bool,
-        kept: Callable[[Cell, Image.Image], None] = lambda _cell, _image: None,
+        on_kept: Callable[[Cell, Image.Image], None] = lambda _cell, _image: None,
     ) -> None:
         self.failures: Final[dict[Cell, str]] = {}
         """Why a cell has no picture."""
         self.rendered = 0
         self.stability = ""
         """Whether the server gives the same picture again, in a sentence; empty while it was not measured."""
-        self._prepared = prepared
-        maker = prepared.maker
+        self._maker: Final = prepared.maker
+        self._on_kept = on_kept
         baselines = dict.fromkeys(cell.baseline for cell in chosen)
         cells = [*baselines, *(cell for cell in chosen if cell.checkpoint)]
-        known = {} if regenerate else {cell: found for cell in cells if (found := maker.recall(cell))}
-        self._reused: Final = known
-        self.reused: Final = len(known)
-        wanted = [cell for cell in cells if cell not in known]
-        self._kept = kept
-        self._comparing = Comparing(maker.store)
+        self._reused: Final = (
+            {} if regenerate else {cell: found for cell in cells if (found := self._maker.recall(cell))}
+        )
+        self._comparing: Final = Comparing(self._maker.store)
         ours = frozenset(cells)
-        for cell in matrix(maker.asked.plan):  # a cell of an earlier run (`-k step600`) may have a picture of this one
-            if cell not in ours and (found := maker.known(cell)):
+        for cell in matrix(self._maker.asked.plan):
+            # a cell of an earlier run (`-k step600`) may have a picture of this one
+            if found := self._reused.get(cell) if cell in ours else self._maker.current(cell):
                 self._comparing.know(cell, found)
-        self._rendering = Rendering(wanted, servers=prepared.places, work=self._make)
+        wanted = [cell for cell in cells if cell not in self._reused]
+        self._rendering = Rendering(wanted, servers=prepared.places, work=self._render_and_keep)
         self._again: Future[Canary | None] | None = None
         if wanted:
-            self._again = self._rendering.after(wanted[0], lambda: maker.make_again(wanted[0], prepared.places))
+            again = partial(self._maker.make_again, wanted[0], prepared.places)
+            self._again = self._rendering.after(wanted[0], again)
         self._judged: dict[Cell, Evidence] = {}
+
+    @property
+    def reused(self) -> int:
+        """How many pictures had evidence already."""
+        return len(self._reused)
 
     def evidence(self, cell: Cell, *, show: Show) -> Evidence:
         """Give a cell's evidence, with what the comparison with its baseline and the others says.
@@ -72,16 +79,14 @@ class Generation:
         if cell not in self._judged:
             if cell in self.failures:
                 raise CellFailedError(self.failures[cell])
-            found = self._reused.get(cell) or self._made(cell, show)
-            baseline = None
+            found = self._reused.get(cell) or self._awaited(cell, show)
             if cell.checkpoint:
                 with contextlib.suppress(CellFailedError):
-                    baseline = self.evidence(cell.baseline, show=show)
-            staged = self._prepared.maker.staged_for(cell)
+                    self.evidence(cell.baseline, show=show)
             try:
-                self._judged[cell] = self._comparing.judge(cell, found, baseline=baseline, staged=staged)
+                self._judged[cell] = self._comparing.judge(cell, found, staged=self._maker.staged_for(cell))
             except OSError as error:  # the picture is kept; the next run compares it
-                self.failures[cell] = told_unkept(self._prepared.maker.store.folder, error)
+                self.failures[cell] = told_unkept(self._maker.store.folder, error)
                 raise CellFailedError(self.failures[cell]) from error
         return self._judged[cell]
 
@@ -106,27 +111,23 @@ class Generation:
         """Withdraw what is still queued."""
         self._rendering.close()
 
-    def _make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
-        """Render a cell and keep its picture, in a thread: compared at once where its baseline is known already."""
-        maker = self._prepared.maker
-        made = maker.make(cell, place, board, posted)
-        evidence, staged = made.evidence, maker.staged_for(cell)
-        baseline = self._comparing.known.get(cell.baseline) if staged else None
+    def _render_and_keep(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
+        """Render a cell and keep its picture, compared with those that are there already; called by a thread."""
+        rendered = self._maker.make(cell, place, board, posted)
+        staged = self._maker.staged_for(cell)
         try:
-            if baseline or not staged:
-                evidence = self._comparing.compare(cell, evidence, baseline=baseline, staged=staged, image=made.image)
-            maker.store.write(cell, made.png, evidence)
+            self._maker.store.write_picture(cell, rendered.png)
+            evidence = self._comparing.judge(cell, rendered.evidence, staged=staged, image=rendered.image)
         except OSError as error:
-            raise CellFailedError(told_unkept(maker.store.folder, error)) from error
-        self._comparing.know(cell, evidence)
-        self._kept(cell, made.image)
+            raise CellFailedError(told_unkept(self._maker.store.folder, error)) from error
+        self._on_kept(cell, rendered.image)
         return evidence
 
-    def _made(self, cell: Cell, show: Show) -> Evidence:
+    def _awaited(self, cell: Cell, show: Show) -> Evidence:
         try:
-            made = self._rendering.result(cell, meanwhile=show)
+            found = self._rendering.result(cell, meanwhile=show)
         except (ComfyUIError, CellFailedError, OSError) as error:
             self.failures[cell] = str(error)
             raise CellFailedError(str(error)) from error
         self.rendered += 1
-        return made
+        return found

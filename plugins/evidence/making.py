@@ -1,4 +1,4 @@
-"""One cell is rendered, checked, and kept with its evidence."""
+"""One cell is rendered and checked, and its evidence put together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -50,8 +50,8 @@ class CellFailedError(ToldError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """A picture that was rendered and checked, and is not kept yet. One that failed a check is to be kept too."""
+class Rendered:
+    """A picture that was checked, and is not kept yet. One that failed a check is to be kept too."""
 
     png: bytes
     image: Image.Image
@@ -73,7 +73,7 @@ class Maker:
     tag: str
     """A word of this run's own: the server then saves every picture anew (COMFYUI.md, fact 6)."""
 
-    def known(self, cell: Cell) -> Evidence | None:
+    def current(self, cell: Cell) -> Evidence | None:
         """Give the cell's evidence where it is whole and of what the plan asks for now; a check may have failed."""
         try:
             evidence = self.store.read(cell)
@@ -83,12 +83,12 @@ class Maker:
 
     def recall(self, cell: Cell) -> Evidence | None:
         """Give the cell's evidence where it is whole, passed, and of the very inputs that would be sent now."""
-        evidence = self.known(cell)
+        evidence = self.current(cell)
         if evidence is None or evidence.failures or evidence.base_model != self.base_model:
             return None
         return evidence
 
-    def make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None] = lambda: None) -> Made:
+    def make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None] = lambda: None) -> Rendered:
         """Render a cell and check its picture; `posted` is called once it is in the server's queue.
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep.
@@ -149,7 +149,7 @@ class Maker:
     def _largest(self) -> int:
         return max(self.asked.plan.sampling.width * self.asked.plan.sampling.height, _LARGEST_AT_LEAST)
 
-    def _checked(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Made:
+    def _checked(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Rendered:
         try:
             picture = read_picture(finished.png, largest=self._largest)
         except PictureError as error:
@@ -158,7 +158,7 @@ class Maker:
                 "If there is a proxy in front of it, look at that; then run this again."
             ) from error
         evidence = self._evidence(cell, filled, finished, info, picture)
-        return Made(png=finished.png, image=picture.image, evidence=evidence)
+        return Rendered(png=finished.png, image=picture.image, evidence=evidence)
 
     def _evidence(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo, picture: Picture) -> Evidence:
         plan, staged = self.asked.plan, self.staged_for(cell)

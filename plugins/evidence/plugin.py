@@ -36,8 +36,12 @@ _GENERATION: Final = pytest.StashKey[Generation]()
 class _Hooks:
     """What other rooms may hear of."""
 
+    @pytest.hookspec
     def pytest_picture_kept(self, config: pytest.Config, cell: Cell, picture: Image.Image) -> None:
-        """Hear of a picture that was rendered, once it lies in its place; called by the thread that rendered it."""
+        """Hear of a picture that was rendered, once it lies in its place.
+
+        Called by the thread that rendered it: what is raised here is told where the cell's test asks for the picture.
+        """
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -176,7 +180,7 @@ def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
         config.hook.pytest_picture_kept(config=config, cell=cell, picture=picture)
 
     regenerate = config.getoption("regenerate")
-    run = Generation(config.stash[_PREPARED], chosen_cells(request.session), regenerate=regenerate, kept=kept)
+    run = Generation(config.stash[_PREPARED], chosen_cells(request.session), regenerate=regenerate, on_kept=kept)
     config.stash[_GENERATION] = run
     yield run
     session = request.session

@@ -31,13 +31,12 @@ class Store:
         """Where the cell's evidence lies, or will."""
         return self.picture(cell).with_suffix(".json")
 
-    def write(self, cell: Cell, png: bytes, evidence: Evidence) -> None:
-        """Keep a picture and its evidence; the evidence last, since a picture without it was not made."""
+    def write_picture(self, cell: Cell, png: bytes) -> None:
+        """Keep a picture. Its evidence comes after it, since a picture without evidence was not made."""
         write_atomically(self.picture(cell), png)
-        self.write_evidence(cell, evidence)
 
     def write_evidence(self, cell: Cell, evidence: Evidence) -> None:
-        """Keep what more is known of a picture that is kept already."""
+        """Keep what is known of a picture that is kept already."""
         write_atomically(self.evidence(cell), evidence.model_dump_json(indent=2) + "\n")
 
     def plan_name(self) -> str:

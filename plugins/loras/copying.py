@@ -32,9 +32,16 @@ def stamp_of(path: Path) -> tuple[int, int, int]:
 
 
 def drop_parts(target: Path) -> None:
-    """Remove what a killed run left of copies to `target`."""
+    """Remove unfinished copies to `target`."""
     for left in target.parent.glob(f".{escape(target.name)}.*.part"):
         left.unlink(missing_ok=True)
+
+
+def new_part(target: Path) -> Path:
+    """Begin a copy to `target`: an empty file beside it, with a name of its own."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    return Path(name)
 
 
 def copy_part(source: Path, target: Path) -> tuple[Path, str]:
@@ -45,10 +52,9 @@ def copy_part(source: Path, target: Path) -> tuple[Path, str]:
     The copy is flushed to the disk. `OSError` leaves nothing behind, and what a killed run left is removed.
     """
     drop_parts(target)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    part = Path(name)
+    part = new_part(target)
     try:
-        with os.fdopen(handle, "w+b") as writer, source.open("rb") as reader:
+        with part.open("r+b") as writer, source.open("rb") as reader:
             if _cloned(reader, writer):
                 digest = hashlib.file_digest(writer, "sha256")
             else:

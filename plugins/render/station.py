@@ -6,7 +6,6 @@ as seen from the worker. Whatever goes wrong comes back as a plain `ComfyUIError
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from plugins.comfyui.picker import picker_name
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Filled
-from plugins.loras.copying import digest_of, drop_parts, folder_lock, stamp_of
+from plugins.loras.copying import digest_of, drop_parts, folder_lock, new_part, stamp_of
 from plugins.render.place import render_cell
 
 Given = ParamSpec("Given")
@@ -101,7 +100,7 @@ class Station:
         for lora in loras:
             if not self._holds(lora):
                 raise ComfyUIError(
-                    f"{self._loras / lora.file} was changed while a picture was rendered from it. Run this again, "
+                    f"{self._place(lora)} was changed while a picture was rendered from it. Run this again, "
                     "and leave the loras folder alone meanwhile."
                 )
         return finished
@@ -115,21 +114,19 @@ class Station:
         try:
             if first or self._part is None:
                 self._loras.mkdir(parents=True, exist_ok=True)
-                drop_parts(self._loras / lora.file)
-                handle, name = tempfile.mkstemp(prefix=f".{lora.file}.", suffix=".part", dir=self._loras)
-                os.close(handle)
-                self._part, self._digest = Path(name), hashlib.sha256()
+                drop_parts(self._place(lora))
+                self._part, self._digest = new_part(self._place(lora)), hashlib.sha256()
             with self._part.open("ab") as part:
                 part.write(block)
             self._digest.update(block)
         except OSError as error:
-            drop_parts(self._loras / lora.file)
+            drop_parts(self._place(lora))
             raise self._unwritable(lora, error) from error
 
     def install(self, lora: LoraFile) -> str:
         """Put the LoRA that came in place, in one step, and give its name in the picker."""
         part, self._part = self._part, None
-        target = self._loras / lora.file
+        target = self._place(lora)
         try:
             if part is None or self._digest.hexdigest() != lora.sha256:
                 raise Unreachable(f"{target} did not come whole. Is the network failing?")
@@ -143,7 +140,7 @@ class Station:
         except OSError as error:
             raise self._unwritable(lora, error) from error
         finally:
-            drop_parts(self._loras / lora.file)
+            drop_parts(self._place(lora))
         self._held[lora.file] = lora.sha256, stamp_of(target)
         return self._listed(lora)
 
@@ -154,6 +151,9 @@ class Station:
             server = self._server
         if server:
             server.close()
+
+    def _place(self, lora: LoraFile) -> Path:
+        return self._loras / lora.file
 
     def _connected(self) -> Server:
         with self._lock:
@@ -169,7 +169,7 @@ class Station:
             return self._server
 
     def _listed(self, lora: LoraFile) -> str:
-        file = self._loras / lora.file
+        file = self._place(lora)
         try:
             return picker_name(self._connected().client, lora.picker_name, file=file, metadata=lora.metadata)
         except NotListed as error:
@@ -177,7 +177,7 @@ class Station:
 
     def _holds(self, lora: LoraFile) -> bool:
         """Whether the loras folder has these very bytes under the LoRA's name; a file is read again once it changed."""
-        file = self._loras / lora.file
+        file = self._place(lora)
         try:
             stamp = stamp_of(file)
             held = self._held.get(lora.file)

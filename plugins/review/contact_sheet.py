@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from math import ceil
 from pathlib import Path
@@ -112,7 +112,7 @@ class _Sheet:
         return _pitch(self.small) + _BELOW
 
     def draw(self) -> Image.Image:
-        """Draw row by row onto the sheet: what is not on it yet is never held for more than a row."""
+        """Draw row by row onto the sheet: no picture is held for longer than its row."""
         total = 2 * _MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
         head = [*self._head(total)]
         told = [[*self._told(row, total)] for row in self.rows]
@@ -123,10 +123,14 @@ class _Sheet:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
             for row, strips in zip(self.rows, told, strict=True):
                 top = _paste(strips, sheet, top)
-                for index, picture in enumerate(pool.map(lambda column: self._picture(column, row), self.columns)):  # noqa: B023
-                    sheet.paste(picture, (_MARGIN + index * (self.width + _GAP), top))
+                for index, picture in enumerate(pool.map(partial(self._picture, row), self.columns)):
+                    sheet.paste(picture, (self._left(index), top))
                 top += self.height + self.caption
         return sheet
+
+    def _left(self, index: int) -> int:
+        """Where a column begins."""
+        return _MARGIN + index * (self.width + _GAP)
 
     def _source(self, column: str, row: Row) -> Source | None:
         """Give the picture at one place of the sheet; None where there is none."""
@@ -178,10 +182,10 @@ class _Sheet:
     def _across(self, parts: list[Image.Image], total: int) -> Image.Image:
         strip = Image.new("RGB", (total, max(part.height for part in parts)), _GROUND)
         for index, part in enumerate(parts):
-            strip.paste(part, (_MARGIN + index * (self.width + _GAP), 0))
+            strip.paste(part, (self._left(index), 0))
         return strip
 
-    def _picture(self, column: str, row: Row) -> Image.Image:
+    def _picture(self, row: Row, column: str) -> Image.Image:
         """One picture with its flags on it and its digest below."""
         source = self._source(column, row)
         tile = self._tile(source) if source else None

@@ -23,7 +23,7 @@ from plugins.render.plugin import cell_of
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
 from plugins.review.page import render_page, sources
-from plugins.review.previews import make_preview, make_previews
+from plugins.review.previews import make_previews, write_preview
 from plugins.review.review import Review, source_of
 
 _LISTED_AT_MOST: Final = 200
@@ -66,7 +66,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_picture_kept(config: pytest.Config, cell: Cell, picture: Image.Image) -> None:
     """Make a picture's preview as soon as it is there, while the next one renders."""
-    make_preview(source_of(reports(config), cell), reports(config), among=config.stash[_SHOWN], picture=picture)
+    write_preview(picture, source_of(reports(config), cell), reports(config), among=config.stash[_SHOWN])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,11 +5,12 @@ Those inside are WebP, since a page is mailed; those beside are JPEG, which take
 """
 
 import base64
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -28,14 +29,8 @@ EMBEDDED_BYTES: Final = 1_900_000
 FOLDER: Final = PurePosixPath("previews")
 """Where previews lie, seen from the report."""
 
-_LADDER: Final = ((512, 82), (512, 60), (384, 60), (256, 50), (160, 40))
-"""Longest side in pixels, and WebP quality: tried until a preview fits its share."""
-_LINKED: Final = (512, 82)
-"""The same of JPEG."""
 _EFFORT: Final = 2
 """Of WebP, 0 to 6: a preview takes 4 ms instead of 12 ms at 4, and is 5 % larger."""
-_WEBP: Final = ".webp"
-_JPEG: Final = ".jpg"
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,23 @@ class Source:
 
     path: Path
     name: PurePosixPath
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a preview is written."""
+
+    kind: str
+    """Pillow's name of the file format."""
+    suffix: str
+    ladder: tuple[tuple[int, int], ...]
+    """Longest side in pixels, and quality: tried until a preview fits its share."""
+    share: int | None = None
+    """Bytes that it may have inside the page; None where it is linked."""
+
+
+_LINKED: Final = _Form("JPEG", ".jpg", ((512, 82),))
+_EMBEDDED: Final = _Form("WEBP", ".webp", ((512, 82), (512, 60), (384, 60), (256, 50), (160, 40)))
 
 
 def training_source(path: Path) -> Source:
@@ -77,55 +89,64 @@ def make_previews(sources: Iterable[Source], reports: Path) -> dict[Path, Previe
         return {path: preview for path, preview in zip(unique, made, strict=True) if preview}
 
 
-def make_preview(source: Source, reports: Path, *, among: int, picture: Image.Image | None = None) -> Preview | None:
-    """Shrink one of so many pictures on a page; None for one that cannot be read.
+def make_preview(source: Source, reports: Path, *, among: int) -> Preview | None:
+    """Give the preview of one of so many pictures on a page; None for one that cannot be read.
 
-    A preview of the picture as it lies there, and not too large to be embedded, is kept; one of a `picture` that was
-    just written, and needs no decoding any more, is always made.
+    One of the picture as it lies there, and not too large to be embedded, is kept.
     """
-    share = EMBEDDED_BYTES // among if among <= EMBED_AT_MOST else None
-    place = _place(source, _WEBP if share else _JPEG)
+    form = _form(among)
+    path = reports / _place(source, form)
     try:
-        if picture is None and (there := _kept(source, reports, place, share)):
-            return there
-        made = source.path.stat()
-        shrunk = _fitting(_opened(source.path) if picture is None else picture, share)
-        write_atomically(reports / place, shrunk.content)
-        os.utime(reports / place, ns=(made.st_atime_ns, made.st_mtime_ns))  # it is of the picture as it was then
-        return _preview(place, shrunk.content if share else b"", shrunk.width, shrunk.height)
+        there = _there(path, source, form)
+        if there is None or (form.share is not None and path.stat().st_size > form.share):
+            _write(_opened(source.path), source, path, form)
+            there = _there(path, source, form)
     except UNREADABLE:
         return None
+    return there
+
+
+def write_preview(picture: Image.Image, source: Source, reports: Path, *, among: int) -> None:
+    """Write the preview of one of so many pictures, which was just written and needs no decoding any more.
+
+    Where it cannot be, it is made when the page is.
+    """
+    form = _form(among)
+    with contextlib.suppress(*UNREADABLE):
+        _write(picture, source, reports / _place(source, form), form)
 
 
 def beside(source: Source, reports: Path) -> Path | None:
     """Give the preview that lies beside the page and is of the picture as it is; None where there is none."""
-    return next((path for suffix in (_JPEG, _WEBP) if _is_of(path := reports / _place(source, suffix), source)), None)
+    paths = (reports / _place(source, form) for form in (_LINKED, _EMBEDDED))
+    return next((path for path in paths if _is_current(path, source)), None)
 
 
-def _kept(source: Source, reports: Path, place: PurePosixPath, share: int | None) -> Preview | None:
-    """Give the preview that is there, if it may be shown."""
-    path = reports / place
-    if not _is_of(path, source):
-        return None
-    content = path.read_bytes() if share else b""
-    if share is not None and len(content) > share:
-        return None
-    with Image.open(path, formats=FORMATS) as there:
-        return _preview(place, content, *there.size)
+def _form(among: int) -> _Form:
+    return replace(_EMBEDDED, share=EMBEDDED_BYTES // among) if among <= EMBED_AT_MOST else _LINKED
 
 
-def _is_of(preview: Path, source: Source) -> bool:
+def _place(source: Source, form: _Form) -> PurePosixPath:
+    return FOLDER / source.name.with_name(source.name.name + form.suffix)
+
+
+def _is_current(preview: Path, source: Source) -> bool:
     """Say whether a preview is of the picture as it is now: it was given the picture's time."""
     return preview.is_file() and preview.stat().st_mtime_ns == source.path.stat().st_mtime_ns
 
 
-def _place(source: Source, suffix: str) -> PurePosixPath:
-    return FOLDER / source.name.with_name(source.name.name + suffix)
-
-
-def _preview(place: PurePosixPath, embedded: bytes, width: int, height: int) -> Preview:
-    src = f"data:image/webp;base64,{base64.b64encode(embedded).decode()}" if embedded else place.as_posix()
-    return Preview(src, width, height)
+def _there(path: Path, source: Source, form: _Form) -> Preview | None:
+    """Give the preview at `path`, if it is of the picture as it is, and can be read."""
+    if not _is_current(path, source):
+        return None
+    try:
+        with Image.open(path, formats=FORMATS) as there:
+            size = there.size
+    except UNREADABLE:
+        return None
+    if form.share is None:
+        return Preview(_place(source, form).as_posix(), *size)
+    return Preview(f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}", *size)
 
 
 def _opened(path: Path) -> Image.Image:
@@ -134,28 +155,21 @@ def _opened(path: Path) -> Image.Image:
         return picture
 
 
-@dataclass(frozen=True)
-class _Shrunk:
-    content: bytes
-    width: int
-    height: int
-
-
-def _fitting(picture: Image.Image, share: int | None) -> _Shrunk:
-    """Shrink a picture to WebP of at most `share` bytes, or to JPEG where there is no such limit."""
-    if share is None:
-        return _shrunk(picture, *_LINKED, "JPEG")
-    for side, quality in _LADDER:
-        shrunk = _shrunk(picture, side, quality, "WEBP")
-        if len(shrunk.content) <= share:
+def _write(picture: Image.Image, source: Source, path: Path, form: _Form) -> None:
+    """Write a preview with the time of its picture."""
+    then = source.path.stat()
+    for side, quality in form.ladder:
+        content = _shrunk(picture, side, quality, form.kind)
+        if form.share is None or len(content) <= form.share:
             break
-    return shrunk
+    write_atomically(path, content)
+    os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
 
 
-def _shrunk(picture: Image.Image, side: int, quality: int, kind: str) -> _Shrunk:
+def _shrunk(picture: Image.Image, side: int, quality: int, kind: str) -> bytes:
     """Shrink a picture until its longest side is at most `side`, without its metadata."""
     small = picture.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=1.0)
     buffer = BytesIO()
-    small.save(buffer, kind, quality=quality, **({"method": _EFFORT} if kind == "WEBP" else {}))
-    return _Shrunk(buffer.getvalue(), small.width, small.height)
+    small.save(buffer, kind, quality=quality, method=_EFFORT)  # JPEG knows no such thing, and minds nothing
+    return buffer.getvalue()

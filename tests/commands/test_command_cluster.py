@@ -11,7 +11,7 @@ from looking import Result, counts, told
 
 from tests.machines import Machine, Machines, until
 from tests.small_plan import PLAN, Suite, finish
-from tests.torn import TORN, swept
+from tests.torn import TORN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,6 @@ class Runs:
     whole: Result
     folder: Path
 
-
-__all__ = ["swept"]
 
 pytestmark = TORN
 

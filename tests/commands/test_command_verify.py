@@ -111,7 +111,7 @@ VIOLATIONS = {
         plant=absent,
         fails=frozenset({PRESENT, SIZE, PICKER, SELECTED}),
         says=(
-            f"{LORAS}/spyke_plasma_v1.safetensors is not there. "
+            f"{LORAS}/spyke_plasma_v1.safetensors is not there.",
             "Deploy with pytest -m deploy --selected-step=STEP --plan=",
             "does not offer spyke_plasma_v1; it has nothing. Does that server read another folder (--comfyui-dir)?",
         ),

@@ -242,7 +242,8 @@ class Stage:
     def _make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
         """Render a cell and keep its picture, compared with none."""
         made = self.prepared.maker.make(cell, place, board, posted)
-        self.store.write(cell, made.png, made.evidence)
+        self.store.write_picture(cell, made.png)
+        self.store.write_evidence(cell, made.evidence)
         return made.evidence
 
 

@@ -82,7 +82,8 @@ def _new_pictures(judged: Judged, _: object) -> None:
     """Write two cells' pictures and evidence anew."""
     for cell in matrix(judged.plan)[:2]:
         png = png_of(cell, salt="new")
-        judged.store.write(cell, png, evidence_for(judged.asked, cell, png))
+        judged.store.write_picture(cell, png)
+        judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png))
 
 
 def _roll_back(judged: Judged, former: Former) -> None:

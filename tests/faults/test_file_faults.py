@@ -22,9 +22,7 @@ from plugins.plan.plan import Plan
 from tests.faults.steps import judge
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import Posing, Suite, finish
-from tests.torn import TORN, swept
-
-__all__ = ["swept"]
+from tests.torn import TORN
 
 pytestmark = TORN
 

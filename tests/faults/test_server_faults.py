@@ -11,9 +11,7 @@ from stand import CELLS, Fault, json_answer, staged
 
 from plugins.demo.dialect import LATER, TODAY, Dialect
 from plugins.plan.plan import Plan
-from tests.torn import TORN, swept
-
-__all__ = ["swept"]
+from tests.torn import TORN
 
 pytestmark = TORN
 

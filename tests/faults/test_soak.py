@@ -18,9 +18,7 @@ from plugins.evidence.generation import Generation
 from plugins.evidence.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
-from tests.torn import TORN, swept
-
-__all__ = ["swept"]
+from tests.torn import TORN
 
 pytestmark = TORN
 

@@ -118,13 +118,13 @@ def bomb(side: int) -> bytes:
         pytest.param(
             instead(noise(2, middle=128.3)),
             "blank: the picture is nearly one colour, rgb(128, 128, 128): 100.0% of it.\n"
-            "noise: neighbouring pixels have nothing in common (correlation 0.01): the picture is static. The decoder "
+            "noise: neighbouring pixels have nothing in common (correlation 0.03): the picture is static. The decoder "
             "or the LoRA is broken; look at ComfyUI's terminal.",
             id="nearly-one-colour-with-noise",
         ),
         pytest.param(
             instead(noise(60)),
-            "noise: neighbouring pixels have nothing in common (correlation 0.02): the picture is static. The decoder "
+            "noise: neighbouring pixels have nothing in common (correlation 0.04): the picture is static. The decoder "
             "or the LoRA is broken; look at ComfyUI's terminal.",
             id="static",
         ),

@@ -537,7 +537,8 @@ def _rendered_again(judged: Judged, _: Deployment) -> None:
     cell = cells_of(judged.plan, "final-forest")[0]
     png = png_of(cell, salt="again")
     run = RunRecord(prompt_id="another", started=STARTED, ended=STARTED)
-    judged.store.write(cell, png, evidence_for(judged.asked, cell, png, run=run))
+    judged.store.write_picture(cell, png)
+    judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png, run=run))
 
 
 def _new_ballot(judged: Judged, _: Deployment) -> None:

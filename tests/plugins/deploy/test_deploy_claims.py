@@ -199,7 +199,8 @@ def test_cell_that_the_selection_did_not_rest_on_is_told(judged: Judged, deploym
 def test_picture_that_was_rendered_otherwise_since_is_told(judged: Judged, deployment: Deployment, cell: Cell) -> None:
     """A picture with other pixels than the judged one is told."""
     png = png_of(cell, salt="again")
-    judged.store.write(cell, png, evidence_for(judged.asked, cell, png))
+    judged.store.write_picture(cell, png)
+    judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png))
 
     assert claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment) == [
         "step600 x forest: its picture is not the one that was judged; it was rendered again since"

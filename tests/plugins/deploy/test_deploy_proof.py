@@ -93,7 +93,8 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     maker = prepare(bare, (server,), store, headers=preflight(bare)).maker
     made = {cell: maker.make(cell, server, Board(1)) for cell in matrix(bare) if cell.checkpoint}
     for cell, one in made.items():
-        store.write(cell, one.png, one.evidence)
+        store.write_picture(cell, one.png)
+        store.write_evidence(cell, one.evidence)
     evidence = {cell: one.evidence for cell, one in made.items()}
     prover = Prover(
         asked=maker.asked,

@@ -90,7 +90,8 @@ def keep(asked: Asked, store: Store, cell: Cell, **changes: Any) -> Evidence:
     """Keep a picture of a cell with its evidence."""
     png = png_of(cell)
     evidence = evidence_for(asked, cell, png, **changes)
-    store.write(cell, png, evidence)
+    store.write_picture(cell, png)
+    store.write_evidence(cell, evidence)
     return evidence
 
 

@@ -24,12 +24,10 @@ from plugins.render.cluster import Cluster, ServerBeside
 from plugins.render.rendering import AHEAD
 from plugins.render.station import LoraFile
 from tests.machines import Machine, Machines, until
-from tests.torn import TORN, swept
+from tests.torn import TORN
 
 Prepare = Callable[..., Clustered]
 
-
-__all__ = ["swept"]
 
 pytestmark = TORN
 

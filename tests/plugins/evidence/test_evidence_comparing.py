@@ -34,7 +34,8 @@ def staged(plan: Plan) -> dict[str, Staged]:
 def put(asked: Asked, store: Store, cell: Cell, png: bytes) -> Evidence:
     """Keep these bytes as a cell's picture."""
     evidence = evidence_for(asked, cell, png)
-    store.write(cell, png, evidence)
+    store.write_picture(cell, png)
+    store.write_evidence(cell, evidence)
     return evidence
 
 
@@ -49,10 +50,10 @@ def test_different_pictures_pass(
 ) -> None:
     """A picture that differs from its baseline and from all others passes, and the effect is kept."""
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
-    comparing = Comparing(store=store)
-    comparing.judge(cells[0], baseline, baseline=None, staged=None)
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
 
-    judged = comparing.judge(cells[1], evidence, baseline=baseline, staged=staged["step600"])
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
 
     assert judged.failures == ()
     assert judged.compared is not None
@@ -66,10 +67,10 @@ def test_picture_of_the_baseline_is_told(
     """A LoRA without effect is told with its file and header, and once only."""
     png = png_of(cells[0])
     baseline, evidence = (put(asked, store, cell, png) for cell in cells[:2])
-    comparing = Comparing(store=store)
-    comparing.judge(cells[0], baseline, baseline=None, staged=None)
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
 
-    judged = comparing.judge(cells[1], evidence, baseline=baseline, staged=staged["step600"])
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
 
     assert [one.name for one in judged.failures] == ["LoRA effect"]
     assert "spyke_plasma_v1_step600.safetensors: module networks.lora" in judged.failures[0].message
@@ -82,9 +83,41 @@ def test_without_a_baseline_the_effect_is_not_checked(
     """Where the baseline gave no picture, the effect is said not to be checked."""
     evidence = keep(asked, store, cells[1])
 
-    judged = Comparing(store=store).judge(cells[1], evidence, baseline=None, staged=staged["step600"])
+    judged = Comparing(store).judge(cells[1], evidence, staged=staged["step600"])
 
     assert check(judged, "LoRA effect").outcome is Outcome.NOT_CHECKED
+
+
+def test_baseline_that_comes_later_is_compared_with(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """Where another server has not rendered the baseline yet, the effect is checked when the cell is judged again."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    first = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    comparing.judge(cells[0], baseline, staged=None)
+
+    judged = comparing.judge(cells[1], first, staged=staged["step600"])
+
+    assert check(first, "LoRA effect").outcome is Outcome.NOT_CHECKED
+    assert check(judged, "LoRA effect").outcome is Outcome.PASSED
+    assert store.read(cells[1]) == judged == comparing.known[cells[1]]
+
+
+def test_what_is_known_lies_on_the_disk(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A cell that is judged again from what was said of it before its twin came is still told to have one."""
+    png = png_of(cells[1])
+    first, second = (put(asked, store, cell, png) for cell in cells[1:])
+    comparing = Comparing(store)
+    before = comparing.judge(cells[1], first, staged=staged["step600"])
+    comparing.judge(cells[2], second, staged=staged["final"])
+
+    again = comparing.judge(cells[1], before, staged=staged["step600"])
+
+    assert (check(before, "twin").outcome, check(again, "twin").outcome) == (Outcome.PASSED, Outcome.FAILED)
+    assert store.read(cells[1]) == again == comparing.known[cells[1]]
 
 
 def test_twins_are_told_in_the_evidence_of_both(
@@ -94,9 +127,10 @@ def test_twins_are_told_in_the_evidence_of_both(
     baseline = keep(asked, store, cells[0])
     png = png_of(cells[1])
     first, second = (put(asked, store, cell, png) for cell in cells[1:])
-    comparing = Comparing(store=store)
-    comparing.judge(cells[1], first, baseline=baseline, staged=staged["step600"])
-    comparing.judge(cells[2], second, baseline=baseline, staged=staged["final"])
+    comparing = Comparing(store)
+    comparing.know(cells[0], baseline)
+    comparing.judge(cells[1], first, staged=staged["step600"])
+    comparing.judge(cells[2], second, staged=staged["final"])
 
     assert "it is final x forest's, pixel for pixel" in check(store.read(cells[1]), "twin").message
     assert "it is step600 x forest's, pixel for pixel" in check(store.read(cells[2]), "twin").message
@@ -109,10 +143,11 @@ def test_twins_of_the_same_lora_are_told_as_such(
     same = dataclasses.replace(asked, loras=dict.fromkeys(asked.loras, "a" * 64))
     baseline, png = keep(same, store, cells[0]), png_of(cells[1])
     first, second = (put(same, store, cell, png) for cell in cells[1:])
-    comparing = Comparing(store=store)
-    comparing.judge(cells[1], first, baseline=baseline, staged=staged["step600"])
+    comparing = Comparing(store)
+    comparing.know(cells[0], baseline)
+    comparing.judge(cells[1], first, staged=staged["step600"])
 
-    judged = comparing.judge(cells[2], second, baseline=baseline, staged=staged["final"])
+    judged = comparing.judge(cells[2], second, staged=staged["final"])
 
     assert f"both LoRAs are the same file (SHA-256 {'a' * 12})" in check(judged, "twin").message
 

@@ -1,7 +1,7 @@
 """A run over the matrix: each picture is kept once with all that is said of it, and others hear of it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -16,7 +16,7 @@ from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
 from plugins.loras.staging import preflight
 from plugins.pictures.check import Outcome
-from plugins.plan.cells import Cell, matrix
+from plugins.plan.cells import Cell, column, matrix
 from plugins.plan.plan import Plan
 from plugins.render import rendering
 from tests.small_plan import Posing
@@ -24,16 +24,20 @@ from tests.small_plan import Posing
 Begin = Callable[..., Generation]
 
 
+def ignore(*_: object) -> None:
+    """Take no notice."""
+
+
 @pytest.fixture
 def begin(plan: Plan, store: Store, stand_in: Callable[..., Serving]) -> Iterator[Begin]:
-    """Begin runs over the whole matrix on stand-ins; they are closed in the end."""
+    """Begin runs on stand-ins; they are closed in the end."""
     with ExitStack() as stack:
 
-        def begun(*, faults: Posing | None = None, kept: Callable[[Cell, Image.Image], None]) -> Generation:
-            client = ComfyUI(stand_in(faults=faults or Posing()).url)
+        def begun(cells: Sequence[Cell], *, on_kept: Callable[[Cell, Image.Image], None] = ignore) -> Generation:
+            client = ComfyUI(stand_in(faults=Posing()).url)
             server = Server(client, client.info(), timeout=20)
             prepared = prepare(plan, (server,), store, headers=preflight(plan))
-            run = Generation(prepared, matrix(plan), regenerate=True, kept=kept)
+            run = Generation(prepared, cells, regenerate=False, on_kept=on_kept)
             stack.callback(run.close)
             return run
 
@@ -54,16 +58,12 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Counter[Cell]:
     return counted
 
 
-def ignore(*_: object) -> None:
-    """Take no notice."""
-
-
 def test_evidence_is_written_once(
     begin: Begin, plan: Plan, store: Store, written: Counter[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the comparison says is in the evidence when it is written first, where the baseline is there by then."""
     monkeypatch.setattr(rendering, "AHEAD", 1)
-    run = begin(kept=ignore)
+    run = begin(matrix(plan))
     judged = {cell: run.evidence(cell, show=ignore) for cell in matrix(plan)}
 
     assert set(written.values()) == {1}
@@ -74,6 +74,23 @@ def test_evidence_is_written_once(
         assert cell.checkpoint is None or said["LoRA effect"] is Outcome.PASSED
 
 
+def test_column_is_compared_with_the_baselines_of_an_earlier_run(
+    begin: Begin, plan: Plan, written: Counter[Cell]
+) -> None:
+    """A run over one checkpoint knows the baselines that lie there when its first picture comes."""
+    first = begin(tuple(column(plan, None)))
+    for cell in column(plan, None):
+        first.evidence(cell, show=ignore)
+    written.clear()
+    chosen = tuple(column(plan, plan.checkpoints[0]))
+
+    run = begin(chosen)
+    judged = [run.evidence(cell, show=ignore) for cell in chosen]
+
+    assert written == dict.fromkeys(chosen, 1)
+    assert all(one.compared for one in judged)
+
+
 def test_others_hear_of_each_picture_once_it_lies_there(begin: Begin, plan: Plan, store: Store) -> None:
     """Whoever makes something of a picture gets it decoded, and finds it in its place."""
     heard: dict[Cell, bool] = {}
@@ -82,20 +99,8 @@ def test_others_hear_of_each_picture_once_it_lies_there(begin: Begin, plan: Plan
         with Image.open(store.picture(cell)) as there:
             heard[cell] = there.tobytes() == picture.tobytes()
 
-    run = begin(kept=kept)
+    run = begin(matrix(plan), on_kept=kept)
     for cell in matrix(plan):
         run.evidence(cell, show=ignore)
 
     assert heard == dict.fromkeys(matrix(plan), True)
-
-
-def test_picture_whose_baseline_comes_later_is_compared_all_the_same(
-    begin: Begin, plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where another server has not rendered the baseline yet, the comparison is made when the test asks."""
-    monkeypatch.setattr("plugins.evidence.comparing.Comparing.known", property(lambda _: {}))
-    run = begin(kept=ignore)
-
-    for cell in matrix(plan):
-        said = {one.name: one.outcome for one in run.evidence(cell, show=ignore).checks}
-        assert cell.checkpoint is None or said["LoRA effect"] is Outcome.PASSED

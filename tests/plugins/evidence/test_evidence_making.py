@@ -63,9 +63,10 @@ def ready(
 def make(maker: Maker, server: Server, number: int = 2) -> Evidence:
     """Render a cell and keep it: by default, step600 on the first prompt."""
     cell = matrix(maker.asked.plan)[number]
-    made = maker.make(cell, server, Board(1))
-    maker.store.write(cell, made.png, made.evidence)
-    return made.evidence
+    rendered = maker.make(cell, server, Board(1))
+    maker.store.write_picture(cell, rendered.png)
+    maker.store.write_evidence(cell, rendered.evidence)
+    return rendered.evidence
 
 
 def png(image: Image.Image) -> bytes:

@@ -56,7 +56,8 @@ def test_evidence_is_read_as_it_was_written(asked: Asked, store: Store, cell: Ce
             ),
         }
     )
-    store.write(cell, png, evidence)
+    store.write_picture(cell, png)
+    store.write_evidence(cell, evidence)
 
     assert store.read(cell) == evidence
 
@@ -197,7 +198,8 @@ def test_evidence_of_another_seed_is_refused(asked: Asked, store: Store, cell: C
     """Evidence of the same row under another seed is another cell's."""
     evidence = keep(asked, store, cell)
     record = evidence.cell.model_copy(update={"seed": 7})
-    store.write(cell, png_of(cell), evidence.model_copy(update={"cell": record}))
+    store.write_picture(cell, png_of(cell))
+    store.write_evidence(cell, evidence.model_copy(update={"cell": record}))
 
     with pytest.raises(EvidenceError, match="is evidence of step600 x forest"):
         store.read(cell)

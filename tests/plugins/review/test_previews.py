@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from plugins.review import previews
-from plugins.review.previews import Preview, Source, beside, make_preview, make_previews, training_source
+from plugins.review.previews import Preview, Source, beside, make_preview, make_previews, training_source, write_preview
 
 
 def source(folder: Path, name: str, size: tuple[int, int] = (640, 320), colour: str = "#886644") -> Source:
@@ -113,10 +113,22 @@ def test_picture_at_hand_is_not_decoded_again(tmp_path: Path) -> None:
     """The preview of a picture that was just written is made from its pixels, whatever lies there."""
     given = source(tmp_path / "pictures", "a")
     make_preview(given, tmp_path, among=1)
-    made = make_preview(given, tmp_path, among=1, picture=Image.new("RGBA", (100, 200), "#ff000080"))
-    assert made
-    assert (100, 200) == (made.width, made.height)
-    assert beside(given, tmp_path) == tmp_path / "previews/step600/a.webp"
+    write_preview(Image.new("RGBA", (100, 200), "#ff000080"), given, tmp_path, among=1)
+    there = beside(given, tmp_path)
+    assert there == tmp_path / "previews/step600/a.webp"
+    with Image.open(there) as picture:
+        assert (100, 200) == picture.size
+
+
+def test_damaged_preview_is_made_again(tmp_path: Path) -> None:
+    """What lies in a preview's place with the picture's time, and is no picture, is not shown."""
+    given = source(tmp_path / "pictures", "a")
+    first = make_preview(given, tmp_path, among=1)
+    path = tmp_path / "previews/step600/a.webp"
+    then = path.stat().st_mtime_ns
+    path.write_bytes(b"no picture")
+    os.utime(path, ns=(then, then))
+    assert first == make_preview(given, tmp_path, among=1)
 
 
 def test_other_training_image_of_the_same_name_has_its_own_preview(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from plugins.demo.serving import Serving
 from plugins.plan.plan import Plan
 from plugins.review.plugin import _Unlisted, with_options
-from tests.small_plan import ROOT
+from tests.small_plan import ROOT, Suite
 
 _LISTING = """
 import sys, pytest
@@ -32,20 +32,37 @@ def test_listing_loads_nothing_in_vain() -> None:
     assert done.stdout.endswith("loaded: []\n")
 
 
-def test_previews_come_with_their_tests(
+_NO_PAGE = """
+def pytest_configure(config):
+    import plugins.review.plugin as review
+    review.make_previews = lambda *_: {}
+    review.render_page = lambda _: ""
+"""
+"""A plugin: nothing makes previews at the end."""
+
+
+def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[..., Serving]) -> None:
+    """Each picture has a preview beside the page before the page is made."""
+    folder = plan_file.parent
+    (folder / "no_page.py").write_text(_NO_PAGE, encoding="utf-8")
+    suite = Suite(plan_file=plan_file, environment={"PYTHONPATH": str(folder)})
+    result = suite.run("-p", "no_page", "-m", "generate", f"--comfyui-url={stand_in().url}")
+
+    assert 0 == result.returncode
+    pictures = {path.relative_to(folder / "reports/pictures") for path in folder.glob("reports/pictures/*/*.png")}
+    previews = {path.relative_to(folder / "reports/previews") for path in folder.glob("reports/previews/*/*")}
+    assert 6 == len(pictures)
+    assert previews == {path.with_suffix(".webp") for path in pictures}
+
+
+def test_running_again_makes_nothing_anew(
     plan: Plan, stand_in: Callable[..., Serving], run_suite: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """Each picture has a preview beside the page, made from it, and running again makes nothing anew."""
+    """Previews and the contact sheet are made from the pictures, once."""
     url = f"--comfyui-url={stand_in().url}"
     reports = plan.paths.project / "reports"
     run_suite("-m", "generate", url)
     made = {path: path.stat().st_mtime_ns for path in (*reports.glob("previews/*/*"), reports / "contact-sheet.png")}
-    pictures = {
-        path.relative_to(reports / "pictures").with_suffix(".webp") for path in reports.glob("pictures/*/*.png")
-    }
-    previews = {path.relative_to(reports / "previews") for path in made if path.suffix == ".webp"}
-    assert 6 == len(pictures)
-    assert pictures <= previews
     with Image.open(reports / "previews/step600/forest.webp") as preview:
         assert (64, 64) == preview.size
 
