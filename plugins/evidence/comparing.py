@@ -12,6 +12,7 @@ from plugins.evidence.store import Store
 from plugins.loras.staging import Staged
 from plugins.pictures.check import Check, Outcome
 from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
+from plugins.pictures.picture import UNREADABLE
 from plugins.plan.cells import Cell
 
 _BASELINES: Final = 16
@@ -91,7 +92,11 @@ class Comparing:
         ours, theirs = evidence.picture.pixels_sha256, baseline.picture.pixels_sha256
         compared = evidence.compared
         if compared is None or compared.baseline_pixels_sha256 != theirs:
-            effect = effect_of(image or _opened(self._store.picture(cell)), self._baseline(cell.baseline))
+            try:
+                effect = effect_of(image or _opened(self._store.picture(cell)), self._baseline(cell.baseline))
+            except UNREADABLE as error:  # a file was taken away or damaged meanwhile
+                told = f"it could not be compared with the baseline: {error}. Run this again, which renders it anew"
+                return evidence.with_check(Check(name="LoRA effect", outcome=Outcome.FAILED, message=told))
             compared = ComparedRecord(baseline_pixels_sha256=theirs, effect=effect)
         check = check_lora_applied(
             identical=ours == theirs,

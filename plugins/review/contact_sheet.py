@@ -1,5 +1,6 @@
 """The matrix as one labelled picture, to be shared where a page cannot go."""
 
+import contextlib
 import hashlib
 import os
 from bisect import bisect_right
@@ -142,13 +143,18 @@ class _Sheet:
 
     def _tile(self, source: Source) -> Image.Image | None:
         """Shrink a picture: from its preview beside the page where there is one, which is read five times as fast."""
-        try:
-            with Image.open(beside(source, self.review.reports) or source.path, formats=FORMATS) as picture:
-                picture.draft("RGB", (self.width, self.height))  # JPEG can be read smaller than it is
-                tile = picture.convert("RGB")
-            tile.thumbnail((self.width, self.height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-        except UNREADABLE:
-            return None
+        with contextlib.suppress(*UNREADABLE):
+            if preview := beside(source, self.review.reports):
+                return self._read(preview)
+        with contextlib.suppress(*UNREADABLE):
+            return self._read(source.path)
+        return None
+
+    def _read(self, path: Path) -> Image.Image:
+        with Image.open(path, formats=FORMATS) as picture:
+            picture.draft("RGB", (self.width, self.height))  # JPEG can be read smaller than it is
+            tile = picture.convert("RGB")
+        tile.thumbnail((self.width, self.height), Image.Resampling.LANCZOS, reducing_gap=2.0)
         return tile
 
     def _head(self, total: int) -> Iterator[Image.Image]:

@@ -92,18 +92,20 @@ def make_previews(sources: Iterable[Source], reports: Path) -> dict[Path, Previe
 def make_preview(source: Source, reports: Path, *, among: int) -> Preview | None:
     """Give the preview of one of so many pictures on a page; None for one that cannot be read.
 
-    One of the picture as it lies there, and not too large to be embedded, is kept.
+    One of the picture as it lies there, and not too large to be embedded, is kept. Raises `OSError` where one that is
+    to be linked cannot be written.
     """
     form = _form(among)
     path = reports / _place(source, form)
     try:
-        there = _there(path, source, form)
-        if there is None or (form.share is not None and path.stat().st_size > form.share):
-            _write(_opened(source.path), source, path, form)
-            there = _there(path, source, form)
+        if there := _there(path, source, form):
+            return there
+        shrunk = _shrunk(_opened(source.path), form)
     except UNREADABLE:
         return None
-    return there
+    with contextlib.suppress(*([OSError] if form.share else [])):  # what is embedded needs no file
+        _write(shrunk.content, source, path)
+    return Preview(_address(source, form, shrunk.content), shrunk.width, shrunk.height)
 
 
 def write_preview(picture: Image.Image, source: Source, reports: Path, *, among: int) -> None:
@@ -113,7 +115,7 @@ def write_preview(picture: Image.Image, source: Source, reports: Path, *, among:
     """
     form = _form(among)
     with contextlib.suppress(*UNREADABLE):
-        _write(picture, source, reports / _place(source, form), form)
+        _write(_shrunk(picture, form).content, source, reports / _place(source, form))
 
 
 def beside(source: Source, reports: Path) -> Path | None:
@@ -136,17 +138,20 @@ def _is_current(preview: Path, source: Source) -> bool:
 
 
 def _there(path: Path, source: Source, form: _Form) -> Preview | None:
-    """Give the preview at `path`, if it is of the picture as it is, and can be read."""
-    if not _is_current(path, source):
+    """Give the preview at `path`, if it is of the picture as it is, can be read, and is not too large."""
+    if not _is_current(path, source) or (form.share is not None and path.stat().st_size > form.share):
         return None
     try:
         with Image.open(path, formats=FORMATS) as there:
-            size = there.size
+            return Preview(_address(source, form, path.read_bytes() if form.share else b""), *there.size)
     except UNREADABLE:
         return None
+
+
+def _address(source: Source, form: _Form, content: bytes) -> str:
     if form.share is None:
-        return Preview(_place(source, form).as_posix(), *size)
-    return Preview(f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}", *size)
+        return _place(source, form).as_posix()
+    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
 
 
 def _opened(path: Path) -> Image.Image:
@@ -155,21 +160,27 @@ def _opened(path: Path) -> Image.Image:
         return picture
 
 
-def _write(picture: Image.Image, source: Source, path: Path, form: _Form) -> None:
+def _write(content: bytes, source: Source, path: Path) -> None:
     """Write a preview with the time of its picture."""
     then = source.path.stat()
-    for side, quality in form.ladder:
-        content = _shrunk(picture, side, quality, form.kind)
-        if form.share is None or len(content) <= form.share:
-            break
     write_atomically(path, content)
     os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
 
 
-def _shrunk(picture: Image.Image, side: int, quality: int, kind: str) -> bytes:
-    """Shrink a picture until its longest side is at most `side`, without its metadata."""
-    small = picture.convert("RGB")
-    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=1.0)
-    buffer = BytesIO()
-    small.save(buffer, kind, quality=quality, method=_EFFORT)  # JPEG knows no such thing, and minds nothing
-    return buffer.getvalue()
+@dataclass(frozen=True)
+class _Shrunk:
+    content: bytes
+    width: int
+    height: int
+
+
+def _shrunk(picture: Image.Image, form: _Form) -> _Shrunk:
+    """Shrink a picture until it fits, without its metadata."""
+    for side, quality in form.ladder:
+        small = picture.convert("RGB")
+        small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=1.0)
+        buffer = BytesIO()
+        small.save(buffer, form.kind, quality=quality, method=_EFFORT)  # JPEG has no such thing, and minds nothing
+        if form.share is None or buffer.tell() <= form.share:
+            break
+    return _Shrunk(buffer.getvalue(), small.width, small.height)

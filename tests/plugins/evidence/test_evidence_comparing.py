@@ -1,7 +1,10 @@
 """Pictures are held against their baseline and against each other, and what comes out is kept with them."""
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,6 +121,51 @@ def test_what_is_known_lies_on_the_disk(
 
     assert (check(before, "twin").outcome, check(again, "twin").outcome) == (Outcome.PASSED, Outcome.FAILED)
     assert store.read(cells[1]) == again == comparing.known[cells[1]]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"], ids=["gone", "empty", "damaged"])
+def test_picture_is_kept_where_its_baseline_is_gone(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged], content: bytes | None
+) -> None:
+    """A picture that was rendered is not lost with the one that it should be compared with; that is told."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    comparing.know(cells[0], baseline)
+    store.picture(cells[0]).unlink()
+    if content is not None:
+        store.picture(cells[0]).write_bytes(content)
+
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+
+    assert store.read(cells[1]) == judged
+    assert [one.name for one in judged.failures] == ["LoRA effect"]
+    assert "could not be compared with the baseline: " in judged.failures[0].message
+    assert "Run this again, which renders it anew" in judged.failures[0].message
+
+
+def test_twins_that_come_at_the_same_moment_are_told(
+    asked: Asked, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers' pictures that are kept at once are compared with each other before either is asked for."""
+    comparing, png = Comparing(store), png_of(cells[1])
+    comparing.know(cells[0], keep(asked, store, cells[0]))
+    given = {cell: put(asked, store, cell, png) for cell in cells[1:]}
+    both = threading.Barrier(2)
+    real = Comparing._with_effect
+
+    def meet(self: Comparing, *place: Any) -> Evidence:
+        both.wait(10)
+        return real(self, *place)
+
+    monkeypatch.setattr(Comparing, "_with_effect", meet)
+
+    def judge(cell: Cell) -> None:
+        comparing.judge(cell, given[cell], staged=staged["step600" if cell == cells[1] else "final"])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(judge, cells[1:]))
+
+    assert [Outcome.FAILED] * 2 == [check(store.read(cell), "twin").outcome for cell in cells[1:]]
 
 
 def test_twins_are_told_in_the_evidence_of_both(

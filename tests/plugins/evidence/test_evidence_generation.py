@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -33,8 +34,13 @@ def begin(plan: Plan, store: Store, stand_in: Callable[..., Serving]) -> Iterato
     """Begin runs on stand-ins; they are closed in the end."""
     with ExitStack() as stack:
 
-        def begun(cells: Sequence[Cell], *, on_kept: Callable[[Cell, Image.Image], None] = ignore) -> Generation:
-            client = ComfyUI(stand_in(faults=Posing()).url)
+        def begun(
+            cells: Sequence[Cell],
+            *,
+            on_kept: Callable[[Cell, Image.Image], None] = ignore,
+            faults: Posing | None = None,
+        ) -> Generation:
+            client = ComfyUI(stand_in(faults=faults or Posing()).url)
             server = Server(client, client.info(), timeout=20)
             prepared = prepare(plan, (server,), store, headers=preflight(plan))
             run = Generation(prepared, cells, regenerate=False, on_kept=on_kept)
@@ -104,3 +110,24 @@ def test_others_hear_of_each_picture_once_it_lies_there(begin: Begin, plan: Plan
         run.evidence(cell, show=ignore)
 
     assert heard == dict.fromkeys(matrix(plan), True)
+
+
+class SameLora(Posing):
+    """Whatever LoRA is asked for, the last checkpoint's is loaded."""
+
+    def lora_of(self, path: Path) -> Path:
+        """Name the last checkpoint's staged file."""
+        return path.with_name("spyke_plasma_v1_final.safetensors")
+
+
+def test_picture_is_compared_with_those_that_are_reused(begin: Begin, plan: Plan, store: Store) -> None:
+    """A picture that is rendered again is held against those of an earlier run, though their tests come later."""
+    run = begin(matrix(plan))
+    for cell in matrix(plan):
+        run.evidence(cell, show=ignore)
+    again = next(cell for cell in matrix(plan) if cell.checkpoint)
+    store.evidence(again).unlink()
+
+    second = begin(matrix(plan), faults=SameLora())
+
+    assert ["twin"] == [one.name for one in second.evidence(again, show=ignore).failures]

@@ -106,6 +106,11 @@ def test_picture_of_something_is_not_static(image: Image.Image) -> None:
     assert check_not_noise(picture(image)).outcome is Outcome.PASSED
 
 
+def test_one_pixel_across_is_not_checked_for_noise() -> None:
+    """Where no pixel has one beside it, that is said."""
+    assert check_not_noise(picture(Image.new("RGB", (1, 64)))).outcome is Outcome.NOT_CHECKED
+
+
 def test_baselines_picture_is_told() -> None:
     """A picture that equals the baseline's was made without the LoRA; the file and its header are told."""
     check = check_lora_applied(identical=True, effect=0.0, lora="x.safetensors", header="no key fits")

@@ -103,6 +103,19 @@ def test_previews_serve_where_they_are_of_the_picture(tmp_path: Path, monkeypatc
     assert PURPLE not in colours(sheet(tmp_path / "other.png"))
 
 
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_broken_preview_does_not_hide_its_picture(tmp_path: Path, content: bytes) -> None:
+    """Where the small picture cannot be read, the PNG is, and nothing is marked as broken."""
+    review = make_review(tmp_path / "reports", side=32, flags=False)
+    render_page(review)
+    preview = tmp_path / "reports/previews/step600/novel_pose.webp"
+    made = preview.stat().st_mtime_ns
+    preview.write_bytes(content)
+    os.utime(preview, ns=(made, made))
+    write_contact_sheet(review, tmp_path / "contact-sheet.png")
+    assert RED not in colours(sheet(tmp_path / "contact-sheet.png"))
+
+
 @pytest.mark.parametrize("text", ["x" * 5000, "word " * 2000, "\x00\n\r\t", "日本語 ñ \N{PILE OF POO}", "<b>"])
 def test_any_text_can_be_drawn(tmp_path: Path, text: str) -> None:
     """Long, odd and foreign texts are wrapped and cut, and never stop the sheet."""

@@ -120,15 +120,40 @@ def test_picture_at_hand_is_not_decoded_again(tmp_path: Path) -> None:
         assert (100, 200) == picture.size
 
 
-def test_damaged_preview_is_made_again(tmp_path: Path) -> None:
-    """What lies in a preview's place with the picture's time, and is no picture, is not shown."""
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+@pytest.mark.parametrize("embed", [1, 0], ids=["embedded", "linked"])
+def test_broken_preview_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embed: int, content: bytes
+) -> None:
+    """A preview that cannot be read does not hide its picture, though it has its time."""
+    monkeypatch.setattr(previews, "EMBED_AT_MOST", embed)
     given = source(tmp_path / "pictures", "a")
-    first = make_preview(given, tmp_path, among=1)
-    path = tmp_path / "previews/step600/a.webp"
+    made = make_preview(given, tmp_path, among=1)
+    path = beside(given, tmp_path)
+    assert path
     then = path.stat().st_mtime_ns
-    path.write_bytes(b"no picture")
+    path.write_bytes(content)
     os.utime(path, ns=(then, then))
-    assert first == make_preview(given, tmp_path, among=1)
+    assert made
+    assert made == make_preview(given, tmp_path, among=1)
+
+
+def test_embedded_one_is_shown_where_it_cannot_be_written(tmp_path: Path) -> None:
+    """What goes into the page needs no folder beside it."""
+    given = source(tmp_path / "pictures", "a")
+    (tmp_path / "previews").write_bytes(b"")
+    preview = make_preview(given, tmp_path, among=1)
+    assert preview
+    assert embedded(preview)
+
+
+def test_linked_one_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page without its pictures is not written as if all were well."""
+    monkeypatch.setattr(previews, "EMBED_AT_MOST", 0)
+    given = source(tmp_path / "pictures", "a")
+    (tmp_path / "previews").write_bytes(b"")
+    with pytest.raises(OSError, match="previews"):
+        make_preview(given, tmp_path, among=1)
 
 
 def test_other_training_image_of_the_same_name_has_its_own_preview(tmp_path: Path) -> None:
