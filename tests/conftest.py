@@ -18,6 +18,7 @@ SLOW = (
     "faults/test_file_faults.py",
     "faults/test_hostile_words.py",
     "faults/test_secrets.py",
+    "faults/test_several_servers.py",
     "faults/test_soak.py",
     "faults/test_steps.py",
     "verdicts/test_planted_defects.py",

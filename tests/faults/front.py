@@ -12,8 +12,8 @@ _IDLE_SECONDS = 0.02
 class Front:
     """Passes TCP on to `target`, a port of this machine, and is told what to do instead. Safe from any thread."""
 
-    def __init__(self, target: int) -> None:
-        self.target = target
+    def __init__(self) -> None:
+        self.target = 0
         self.port = 0
         self.hangs_up = False
         """Whether a connection is closed, without a word, as soon as an answer has passed."""
@@ -36,6 +36,12 @@ class Front:
     def refuse(self) -> None:
         """Cut every connection, and refuse new ones."""
         asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(5)
+
+    def lead_to(self, url: str) -> None:
+        """Cut every connection, and lead new ones to another server of this machine."""
+        self.refuse()
+        self.target, self.hangs_up = urlsplit(url).port or 0, False
+        self.accept()
 
     def close(self) -> None:
         """Be gone."""
@@ -96,9 +102,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextlib.contextmanager
-def before(url: str) -> Iterator[Front]:
-    """Stand before a server."""
-    front = Front(urlsplit(url).port or 0)
+def before() -> Iterator[Front]:
+    """Stand before a server, which it is yet to be led to."""
+    front = Front()
     try:
         yield front
     finally:

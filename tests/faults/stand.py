@@ -6,9 +6,10 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ from tests.verdicts.scene import without_training_images
 
 CELLS = ("baseline-forest", "step600-forest", "final-forest")
 """What is rendered before every fault."""
+Work = Callable[[Cell, Place, Board, Callable[[], None]], Evidence]
+"""What is done for one cell on one server."""
 THEIRS = "theirs"
 """How the ids of somebody else's prompts begin."""
 
@@ -195,33 +198,32 @@ class Ended:
     """What became of the cells."""
 
     pictures: tuple[str, ...]
-    kept: tuple[str, ...]
-    """The cells that have evidence on the disk."""
+    kept: dict[str, Evidence]
+    """The evidence that is on the disk, by cell."""
     failures: dict[str, str]
-    fault: Fault
-    url: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A plan that is prepared on a stand-in whose fault is not armed yet."""
+    """A plan that is prepared on stand-ins, one for each fault; none is armed yet."""
 
-    fault: Fault
+    faults: tuple[Fault, ...]
     prepared: Prepared
     store: Store
-    url: str
-    cells: list[Cell] = field(default_factory=list)
+    cells: Sequence[Cell]
 
-    def run(self, *, at_once: int, left: int, patch: pytest.MonkeyPatch) -> Ended:
-        """Arm the fault, render the cells, `at_once` at a time, and see what became of them.
+    def run(self, *, at_once: int, left: int, patch: pytest.MonkeyPatch, work: Work | None = None) -> Ended:
+        """Arm the faults, render the cells, `at_once` at a time on each server, and see what became of them.
 
-        All but `left` of our prompts are to be out of the queue by then, while what holds them up still does.
+        All but `left` of our prompts are to be out of the first server's queue by then, and all out of the others',
+        while what holds them up still does. `work` is done in place of `make`.
         """
         patch.setattr(rendering, "AHEAD", at_once)
-        self.fault.armed.set()
-        self.fault.queue_theirs()
+        for fault in self.faults:
+            fault.armed.set()
+            fault.queue_theirs()
         pictures, failures = [], {}
-        run = Rendering(self.cells, servers=self.prepared.places, work=self._make)
+        run = Rendering(self.cells, servers=self.prepared.places, work=work or self.make)
         try:
             for cell in self.cells:
                 try:
@@ -229,17 +231,19 @@ class Stage:
                     pictures.append(cell.id)
                 except (ComfyUIError, CellFailedError, OSError) as error:
                     failures[cell.id] = str(error)
-            until(lambda: self.fault.ours_in_queue() <= left)
+            first, *others = self.faults
+            until(lambda: first.ours_in_queue() <= left and not any(one.ours_in_queue() for one in others))
         finally:
-            self.fault.released.set()
+            for fault in self.faults:
+                fault.released.set()
             run.close()
-        queue = self.fault.serving.server.queue
-        if self.fault.serving.server.worker.is_alive:
-            until(lambda: queue.remaining() == 0)
-        kept = tuple(cell.id for cell in self.cells if self.store.read(cell))
-        return Ended(pictures=tuple(pictures), kept=kept, failures=failures, fault=self.fault, url=self.url)
+        for fault in self.faults:
+            if fault.serving.server.worker.is_alive:
+                until(lambda queue=fault.serving.server.queue: queue.remaining() == 0)
+        kept = {cell.id: evidence for cell in self.cells if (evidence := self.store.read(cell))}
+        return Ended(pictures=tuple(pictures), kept=kept, failures=failures)
 
-    def _make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
+    def make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
         """Render a cell and keep its picture, compared with none."""
         made = self.prepared.maker.make(cell, place, board, posted)
         self.store.write_picture(cell, made.png)
@@ -248,39 +252,51 @@ class Stage:
 
 
 @contextmanager
-def staged(
-    plan: Plan, fault: Fault, *, timeout: float, fronted: bool = False, dialect: Dialect = TODAY
-) -> Iterator[Stage]:
-    """Prepare the plan on a stand-in, with a `Front` before it where one is needed. Reports lie beside the plan."""
-    plan, reports = without_training_images(plan), plan.paths.project / "reports"
-    with ExitStack() as outer:
-        stack = outer.enter_context(ExitStack())
+def standing(fault: Fault, comfyui: Path, *, dialect: Dialect = TODAY) -> Iterator[str]:
+    """Serve a ComfyUI folder on a stand-in with a fault, behind the fault's `Front` where it has one."""
+    with ExitStack() as stack:
 
-        def start() -> Serving:
-            fault.serving = stack.enter_context(serve(plan.paths.comfyui, faults=fault, dialect=dialect))
-            return fault.serving
+        def start() -> str:
+            fault.serving = stack.enter_context(serve(comfyui, faults=fault, dialect=dialect))
+            if fault.front is None:
+                return fault.serving.url
+            fault.front.lead_to(fault.serving.url)
+            return fault.front.url
 
         def restart() -> None:
             assert fault.front is not None
             fault.front.refuse()
             stack.close()
-            fault.front.target = int(start().url.rpartition(":")[2])
-            fault.front.accept()
+            start()
 
-        url = start().url
-        if fronted:
-            fault.front = outer.enter_context(before(url))
-            url = fault.front.url
         fault.restart = restart
-        client = ComfyUI(url)
-        server = Server(client, client.info(), timeout=timeout)
-        outer.callback(server.close)
-        outer.callback(fault.released.set)
+        yield start()
+
+
+@contextmanager
+def staged(
+    plan: Plan, *faults: Fault, timeout: float, fronted: bool = False, dialect: Dialect = TODAY
+) -> Iterator[Stage]:
+    """Prepare the plan on a stand-in for each fault, with a `Front` before the first where one is needed.
+
+    They share the plan's ComfyUI folder. Reports lie beside the plan.
+    """
+    plan, reports = without_training_images(plan), plan.paths.project / "reports"
+    with ExitStack() as stack:
+        if fronted:
+            faults[0].front = stack.enter_context(before())
+        servers = []
+        for fault in faults:
+            client = ComfyUI(stack.enter_context(standing(fault, plan.paths.comfyui, dialect=dialect)))
+            servers.append(Server(client, client.info(), timeout=timeout))
+            stack.callback(servers[-1].close)
+            stack.callback(fault.released.set)
         store = Store(reports / "pictures")
-        prepared = prepare(plan, (server,), store, headers=preflight(plan))
-        server.forget_weights()
+        prepared = prepare(plan, tuple(servers), store, headers=preflight(plan))
+        for server in servers:
+            server.forget_weights()
         cells = [cell for cell in matrix(plan) if cell.id in CELLS]
-        yield Stage(fault=fault, prepared=prepared, store=store, url=url, cells=cells)
+        yield Stage(faults=faults, prepared=prepared, store=store, cells=cells)
 
 
 def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:

@@ -259,7 +259,7 @@ def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.Mo
         ended = ready.run(at_once=row.at_once, left=row.left, patch=monkeypatch)
     fine = tuple(cell for cell in CELLS if cell not in row.fails)
     assert (fine, tuple(row.fails)) == (ended.pictures, tuple(ended.failures)), ended.failures
-    assert fine == ended.kept
+    assert fine == tuple(ended.kept)
     for cell, words in row.fails.items():
         assert [] == [word for word in words if word not in ended.failures[cell]], ended.failures[cell]
     assert dict.fromkeys(fine, 1) == {cell: fault.saved_of[cell] for cell in fine}
