@@ -15,6 +15,7 @@ SLOW = (
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",
     "evidence/test_evidence_cluster.py",
+    "faults/test_cluster_faults.py",
     "faults/test_file_faults.py",
     "faults/test_hostile_words.py",
     "faults/test_secrets.py",

@@ -78,10 +78,11 @@ class Machines:
         self._folder = folder
         self._comfyui = comfyui
         self._stack = stack
+        self._preload = folder / "impatient.py"
         self._scheduler = stack.enter_context(
             LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None)
         )
-        (folder / "impatient.py").write_text(IMPATIENT, encoding="utf-8")
+        self._preload.write_text(IMPATIENT, encoding="utf-8")
 
     @property
     def address(self) -> str:
@@ -91,27 +92,43 @@ class Machines:
     def start(self, *names: str, cwd: Path = ROOT) -> list[Machine]:
         """Start machines, and wait until their workers are there."""
         started = [self._start(name, cwd) for name in names]
-        until(lambda: set(names) <= {one.name for one in self._scheduler.scheduler.workers.values()})
+        self.wait_for(*names)
         return started
 
+    def wait_for(self, *names: str) -> None:
+        """Wait until workers are there."""
+        until(lambda: set(names) <= {one.name for one in self._scheduler.scheduler.workers.values()})
+
     def _start(self, name: str, cwd: Path) -> Machine:
-        comfyui = self._folder / name / "ComfyUI"
-        shutil.copytree(self._comfyui, comfyui)
+        comfyui = self.folder_of(name)
         mood = Moody()
         serving = self._stack.enter_context(serve(comfyui, faults=mood))
+        self._stack.callback(mood.calm)
+        preload = self._preload if cwd == ROOT else None
+        worker = self.join(name, url=serving.url, comfyui=comfyui, cwd=cwd, preload=preload)
+        return Machine(name=name, worker=worker, serving=serving, mood=mood, comfyui=comfyui)
+
+    def folder_of(self, name: str) -> Path:
+        """Make a machine's ComfyUI folder."""
+        comfyui = self._folder / name / "ComfyUI"
+        shutil.copytree(self._comfyui, comfyui)
+        return comfyui
+
+    def join(
+        self, name: str, *, url: str, comfyui: Path, cwd: Path = ROOT, preload: Path | None
+    ) -> "subprocess.Popen[bytes]":
+        """Start a worker process that drives the ComfyUI at an address, and loads a module first where one is given."""
         command = [sys.executable, "-m", "dask", "worker", self.address, "--name", name, "--nthreads", "1"]
         command += ["--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--local-directory", str(self._folder)]
-        if cwd == ROOT:
-            command += ["--preload", str(self._folder / "impatient.py")]
-        self._stack.callback(mood.calm)
+        command += ["--preload", str(preload)] if preload else []
         log = self._stack.enter_context((self._folder / f"{name}.log").open("wb"))
-        environment = {"COMFYUI_URL": serving.url, "COMFYUI_DIR": str(comfyui)}
+        environment = {"COMFYUI_URL": url, "COMFYUI_DIR": str(comfyui)}
         worker = subprocess.Popen(
             command, cwd=cwd, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         self._stack.callback(worker.wait)
         self._stack.callback(worker.kill)
-        return Machine(name=name, worker=worker, serving=serving, mood=mood, comfyui=comfyui)
+        return worker
 
     @classmethod
     @contextmanager

@@ -1,0 +1,154 @@
+"""The faults of a server beside one of two Dask workers: its words and what comes of it cross the cluster unchanged."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from front import Front, before
+from pair import Comes, check
+from stand import Fault, Stage, standing
+from test_server_faults import TABLE, WAITS
+
+from plugins.comfyui import errors
+from plugins.comfyui.errors import ComfyUIError, Interrupted, Silent, Unreachable
+from plugins.evidence.clustered import prepare_on_cluster
+from plugins.evidence.store import Store
+from plugins.loras.staging import preflight
+from plugins.plan.cells import matrix
+from plugins.plan.plan import Plan
+from plugins.render.cluster import Cluster, ServerBeside
+from plugins.render.station import Station
+from tests.machines import Machines
+from tests.torn import TORN, swept
+
+__all__ = ["swept"]
+
+pytestmark = TORN
+
+WORKERS = ("anna", "bert")
+"""The ComfyUI beside the first one has the fault."""
+WORKERS_WAITS = {
+    **WAITS,
+    "patience._REACH_SECONDS": 1.5,
+    "patience._REACH_PART": 1000,
+    "patience._GONE_SECONDS": 0.3,
+    "fetching._FETCH_SECONDS": 0.2,
+    "server._LET_GO_SECONDS": 0.5,
+}
+"""How long the workers wait, in every row."""
+HASTE = f"""
+from importlib import import_module
+
+from urllib3.util import Retry
+
+Retry.sleep = lambda *_: None
+for name, seconds in {WORKERS_WAITS}.items():
+    module, _, constant = name.partition(".")
+    setattr(import_module(f"plugins.comfyui.{{module}}"), constant, seconds)
+"""
+"""What the workers load first."""
+
+BECOMES = {
+    "socket dropped for good": Comes.NOTHING,
+    "POST taken, connection reset": Comes.NOTHING,
+    "POST answered 502 with a page twice": Comes.NOTHING,
+    "POST answered 503 for ever": Comes.REST_ELSEWHERE,
+    "POST refused in an odd shape": Comes.TARGET_FAILS,
+    "out of memory on one cell": Comes.TARGET_FAILS,
+    "one cell hangs, others wait behind it": Comes.TARGET_ELSEWHERE,
+    "restarted once, queue and history lost": Comes.NOTHING,
+    "restarted at one cell each time": Comes.TARGET_FAILS,
+    "away for good": Comes.REST_ELSEWHERE,
+    "history with two pictures": Comes.TARGET_FAILS,
+    "picture cut for ever": Comes.TARGET_ELSEWHERE,
+    "picture is a page for ever": Comes.TARGET_FAILS,
+    "somebody interrupts ours": Comes.TARGET_FAILS,
+}
+"""What comes of rows of the table where a healthy worker is there beside the faulty one."""
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ComfyUIError)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Two workers. Each finds its ComfyUI behind a `Front`, so that every row has a stand-in of its own there."""
+
+    address: str
+    """The scheduler's."""
+    comfyui: tuple[Path, ...]
+    fronts: tuple[Front, ...]
+
+    @contextmanager
+    def staged(self, plan: Plan, *faults: Fault, **details: Any) -> Iterator[Stage]:
+        """Prepare the plan on both, from a machine that has no ComfyUI of its own."""
+        nowhere = {"training_images": None, "comfyui": Path("/nowhere"), "loras": Path("/nowhere/models/loras")}
+        plan = plan.model_copy(update={"paths": plan.paths.model_copy(update=nowhere)})
+        store = Store(plan.paths.project / "reports" / "pictures")
+        with ExitStack() as stack:
+            for fault, comfyui, front in zip(faults, self.comfyui, self.fronts, strict=True):
+                shutil.rmtree(comfyui / "models" / "loras", ignore_errors=True)
+                fault.front = front
+                stack.enter_context(standing(fault, comfyui, **details))
+            cluster = Cluster(self.address, plan)
+            stack.callback(cluster.close)
+            prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan)).prepared
+            places = tuple(sorted(prepared.places, key=lambda place: place.info.worker))
+            for place in places:
+                place.forget_weights(again=True)
+            yield Stage(faults=faults, prepared=replace(prepared, places=places), store=store, cells=matrix(plan))
+
+
+@pytest.fixture(scope="module")
+def workers(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """Start a scheduler and two workers, for all tests."""
+    folder = tmp_path_factory.mktemp("workers")
+    preload = folder / "hasty.py"
+    preload.write_text(HASTE, encoding="utf-8")
+    with ExitStack() as stack:
+        machines = stack.enter_context(Machines.over(folder, made_plan / "ComfyUI"))
+        comfyui = tuple(machines.folder_of(name) for name in WORKERS)
+        fronts = tuple(stack.enter_context(before()) for _ in WORKERS)
+        for name, beside, front in zip(WORKERS, comfyui, fronts, strict=True):
+            machines.join(name, url=front.url, comfyui=beside, preload=preload)
+        machines.wait_for(*WORKERS)
+        yield Workers(address=machines.address, comfyui=comfyui, fronts=fronts)
+
+
+@pytest.mark.parametrize(("name", "comes"), BECOMES.items(), ids=BECOMES)
+def test_fault_beside_one_of_two_workers(
+    name: str, comes: Comes, workers: Workers, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each cell ends as the fault says it should, once; both queues are empty then, and others' are untouched."""
+    row = TABLE[name]
+    plan = plan.model_copy(update={"comfyui": plan.comfyui.model_copy(update={"timeout": row.timeout})})
+    with workers.staged(plan, row.fault(), Fault(), dialect=row.dialect) as stage:
+        check(name, comes, stage, monkeypatch)
+
+
+def test_every_kind_of_error_crosses_with_its_words(workers: Workers, plan: Plan) -> None:
+    """What gives a cell back does so from a worker, too; what fails a cell does that, and nothing loses its words."""
+    words = "http://gpu1:8188 said “nein”.\nLook at its terminal."
+    with workers.staged(plan, Fault(), Fault()) as stage:
+        place = stage.prepared.places[0]
+        assert isinstance(place, ServerBeside)
+        told = {kind: came_back(place, kind, words) for kind in KINDS}
+    gives_back, stopped = {Unreachable, Silent}, {Interrupted}
+    wanted = {
+        kind: Unreachable if kind in gives_back else Interrupted if kind in stopped else ComfyUIError for kind in KINDS
+    }
+    assert {kind: (other, f"Dask worker anna: {words}") for kind, other in wanted.items()} == told
+
+
+def came_back(place: ServerBeside, kind: type[ComfyUIError], words: str) -> tuple[type[BaseException], str]:
+    """Have a worker raise an error; give what came of it here."""
+    details = {"was_running": True} if kind is Silent else {}
+
+    def fail(_: Station) -> None:
+        raise kind(words, **details)
+
+    with pytest.raises(ComfyUIError) as caught:
+        place._at(fail)()
+    return caught.type, str(caught.value)
