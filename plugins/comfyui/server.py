@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from plugins.comfyui.client import ComfyUI, ServerInfo
 from plugins.comfyui.errors import (
@@ -28,6 +28,8 @@ from plugins.comfyui.run import Phase, Run, from_history, images
 from plugins.comfyui.sight import Sight, Where, look
 from plugins.comfyui.waiting import Waiting
 from plugins.comfyui.workflow import Filled
+
+Told = TypeVar("Told")
 
 _PAUSE_SECONDS: Final = 0.25
 """The first pause before something is tried again; each one after it is twice as long."""
@@ -112,6 +114,17 @@ class Server:
             "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
         }
         self._run(Filled(graph=graph, save="2", sampler="1"), lambda _: None)
+
+    def ask(self, question: Callable[[ComfyUI], Told]) -> Told:
+        """Have the client ask something; a server that is not there just now is given some time to come back."""
+        pause, until = _PAUSE_SECONDS, time.monotonic() + reach_of(self._timeout)
+        while not self._given_up:
+            try:
+                return question(self.client)
+            except (Unreachable, BrokenAnswer) as error:
+                self._pause_after(error, pause, until)
+                pause *= 2
+        raise Unreachable(f"{self._given_up} This picture was not begun.")
 
     def render(self, workflow: Filled, on_progress: Callable[[Run], None]) -> Finished:
         """Run a workflow and fetch its picture; `on_progress` is told once it is queued, and whenever it moves on.
@@ -214,7 +227,7 @@ class Server:
         return posts
 
     def _pause_after(self, doubt: ComfyUIError | None, pause: float, until: float) -> None:
-        """Wait before a POST is repeated: as long as the server asks for, where that leaves time for it."""
+        """Wait before something is sent again: as long as the server asks for, where that leaves time for it."""
         left = until - time.monotonic()
         if left < pause:
             self._given_up = self._out_of_reach(str(doubt))

@@ -171,7 +171,9 @@ class Station:
     def _listed(self, lora: LoraFile) -> str:
         file = self._place(lora)
         try:
-            return picker_name(self._connected().client, lora.picker_name, file=file, metadata=lora.metadata)
+            return self._connected().ask(
+                lambda client: picker_name(client, lora.picker_name, file=file, metadata=lora.metadata)
+            )
         except NotListed as error:
             raise Unreachable(f"{error} (A Dask worker is told its ComfyUI's folder by COMFYUI_DIR.)") from error
 

@@ -62,6 +62,7 @@ BECOMES = {
     "one cell hangs, others wait behind it": Comes.TARGET_ELSEWHERE,
     "restarted once, queue and history lost": Comes.NOTHING,
     "restarted at one cell each time": Comes.TARGET_FAILS,
+    "away between two cells, and back": Comes.NOTHING,
     "away for good": Comes.REST_ELSEWHERE,
     "history with two pictures": Comes.TARGET_FAILS,
     "picture cut for ever": Comes.TARGET_ELSEWHERE,
