@@ -42,6 +42,8 @@ Work = Callable[[Cell, Place, Board, Callable[[], None]], Evidence]
 """What is done for one cell on one server."""
 THEIRS = "theirs"
 """How the ids of somebody else's prompts begin."""
+_LONGEST_SECONDS = 60.0
+"""How long a run may take at most."""
 
 
 class Times:
@@ -73,6 +75,8 @@ class Fault(Posing):
         """How often a picture of each cell was saved."""
         self.elsewhere: list[str] = []
         """Requests that went where none may go."""
+        self.theirs: list[str] = []
+        """Somebody else's prompts on the server as it is since its last start."""
         self._cells: dict[str, str] = {}
         self._tasks: list[Any] = []
         self._number = itertools.count(1000)
@@ -171,6 +175,7 @@ class Fault(Posing):
         """Put somebody else's prompt in the queue: before everything, or after."""
         number = next(self._number)
         prompt_id = f"{THEIRS}-{number}"
+        self.theirs.append(prompt_id)
         graph = {
             "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": number}},
             "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
@@ -180,11 +185,11 @@ class Fault(Posing):
         return prompt_id
 
     def ends_of_theirs(self) -> set[str]:
-        """Tell how other people's prompts ended; those that did not are `unfinished`."""
+        """Tell how other people's prompts ended; those that did not are `unfinished`, or `gone` where none has them."""
         queue = self.serving.server.queue
-        ends = {one["status"]["status_str"] for key, one in queue.history().items() if key.startswith(THEIRS)}
-        left = any(item[1].startswith(THEIRS) for item in itertools.chain(*queue.current()))
-        return ends | ({"unfinished"} if left else set())
+        left = {item[1] for item in itertools.chain(*queue.current())}
+        ends = {key: one["status"]["status_str"] for key, one in queue.history().items()}
+        return {ends.get(one, "unfinished" if one in left else "gone") for one in self.theirs}
 
 
 def cell_of(graph: Mapping[str, Any]) -> str:
@@ -222,12 +227,16 @@ class Stage:
         for fault in self.faults:
             fault.armed.set()
             fault.queue_theirs()
-        pictures, failures = [], {}
+        pictures, failures, end = [], {}, time.monotonic() + _LONGEST_SECONDS
+
+        def over(line: str) -> None:
+            assert end > time.monotonic(), f"the run does not end: {line}"
+
         run = Rendering(self.cells, servers=self.prepared.places, work=work or self.make)
         try:
             for cell in self.cells:
                 try:
-                    run.result(cell, meanwhile=lambda _: None)
+                    run.result(cell, meanwhile=over)
                     pictures.append(cell.id)
                 except (ComfyUIError, CellFailedError, OSError) as error:
                     failures[cell.id] = str(error)
@@ -257,6 +266,7 @@ def standing(fault: Fault, comfyui: Path, *, dialect: Dialect = TODAY) -> Iterat
     with ExitStack() as stack:
 
         def start() -> str:
+            fault.theirs.clear()
             fault.serving = stack.enter_context(serve(comfyui, faults=fault, dialect=dialect))
             if fault.front is None:
                 return fault.serving.url

@@ -239,7 +239,9 @@ OTHERS = {
         lambda: p.occupied(lambda _: False), "somebody else's picture", TIMEOUT, AGAIN, timeout=0.2
     ),
     "somebody interrupts ours": one_fails(p.interrupted, "Somebody interrupted", AGAIN),
-    "somebody clears the queue": finished(lambda: p.taken_out(all_of_them=True), waits=LOSING),
+    "somebody clears the queue": finished(
+        lambda: p.taken_out(all_of_them=True), waits=LOSING, theirs=frozenset({"success", "gone"})
+    ),
     "somebody deletes one of ours": finished(lambda: p.taken_out(all_of_them=False), waits=LOSING),
     "a newer server's shapes": finished(Fault, dialect=LATER),
     "a proxy that closes connections behind our back": finished(p.hanging_up, fronted=True),
