@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from plugins.comfyui.errors import Silent, Unreachable
+from plugins.comfyui.errors import BadAnswer, Silent, Unreachable
 from plugins.plan.cells import Cell
 from plugins.render.board import Board
 from plugins.render.place import Place
@@ -37,8 +37,9 @@ class Rendering(Generic[Result]):
     It calls its last argument once the cell is in the server's queue: the server's next cell is begun after that, so
     that each server gets its cells in order. Each server takes the next cell when it has room, so all end together.
 
-    A cell goes back where its server is out of reach, and another server takes it. A server that failed so `AHEAD`
-    times in a row gets no more, unless it is the last.
+    A cell goes back where its server is out of reach, and another server takes it. A server that was so, or answered as
+    no ComfyUI does, `AHEAD` times in a row gets no more, unless it is the last: it would fail cells faster than others
+    render them.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Rendering(Generic[Result]):
         self._tried: dict[int, list[Place]] = {}
         """The servers that gave a cell back."""
         self._misses = dict.fromkeys(servers, 0)
-        """How many cells each server gave back one after the other."""
+        """How many cells each server did not render one after the other, by its own fault."""
         self._made_on: dict[Cell, Place] = {}
         self._last: _Last | None = None
         self._turns = {server: threading.Lock() for server in servers}
@@ -115,7 +116,10 @@ class Rendering(Generic[Result]):
                 try:
                     result = self._work(cell, server, self.board, posted)
                 except (Unreachable, Silent) as error:
-                    self._give_back(number, server, error)
+                    self._miss(server, error, back=number)
+                except BadAnswer as error:
+                    self._fail(number, error)
+                    self._miss(server, error)
                 except BaseException as error:  # noqa: BLE001 (it is raised where the cell is asked for)
                     self._fail(number, error)
                 else:
@@ -169,18 +173,22 @@ class Rendering(Generic[Result]):
                 self._waiting.remove(number)
             return number
 
-    def _give_back(self, number: int, server: Place, error: BaseException) -> None:
-        """Let another server render a cell; it fails where all have tried."""
+    def _miss(self, server: Place, error: BaseException, *, back: int | None = None) -> None:
+        """Count a miss of a server, and let another one render the cell that it gives back, if it does.
+
+        What no server is left for fails as this one did.
+        """
         with self._lock:
-            self._tried.setdefault(number, []).append(server)
             self._misses[server] += 1
             if self._misses[server] >= AHEAD and len(self._lost) + 1 < len(self._servers):
                 self._lost.add(server)
-            insort(self._waiting, number)
+            if back is not None:
+                self._tried.setdefault(back, []).append(server)
+                insort(self._waiting, back)
             hopeless = [one for one in self._waiting if self._closing or not self._others(one)]
             self._waiting = [one for one in self._waiting if one not in hopeless]
-            if number not in hopeless:
-                for other in self._others(number):
+            if back in self._waiting:
+                for other in self._others(back):
                     self._threads.submit(self._serve, other)  # its threads may have ended: nothing was left to do
         for one in hopeless:
             self._fail(one, error)

@@ -1,7 +1,8 @@
 """What a Dask worker does for a run: it drives the ComfyUI beside it, and takes the LoRA files that this one lacks.
 
 A worker is told where its ComfyUI is by COMFYUI_URL and COMFYUI_DIR in its environment; else it is where the plan says,
-as seen from the worker. Whatever goes wrong comes back as a plain `ComfyUIError` or `Unreachable`.
+as seen from the worker. Whatever goes wrong comes back as a plain `Unreachable`, `BadAnswer`, `Interrupted` or
+`ComfyUIError`.
 """
 
 import hashlib
@@ -226,10 +227,9 @@ def at_station(
         return call(station, *given, **named)
     except (Unreachable, Silent) as error:
         raise Unreachable(str(error)) from None
-    except Interrupted as error:
-        raise Interrupted(str(error)) from None
     except ComfyUIError as error:  # plain, so that it can travel
-        raise ComfyUIError(str(error)) from None
+        kind = next(kind for kind in (Interrupted, BadAnswer, ComfyUIError) if isinstance(error, kind))
+        raise kind(str(error)) from None
 
 
 @cache

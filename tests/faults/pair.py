@@ -29,6 +29,8 @@ class Comes(Enum):
     """The server is given up: what it has by then is given back, and the other one renders it."""
     TARGET_FAILS = auto()
     """The target alone fails, in the words of the table; no other server is asked for it."""
+    BEGUN_FAILS = auto()
+    """What the server has begun fails, in the words of the table, and it gets no more: the other renders the rest."""
 
 
 class Pair:
@@ -38,6 +40,8 @@ class Pair:
     """
 
     def __init__(self, make: Work, faulty: Place) -> None:
+        self.begun: list[str] = []
+        """Cells that the faulty server began."""
         self.given_back: list[str] = []
         """Cells that the faulty server gave back."""
         self._make = make
@@ -53,6 +57,7 @@ class Pair:
         if not is_faulty:
             assert self._go_on.wait(_LONGEST_SECONDS), "the faulty server did not come to the target"
             return self._make(cell, place, board, posted)
+        self.begun.append(cell.id)
         if cell.id == TARGET:
             self._go_on.set()
         try:
@@ -78,11 +83,12 @@ def check(name: str, comes: Comes, stage: Stage, patch: pytest.MonkeyPatch) -> N
     pair = Pair(stage.make, faulty)
     ended = stage.run(at_once=row.at_once, left=row.left, patch=patch, work=pair)
 
-    words = row.fails[TARGET] if comes is Comes.TARGET_FAILS else ()
-    failing = (TARGET,) if words else ()
+    failing = {Comes.TARGET_FAILS: (TARGET,), Comes.BEGUN_FAILS: tuple(pair.begun)}.get(comes, ())
     fine = tuple(cell.id for cell in stage.cells if cell.id not in failing)
     assert (fine, failing) == (ended.pictures, tuple(ended.failures)), ended.failures
-    assert [] == [word for word in words if word not in ended.failures[TARGET]], ended.failures
+    for cell in failing:
+        assert [] == [word for word in row.fails[TARGET] if word not in ended.failures[cell]], ended.failures
+    assert comes is not Comes.BEGUN_FAILS or row.at_once == len(failing), f"{len(failing)} of {len(stage.cells)} cells"
     assert fine == tuple(ended.kept)
     files = [path.suffix for path in stage.store.folder.rglob("*") if path.is_file()]
     assert {".json": len(fine), ".png": len(fine)} == {suffix: files.count(suffix) for suffix in files}

@@ -14,7 +14,7 @@ from stand import Fault, Stage, standing
 from test_server_faults import TABLE, WAITS
 
 from plugins.comfyui import errors
-from plugins.comfyui.errors import ComfyUIError, Interrupted, Silent, Unreachable
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, Silent, Unreachable
 from plugins.evidence.clustered import prepare_on_cluster
 from plugins.evidence.store import Store
 from plugins.loras.staging import preflight
@@ -55,8 +55,10 @@ for name, seconds in {WORKERS_WAITS}.items():
 BECOMES = {
     "socket dropped for good": Comes.NOTHING,
     "POST taken, connection reset": Comes.NOTHING,
+    "POST taken, answered 200 with a page": Comes.NOTHING,
     "POST answered 502 with a page twice": Comes.NOTHING,
     "POST answered 503 for ever": Comes.REST_ELSEWHERE,
+    "POST answered 403": Comes.BEGUN_FAILS,
     "POST refused in an odd shape": Comes.TARGET_FAILS,
     "out of memory on one cell": Comes.TARGET_FAILS,
     "one cell hangs, others wait behind it": Comes.TARGET_ELSEWHERE,
@@ -136,10 +138,8 @@ def test_every_kind_of_error_crosses_with_its_words(workers: Workers, plan: Plan
         place = stage.prepared.places[0]
         assert isinstance(place, ServerBeside)
         told = {kind: came_back(place, kind, words) for kind in KINDS}
-    gives_back, stopped = {Unreachable, Silent}, {Interrupted}
-    wanted = {
-        kind: Unreachable if kind in gives_back else Interrupted if kind in stopped else ComfyUIError for kind in KINDS
-    }
+    own = {Silent: Unreachable, Unreachable: Unreachable, Interrupted: Interrupted}
+    wanted = {kind: own.get(kind, BadAnswer if issubclass(kind, BadAnswer) else ComfyUIError) for kind in KINDS}
     assert {kind: (other, f"Dask worker anna: {words}") for kind, other in wanted.items()} == told
 
 

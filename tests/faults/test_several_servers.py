@@ -21,6 +21,8 @@ BECOMES = {
     "POST taken, answered 200 with a page": Comes.NOTHING,
     "POST answered 502 with a page twice": Comes.NOTHING,
     "POST answered 503 for ever": Comes.REST_ELSEWHERE,
+    "POST answered 500 for ever": Comes.BEGUN_FAILS,
+    "POST answered 403": Comes.BEGUN_FAILS,
     "POST refused in an odd shape": Comes.TARGET_FAILS,
     "out of memory on one cell": Comes.TARGET_FAILS,
     "error without words": Comes.TARGET_FAILS,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from plugins.comfyui.client import ComfyUI
-from plugins.comfyui.errors import ComfyUIError, Interrupted, Unreachable
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, Unreachable
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Workflow
@@ -212,6 +212,42 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
     assert "12 of 12 cells done" == rendering.board.line()
 
 
+def test_a_server_that_answers_as_none_does_gets_no_more(
+    plan: Plan, render: Callable[..., Rendering[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What answers as no ComfyUI does fails what it has, and not the matrix, however fast it does so.
+
+    A cell that the other server gave back before has nobody left, and fails, too.
+    """
+    monkeypatch.setattr("plugins.render.rendering.AHEAD", 2)
+    cells = matrix(plan)
+    odd, fine = Unused("odd"), Unused("fine")
+    begun: dict[Unused, list[Cell]] = {odd: [], fine: []}
+    given_back = threading.Event()
+
+    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+        del board, posted
+        begun[server].append(cell)
+        if server is odd:
+            assert len(begun[odd]) == 1 or given_back.wait(5)
+            raise BadAnswer("it has a door, and no key")
+        until(lambda: len(begun[odd]) == 2)
+        if cell is begun[fine][0]:
+            raise Unreachable("it is away for a moment")
+        given_back.set()
+        return server.name
+
+    rendering = render(cells, work, odd, fine)
+    failed = []
+    for cell in cells:
+        try:
+            assert "fine" == rendering.result(cell, meanwhile=quiet)
+        except BadAnswer:
+            failed.append(cell)
+    assert {*begun[odd], begun[fine][0]} == {*failed}
+    assert 2 == len(begun[odd])
+
+
 def test_the_last_server_is_not_given_up(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
     """With nobody else to turn to, every cell is tried, and fails with its own reason; the server may come back."""
     cells, tried = matrix(plan), list[Cell]()
@@ -250,7 +286,7 @@ def test_what_comes_last_is_shared_too(
     plan: Plan, render: Callable[..., Rendering[str]], monkeypatch: pytest.MonkeyPatch, *, dies: bool
 ) -> None:
     """What the first cell's server does last is done while another renders; else in the end, but never not."""
-    monkeypatch.setattr("plugins.render.rendering.AHEAD", 1)
+    monkeypatch.setattr("plugins.render.rendering.AHEAD", 2)
     cells, done, first = matrix(plan), list[str](), list[Any]()
     asked, gate = threading.Event(), threading.Event()
 
