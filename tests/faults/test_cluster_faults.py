@@ -23,9 +23,7 @@ from plugins.plan.plan import Plan
 from plugins.render.cluster import Cluster, ServerBeside
 from plugins.render.station import Station
 from tests.machines import Machines
-from tests.torn import TORN, swept
-
-__all__ = ["swept"]
+from tests.torn import TORN
 
 pytestmark = TORN
 

@@ -9,9 +9,7 @@ from test_server_faults import TABLE
 
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
-from tests.torn import TORN, swept
-
-__all__ = ["swept"]
+from tests.torn import TORN
 
 pytestmark = TORN
 
