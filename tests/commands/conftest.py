@@ -1,6 +1,8 @@
 """Whole commands, run as a person runs them, on the small plan."""
 
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,16 @@ from plugins.plan.reading import read_plan
 from tests.small_plan import PLAN, Suite, made_plan, plan, plan_file, run_suite, stand_in, write_plan
 
 __all__ = ["made_plan", "plan", "plan_file", "run_suite", "stand_in"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C reach the commands, also where these tests run in the background and are to ignore it themselves."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -315,7 +315,8 @@ CASES = {
             "step600 cannot be deployed: 4 of 4 cells stand in the way.",
             "step600 x forest: it was not rendered",
             "final x novel_pose: it was not rendered",
-            "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy.",
+            "Nothing was deployed. Run pytest -m generate --plan=",
+            "look at the report again, then deploy.",
         ),
     ),
     "another_run": Case(

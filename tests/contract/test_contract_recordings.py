@@ -93,8 +93,9 @@ def test_recorded_progress() -> None:
     nodes = list(dict.fromkeys(run.node for run in told if run.node))
     assert ["10", "11", "7", "6", "3", "8", "9"] == nodes
     assert [(1, 2), (2, 2)] == list(dict.fromkeys((run.value, run.maximum) for run in told if run.maximum))
-    phases = list(dict.fromkeys(run.phase for run in told))
-    assert [Phase.QUEUED, Phase.RUNNING, Phase.SUCCEEDED] == phases[:3]
+    phases = dict.fromkeys(run.phase for run in told)
+    phases.pop(Phase.QUEUED, None)  # told first, unless the socket is faster than the answer to the POST
+    assert [Phase.RUNNING, Phase.SUCCEEDED] == list(phases)
 
 
 @pytest.mark.parametrize("socket", Socket)
