@@ -5,7 +5,7 @@ sizes are generated on a stand-in that takes no time to sample, with pictures of
 training images: what is left is about what a cell costs apart from its picture. Then two of 120 and 240 cells are
 generated, with pictures of 512x512, every check and a preview. The cost of a cell is the difference between two sizes,
 so that the start does not count: at most 3 ms of own processor time apart from the picture, 40 ms with it, and 30 kB of
-memory (from 1,000 cells on: below, the contact sheet grows with the matrix). Nothing of it may grow with the size.
+memory. Nothing of it may grow with the size.
 
 Of each matrix the page is opened in Chromium: seconds until its `load` event, and of the page's own processor time.
 """
