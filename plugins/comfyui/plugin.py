@@ -83,7 +83,8 @@ def _reach(config: pytest.Config, plan: Plan, url: str) -> Server:
         client.close()
         raise BadAnswer(
             f"{client.url} is a stand-in: its pictures are SIMULATED, and would not tell anything of your LoRA. "
-            "Start a real ComfyUI there, or say that you want a demonstration: --demo."
+            "Start a real ComfyUI there; or, for a demonstration, leave out --comfyui-url and add --demo, "
+            "which brings its own."
         )
     return Server(client, info, timeout=plan.comfyui.timeout)
 

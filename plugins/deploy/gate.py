@@ -46,7 +46,7 @@ def pass_gate(asked: Asked, store: Store, selected: Checkpoint) -> dict[Cell, Ev
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise GateError(
             f"{selected.id} cannot be deployed: {count} of {len(cells)} cells stand in the way.{lines}\n"
-            "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy."
+            "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate"
         )
     return evidence
 

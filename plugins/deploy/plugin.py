@@ -69,12 +69,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     asked = stages(config)
     if config.getoption("selected_step") and not asked & {DEPLOY, VERIFY}:
-        raise pytest.UsageError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
+        told = "--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP"
+        raise pytest.UsageError(with_options(config, told))
     if config.getoption("rollback") and (config.getoption("selected_step") or DEPLOY not in asked):
-        raise pytest.UsageError(
-            "--rollback puts back what was in production before the last deployment, by itself: pytest -m deploy "
-            "--rollback"
-        )
+        told = "--rollback puts back what was in production before the last deployment, by itself: "
+        raise pytest.UsageError(with_options(config, f"{told}pytest -m deploy --rollback"))
     if DEPLOY not in running(config):
         return
     if GENERATE in asked:

@@ -95,6 +95,11 @@ class Generation:
         """The evidence of this run's cells so far, and of those of earlier runs that still holds."""
         return self._comparing.known
 
+    @property
+    def gave_back(self) -> Mapping[Place, str]:
+        """The servers that gave cells back to others, and why."""
+        return self._rendering.gave_back
+
     def measure_stability(self, show: Show) -> None:
         """Wait for the first cell that was rendered to be rendered once more, and say what that told."""
         if self._again is None:

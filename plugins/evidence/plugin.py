@@ -111,6 +111,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"pictures: {run.rendered} rendered, {run.reused} reused with their evidence{again}"
         )
+        for place, reason in run.gave_back.items():
+            terminalreporter.write_line(f"{place.info} gave cells back, for others to render. {reason}")
         if run.stability:
             terminalreporter.write_line(run.stability)
 

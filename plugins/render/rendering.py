@@ -60,6 +60,8 @@ class Rendering(Generic[Result]):
         """The servers that gave a cell back."""
         self._misses = dict.fromkeys(servers, 0)
         """How many cells each server did not render one after the other, by its own fault."""
+        self.gave_back: Final[dict[Place, str]] = {}
+        """Why each server that did so last gave a cell back that others may render."""
         self._made_on: dict[Cell, Place] = {}
         self._last: _Last | None = None
         self._turns = {server: threading.Lock() for server in servers}
@@ -188,6 +190,7 @@ class Rendering(Generic[Result]):
             hopeless = [one for one in self._waiting if self._closing or not self._others(one)]
             self._waiting = [one for one in self._waiting if one not in hopeless]
             if back in self._waiting:
+                self.gave_back[server] = str(error)
                 for other in self._others(back):
                     self._threads.submit(self._serve, other)  # its threads may have ended: nothing was left to do
         for one in hopeless:

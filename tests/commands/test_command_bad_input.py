@@ -253,7 +253,10 @@ CASES = {
     "stand_in_without_demo": Case(
         command="-m generate --comfyui-url={url}",
         prepare=in_plan(serving=True, posing=False),
-        says=("{url} is a stand-in: its pictures are SIMULATED", "or say that you want a demonstration: --demo."),
+        says=(
+            "{url} is a stand-in: its pictures are SIMULATED",
+            "leave out --comfyui-url and add --demo, which brings its own.",
+        ),
     ),
     "demo_with_a_server": Case(
         command="-m generate --demo --comfyui-url=http://127.0.0.1:9",
@@ -315,8 +318,7 @@ CASES = {
             "step600 cannot be deployed: 4 of 4 cells stand in the way.",
             "step600 x forest: it was not rendered",
             "final x novel_pose: it was not rendered",
-            "Nothing was deployed. Run pytest -m generate --plan=",
-            "look at the report again, then deploy.",
+            "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate --plan=",
         ),
     ),
     "another_run": Case(

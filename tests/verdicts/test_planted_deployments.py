@@ -245,7 +245,7 @@ def test_gate_stays_shut(judged: Judged, spoil: Callable[[Judged], Asked], told:
     assert str(caught.value).splitlines() == [
         f"step600 cannot be deployed: {len(told)} of 4 cells stand in the way.",
         *lines,
-        "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy.",
+        "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate",
     ]
     assert not judged.production.exists()
 

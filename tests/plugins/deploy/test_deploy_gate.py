@@ -91,7 +91,7 @@ def test_missing_evidence_shuts_the_gate(judged: Judged, spoil: Callable[[Judged
     head, told, last = str(caught.value).split("\n")
     assert head == "step600 cannot be deployed: 1 of 4 cells stand in the way."
     assert told.startswith(f"  {expected}")
-    assert last == "Nothing was deployed. Run pytest -m generate, look at the report again, then deploy."
+    assert last == "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate"
     assert everything(judged.reports.parent) == before
 
 

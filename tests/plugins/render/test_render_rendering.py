@@ -209,6 +209,7 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
     gate.set()
     assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=quiet) for cell in cells]
     assert AHEAD + 2 >= asked.count("dead")
+    assert {dead: "nobody is there"} == rendering.gave_back
     assert "12 of 12 cells done" == rendering.board.line()
 
 
