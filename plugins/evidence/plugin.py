@@ -112,7 +112,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             f"pictures: {run.rendered} rendered, {run.reused} reused with their evidence{again}"
         )
         for place, reason in run.gave_back.items():
-            terminalreporter.write_line(f"{place.info} gave cells back, for others to render. {reason}")
+            what = reason.partition(". ")[0].rstrip(".")  # what to do about it is told where a cell failed
+            terminalreporter.write_line(f"{place.info} gave cells back, which others rendered: {what}.")
         if run.stability:
             terminalreporter.write_line(run.stability)
 
