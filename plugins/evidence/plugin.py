@@ -113,7 +113,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         )
         for place, reason in run.gave_back.items():
             what = reason.partition(". ")[0].rstrip(".")  # what to do about it is told where a cell failed
-            terminalreporter.write_line(f"{place.info} gave cells back, which others rendered: {what}.")
+            terminalreporter.write_line(f"{place.info} gave cells back, for others to render: {what}.")
         if run.stability:
             terminalreporter.write_line(run.stability)
 
