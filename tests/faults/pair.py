@@ -33,6 +33,33 @@ class Comes(Enum):
     """What the server has begun fails, in the words of the table, and it gets no more: the other renders the rest."""
 
 
+BECOMES = {
+    "socket dropped for good": Comes.NOTHING,
+    "POST taken, connection reset": Comes.NOTHING,
+    "POST taken, answered 200 with a page": Comes.NOTHING,
+    "POST answered 502 with a page twice": Comes.NOTHING,
+    "POST answered 503 for ever": Comes.REST_ELSEWHERE,
+    "POST answered 500 for ever": Comes.BEGUN_FAILS,
+    "POST answered 403": Comes.BEGUN_FAILS,
+    "POST refused in an odd shape": Comes.TARGET_FAILS,
+    "out of memory on one cell": Comes.TARGET_FAILS,
+    "error without words": Comes.TARGET_FAILS,
+    "worker dead, and accepts": Comes.REST_ELSEWHERE,
+    "one cell hangs, others wait behind it": Comes.TARGET_ELSEWHERE,
+    "restarted once, queue and history lost": Comes.NOTHING,
+    "restarted at one cell each time": Comes.TARGET_FAILS,
+    "away between two cells, and back": Comes.NOTHING,
+    "away for good": Comes.REST_ELSEWHERE,
+    "never answers any more": Comes.REST_ELSEWHERE,
+    "history with two pictures": Comes.TARGET_FAILS,
+    "picture cut once": Comes.NOTHING,
+    "picture cut for ever": Comes.TARGET_ELSEWHERE,
+    "picture is a page for ever": Comes.TARGET_FAILS,
+    "somebody interrupts ours": Comes.TARGET_FAILS,
+}
+"""What comes of rows of the table where a healthy server, or worker, is there beside the faulty one."""
+
+
 class Pair:
     """Renders so that the faulty server begins the target: the healthy one holds its first cell until then.
 
