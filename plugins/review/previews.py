@@ -100,11 +100,12 @@ def make_preview(source: Source, reports: Path, *, among: int) -> Preview | None
     try:
         if there := _there(path, source, form):
             return there
+        then = source.path.stat()  # before it is read: one that is written meanwhile has another time
         shrunk = _shrunk(_opened(source.path), form)
     except UNREADABLE:
         return None
     with contextlib.suppress(*([OSError] if form.share else [])):  # what is embedded needs no file
-        _write(shrunk.content, source, path)
+        _write(shrunk.content, path, then)
     return Preview(_address(source, form, shrunk.content), shrunk.width, shrunk.height)
 
 
@@ -115,7 +116,7 @@ def write_preview(picture: Image.Image, source: Source, reports: Path, *, among:
     """
     form = _form(among)
     with contextlib.suppress(*UNREADABLE):
-        _write(_shrunk(picture, form).content, source, reports / _place(source, form))
+        _write(_shrunk(picture, form).content, reports / _place(source, form), source.path.stat())
 
 
 def beside(source: Source, reports: Path) -> Path | None:
@@ -160,9 +161,8 @@ def _opened(path: Path) -> Image.Image:
         return picture
 
 
-def _write(content: bytes, source: Source, path: Path) -> None:
-    """Write a preview with the time of its picture."""
-    then = source.path.stat()
+def _write(content: bytes, path: Path, then: os.stat_result) -> None:
+    """Write a preview with the time that its picture had."""
     write_atomically(path, content)
     os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
 
