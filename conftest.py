@@ -4,7 +4,7 @@ pytest_plugins = [
     "plugins.plan.plugin",
     "plugins.comfyui.plugin",
     "plugins.render.plugin",
-    "plugins.evidence.plugin",
+    "plugins.generate.plugin",
     "plugins.review.plugin",
     "plugins.deploy.plugin",
     "plugins.demo.plugin",

@@ -22,11 +22,11 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.demo.process import StandIn
 from plugins.evidence import making
-from plugins.evidence.comparing import Comparing
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.generation import Generation
-from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
+from plugins.generate.comparing import Comparing
+from plugins.generate.generation import Generation
+from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix

@@ -20,10 +20,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from plugins.demo.serving import serve
-from plugins.demo.workspace import make_workspace
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from stand_in.serving import serve
+from stand_in.workspace import make_workspace
 from tests.small_plan import Posing
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -153,7 +153,7 @@ def run(command: Sequence[str]) -> Spent:
 
 
 def parser(doc: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
-    """Give the options that most benchmarks have."""
+    """Return the options that most benchmarks have."""
     found = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     found.add_argument("--rounds", type=int, default=rounds, help="medians are of so many (default: %(default)s)")
     return found
@@ -161,7 +161,7 @@ def parser(doc: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def ground(plan_file: Path | None, make: Callable[[Path], Path], *, seconds_per_image: float = 1.0) -> Iterator[Ground]:
-    """Give the real ComfyUI that the environment names with its plan; else a stand-in with what `make` writes."""
+    """Return the real ComfyUI that the environment names with its plan; else a stand-in with what `make` writes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if plan_file:

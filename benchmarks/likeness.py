@@ -20,9 +20,9 @@ from typing import Final
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from plugins.demo.drawing import TRAINING_IMAGES, draw, draw_training_image
-from plugins.demo.values import Applied, Clip, Conditioning, Latent, Lora, Model, Sampling, Vae
 from plugins.pictures.likeness import COPY, TrainingSet, training_images
+from stand_in.drawing import TRAINING_IMAGES, draw, draw_training_image
+from stand_in.values import Applied, Clip, Conditioning, Latent, Lora, Model, Sampling, Vae
 
 Change = Callable[[Image.Image], Image.Image]
 

@@ -21,14 +21,14 @@ from benchmarks.posting import Bare, Graph, anew, simplified
 
 
 def of_cells(graphs: Sequence[Graph], rows: int) -> list[Graph]:
-    """Give the cells' graphs prompt by prompt, from those posted checkpoint by checkpoint with others among them."""
+    """Return the cells' graphs prompt by prompt, from those posted checkpoint by checkpoint with others among them."""
     saving = [graph for graph in graphs if any(node["class_type"] == "SaveImage" for node in graph.values())]
     cells = saving[: len(saving) // rows * rows]
     return [graph for row in range(rows) for graph in cells[row::rows]]
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Give the seconds that some work takes."""
+    """Return the seconds that some work takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -40,7 +40,7 @@ class Bare:
             self._fetch(self._ended({self._post(graph)}))
 
     def history(self) -> list[tuple[str, Graph, float, float]]:
-        """Give (id, graph, start and end in seconds since 1970) of all that the server has run, in its order."""
+        """Return (id, graph, start and end in seconds since 1970) of all that the server has run, in its order."""
         entries = self._session.get(f"{self._url}/history", timeout=_SECONDS).json()
         found = []
         for prompt_id, entry in sorted(entries.items(), key=lambda item: item[1]["prompt"][0]):
@@ -89,7 +89,7 @@ def simplified(url: str, graphs: Sequence[Graph]) -> None:
 
 
 def anew(graphs: Sequence[Graph]) -> list[Graph]:
-    """Give the same prompts under other file names: the very same would be answered from the server's cache."""
+    """Return the same prompts under other file names: the very same would be answered from the server's cache."""
     word, found = uuid.uuid4().hex[:8], []
     for graph in json.loads(json.dumps(list(graphs))):
         for node in graph.values():

@@ -84,7 +84,7 @@ def tell(found: Measured) -> None:
 
 
 def per_cell(less: Measured, more: Measured) -> tuple[float, float]:
-    """Give ms of own processor time, and kB of memory, of each cell that the larger matrix has more."""
+    """Return ms of own processor time, and kB of memory, of each cell that the larger matrix has more."""
     cells = more.cells - less.cells
     milliseconds = 1000 * (more.generating.cpu - less.generating.cpu) / cells
     return milliseconds, (more.generating.peak - less.generating.peak) / cells

@@ -14,7 +14,7 @@ SLOW = (
     "commands/test_command_rollback.py",
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",
-    "evidence/test_evidence_cluster.py",
+    "generate/test_generate_cluster.py",
     "faults/test_cluster_faults.py",
     "faults/test_file_faults.py",
     "faults/test_hostile_words.py",

@@ -14,7 +14,7 @@ from typing import Self
 from aiohttp import web
 from distributed import LocalCluster
 
-from plugins.demo.serving import Serving, serve
+from stand_in.serving import Serving, serve
 from tests.small_plan import ROOT, Posing
 
 IMPATIENT = """
@@ -133,7 +133,7 @@ class Machines:
     @classmethod
     @contextmanager
     def over(cls, folder: Path, comfyui: Path) -> Iterator[Self]:
-        """Give a scheduler; its machines have copies of a ComfyUI folder, and end with the block."""
+        """Return a scheduler; its machines have copies of a ComfyUI folder, and end with the block."""
         with ExitStack() as stack:
             yield cls(folder, comfyui, stack)
 

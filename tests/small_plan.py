@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from plugins.demo.faults import Faults
-from plugins.demo.serving import Serving, serve
-from plugins.demo.workspace import make_workspace
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from stand_in.faults import Faults
+from stand_in.serving import Serving, serve
+from stand_in.workspace import make_workspace
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,7 +112,7 @@ class Suite:
         return self.plan_file.parent / "reports"
 
     def command(self, *arguments: str) -> list[str]:
-        """Give the command line, with what the arguments do not say: the plan, the folder, no cache."""
+        """Return the command line, with what the arguments do not say: the plan, the folder, no cache."""
         command = [*self.wrapper, sys.executable, "-m", "pytest", *arguments]
         if not any("cache_dir" in argument for argument in arguments):
             command += ["-p", "no:cacheprovider"]
@@ -154,20 +154,20 @@ def finish(process: "subprocess.Popen[str]", *, timeout: float = 60.0) -> subpro
 
 @pytest.fixture(scope="session")
 def made_plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of a small plan with its files, made once, to be copied."""
+    """Return the folder of a small plan with its files, made once, to be copied."""
     return write_plan(tmp_path_factory.mktemp("made")).parent
 
 
 @pytest.fixture
 def plan_file(tmp_path: Path, made_plan: Path) -> Path:
-    """Give a plan whose training outputs, ComfyUI folder and training images lie beside it."""
+    """Return a plan whose training outputs, ComfyUI folder and training images lie beside it."""
     shutil.copytree(made_plan, tmp_path, dirs_exist_ok=True)
     return tmp_path / "plan.toml"
 
 
 @pytest.fixture
 def plan(plan_file: Path) -> Plan:
-    """Give the small plan."""
+    """Return the small plan."""
     return read_plan(plan_file)
 
 

@@ -20,7 +20,7 @@ from urllib3.util import Retry
 
 from plugins.comfyui.errors import BadAnswer, BrokenAnswer, ComfyUIError, Rejected, Unreachable
 from plugins.comfyui.rejection import told_rejection
-from plugins.plan.telling import Secret, visible
+from plugins.plan.messages import Secret, visible
 
 Graph = dict[str, dict[str, Any]]
 """A workflow in API format: `{node_id: {"class_type": ..., "inputs": ...}}`."""
@@ -169,7 +169,7 @@ class ComfyUI:
         return self.options("LoraLoader", "lora_name")
 
     def lora_metadata(self, name: str) -> Mapping[str, str] | None:
-        """Give the trainer's notes in a LoRA file as the server reads them; empty where it finds none.
+        """Return the trainer's notes in a LoRA file as the server reads them; empty where it finds none.
 
         None where it has no such route: then the 404 is not ComfyUI's own, which has no text.
         """
@@ -206,7 +206,7 @@ class ComfyUI:
             )
 
     def history(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """Give what the server remembers of a finished prompt; None while it is unknown or unfinished."""
+        """Return what the server remembers of a finished prompt; None while it is unknown or unfinished."""
         answer = self._json("GET", f"/history/{prompt_id}")
         entry = answer.get(prompt_id) if isinstance(answer, dict) else None
         return entry if isinstance(entry, dict) else None
@@ -320,7 +320,7 @@ class ComfyUI:
 
 
 def without_credentials(url: str) -> str:
-    """Give a server's address as it may be shown."""
+    """Return a server's address as it may be shown."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     place = f"[{host}]" if ":" in host else host
@@ -351,7 +351,7 @@ def _is_header(name: str, value: object) -> bool:
 
 
 def ca_bundle() -> str | bool:
-    """Give the certificates to trust: a private CA from REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or the usual ones."""
+    """Return the certificates to trust: a private CA from REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or the usual ones."""
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
 
 
@@ -368,7 +368,7 @@ class _Session(requests.Session):
     """Sees no redirect: requests would read its body to the end, however long, even where it does not follow."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Give none, whatever the answer says."""
+        """Return none, whatever the answer says."""
 
 
 class _Again(Retry):
@@ -390,7 +390,7 @@ def _hint(status: int) -> str:
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Give the pause in seconds that an answer asks for, as a number or a date; 0 where it asks for none."""
+    """Return the pause in seconds that an answer asks for, as a number or a date; 0 where it asks for none."""
     try:
         return float(Retry().parse_retry_after(response.headers.get("Retry-After", "0")))
     except (InvalidHeader, ValueError, OverflowError):
@@ -409,7 +409,7 @@ def _forget_frames(error: BaseException) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Give the innermost reason: urllib3 wraps a refused connection in layers that show addresses in memory."""
+    """Return the innermost reason: urllib3 wraps a refused connection in layers that show addresses in memory."""
     reason = str(error)
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner

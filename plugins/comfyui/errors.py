@@ -16,13 +16,13 @@
 
 from typing import Final
 
-from plugins.plan.telling import ToldError
+from plugins.plan.messages import UserError
 
 _LONGEST: Final = 4000
 """Letters. A server may say megabytes; a person reads none of them."""
 
 
-class ComfyUIError(ToldError):
+class ComfyUIError(UserError):
     """Something between us and ComfyUI; the message names the server and the next step."""
 
     def __init__(self, message: str) -> None:

@@ -53,5 +53,5 @@ def _is_whole(png: bytes) -> bool:
 
 
 def _as_it_is(state: RetryCallState) -> Any:  # noqa: ANN401 (tenacity's)
-    """Give what came last, or raise it."""
+    """Return what came last, or raise it."""
     return state.outcome.result() if state.outcome else None

@@ -8,7 +8,7 @@ from plugins.comfyui.errors import NotListed
 
 
 def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
-    """Give the base model as the server lists it, for its stem, its file name, or its name with folders.
+    """Return the base model as the server lists it, for its stem, its file name, or its name with folders.
 
     Raises `NotListed` with the nearest names where it is absent, and where two files answer to the name.
     """
@@ -50,13 +50,13 @@ def is_called(wanted: str, name: str) -> bool:
 
 
 def _spellings(name: str) -> tuple[str, str, str]:
-    """Give a model's name with its folders, without them, and without its extension."""
+    """Return a model's name with its folders, without them, and without its extension."""
     path = PurePosixPath(name.replace("\\", "/"))
     return str(path), path.name, path.stem
 
 
 def find_lora(name: str, listed: Sequence[str], *, server: str, folder: object) -> str:
-    """Give a LoRA as the server spells it: with a backslash between folders on Windows.
+    """Return a LoRA as the server spells it: with a backslash between folders on Windows.
 
     `name` is seen from the server's models/loras, with `/`. A file of that name in another folder is another file.
     Raises `NotListed` where the picker does not have it: then the server reads another folder.

@@ -17,7 +17,7 @@ _OTHERS_TIMES: Final = 6
 
 
 def reach_of(timeout: float) -> float:
-    """Give the seconds that a server may not answer at all, from the plan's `timeout`."""
+    """Return the seconds that a server may not answer at all, from the plan's `timeout`."""
     return max(_REACH_SECONDS, timeout / _REACH_PART)
 
 
@@ -38,7 +38,7 @@ class Patience:
         self._gone: float | None = None
 
     def limit(self, where: Where) -> float:
-        """Give the seconds after which a wait is over."""
+        """Return the seconds after which a wait is over."""
         limits = {
             Where.RUNNING: self._timeout,
             Where.WAITING: self._timeout,

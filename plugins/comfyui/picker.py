@@ -23,7 +23,7 @@ _LARGEST_READ: Final = 1 << 20
 
 
 def picker_names(plan: Plan, server: Server, staged: Sequence[Staged]) -> tuple[str, ...]:
-    """Give the server's LoRA list once every staged file is in it (mission, task 1: verify copies).
+    """Return the server's LoRA list once every staged file is in it (mission, task 1: verify copies).
 
     Raises `NotListed` where one does not appear, or where the server reads another file under its name: then its
     pictures would be made from other bytes than those staged.
@@ -32,7 +32,7 @@ def picker_names(plan: Plan, server: Server, staged: Sequence[Staged]) -> tuple[
 
 
 def picker_name(client: ComfyUI, name: str, *, file: Path, metadata: Mapping[str, str]) -> str:
-    """Give a LoRA as the server spells it, once it is in the picker; `name` is seen from the server's models/loras.
+    """Return a LoRA as the server spells it, once it is in the picker; `name` is seen from the server's models/loras.
 
     Raises `NotListed` as `picker_names` does.
     """

@@ -9,9 +9,9 @@ import pytest
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import BadAnswer, Unreachable
 from plugins.comfyui.server import Server
+from plugins.plan.messages import Address
 from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, the_plan, typed_path
-from plugins.plan.telling import Address
 
 if TYPE_CHECKING:
     from plugins.comfyui.starting import Started
@@ -55,7 +55,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def the_servers(config: pytest.Config) -> tuple[Server, ...]:
-    """Give the servers of this command, each of which answered; start one where that is the plan's way.
+    """Return the servers of this command, each of which answered; start one where that is the plan's way.
 
     Raises `ComfyUIError` naming the server that does not answer and what to type.
     """

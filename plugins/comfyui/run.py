@@ -42,7 +42,7 @@ class Run:
 
 
 def fold(run: Run, message: Mapping[str, Any]) -> Run:
-    """Give the run as it is after a message; messages of other prompts, and unknown ones, change nothing.
+    """Return the run as it is after a message; messages of other prompts, and unknown ones, change nothing.
 
     The order of messages is that of COMFYUI.md ("WebSocket"), but none is relied on: an end stays an end.
     """
@@ -77,7 +77,7 @@ def _changes(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_history(run: Run, entry: Mapping[str, Any]) -> Run:
-    """Give the run as the history tells it, which is the truth: what was folded before counts for nothing."""
+    """Return the run as the history tells it, which is the truth: what was folded before counts for nothing."""
     told = Run(prompt_id=run.prompt_id)
     status = entry.get("status")
     status = status if isinstance(status, Mapping) else {}
@@ -94,7 +94,7 @@ def from_history(run: Run, entry: Mapping[str, Any]) -> Run:
 
 
 def images(entry: Mapping[str, Any], node: str) -> tuple[ImageRef, ...]:
-    """Give the pictures that `node` saved, as the history of a prompt lists them."""
+    """Return the pictures that `node` saved, as the history of a prompt lists them."""
     outputs = entry.get("outputs")
     output = outputs.get(node) if isinstance(outputs, Mapping) else None
     listed = output.get("images") if isinstance(output, Mapping) else None
@@ -110,7 +110,7 @@ def images(entry: Mapping[str, Any], node: str) -> tuple[ImageRef, ...]:
 
 
 def _whole(number: object) -> int | None:
-    """Give a count that the server told; None for what is none, such as JSON's NaN and Infinity."""
+    """Return a count that the server told; None for what is none, such as JSON's NaN and Infinity."""
     if isinstance(number, float):
         return int(number) if math.isfinite(number) else None
     return number if isinstance(number, int) else None

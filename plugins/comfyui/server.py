@@ -289,7 +289,7 @@ class Server:
         return look(self.client, prompt_id, ours=ours)
 
     def _judged(self, run: Run, entry: dict[str, Any]) -> dict[str, Any]:
-        """Give the entry of a run that succeeded; raise what became of it otherwise."""
+        """Return the entry of a run that succeeded; raise what became of it otherwise."""
         if run.phase is Phase.SUCCEEDED:
             return entry
         if run.phase is Phase.INTERRUPTED:

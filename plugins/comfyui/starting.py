@@ -80,7 +80,7 @@ class _Process(HTTPExecutor):
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Give the environment for ComfyUI: this suite's own Python left out, ComfyUI's own virtual one found.
+    """Return the environment for ComfyUI: this suite's own Python left out, ComfyUI's own virtual one found.
 
     `python` must mean what it means to a person in `folder`, not the interpreter that pytest happens to run in.
     """

@@ -85,7 +85,7 @@ class Workflow:
 
     @classmethod
     def built_in(cls) -> Self:
-        """Give the workflow that comes with the suite."""
+        """Return the workflow that comes with the suite."""
         return cls.of(copy.deepcopy(BUILT_IN))
 
     @classmethod
@@ -203,7 +203,7 @@ def _class(graph: Graph, node: str) -> str:
 
 
 def _link(graph: Graph, value: object) -> str | None:
-    """Give the node that an input is linked to, or None for a plain value."""
+    """Return the node that an input is linked to, or None for a plain value."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in graph:  # noqa: PLR2004
         return value[0]
     return None

@@ -41,7 +41,7 @@ class StandIn:
         Waits up to `timeout` seconds. Raises `StandInError`.
         """
         command = [
-            *(sys.executable, "-m", "plugins.demo", "--until-stdin-closes"),
+            *(sys.executable, "-m", "stand_in", "--until-stdin-closes"),
             *("--workspace", str(workspace.absolute()), "--plan", str(plan.absolute())),
             *("--port", str(port), "--seconds-per-image", str(seconds_per_image)),
         ]

@@ -9,8 +9,8 @@ from typing import Final
 
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.gate import tested_cells
-from plugins.evidence.asked import Asked
 from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.loras.copies import evaluation_copies
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import unfinished
@@ -77,7 +77,7 @@ def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -
     return problems
 
 
-def every_checkpoint_was_tested(asked: Asked, store: Store, deployment: Deployment) -> list[str]:
+def every_checkpoint_was_tested(asked: ExpectedInputs, store: Store, deployment: Deployment) -> list[str]:
     """Look for the evidence that the selection rested on: every checkpoint, on every prompt, as it was judged."""
     plan = asked.plan
     problems = [str(gap) for gap in asked.gaps(store, tested_cells(plan))]
@@ -114,7 +114,7 @@ def ballot_is_unchanged(deployment: Deployment) -> list[str]:
     return []
 
 
-def proof_was_given(asked: Asked, store: Store, deployment: Deployment) -> list[str]:
+def proof_was_given(asked: ExpectedInputs, store: Store, deployment: Deployment) -> list[str]:
     """Look for the proof that production renders what was judged: every row of the selected checkpoint.
 
     The pictures of the proof must be there, and unchanged.

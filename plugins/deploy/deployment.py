@@ -12,23 +12,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.deploy.proof import ProofError, Proven
-from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.loras.copies import CleanUp, remove_evaluation_copies
 from plugins.loras.copying import digest_of, sync_folder
 from plugins.loras.deployment import Installed, backup_of, install, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.plan.cells import Cell
+from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint
 from plugins.plan.small_files import read_small
-from plugins.plan.telling import ToldError
 
 RECORD: Final = "deployment.json"
 
 
-class RecordError(ToldError):
+class RecordError(UserError):
     """A record of a deployment that is not there or cannot be believed; the message names the file."""
 
 
@@ -101,7 +101,7 @@ class Deployment(BaseModel):
 class Selected:
     """A checkpoint that passed the gate, with all that its deployment needs to know."""
 
-    asked: Asked
+    asked: ExpectedInputs
     store: Store
     checkpoint: Checkpoint
     evidence: Mapping[Cell, Evidence]

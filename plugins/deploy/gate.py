@@ -2,19 +2,19 @@
 
 from typing import Final
 
-from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, column
+from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan
-from plugins.plan.telling import ToldError
 
 NEEDED: Final = ("size", "blank", "noise", "LoRA effect", "twin")
 """The checks that every judged picture must have been put to, whatever they said."""
 
 
-class GateError(ToldError):
+class GateError(UserError):
     """The selection may not be deployed; the message names every cell that is in the way."""
 
 
@@ -23,8 +23,8 @@ def tested_cells(plan: Plan) -> tuple[Cell, ...]:
     return tuple(cell for checkpoint in plan.checkpoints for cell in column(plan, checkpoint))
 
 
-def pass_gate(asked: Asked, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
-    """Give the evidence that the selection rests on.
+def pass_gate(asked: ExpectedInputs, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
+    """Return the evidence that the selection rests on.
 
     Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now
     (mission: "testing all 5 candidates against 3 test prompts"), or a picture of the selected one failed a check.

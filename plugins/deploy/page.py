@@ -41,7 +41,7 @@ class _Pair:
 
 
 def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
-    """Give the page as a fragment that needs nothing else. Pictures that cannot be read are said to be so."""
+    """Return the page as a fragment that needs nothing else. Pictures that cannot be read are said to be so."""
     selected = plan.checkpoint(deployment.selected)
     return (
         environment(_TEMPLATES)
@@ -58,7 +58,7 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
 
 
 def render_rollback(plan: Plan, rollback: Rollback) -> str:
-    """Give the top of the page after a rollback: what is in production now, and what it renders."""
+    """Return the top of the page after a rollback: what is in production now, and what it renders."""
     page = environment(_TEMPLATES).get_template("rollback.html")
     return page.render(plan=plan, rollback=rollback, frame_script=frame_script())
 

@@ -16,21 +16,21 @@ from plugins.deploy.proof import Prover
 from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
 from plugins.deploy.selection import SelectionError, judged_by, select
 from plugins.deploy.summary import Summary, Verified, rollback_summary
-from plugins.deploy.undoing import Former, Undoing, find_former, find_taken_back
-from plugins.evidence.asked import Asked
-from plugins.evidence.canary import read_canary
+from plugins.deploy.undoing import PreviousProduction, Undoing, find_former, find_taken_back
 from plugins.evidence.files import write_atomically
-from plugins.evidence.plugin import hold
-from plugins.evidence.preparing import pictures, workflow_of
 from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.plugin import hold
+from plugins.generate.preparing import pictures, workflow_of
+from plugins.generate.stability import read_stability
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import Installed, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.loras.staging import preflight
+from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, running, stages, the_plan, typed_path
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
-from plugins.plan.telling import visible
 from plugins.render.plugin import live_line
 from plugins.review.ballot import Ballot, BallotError, read_ballot
 from plugins.review.gathering import gather
@@ -43,7 +43,7 @@ Fail = Callable[[object], NoReturn]
 
 _RECOVERED: Final = pytest.StashKey[str]()
 _READY: Final = pytest.StashKey[Selected]()
-_FORMER: Final = pytest.StashKey[Former]()
+_FORMER: Final = pytest.StashKey[PreviousProduction]()
 _DEPLOYED: Final = pytest.StashKey[Deployment]()
 _ROLLED_BACK: Final = pytest.StashKey[Rollback]()
 _BALLOT: Final = pytest.StashKey[Ballot]()
@@ -112,7 +112,7 @@ def _open_gate(config: pytest.Config) -> None:
     checkpoint = select(plan, config.getoption("selected_step"), chosen=chosen)
     preflight(plan)
     loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
-    wanted = Asked(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
+    wanted = ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
     store = pictures(reports(config))
     evidence = pass_gate(wanted, store, checkpoint)
     hold(config)
@@ -232,7 +232,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def ballot_file(config: pytest.Config) -> Path | None:
-    """Give the ballot that was named, or the one in the reports folder; None where there is neither."""
+    """Return the ballot that was named, or the one in the reports folder; None where there is neither."""
     if given := config.getoption("ballot"):
         return typed_path(config, given)
     usual = reports(config) / "ballot.json"
@@ -241,7 +241,7 @@ def ballot_file(config: pytest.Config) -> Path | None:
 
 @pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest) -> Store:
-    """Give the pictures of this reports folder, with their evidence."""
+    """Return the pictures of this reports folder, with their evidence."""
     return pictures(reports(request.config))
 
 
@@ -263,7 +263,7 @@ def _deploy(config: pytest.Config, show: Callable[[str], None]) -> Deployment:
         evidence=selected.evidence,
         store=selected.store,
         servers=the_servers(config),
-        canary=read_canary(reports(config)),
+        canary=read_stability(reports(config)),
         reports=reports(config),
     )
     deployment = deploy(
@@ -279,7 +279,7 @@ def _deploy(config: pytest.Config, show: Callable[[str], None]) -> Deployment:
 def _roll_back(config: pytest.Config, show: Callable[[str], None]) -> Rollback:
     plan, simulated = the_plan(config), config.getoption("demo")
     undoing = Undoing(
-        asked=Asked(plan=plan, workflow=workflow_of(plan), loras={}, simulated=simulated),
+        asked=ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras={}, simulated=simulated),
         servers=the_servers(config),
         reports=reports(config),
         meanwhile=show,
@@ -291,7 +291,7 @@ def _roll_back(config: pytest.Config, show: Callable[[str], None]) -> Rollback:
 
 @pytest.fixture(scope="session")
 def fail(pytestconfig: pytest.Config) -> Fail:
-    """Give what ends a test with words of ours: commands in them can be typed as they are told."""
+    """Return what ends a test with words of ours: commands in them can be typed as they are told."""
 
     def fail(told: object) -> NoReturn:
         raise pytest.fail.Exception(with_options(pytestconfig, visible(str(told))), pytrace=False) from None
@@ -301,19 +301,19 @@ def fail(pytestconfig: pytest.Config) -> Fail:
 
 @pytest.fixture
 def deployed(attempt: Attempt, fail: Fail) -> Deployment:
-    """Give this run's deployment; fail where there is none."""
+    """Return this run's deployment; fail where there is none."""
     return attempt if isinstance(attempt, Deployment) else fail(attempt)
 
 
 @pytest.fixture
 def rolled_back(attempt: Attempt, fail: Fail) -> Rollback:
-    """Give this run's rollback; fail where there is none."""
+    """Return this run's rollback; fail where there is none."""
     return attempt if isinstance(attempt, Rollback) else fail(attempt)
 
 
 @pytest.fixture
 def production(request: pytest.FixtureRequest) -> Plan:
-    """Give the plan whose production file is to be verified; a deploying run has put it in place by then."""
+    """Return the plan whose production file is to be verified; a deploying run has put it in place by then."""
     if DEPLOY in stages(request.config):
         _attempt_or_skip(request)
     return the_plan(request.config)
@@ -321,7 +321,7 @@ def production(request: pytest.FixtureRequest) -> Plan:
 
 @pytest.fixture
 def deployment(request: pytest.FixtureRequest, fail: Fail) -> Deployment:
-    """Give the deployment on record: this run's, or the last one's."""
+    """Return the deployment on record: this run's, or the last one's."""
     config = request.config
     if DEPLOY in stages(config):
         attempt = _attempt_or_skip(request)
@@ -342,7 +342,7 @@ def deployment(request: pytest.FixtureRequest, fail: Fail) -> Deployment:
 
 
 def _on_record(config: pytest.Config) -> Deployment:
-    """Give the last deployment of this plan from these reports. Raises `RecordError`."""
+    """Return the last deployment of this plan from these reports. Raises `RecordError`."""
     found, plan = read_record(reports(config) / RECORD), the_plan(config)
     if found.plan_name != plan.name or found.simulated != config.getoption("demo"):
         what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
@@ -351,12 +351,12 @@ def _on_record(config: pytest.Config) -> Deployment:
 
 
 @pytest.fixture
-def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequest, fail: Fail) -> Asked:
-    """Give what the evidence must be of: the plan, and the checkpoints' bytes when the selection was made."""
+def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequest, fail: Fail) -> ExpectedInputs:
+    """Return what the evidence must be of: the plan, and the checkpoints' bytes when the selection was made."""
     missing = [one.id for one in production.checkpoints if one.id not in deployment.candidates]
     if missing:
         fail(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.")
-    return Asked(
+    return ExpectedInputs(
         plan=production,
         workflow=workflow_of(production),
         loras={name: one.sha256 for name, one in deployment.candidates.items()},
@@ -366,7 +366,7 @@ def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequ
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, fail: Fail) -> tuple[Server, ...]:
-    """Give the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
+    """Return the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
     try:
         return the_servers(request.config)
     except ComfyUIError as error:

@@ -12,24 +12,24 @@ from pydantic import BaseModel, ConfigDict
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Server
-from plugins.evidence.asked import Asked
-from plugins.evidence.canary import Canary
 from plugins.evidence.evidence import Evidence, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.stability import StabilityCheck
 from plugins.pictures.check import Outcome
 from plugins.pictures.checks import check_not_blank, check_not_noise, check_size, check_workflow, effect_of
 from plugins.pictures.picture import Picture, PictureError, read_picture
 from plugins.plan.cells import Cell, column
+from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint
-from plugins.plan.telling import ToldError
 
 CLEAR: Final = 2.0
 """On a server that is not bit-stable, every other candidate must be at least this many times as far away."""
 _LARGEST_AT_LEAST: Final = 4_000_000
 
 
-class ProofError(ToldError):
+class ProofError(UserError):
     """What production renders is not what was judged; the message names the picture and what it looks like."""
 
 
@@ -60,11 +60,11 @@ class Proven(BaseModel):
 class Prover:
     """Renders the production LoRA on the plan's prompts, on every server that serves it."""
 
-    asked: Asked
+    asked: ExpectedInputs
     evidence: Mapping[Cell, Evidence]
     store: Store
     servers: Sequence[Server]
-    canary: Canary | None
+    canary: StabilityCheck | None
     """What the run that made the pictures found out about its server."""
     reports: Path
 
@@ -86,7 +86,7 @@ class Prover:
     def _prove(self, cell: Cell, server: Server) -> Proven:
         judged, url, production = self.evidence[cell], server.client.url, self.asked.plan.production.file
         place = Path("proof", f"{cell.row}.png")
-        renders = Renders(asked=self.asked, base_model=judged.base_model)
+        renders = ProductionRenderer(asked=self.asked, base_model=judged.base_model)
         picture = renders.render(production, cell, server, to=self.reports / place)
         pixels = picture.pixels_sha256
         identical = pixels == judged.picture.pixels_sha256
@@ -108,7 +108,7 @@ class Prover:
         return proven
 
     def _baseline(self, cell: Cell) -> tuple[Cell, ...]:
-        """Give the cell's baseline, which production gives where the LoRA is not applied; nothing where there is none.
+        """Return the cell's baseline, which production gives where the LoRA is not applied; nothing where there is none.
 
         It may be of an earlier plan: then it only is one more picture that production must not be as near to.
         """
@@ -144,7 +144,7 @@ class Prover:
         return ""
 
     @staticmethod
-    def _same_server(canary: Canary, server: Server) -> bool:
+    def _same_server(canary: StabilityCheck, server: Server) -> bool:
         info = server.info
         return (canary.comfyui_version, canary.device) == (info.comfyui_version, info.device)
 
@@ -159,10 +159,10 @@ class Prover:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Renders:
+class ProductionRenderer:
     """Renders cells from any file of the loras folder, whatever the cell's own LoRA is."""
 
-    asked: Asked
+    asked: ExpectedInputs
     base_model: str
 
     def render(self, file: str, cell: Cell, server: Server, *, to: Path) -> Picture:

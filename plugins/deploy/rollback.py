@@ -77,7 +77,7 @@ def _was_proven(begun: Installed, reports: Path) -> bool:
 
 
 def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:
-    """Give the rollback that took this deployment back; None where it still stands.
+    """Return the rollback that took this deployment back; None where it still stands.
 
     Raises `RecordError`.
     """

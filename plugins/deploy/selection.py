@@ -5,13 +5,13 @@ from pathlib import Path
 
 from plugins.deploy.deployment import BallotRecord
 from plugins.loras.copying import digest_of
+from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan
-from plugins.plan.telling import ToldError
 from plugins.review.ballot import Ballot, differences, read_ballot
 from plugins.review.review import Entry
 
 
-class SelectionError(ToldError):
+class SelectionError(UserError):
     """No checkpoint, or one that the plan does not have; the message lists the candidates."""
 
 

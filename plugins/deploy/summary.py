@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.rollback import Rollback
+from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
-from plugins.plan.telling import visible
 from plugins.review.ballot import Ballot
 
 

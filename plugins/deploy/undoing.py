@@ -14,13 +14,13 @@ from typing import Final
 
 from PIL import Image
 
-from plugins.comfyui.offer import offer_of
+from plugins.comfyui.choices import choices_of
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Deployment, put_back_on_error
-from plugins.deploy.proof import CLEAR, ProofError, Renders
+from plugins.deploy.proof import CLEAR, ProductionRenderer, ProofError
 from plugins.deploy.rollback import ROLLBACK, Rollback
-from plugins.evidence.asked import Asked
 from plugins.evidence.files import write_atomically
+from plugins.generate.expected import ExpectedInputs
 from plugins.loras.copies import evaluation_copies, former_copy, remove_evaluation_copies
 from plugins.loras.copying import copy_part, digest_of, sync_folder
 from plugins.loras.deployment import Installed, backup_of, install, settle
@@ -34,7 +34,7 @@ _NOTHING_DONE: Final = "Nothing was changed."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Former:
+class PreviousProduction:
     """The production file before the last deployment."""
 
     sha256: str
@@ -47,7 +47,7 @@ class Former:
     """When the deployment that is taken back was made; None where that one was never finished."""
 
 
-def find_former(plan: Plan, deployment: Deployment) -> Former:
+def find_former(plan: Plan, deployment: Deployment) -> PreviousProduction:
     """Find the file that the last deployment replaced: its backup, or the training output that it was.
 
     Raises `DeploymentError` where there was none, its bytes are nowhere, or production was changed since.
@@ -73,7 +73,7 @@ def find_former(plan: Plan, deployment: Deployment) -> Former:
     names = (name for name, one in deployment.candidates.items() if one.sha256 == former)
     for place in places:
         if place.is_file() and digest_of(place) == former:
-            return Former(
+            return PreviousProduction(
                 sha256=former,
                 file=place,
                 checkpoint=next(names, None),
@@ -87,7 +87,7 @@ def find_former(plan: Plan, deployment: Deployment) -> Former:
     )
 
 
-def find_taken_back(plan: Plan, begun: Installed) -> Former:
+def find_taken_back(plan: Plan, begun: Installed) -> PreviousProduction:
     """Find what `recover` put back from a deployment that was stopped; it is in production, and still to be proven.
 
     Raises `DeploymentError` where there was none, or production was changed meanwhile.
@@ -100,7 +100,7 @@ def find_taken_back(plan: Plan, begun: Installed) -> Former:
         raise DeploymentError(f"There is nothing to roll back: {production} was changed by somebody else.{kept}")
     training = ((one.id, plan.training_file(one)) for one in plan.checkpoints)
     names = {digest_of(file): name for name, file in training if file.is_file()}
-    return Former(
+    return PreviousProduction(
         sha256=former,
         file=production,
         checkpoint=names.get(former),
@@ -113,13 +113,13 @@ def find_taken_back(plan: Plan, begun: Installed) -> Former:
 class Undoing:
     """Takes the last deployment back, on servers that all read the plan's loras folder."""
 
-    asked: Asked
+    asked: ExpectedInputs
     servers: Sequence[Server]
     reports: Path
     meanwhile: Callable[[str], None]
     """Shows a line of progress."""
 
-    def roll_back(self, former: Former) -> Rollback:
+    def roll_back(self, former: PreviousProduction) -> Rollback:
         """Put the former file back into production, prove that every server renders from it, and clean up as deploying.
 
         Raises `DeploymentError` where it could not be put back, or production renders something else: then the file
@@ -148,7 +148,7 @@ class Undoing:
         for server in self.servers:
             server.forget_weights(again=True)
 
-    def _recorded(self, former: Former, installed: Installed, proof: dict[str, str]) -> Rollback:
+    def _recorded(self, former: PreviousProduction, installed: Installed, proof: dict[str, str]) -> Rollback:
         plan = self.asked.plan
         return Rollback(
             installed=installed.id,
@@ -167,8 +167,8 @@ class Undoing:
         """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
         found = {}
         for server in self.servers:
-            base_model = offer_of(server.client).base_model(self.asked.plan)
-            renders = Renders(asked=self.asked, base_model=base_model)
+            base_model = choices_of(server.client).base_model(self.asked.plan)
+            renders = ProductionRenderer(asked=self.asked, base_model=base_model)
             server.forget_weights(again=True)  # another file may be cached under this very name (COMFYUI.md, fact 1)
             for cell in column(self.asked.plan, None):
                 self.meanwhile(f"rollback  {file} x {cell.row}")
@@ -211,7 +211,7 @@ class Undoing:
 
 
 @contextmanager
-def _under_another_name(former: Former, plan: Plan) -> Iterator[Path]:
+def _under_another_name(former: PreviousProduction, plan: Plan) -> Iterator[Path]:
     """Put the former bytes beside production for as long as it takes to see what they render."""
     copy = former_copy(plan, former.sha256)
     try:

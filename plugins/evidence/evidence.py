@@ -117,7 +117,7 @@ class Evidence(_Record):
         return tuple(check for check in self.checks if check.outcome is Outcome.FAILED)
 
     def with_check(self, check: Check) -> "Evidence":
-        """Give this evidence with a check's outcome in it, in place of what that check said before."""
+        """Return this evidence with a check's outcome in it, in place of what that check said before."""
         others = tuple(one for one in self.checks if one.name != check.name)
         return self.model_copy(update={"checks": (*others, check)})
 

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
 from plugins.plan.cells import Cell
+from plugins.plan.messages import UserError
 from plugins.plan.small_files import read_small
-from plugins.plan.telling import ToldError
 
 
-class EvidenceError(ToldError):
+class EvidenceError(UserError):
     """Evidence that is there but cannot be believed; the message names the file and what is wrong with it."""
 
 
@@ -49,7 +49,7 @@ class Store:
         return ""
 
     def read(self, cell: Cell) -> Evidence | None:
-        """Give the cell's evidence, or None where the cell was not rendered.
+        """Return the cell's evidence, or None where the cell was not rendered.
 
         Raises `EvidenceError` where the evidence cannot be read, is another cell's, or is not the picture's.
         """

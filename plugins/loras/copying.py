@@ -20,13 +20,13 @@ _FICLONE: Final = 0x40049409
 
 
 def digest_of(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stamp_of(path: Path) -> tuple[int, int, int]:
-    """Give a file's size, time and place: others than before say that it was changed; the same ones prove nothing."""
+    """Return a file's size, time and place: others than before say that it was changed; the same ones prove nothing."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
 
@@ -101,6 +101,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def folder_lock(folder: Path) -> FileLock:
-    """Give the lock of a loras folder: one run at a time may write there. It lies in the system's temporary folder."""
+    """Return the lock of a loras folder: one run at a time may write there. It lies in the system's temporary folder."""
     name = hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:16]
     return FileLock(Path(tempfile.gettempdir(), f"lora-acceptance-{name}.lock"))

@@ -91,7 +91,7 @@ def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) 
 
 
 def unfinished(target: Path) -> Installed | None:
-    """Give the deployment of `target` that was begun and neither settled nor restored; None where there is none.
+    """Return the deployment of `target` that was begun and neither settled nor restored; None where there is none.
 
     Raises `DeploymentError` where its note cannot be read.
     """

@@ -28,7 +28,7 @@ class Digests:
         self._asked: dict[str, list[object]] = {}
 
     def of(self, path: Path) -> str:
-        """Give the SHA-256 of a file: from memory where its size, times and place are those it had then."""
+        """Return the SHA-256 of a file: from memory where its size, times and place are those it had then."""
         now, stamp = time.time_ns(), _stamp(path)
         match self._known.get(str(path)):
             case [*then, str(digest)] if then == stamp:

@@ -6,10 +6,10 @@
   * DeploymentError: the production file could not be put in place
 """
 
-from plugins.plan.telling import ToldError
+from plugins.plan.messages import UserError
 
 
-class LoraError(ToldError):
+class LoraError(UserError):
     """A LoRA file cannot be used; the message names the file and the next step."""
 
 

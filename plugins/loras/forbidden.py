@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def forbidden_among(names: Iterable[str], words: Iterable[str]) -> tuple[str, ...]:
-    """Give the names in which one of the words appears, in any case, as a folder or part of a file name."""
+    """Return the names in which one of the words appears, in any case, as a folder or part of a file name."""
     lowered = [word.casefold() for word in words]
     return tuple(name for name in names if any(word in name.casefold() for word in lowered))
 

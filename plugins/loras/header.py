@@ -89,7 +89,7 @@ def read_header(path: Path) -> Header:
 
 
 def header_size(path: Path) -> int:
-    """Give the length of a safetensors file's header in bytes, as its first eight bytes tell it."""
+    """Return the length of a safetensors file's header in bytes, as its first eight bytes tell it."""
     with path.open("rb") as file:
         return int(struct.unpack("<Q", file.read(8))[0])
 

@@ -107,7 +107,7 @@ def stage(
 def unstaged(
     plan: Plan, headers: Mapping[Checkpoint, Header], *, digest: Callable[[Path], str] = digest_of
 ) -> tuple[Staged, ...]:
-    """Give every checkpoint where the trainer left it, to be sent to servers whose loras folders are elsewhere.
+    """Return every checkpoint where the trainer left it, to be sent to servers whose loras folders are elsewhere.
 
     Raises `StagingError`.
     """

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.likeness import COPY, Nearest
 from plugins.pictures.picture import Picture
-from plugins.plan.telling import visible
+from plugins.plan.messages import visible
 
 _FLAT_REACH: Final = 10
 """Pixels this near (of 255) to the median in every channel are one colour but for noise."""

@@ -49,7 +49,7 @@ class Nearest:
 
 
 def fingerprint(picture: Image.Image) -> bytes:
-    """Give a picture's 16x16 brightnesses: enough to tell pictures apart without opening them again."""
+    """Return a picture's 16x16 brightnesses: enough to tell pictures apart without opening them again."""
     return picture.convert("RGB").convert("L").resize((_GRID, _GRID), Image.Resampling.BOX).tobytes()
 
 
@@ -158,6 +158,6 @@ def _levelled(vectors: Vectors) -> Vectors:
 
 
 def _both_ways(windows: Vectors) -> Vectors:
-    """Give the whole picture, and its mirror image."""
+    """Return the whole picture, and its mirror image."""
     whole = windows[0].reshape(_GRID, _GRID)
     return np.stack([whole.ravel(), whole[:, ::-1].ravel()])

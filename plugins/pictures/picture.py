@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from PIL import Image, UnidentifiedImageError
 
-from plugins.plan.telling import ToldError
+from plugins.plan.messages import UserError
 
 UNREADABLE: Final = (
     OSError,
@@ -24,7 +24,7 @@ UNREADABLE: Final = (
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
-class PictureError(ToldError):
+class PictureError(UserError):
     """Bytes that are not a whole PNG; the message says what they are instead."""
 
 

@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from plugins.plan.telling import Address
+from plugins.plan.messages import Address
 
 BASELINE: Final = "baseline"
 """The column without a LoRA."""
@@ -81,13 +81,13 @@ def _server_url(url: str) -> Address:
 
 
 def shown_address(url: str) -> str:
-    """Give what a person typed as an address without what may be secret in it, however wrong it is."""
+    """Return what a person typed as an address without what may be secret in it, however wrong it is."""
     url = re.sub(r"(?s)^(.*?//)?.*@", r"\1***@", url)
     return re.sub(r"(?s)([?#]).+", r"\1***", url)
 
 
 def _expanded(value: object) -> Path | None:
-    """Give a path with `~` expanded; None for what cannot be one on this machine."""
+    """Return a path with `~` expanded; None for what cannot be one on this machine."""
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         return None
     try:
@@ -98,7 +98,7 @@ def _expanded(value: object) -> Path | None:
     return None if too_long or _CONTROLS.search(str(path)) else path
 
 
-def _place(value: object) -> object:
+def _plan_path(value: object) -> object:
     if isinstance(value, str):
         path = _expanded(value)
         if path is None:
@@ -126,7 +126,7 @@ ServerUrl = Annotated[str, AfterValidator(_server_url)]
 Text = Annotated[str, AfterValidator(_text)]
 Words = Annotated[str, AfterValidator(_words)]
 _Lax = Field(strict=False)
-Place = Annotated[Path, _Lax, BeforeValidator(_place)]
+PlanPath = Annotated[Path, _Lax, BeforeValidator(_plan_path)]
 
 
 class _Part(BaseModel):
@@ -136,12 +136,12 @@ class _Part(BaseModel):
 class Paths(_Part):
     """Where the LoRA's files are. All absolute once read (`reading.py` expands and joins them)."""
 
-    project: Place
-    checkpoints: Place
-    comfyui: Place
-    loras: Place
-    training_images: Place | None = None
-    summary: Place | None = None
+    project: PlanPath
+    checkpoints: PlanPath
+    comfyui: PlanPath
+    loras: PlanPath
+    training_images: PlanPath | None = None
+    summary: PlanPath | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -177,7 +177,7 @@ class ComfyUI(_Part):
     url: ServerUrl | None = None
     urls: Annotated[tuple[ServerUrl, ...], _Lax] = ()
     start: Annotated[tuple[Text, ...], _Lax] = ()
-    workflow: Place | None = None
+    workflow: PlanPath | None = None
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds that a server may go without a sign of life on a picture before it is given up."""
 
@@ -370,7 +370,7 @@ class Plan(_Part):
         return self
 
     def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
-        """Give the checkpoint of an id such as `step600` or `final`; None where the plan has none."""
+        """Return the checkpoint of an id such as `step600` or `final`; None where the plan has none."""
         return next((one for one in self.checkpoints if one.id == checkpoint_id), None)
 
     def staged_file(self, checkpoint: Checkpoint) -> str:

@@ -110,19 +110,19 @@ def running(config: pytest.Config) -> frozenset[str]:
 
 
 def typed_path(config: pytest.Config, text: str) -> Path:
-    """Give the place that a person typed; a shell leaves `~` as it is after `--option=`."""
+    """Return the place that a person typed; a shell leaves `~` as it is after `--option=`."""
     return config.invocation_params.dir / Path(text).expanduser()
 
 
 def plan_file(config: pytest.Config) -> Path:
-    """Give the plan's file: as typed, or seen from the suite's folder."""
+    """Return the plan's file: as typed, or seen from the suite's folder."""
     typed = typed_path(config, config.getoption("plan"))
     ours = config.rootpath / config.getoption("plan")
     return ours if ours.exists() and not typed.exists() else typed
 
 
 def the_plan(config: pytest.Config) -> Plan:
-    """Give the plan of this command, read once. Raises `pytest.UsageError` naming every mistake in it."""
+    """Return the plan of this command, read once. Raises `pytest.UsageError` naming every mistake in it."""
     if _PLAN not in config.stash:
         path = plan_file(config)
         try:
@@ -139,14 +139,14 @@ def the_plan(config: pytest.Config) -> Plan:
 
 
 def reports(config: pytest.Config) -> Path:
-    """Give the folder where this run leaves its files."""
+    """Return the folder where this run leaves its files."""
     given = config.getoption("reports")
     return typed_path(config, given) if given else config.rootpath / "reports"
 
 
 @pytest.fixture(scope="session")
 def plan(request: pytest.FixtureRequest) -> Plan:
-    """Give the plan of this run."""
+    """Return the plan of this run."""
     return the_plan(request.config)
 
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling, shown_address
 from plugins.plan.small_files import read_small
-from plugins.plan.telling import ToldError
 
 _WORDS: Final = {
     "string_type": "must be text in quotes",
@@ -44,7 +44,7 @@ _BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _LISTS: Final = frozenset({"checkpoint", "prompt", "criterion"})
 
 
-class PlanError(ToldError):
+class PlanError(UserError):
     """A plan that cannot be used; the message lists every mistake with its key and what would be right."""
 
 

@@ -18,16 +18,16 @@ from urllib.parse import urlsplit
 
 from distributed import Client, KilledWorker
 
+from plugins.comfyui.choices import ServerChoices
 from plugins.comfyui.client import ServerInfo
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, Unreachable
-from plugins.comfyui.offer import Offer
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
 from plugins.loras.staging import Staged
 from plugins.plan.plan import Plan
-from plugins.render import station
-from plugins.render.station import Errand, LoraFile, Station, at_station, suite_digest
+from plugins.render import worker as worker_module
+from plugins.render.worker import LoraFile, WorkerAgent, WorkerSettings, on_worker, suite_digest
 
 Given = ParamSpec("Given")
 Told = TypeVar("Told")
@@ -45,8 +45,8 @@ _BLOCK: Final = 4 << 20
 """Bytes of a LoRA that are sent at a time."""
 
 
-class ServerBeside:
-    """The ComfyUI beside one worker: a `Place` to render on."""
+class DaskServer:
+    """The ComfyUI beside one worker: a `RenderServer` to render on."""
 
     def __init__(self, cluster: "Cluster", executor: Executor, *, address: str, worker: str) -> None:
         self.worker: Final = worker
@@ -66,9 +66,9 @@ class ServerBeside:
             raise Unreachable(f"The Dask worker {self.worker} has not said what its ComfyUI is.")
         return self._info
 
-    def offer(self) -> Offer:
+    def offer(self) -> ServerChoices:
         """Ask what the server is, and what it offers. Raises `ComfyUIError`."""
-        self._info, offer = self._at(Station.offer, seconds=_OFFER_SECONDS)()
+        self._info, offer = self._at(WorkerAgent.offer, seconds=_OFFER_SECONDS)()
         return offer
 
     def place(self, lora: LoraFile, staged: Staged) -> str:
@@ -77,10 +77,10 @@ class ServerBeside:
         Raises `Unreachable` where it cannot be put there.
         """
         if lora.sha256 not in self._placed:
-            name = self._at(Station.find)(lora)
+            name = self._at(WorkerAgent.find)(lora)
             if name is None:
                 with self._cluster.sending:  # two workers may share a folder: the second finds it there
-                    name = self._at(Station.find)(lora) or self._send(lora, staged)
+                    name = self._at(WorkerAgent.find)(lora) or self._send(lora, staged)
             self._placed[lora.sha256] = name, lora
         return self._placed[lora.sha256][0]
 
@@ -88,20 +88,20 @@ class ServerBeside:
         with staged.file.open("rb") as file:
             first = True
             while block := file.read(_BLOCK):
-                self._at(Station.receive)(lora, block, first=first)
+                self._at(WorkerAgent.receive)(lora, block, first=first)
                 first = False
-        return self._at(Station.install)(lora)
+        return self._at(WorkerAgent.install)(lora)
 
     def forget_weights(self, *, again: bool = False) -> None:
         """Make the server forget what it has in memory; before its first picture of a run it does so in any case."""
         if again:
-            self._at(Station.forget)()
+            self._at(WorkerAgent.forget)()
 
     def render(self, workflow: Filled, on_progress: Callable[[Run], None]) -> Finished:
         """Run a workflow and fetch its picture; `on_progress` is told once, when it is on its way."""
         used = {node["inputs"].get("lora_name") for node in workflow.graph.values()}
         loras = tuple(lora for name, lora in self._placed.values() if name in used)
-        return self._at(Station.render, sent=lambda: on_progress(Run(prompt_id="")))(workflow, loras)
+        return self._at(WorkerAgent.render, sent=lambda: on_progress(Run(prompt_id="")))(workflow, loras)
 
     def close(self) -> None:
         """Withdraw our prompts, and nobody else's, here and beside the other workers."""
@@ -112,22 +112,22 @@ class ServerBeside:
 
     def leave(self) -> Future[None]:
         """Have the worker withdraw the prompts of this run, and begin nothing more of it."""
-        return self._executor.submit(at_station, self._cluster.errand, Station.close)
+        return self._executor.submit(on_worker, self._cluster.errand, WorkerAgent.close)
 
     def _at(
         self,
-        call: Callable[Concatenate[Station, Given], Told],
+        call: Callable[Concatenate[WorkerAgent, Given], Told],
         *,
         seconds: float = float("inf"),
         sent: Callable[[], None] = lambda: None,
     ) -> Callable[Given, Told]:
-        """Do something at the worker's station and wait for it, as long as the worker is there."""
+        """Do something beside the worker and wait for it, as long as the worker is there."""
 
         def do(*given: Given.args, **named: Given.kwargs) -> Told:
             if self._closed:
                 raise Interrupted("The run was stopped before this picture was begun.")
-            future: Future[Told] = self._executor.submit(  # what the station does there it tells here
-                at_station,  # type: ignore[arg-type]
+            future: Future[Told] = self._executor.submit(  # what the agent raises there is raised here
+                on_worker,  # type: ignore[arg-type]
                 self._cluster.errand,
                 call,
                 *given,
@@ -178,7 +178,7 @@ class Cluster:
 
     def __init__(self, address: str, plan: Plan) -> None:
         self.address: Final = _checked(address)
-        self.errand: Final = Errand(
+        self.errand: Final = WorkerSettings(
             run=f"acceptance-{uuid.uuid4().hex}",
             suite=suite_digest(),
             url=plan.comfyui.servers[0],
@@ -207,7 +207,7 @@ class Cluster:
             self._client.close()
             raise
 
-    def _workers(self) -> tuple[ServerBeside, ...]:
+    def _workers(self) -> tuple[DaskServer, ...]:
         told = self._client.scheduler_info(n_workers=-1)["workers"]
         if not told:
             raise Unreachable(
@@ -216,7 +216,7 @@ class Cluster:
             )
         lacking = [
             str(told[address]["name"])
-            for address, found in self._client.run(find_spec, station.__name__, on_error="return").items()
+            for address, found in self._client.run(find_spec, worker_module.__name__, on_error="return").items()
             if isinstance(found, Exception) or not found
         ]
         if lacking:
@@ -225,7 +225,7 @@ class Cluster:
                 f"cd CHECKOUT && uv run python -m dask worker {self.address} --no-nanny --name gpu1"
             )
         return tuple(
-            ServerBeside(
+            DaskServer(
                 self,
                 self._client.get_executor(workers=[address], allow_other_workers=False, pure=False),
                 address=address,
@@ -272,7 +272,7 @@ def lora_file(plan: Plan, staged: Staged) -> LoraFile:
 
 
 def _checked(address: str) -> str:
-    """Give a scheduler's address with its scheme. Raises `BadAnswer`."""
+    """Return a scheduler's address with its scheme. Raises `BadAnswer`."""
     whole = address if "://" in address else f"tcp://{address}"
     with contextlib.suppress(ValueError):
         parts = urlsplit(whole)

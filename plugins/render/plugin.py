@@ -57,7 +57,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def the_cluster(config: pytest.Config) -> "Cluster | None":
-    """Give the cluster of this command, once its scheduler answers; None where none is asked for.
+    """Return the cluster of this command, once its scheduler answers; None where none is asked for.
 
     Raises `pytest.UsageError`.
     """
@@ -90,7 +90,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @contextmanager
 def live_line(config: pytest.Config) -> Iterator[Callable[[str], None]]:
-    """Give what shows a line of progress while a test waits; the line is gone when it ends."""
+    """Return what shows a line of progress while a test waits; the line is gone when it ends."""
     if _LIVE not in config.stash:
         with _uncaptured(config):
             config.stash[_LIVE] = LiveLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns)
@@ -121,7 +121,7 @@ def chosen_cells(session: pytest.Session) -> list[Cell]:
 
 
 def cell_of(item: pytest.Item) -> Cell | None:
-    """Give the cell that a test asks for; None where it asks for none."""
+    """Return the cell that a test asks for; None where it asks for none."""
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     cell = parameters.get("checkpoint_cell") or parameters.get("baseline_cell")
     return cell if isinstance(cell, Cell) else None

@@ -10,8 +10,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from plugins.comfyui.errors import BadAnswer, Silent, Unreachable
 from plugins.plan.cells import Cell
-from plugins.render.board import Board
-from plugins.render.place import Place
+from plugins.render.progress import Progress
+from plugins.render.render_server import RenderServer
 
 Result = TypeVar("Result")
 Other = TypeVar("Other")
@@ -46,26 +46,26 @@ class Rendering(Generic[Result]):
         self,
         cells: Sequence[Cell],
         *,
-        servers: Sequence[Place],
-        work: Callable[[Cell, Place, Board, Callable[[], None]], Result],
+        servers: Sequence[RenderServer],
+        work: Callable[[Cell, RenderServer, Progress, Callable[[], None]], Result],
     ) -> None:
-        self.board: Final = Board(len(cells))
+        self.board: Final = Progress(len(cells))
         self._cells = cells
         self._work = work
         self._servers = servers
         self._results: dict[Cell, Future[Result]] = {cell: Future() for cell in cells}
         self._waiting = list(range(len(cells)))
         """Numbers of the cells that no server has at the moment, in order."""
-        self._tried: dict[int, list[Place]] = {}
+        self._tried: dict[int, list[RenderServer]] = {}
         """The servers that gave a cell back."""
         self._misses = dict.fromkeys(servers, 0)
         """How many cells each server did not render one after the other, by its own fault."""
-        self.gave_back: Final[dict[Place, str]] = {}
+        self.gave_back: Final[dict[RenderServer, str]] = {}
         """Why each server that did so last gave a cell back that others may render."""
-        self._made_on: dict[Cell, Place] = {}
+        self._made_on: dict[Cell, RenderServer] = {}
         self._last: _Last | None = None
         self._turns = {server: threading.Lock() for server in servers}
-        self._lost: set[Place] = set()
+        self._lost: set[RenderServer] = set()
         self._closing = False
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(max_workers=AHEAD * len(servers), thread_name_prefix="render")
@@ -105,7 +105,7 @@ class Rendering(Generic[Result]):
             server.close()
         self._threads.shutdown(wait=True)
 
-    def _serve(self, server: Place) -> None:
+    def _serve(self, server: RenderServer) -> None:
         """Have one cell after the other rendered on a server; `AHEAD` threads of each server do so."""
         while True:
             with self._turn(server) as posted:
@@ -130,7 +130,7 @@ class Rendering(Generic[Result]):
                     self._results[cell].set_result(result)
                     self.board.end(cell)
 
-    def _is_last_for(self, server: Place) -> bool:
+    def _is_last_for(self, server: RenderServer) -> bool:
         """Say whether what is to be done last is this server's, and the others can do without it from now on."""
         with self._lock:
             mine = self._last is not None and self._made_on.get(self._last.cell) is server
@@ -148,7 +148,7 @@ class Rendering(Generic[Result]):
             last.future.set_exception(error)
 
     @contextmanager
-    def _turn(self, server: Place) -> Iterator[Callable[[], None]]:
+    def _turn(self, server: RenderServer) -> Iterator[Callable[[], None]]:
         """Wait until the server's cell before this one is posted; gives what ends the turn before the block ends."""
         turn = self._turns[server]
         turn.acquire()
@@ -165,7 +165,7 @@ class Rendering(Generic[Result]):
         finally:
             over()
 
-    def _take(self, server: Place) -> int | None:
+    def _take(self, server: RenderServer) -> int | None:
         """Take the next cell that a server has not given back; None where there is none for it."""
         with self._lock:
             if server in self._lost:
@@ -175,7 +175,7 @@ class Rendering(Generic[Result]):
                 self._waiting.remove(number)
             return number
 
-    def _miss(self, server: Place, error: BaseException, *, back: int | None = None) -> None:
+    def _miss(self, server: RenderServer, error: BaseException, *, back: int | None = None) -> None:
         """Count a miss of a server, and let another one render the cell that it gives back, if it does.
 
         What no server is left for fails as this one did.
@@ -196,7 +196,7 @@ class Rendering(Generic[Result]):
         for one in hopeless:
             self._fail(one, error)
 
-    def _others(self, number: int) -> list[Place]:
+    def _others(self, number: int) -> list[RenderServer]:
         """Name the servers that may still render a cell."""
         tried = self._tried.get(number, ())
         return [one for one in self._servers if one not in self._lost and one not in tried]

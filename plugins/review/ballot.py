@@ -8,8 +8,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_core import from_json
 
 from plugins.evidence.evidence import PlanRecord, Sha256
+from plugins.plan.messages import UserError
 from plugins.plan.small_files import read_small
-from plugins.plan.telling import ToldError
 from plugins.review.review import Entry
 
 FORMAT: Final = 1
@@ -21,7 +21,7 @@ _TOLD: Final = 3
 Answer = Literal["yes", "no", "unsure"]
 
 
-class BallotError(ToldError):
+class BallotError(UserError):
     """A ballot that cannot be used; the message names the file, what is wrong with it, and what to do."""
 
 
@@ -90,7 +90,7 @@ class Ballot(_Part):
         return self.choice is not None and self.choice == self.suggestion.checkpoint
 
     def answers(self, checkpoint: str) -> dict[str, Answer]:
-        """Give what was marked for one checkpoint, by criterion id."""
+        """Return what was marked for one checkpoint, by criterion id."""
         return {criterion: mark.answer for criterion, mark in self.marks.get(checkpoint, {}).items()}
 
     @model_validator(mode="before")
@@ -136,7 +136,7 @@ def differences(ballot: Ballot, entries: Iterable[Entry]) -> list[str]:
 
 
 def _told(error: ValidationError) -> str:
-    """Give the first few mistakes, each with its place in the file."""
+    """Return the first few mistakes, each with its place in the file."""
     mistakes = []
     for detail in error.errors()[:_TOLD]:
         place = ".".join(map(str, detail["loc"]))

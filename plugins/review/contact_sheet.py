@@ -134,7 +134,7 @@ class _Sheet:
         return _MARGIN + index * (self.width + _GAP)
 
     def _source(self, column: str, row: Row) -> Source | None:
-        """Give the picture at one place of the sheet; None where there is none."""
+        """Return the picture at one place of the sheet; None where there is none."""
         if column == _REFERENCE:
             images = self.review.shown_references[self.review.rows.index(row)]
             return training_source(images[0]) if images else None
@@ -258,7 +258,7 @@ def _paste(strips: list[Image.Image], sheet: Image.Image, top: int) -> int:
 
 
 def _pitch(size: int) -> int:
-    """Give the height of a line of text, in pixels."""
+    """Return the height of a line of text, in pixels."""
     return round(size * 1.35)
 
 

@@ -4,26 +4,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from plugins.evidence.asked import Asked
-from plugins.evidence.canary import read_canary
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.metrics import metrics_of
-from plugins.evidence.preparing import pictures
 from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.preparing import pictures
+from plugins.generate.stability import read_stability
 from plugins.pictures.likeness import training_images
 from plugins.plan.cells import Cell, matrix
+from plugins.review.metrics import metrics_of
 from plugins.review.review import Entry, Review
 
 
 def gather(
-    asked: Asked,
+    asked: ExpectedInputs,
     reports: Path,
     *,
     failed: Mapping[Cell, str],
     command: str,
     known: Mapping[Cell, Evidence] = MappingProxyType({}),
 ) -> Review:
-    """Give all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current.
+    """Return all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current.
 
     `known` is evidence that was held against the plan and its picture already; the rest is read.
     """
@@ -40,7 +40,7 @@ def gather(
             nearest = _nearest(asked, found)
             entries.append(Entry(cell=cell, evidence=found, nearest=nearest if nearest in there else None))
     evidence = [entry.evidence for entry in entries if entry.evidence]
-    canary = read_canary(reports)
+    canary = read_stability(reports)
     return Review(
         plan=asked.plan,
         reports=reports,
@@ -53,7 +53,7 @@ def gather(
     )
 
 
-def _found(asked: Asked, store: Store, cell: Cell) -> Evidence | str:
+def _found(asked: ExpectedInputs, store: Store, cell: Cell) -> Evidence | str:
     """Read a cell's evidence; where there is none that counts, say why."""
     try:
         evidence = store.read(cell)
@@ -64,6 +64,6 @@ def _found(asked: Asked, store: Store, cell: Cell) -> Evidence | str:
     return asked.mismatch(cell, evidence) or evidence
 
 
-def _nearest(asked: Asked, evidence: Evidence) -> Path | None:
+def _nearest(asked: ExpectedInputs, evidence: Evidence) -> Path | None:
     folder = asked.plan.paths.training_images
     return folder / evidence.nearest.image if folder and evidence.nearest else None

@@ -25,7 +25,7 @@ _TEMPLATES: Final = Path(__file__).parent / "template"
 
 
 def render_page(review: Review) -> str:
-    """Give the page as a fragment that needs nothing else, and asks no server for anything.
+    """Return the page as a fragment that needs nothing else, and asks no server for anything.
 
     Where there are too many pictures to embed, their previews are written below `review.reports`/previews.
     Raises `OSError` where they cannot be.
@@ -48,7 +48,7 @@ def render_page(review: Review) -> str:
 
 
 def environment(templates: Path) -> Environment:
-    """Give what fills in the templates of a folder: all text is escaped, and a missing value is an error."""
+    """Return what fills in the templates of a folder: all text is escaped, and a missing value is an error."""
     return Environment(
         loader=FileSystemLoader(templates),
         autoescape=True,
@@ -72,7 +72,7 @@ def _compiled() -> FileSystemBytecodeCache | None:
 
 
 def frame_script() -> Markup:
-    """Give the script that puts a fragment (`#review` or `#deployment`) first, and folds pytest-html's part away."""
+    """Return the script that puts a fragment (`#review` or `#deployment`) first, and folds pytest-html's part away."""
     return _source("shell.js")
 
 
@@ -87,7 +87,7 @@ def sources(review: Review) -> Iterator[Source]:
 
 
 def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
-    """Give what the page's script works with, in JSON's own types."""
+    """Return what the page's script works with, in JSON's own types."""
     plan = review.plan
     return {
         "plan": {"name": plan.name, "digest": plan.digest},
@@ -122,7 +122,7 @@ def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
 
 
 def _nearest(entry: Entry, previews: dict[Path, Preview]) -> dict[str, str] | None:
-    """Give the training image that a picture is nearest to; without an address where it cannot be shown."""
+    """Return the training image that a picture is nearest to; without an address where it cannot be shown."""
     if not entry.evidence or not entry.evidence.nearest:
         return None
     record = entry.evidence.nearest
@@ -159,10 +159,10 @@ def _argument(checkpoint: Checkpoint) -> str:
 
 
 def _link(path: PurePosixPath) -> str:
-    """Give a relative address; names with `#`, `%` or spaces stay whole."""
+    """Return a relative address; names with `#`, `%` or spaces stay whole."""
     return quote(path.as_posix())
 
 
 def _source(*names: str) -> Markup:
-    """Give parts of the page that are ours and not to be escaped: style sheets and scripts."""
+    """Return parts of the page that are ours and not to be escaped: style sheets and scripts."""
     return Markup("\n").join(Markup((_TEMPLATES / name).read_text("utf-8")) for name in names)  # noqa: S704 (ours)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from plugins.evidence.metrics import Metrics
+from plugins.review.metrics import Metrics
 from plugins.review.review import Review, step_name
 
 WIDTH: Final = 400
@@ -130,7 +130,7 @@ def _plot(measure: Measure, review: Review) -> Plot:
 
 
 def _places(measure: Measure, metrics: Sequence[Metrics]) -> list[_Place | None]:
-    """Give each checkpoint's place: across by step, up from 0 to the largest number; None where not measured."""
+    """Return each checkpoint's place: across by step, up from 0 to the largest number; None where not measured."""
     values = [measure.of(one) for one in metrics]
     steps = [one.step for one in metrics]
     first, span = min(steps, default=0), max(steps, default=0) - min(steps, default=0)

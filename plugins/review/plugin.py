@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from plugins.comfyui.client import without_credentials
-from plugins.evidence.canary import read_canary
-from plugins.evidence.plugin import failures, known, the_prepared
+from plugins.generate.plugin import failures, known, the_prepared
+from plugins.generate.stability import read_stability
 from plugins.pictures.likeness import training_images
 from plugins.plan.cells import Cell, matrix
+from plugins.plan.messages import visible
 from plugins.plan.plugin import DEFAULT_PLAN, reports, running, stages, the_plan
 from plugins.plan.stages import DEPLOY, GENERATE
-from plugins.plan.telling import visible
 from plugins.render.plugin import cell_of
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
@@ -92,7 +92,7 @@ def pytest_html_report_title(report: Any) -> None:  # noqa: ANN401 (pytest-html 
 def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> None:
     """Put the matrix on top, and write the contact sheet."""
     if review := the_review(session.config):
-        canary = read_canary(review.reports)
+        canary = read_stability(review.reports)
         review = replace(review, stability=str(canary) if canary else "")
         prefix.append(render_page(review))
         write_contact_sheet(review, review.reports / "contact-sheet.png")
@@ -149,7 +149,7 @@ class _Unwritten:
 
 
 def the_review(config: pytest.Config) -> Review | None:
-    """Give what is shown of a generating run; None for any other run."""
+    """Return what is shown of a generating run; None for any other run."""
     prepared = the_prepared(config)
     if prepared is None:
         return None

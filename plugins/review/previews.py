@@ -90,7 +90,7 @@ def make_previews(sources: Iterable[Source], reports: Path) -> dict[Path, Previe
 
 
 def make_preview(source: Source, reports: Path, *, among: int) -> Preview | None:
-    """Give the preview of one of so many pictures on a page; None for one that cannot be read.
+    """Return the preview of one of so many pictures on a page; None for one that cannot be read.
 
     One of the picture as it lies there, and not too large to be embedded, is kept. Raises `OSError` where one that is
     to be linked cannot be written.
@@ -120,7 +120,7 @@ def write_preview(picture: Image.Image, source: Source, reports: Path, *, among:
 
 
 def beside(source: Source, reports: Path) -> Path | None:
-    """Give the preview that lies beside the page and is of the picture as it is; None where there is none."""
+    """Return the preview that lies beside the page and is of the picture as it is; None where there is none."""
     paths = (reports / _place(source, form) for form in (_LINKED, _EMBEDDED))
     return next((path for path in paths if _is_current(path, source)), None)
 
@@ -139,7 +139,7 @@ def _is_current(preview: Path, source: Source) -> bool:
 
 
 def _there(path: Path, source: Source, form: _Form) -> Preview | None:
-    """Give the preview at `path`, if it is of the picture as it is, can be read, and is not too large."""
+    """Return the preview at `path`, if it is of the picture as it is, can be read, and is not too large."""
     if not _is_current(path, source) or (form.share is not None and path.stat().st_size > form.share):
         return None
     try:

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.metrics import Metrics
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import BASELINE, Checkpoint, Plan
+from plugins.review.metrics import Metrics
 from plugins.review.previews import Source
 
 PICTURES: Final = PurePosixPath("pictures")
@@ -139,11 +139,11 @@ class Review:
         return (BASELINE, *(checkpoint.id for checkpoint in self.plan.checkpoints))
 
     def entry(self, column: str, row: Row) -> Entry:
-        """Give one cell of the matrix."""
+        """Return one cell of the matrix."""
         return self.by_id[f"{column}-{row.id}"]
 
     def source(self, entry: Entry) -> Source:
-        """Give where a picture lies on disk, and how its preview is named."""
+        """Return where a picture lies on disk, and how its preview is named."""
         return source_of(self.reports, entry.cell)
 
     @cached_property
@@ -163,7 +163,7 @@ class Review:
 
 
 def source_of(reports: Path, cell: Cell) -> Source:
-    """Give where a cell's picture lies in a reports folder, and how its preview is named."""
+    """Return where a cell's picture lies in a reports folder, and how its preview is named."""
     return Source(reports / PICTURES / cell.picture, PurePosixPath(cell.column, cell.row))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell
-from plugins.plan.telling import visible
+from plugins.plan.messages import visible
 
 pytestmark = pytest.mark.generate
 

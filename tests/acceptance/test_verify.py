@@ -8,8 +8,8 @@ from plugins.comfyui.server import Server
 from plugins.deploy import claims
 from plugins.deploy.deployment import Deployment
 from plugins.deploy.plugin import Fail
-from plugins.evidence.asked import Asked
 from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan
 
 Hold = Callable[[Iterable[str]], None]
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.deploy, pytest.mark.verify]
 
 @pytest.fixture(scope="session")
 def hold(fail: Fail) -> Hold:
-    """Give what fails a test where there are problems, and tells them all."""
+    """Return what fails a test where there are problems, and tells them all."""
 
     def hold(problems: Iterable[str]) -> None:
         if told := list(problems):
@@ -53,7 +53,7 @@ def test_picker_lists_production_lora(production: Plan, servers: tuple[Server, .
 
 
 def test_every_checkpoint_was_tested_on_every_prompt(
-    judged: Asked, store: Store, deployment: Deployment, hold: Hold
+    judged: ExpectedInputs, store: Store, deployment: Deployment, hold: Hold
 ) -> None:
     """Every checkpoint was tested on every prompt before the selection."""
     hold(claims.every_checkpoint_was_tested(judged, store, deployment))
@@ -65,7 +65,7 @@ def test_ballot_is_unchanged(deployment: Deployment, hold: Hold) -> None:
 
 
 def test_production_lora_rendered_what_was_judged(
-    judged: Asked, store: Store, deployment: Deployment, hold: Hold
+    judged: ExpectedInputs, store: Store, deployment: Deployment, hold: Hold
 ) -> None:
     """The production LoRA, rendered once more after deployment, gave the pictures that were judged."""
     hold(claims.proof_was_given(judged, store, deployment))

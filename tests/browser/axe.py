@@ -5,7 +5,7 @@ from playwright.sync_api import Page
 
 
 def violations(page: Page, where: str = "", *rules: str) -> list[str]:
-    """Give what axe finds in the page or a part of it, one line for each element."""
+    """Return what axe finds in the page or a part of it, one line for each element."""
     only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
     found = Axe().run(page, where or None, {"resultTypes": ["violations"], **only}).response["violations"]
     return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]

@@ -80,7 +80,7 @@ class Visits:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Give a function that opens a report as a new visitor; no page may fail or ask anything of the network."""
+    """Return a function that opens a report as a new visitor; no page may fail or ask anything of the network."""
     visits = Visits(browser)
     yield visits.open
     visits.close()
@@ -96,7 +96,7 @@ def desktop(browser: Browser, report: Path) -> Iterator[tuple[Page, Visits]]:
 
 @pytest.fixture
 def page(desktop: tuple[Page, Visits], report: Path) -> Iterator[Page]:
-    """Give the Spyke report on a desktop, opened anew by a visitor who was never here."""
+    """Return the Spyke report on a desktop, opened anew by a visitor who was never here."""
     page, visits = desktop
     page.evaluate("localStorage.clear()")
     page.goto(report.as_uri())

@@ -119,7 +119,7 @@ def test_print_shows_marks_and_no_controls(page: Page) -> None:
 
 
 def hostile_plan() -> Plan:
-    """Give the Spyke plan with markup in every text that may hold some."""
+    """Return the Spyke plan with markup in every text that may hold some."""
     plan = spyke()
     return plan.model_copy(
         update={

@@ -34,7 +34,7 @@ def saved(page: Page, folder: Path) -> Ballot:
 
 
 def verdict(page: Page) -> str:
-    """Give the first line of what the rule says."""
+    """Return the first line of what the rule says."""
     return page.locator("#verdict > :first-child").inner_text()
 
 

@@ -19,12 +19,12 @@ def enlarge(page: Page, cell: str) -> None:
 
 
 def transform(page: Page) -> str:
-    """Give where the large picture stands."""
+    """Return where the large picture stands."""
     return page.locator("#picture").evaluate("image => image.style.transform")
 
 
 def split(page: Page) -> float:
-    """Give the divider's place in percent."""
+    """Return the divider's place in percent."""
     return float(page.locator("#divider").input_value())
 
 

@@ -8,8 +8,8 @@ from subprocess import CompletedProcess
 import pytest
 from playwright.sync_api import Page, expect
 
-from plugins.demo.serving import Serving
 from plugins.review.ballot import read_ballot
+from stand_in.serving import Serving
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
 

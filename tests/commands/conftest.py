@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from looking import cell_of, snapshot
-from whole_way import TEXT, TITLE, FailingCell, Story
 
-from plugins.demo.serving import serve
 from plugins.plan.reading import read_plan
+from stand_in.serving import serve
+from tests.commands.looking import cell_of, snapshot
+from tests.commands.whole_way import TEXT, TITLE, FailingCell, Story
 from tests.small_plan import PLAN, Suite, made_plan, plan, plan_file, run_suite, stand_in, write_plan
 
 __all__ = ["made_plan", "plan", "plan_file", "run_suite", "stand_in"]

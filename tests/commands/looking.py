@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from plugins.demo.serving import Serving
+from stand_in.serving import Serving
 
 Result = subprocess.CompletedProcess[str]
 T = TypeVar("T")
@@ -24,13 +24,13 @@ def snapshot(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, bytes]
 
 
 def outcomes(result: Result) -> dict[str, str]:
-    """Give how each test ended, by its id without the file, as `-v` prints it."""
+    """Return how each test ended, by its id without the file, as `-v` prints it."""
     found = re.findall(r"::(\S+) (PASSED|FAILED|SKIPPED|ERROR)", result.stdout)
     return dict(found)
 
 
 def counts(result: Result) -> dict[str, int]:
-    """Give the numbers of pytest's last line: `{"passed": 6}`, deselected ones aside."""
+    """Return the numbers of pytest's last line: `{"passed": 6}`, deselected ones aside."""
     lines = [line for line in result.stdout.splitlines() if re.match(r"=+ .* in [\d.]+s", line)]
     found = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", lines[-1])} if lines else {}
     return {
@@ -52,7 +52,7 @@ def cell_of(serving: Serving, prompt_id: str) -> str:
 
 
 def told(result: Result) -> str:
-    """Give all that a command printed, with its line breaks and indents as single spaces."""
+    """Return all that a command printed, with its line breaks and indents as single spaces."""
     return " ".join(f"{result.stdout} {result.stderr}".split())
 
 

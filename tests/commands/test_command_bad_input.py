@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from looking import Result, counts, snapshot, together, told
 
 from plugins.comfyui.workflow import BUILT_IN
-from plugins.demo.faults import Faults
-from plugins.demo.serving import serve
+from stand_in.faults import Faults
+from stand_in.serving import serve
+from tests.commands.looking import Result, counts, snapshot, together, told
 from tests.small_plan import ROOT, Posing, Suite
 
 Prepare = Callable[[Path, ExitStack], Mapping[str, str] | None]
@@ -129,7 +129,7 @@ def with_a_starting_stand_in(folder: Path, stack: ExitStack) -> Mapping[str, str
     program = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from plugins.demo.__main__ import main
+from stand_in.__main__ import main
 folder = {str(folder)!r}
 main(["--port", "{port}", "--workspace", folder + "/reports/workspace", "--plan", folder + "/plan.toml"])
 """

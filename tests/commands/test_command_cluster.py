@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from looking import Result, counts, told
 
+from tests.commands.looking import Result, counts, told
 from tests.machines import Machine, Machines, until
 from tests.small_plan import PLAN, Suite, finish
 from tests.torn import TORN

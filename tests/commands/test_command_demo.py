@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from looking import Result, counts, snapshot, together, told
 
+from tests.commands.looking import Result, counts, snapshot, together, told
 from tests.small_plan import Suite
 
 OLD = b"the report of an earlier run"
@@ -15,7 +15,7 @@ OLD = b"the report of an earlier run"
 
 @pytest.fixture(scope="module")
 def folder(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with the small plan in it."""
+    """Return a folder with the small plan in it."""
     folder = tmp_path_factory.mktemp("demo") / "plan"
     shutil.copytree(made_plan, folder)
     return folder

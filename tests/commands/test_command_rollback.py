@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from plugins.demo.serving import serve
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import install
 from plugins.plan.reading import read_plan
+from stand_in.serving import serve
 from tests.small_plan import Posing, Suite
 
 

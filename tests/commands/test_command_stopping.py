@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from looking import Result, cell_of, counts, together, told
 
 from plugins.comfyui.client import ComfyUI
-from plugins.demo.faults import NodeFailure
-from plugins.demo.serving import Serving, serve
+from stand_in.faults import NodeFailure
+from stand_in.serving import Serving, serve
+from tests.commands.looking import Result, cell_of, counts, together, told
 from tests.small_plan import Posing, Suite, finish
 
 SLOW = 0.6

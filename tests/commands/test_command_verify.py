@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from looking import Result, outcomes, together, told
-from whole_way import Story
 
-from plugins.demo.serving import serve
+from stand_in.serving import serve
+from tests.commands.looking import Result, outcomes, together, told
+from tests.commands.whole_way import Story
 from tests.small_plan import Posing, Suite
 
 PRODUCTION = "ComfyUI/models/loras/spyke_plasma_v1.safetensors"

@@ -4,8 +4,9 @@ import hashlib
 import json
 
 import pytest
-from looking import counts, outcomes, told
-from whole_way import TEXT, TITLE, Story
+
+from tests.commands.looking import counts, outcomes, told
+from tests.commands.whole_way import TEXT, TITLE, Story
 
 CELLS = [
     "baseline-forest",
@@ -173,7 +174,7 @@ def new_cells(story: Story, name: str, before: str) -> list[str]:
 
 
 def pictures(story: Story, name: str) -> dict[str, bytes]:
-    """Give the pictures and their evidence as they were after a command."""
+    """Return the pictures and their evidence as they were after a command."""
     return {file: data for file, data in story.disks[name].items() if file.startswith("reports/pictures/")}
 
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from looking import Result, cell_of
-
-from plugins.demo.faults import NodeFailure
-from plugins.demo.serving import Serving
+from stand_in.faults import NodeFailure
+from stand_in.serving import Serving
+from tests.commands.looking import Result, cell_of
 from tests.small_plan import Posing, Suite
 
 TITLE = "Spyke <img src=x onerror=alert(1)> LoRA"

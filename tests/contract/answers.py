@@ -19,5 +19,5 @@ INTERNAL: Final[Plain] = (
 
 
 def plain(answer: Answer) -> Plain:
-    """Give an answer as it can be compared."""
+    """Return an answer as it can be compared."""
     return answer.status, answer.content_type, answer.body

@@ -21,7 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=[STAND_IN, REAL])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[Server]:
-    """Give a server to play on, the same one for every scenario, as a real one is."""
+    """Return a server to play on, the same one for every scenario, as a real one is."""
     with ExitStack() as stack:
         if request.param == STAND_IN:
             yield stack.enter_context(stand_in(tmp_path_factory.mktemp("ComfyUI"), made))
@@ -37,7 +37,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def subject(server: Server) -> Iterator[Subject]:
-    """Give a scenario its own corner of the server."""
+    """Return a scenario its own corner of the server."""
     with server.corner() as subject:
         yield subject
 

@@ -19,19 +19,19 @@ import test_contract_sockets as sockets
 import test_contract_views as views
 from aiohttp import web
 
-from plugins.demo import caches, folders, nodes, routes, server, validation
-from plugins.demo import views as demo_views
-from plugins.demo.caches import Caches
-from plugins.demo.catalogue import NODE_TYPES, Catalogue, Input
-from plugins.demo.dialect import LATER, TODAY, Dialect
-from plugins.demo.execution import Executor
-from plugins.demo.faults import Faults
-from plugins.demo.folders import Folders
-from plugins.demo.graph import Schedule
-from plugins.demo.hub import Hub
-from plugins.demo.prompt_queue import Outcome, PromptQueue
-from plugins.demo.routes import Routes
-from plugins.demo.server import Server
+from stand_in import caches, folders, nodes, routes, server, validation
+from stand_in import views as demo_views
+from stand_in.caches import Caches
+from stand_in.catalogue import NODE_TYPES, Catalogue, Input
+from stand_in.execution import Executor
+from stand_in.faults import Faults
+from stand_in.folders import Folders
+from stand_in.graph import Schedule
+from stand_in.prompt_queue import Outcome, PromptQueue
+from stand_in.routes import Routes
+from stand_in.server import Server
+from stand_in.versions import LATER, TODAY, Version
+from stand_in.websockets import WebSockets
 from tests.contract.subject import Subject
 
 Patch = pytest.MonkeyPatch
@@ -43,13 +43,13 @@ class Mutation:
 
     apply: Callable[[Patch], object]
     scenario: Callable[[Subject], None]
-    dialect: Dialect
+    dialect: Version
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {}
 
 
-def noticed_by(scenario: Callable[..., None], *, dialect: Dialect = TODAY, **case: Any) -> Callable[..., Any]:
+def noticed_by(scenario: Callable[..., None], *, dialect: Version = TODAY, **case: Any) -> Callable[..., Any]:
     """Note a mutation under its function's name; `case` are a scenario's parameters."""
 
     def note(apply: Callable[[Patch], object]) -> Callable[[Patch], object]:
@@ -205,7 +205,7 @@ def interrupted_is_a_status_of_its_own(patch: Patch) -> None:
 
 @noticed_by(runs.test_extra_data)
 def history_keeps_secrets(patch: Patch) -> None:
-    patch.setattr("plugins.demo.prompt_queue.SECRETS", ())
+    patch.setattr("stand_in.prompt_queue.SECRETS", ())
 
 
 @noticed_by(queue.test_history_limits)
@@ -334,12 +334,12 @@ def picker_is_not_refreshed_below_subfolders(patch: Patch) -> None:
 
 @noticed_by(runs.test_corrupt_lora, content=b"", message="Error while deserializing header: header too small")
 def broken_loras_load(patch: Patch) -> None:
-    patch.setattr("plugins.demo.weights.check", lambda path: {"__metadata__": {}})
+    patch.setattr("stand_in.weights.check", lambda path: {"__metadata__": {}})
 
 
 @noticed_by(runs.test_lora_without_matching_keys)
 def any_lora_has_an_effect(patch: Patch) -> None:
-    patch.setattr("plugins.demo.weights._MODEL_KEYS", ("",))
+    patch.setattr("stand_in.weights._MODEL_KEYS", ("",))
 
 
 @noticed_by(runs.test_strength_0_is_the_baseline)
@@ -581,12 +581,17 @@ def the_newer_connection_survives(patch: Patch) -> None:
         def pop(self, key: str, default: Any = None) -> Any:
             return default if self[key] is not None and not self[key].closed else super().pop(key, default)
 
-    wrap(patch, Hub, "__init__", lambda inner, self, *a: (inner(self, *a), setattr(self, "_sockets", Sockets()))[0])
+    wrap(
+        patch,
+        WebSockets,
+        "__init__",
+        lambda inner, self, *a: (inner(self, *a), setattr(self, "_sockets", Sockets()))[0],
+    )
 
 
 @noticed_by(sockets.test_two_clients)
 def everybody_hears_everything(patch: Patch) -> None:
-    patch.setattr(Hub, "_sockets_of", lambda self, client_id: list(self._sockets.values()))
+    patch.setattr(WebSockets, "_sockets_of", lambda self, client_id: list(self._sockets.values()))
 
 
 @noticed_by(sockets.test_prompt_without_client)
@@ -595,7 +600,7 @@ def progress_without_client_is_not_told(patch: Patch) -> None:
         if event == "status" or client_id is not None:
             inner(self, event, data, client_id)
 
-    wrap(patch, Hub, "send", send)
+    wrap(patch, WebSockets, "send", send)
 
 
 @noticed_by(sockets.test_reconnecting_while_running)
@@ -608,7 +613,7 @@ def features_are_not_answered(patch: Patch) -> None:
     async def heard(self: Any, client_id: str, text: str, *, first: bool) -> None:
         """Say nothing."""
 
-    patch.setattr(Hub, "_heard", heard)
+    patch.setattr(WebSockets, "_heard", heard)
 
 
 # Later versions

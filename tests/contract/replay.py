@@ -31,7 +31,7 @@ def recording(name: str) -> Any:
 
 
 def picture() -> bytes:
-    """Give the picture that every /view shows."""
+    """Return the picture that every /view shows."""
     png = io.BytesIO()
     Image.new("RGB", (8, 8), (10, 20, 30)).save(png, format="png")
     return png.getvalue()
@@ -54,7 +54,7 @@ class Replay:
         """The bodies of the prompts that were posted."""
 
     def application(self) -> web.Application:
-        """Give the routes."""
+        """Return the routes."""
         application = web.Application()
         application.router.add_get("/ws", self._listen)
         application.router.add_post("/prompt", self._prompt)

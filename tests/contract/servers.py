@@ -14,10 +14,10 @@ from typing import Final
 
 import requests
 
-from plugins.demo.dialect import TODAY, Dialect
-from plugins.demo.faults import Faults
-from plugins.demo.serving import serve
-from plugins.demo.weights import write_weights
+from stand_in.faults import Faults
+from stand_in.serving import serve
+from stand_in.versions import TODAY, Version
+from stand_in.weights import write_weights
 from tests.contract.base_model import BASE
 from tests.contract.subject import Server
 from tests.contract.wire import Wire
@@ -38,7 +38,7 @@ class Pace(Faults):
 
 
 @contextmanager
-def stand_in(folder: Path, made: Path, *, dialect: Dialect = TODAY, patience: float = 10.0) -> Iterator[Server]:
+def stand_in(folder: Path, made: Path, *, dialect: Version = TODAY, patience: float = 10.0) -> Iterator[Server]:
     """Serve a stand-in over a fresh folder."""
     base = folder / "models" / "checkpoints" / BASE
     write_weights(base, {"w": (4,)}, {"format": "pt"}, seed="base")
@@ -53,7 +53,7 @@ def why_not_real() -> str | None:
 
 
 def real(made: Path) -> Server:
-    """Give the real server that the environment names. Raises `ValueError` where it cannot be used, and why."""
+    """Return the real server that the environment names. Raises `ValueError` where it cannot be used, and why."""
     url, folder = os.environ["COMFYUI_URL"].rstrip("/"), Path(os.environ["COMFYUI_DIR"]).expanduser().absolute()
     base = os.environ.get("COMFYUI_BASE_MODEL", BASE)
     if not (folder / "models" / "loras").is_dir():

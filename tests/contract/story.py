@@ -135,5 +135,5 @@ def history(run: Run) -> dict[str, Any]:
 
 
 def meta(node: str) -> dict[str, Any]:
-    """Give what a history entry says of an output node."""
+    """Return what a history entry says of an output node."""
     return {"node_id": node, "display_node": node, "parent_node": None, "real_node_id": node}

@@ -41,7 +41,7 @@ class Server:
 
     @contextmanager
     def corner(self) -> Iterator["Subject"]:
-        """Give a scenario its own corner of the server, and clean it up afterwards."""
+        """Return a scenario its own corner of the server, and clean it up afterwards."""
         subject = Subject(self)
         try:
             yield subject
@@ -79,13 +79,13 @@ class Subject:
         return self.folder / "output" / self.corner
 
     def connect(self, client_id: str | None = None) -> Wire:
-        """Give a client that listens; its first frame was read."""
+        """Return a client that listens; its first frame was read."""
         wire = self.wire(client_id)
         wire.listen()
         return wire
 
     def wire(self, client_id: str | None = None) -> Wire:
-        """Give a client that does not listen yet."""
+        """Return a client that does not listen yet."""
         wire = Wire(self.server.url, patience=self.server.patience, client_id=client_id)
         self.wires.append(wire)
         return wire
@@ -100,11 +100,11 @@ class Subject:
         return self.listed(name)
 
     def listed(self, name: str) -> str:
-        """Give the name under which the picker lists a LoRA of the corner."""
+        """Return the name under which the picker lists a LoRA of the corner."""
         return f"{self.corner}{os.sep}{name}.safetensors"
 
     def prefix(self, stem: str) -> str:
-        """Give a file name prefix in the corner."""
+        """Return a file name prefix in the corner."""
         return f"{self.corner}/{stem}"
 
     def image(self, stem: str, number: int = 1) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Subject:
         return {"filename": f"{stem}_{number:05}_.png", "subfolder": self.corner, "type": "output"}
 
     def graph(self, lora: str | None = None, *, stem: str = "p", size: int = 64, **sampler: Any) -> dict[str, Any]:
-        """Give the recorded workflow with a LoRA, or the baseline without. Other words are the sampler's inputs."""
+        """Return the recorded workflow with a LoRA, or the baseline without. Other words are the sampler's inputs."""
         source = "10" if lora else "4"
         workflow: dict[str, Any] = {
             "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": self.base}},
@@ -157,7 +157,7 @@ class Subject:
         return workflow
 
     def plain(self, color: int = 0, *, stem: str = "plain", size: int = 16) -> dict[str, Any]:
-        """Give a workflow without any model: a picture of one colour."""
+        """Return a workflow without any model: a picture of one colour."""
         return {
             "1": {
                 "class_type": "EmptyImage",

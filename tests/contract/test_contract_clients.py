@@ -26,7 +26,7 @@ def _noted(subject: Subject) -> Iterator[None]:
 
 @pytest.fixture
 def workflow(subject: Subject) -> Any:
-    """Give the recorded workflow with titles, by which that client finds nodes."""
+    """Return the recorded workflow with titles, by which that client finds nodes."""
     graph = subject.graph(subject.lora(), steps=8)
     for node in graph.values():
         node["_meta"] = {"title": node["class_type"]}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from plugins.demo.dialect import LATER
+from stand_in.versions import LATER
 from tests.contract.answers import DONE, JSON, plain
 from tests.contract.servers import stand_in
 from tests.contract.story import told
@@ -28,7 +28,7 @@ def later(tmp_path_factory: pytest.TempPathFactory, made: Path) -> Iterator[Serv
 
 @pytest.fixture
 def subject(later: Server) -> Iterator[Subject]:
-    """Give a scenario its own corner of it."""
+    """Return a scenario its own corner of it."""
     with later.corner() as subject:
         yield subject
 

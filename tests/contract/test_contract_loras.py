@@ -11,7 +11,7 @@ from tests.contract.wire import Wire
 
 
 def picker(subject: Subject, wire: Wire) -> list[str]:
-    """Give what LoraLoader's picker lists of the corner; /models/loras lists the same."""
+    """Return what LoraLoader's picker lists of the corner; /models/loras lists the same."""
     info = wire.get("/object_info/LoraLoader").body["LoraLoader"]
     names: list[str] = info["input"]["required"]["lora_name"][0]
     assert sorted(names) == names == wire.get("/models/loras").body
@@ -111,7 +111,7 @@ def stale(subject: Subject, wire: Wire) -> tuple[dict[str, Any], bytes]:
 
 
 def fresh(subject: Subject, wire: Wire) -> bytes:
-    """Give the pixels of the LoRA that is there now, from a name that the server does not know."""
+    """Return the pixels of the LoRA that is there now, from a name that the server does not know."""
     return wire.pixels(wire.run(subject.graph(subject.lora("fresh", "b"), stem="fresh")))
 
 

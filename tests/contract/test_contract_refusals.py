@@ -16,7 +16,7 @@ def refusal(kind: str, text: str, details: str) -> Plain:
 
 
 def config(wire: Wire, node: str, name: str) -> list[Any]:
-    """Give an input's type and options as an error tells them: without the user interface's words."""
+    """Return an input's type and options as an error tells them: without the user interface's words."""
     entry = wire.get(f"/object_info/{node}").body[node]["input"]["required"][name]
     return [entry[0], entry[1] if len(entry) > 1 else {}]
 

@@ -20,7 +20,7 @@ ERROR = "safetensors._safetensors_rust.SafetensorError"
 
 
 def shown(subject: Subject, stem: str = "p", number: int = 1) -> dict[str, Any]:
-    """Give what SaveImage shows for a picture in the corner."""
+    """Return what SaveImage shows for a picture in the corner."""
     return {"images": [subject.image(stem, number)]}
 
 

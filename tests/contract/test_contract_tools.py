@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from plugins.demo.weights import read_lora
+from stand_in.weights import read_lora
 from tests.contract import base_model, recorder
 from tests.contract.agreement import Agreement, scenario_of
 from tests.contract.base_model import write_lora

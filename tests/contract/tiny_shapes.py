@@ -51,7 +51,7 @@ def lora_shapes() -> dict[str, Shape]:
 
 
 def _layer(name: str, *weight: int) -> Named:
-    """Give a layer's weight and its bias, as long as the weight's first side."""
+    """Return a layer's weight and its bias, as long as the weight's first side."""
     yield f"{name}.weight", weight
     yield f"{name}.bias", weight[:1]
 

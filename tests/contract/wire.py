@@ -158,12 +158,12 @@ class Wire:
             time.sleep(0.02)
 
     def history(self, prompt_id: str) -> dict[str, Any]:
-        """Give a finished prompt's entry in the history."""
+        """Return a finished prompt's entry in the history."""
         entry: dict[str, Any] = self.get(f"/history/{prompt_id}").body[prompt_id]
         return entry
 
     def frame(self) -> Frame:
-        """Give the next text frame."""
+        """Return the next text frame."""
         assert self.socket is not None, "not listening"
         while isinstance(message := self.socket.recv(), bytes) or not message:
             assert message, "the server closed the socket"
@@ -172,7 +172,7 @@ class Wire:
         return told["type"], told["data"]
 
     def frames_until(self, last: Callable[[str, dict[str, Any]], bool]) -> list[Frame]:
-        """Give the frames up to and with the one that is asked for."""
+        """Return the frames up to and with the one that is asked for."""
         deadline = time.monotonic() + self.patience
         frames = [self.frame()]
         while not last(*frames[-1]):
@@ -181,11 +181,11 @@ class Wire:
         return frames
 
     def frames_until_idle(self) -> list[Frame]:
-        """Give the frames up to the status that tells of an empty queue."""
+        """Return the frames up to the status that tells of an empty queue."""
         return self.frames_until(lambda kind, data: (kind, data) == ("status", status(0)))
 
     def statuses(self, count: int) -> list[int]:
-        """Give the queue's length as the next status frames tell it, whatever comes in between."""
+        """Return the queue's length as the next status frames tell it, whatever comes in between."""
         told = [self.frames_until(lambda kind, _: kind == "status")[-1][1] for _ in range(count)]
         return [data["status"]["exec_info"]["queue_remaining"] for data in told]
 
@@ -220,15 +220,15 @@ class Wire:
             return picture
 
     def pixels(self, run: Run, node: str = "9") -> bytes:
-        """Give the pixels of a run's first picture, whatever its file says besides."""
+        """Return the pixels of a run's first picture, whatever its file says besides."""
         return self.picture(run.images(node)[0]).convert("RGB").tobytes()
 
     def waiting(self) -> list[str]:
-        """Give the ids of the prompts that wait, in the order in which they will run."""
+        """Return the ids of the prompts that wait, in the order in which they will run."""
         return [item[1] for item in sorted(self.get("/queue").body["queue_pending"], key=lambda item: item[0])]
 
     def running(self) -> list[str]:
-        """Give the ids of the prompts that run."""
+        """Return the ids of the prompts that run."""
         return [item[1] for item in self.get("/queue").body["queue_running"]]
 
 
@@ -238,6 +238,6 @@ def is_end(kind: str, data: dict[str, Any], prompt_id: str) -> bool:
 
 
 def status(remaining: int, sid: str | None = None) -> dict[str, Any]:
-    """Give the data of a status frame."""
+    """Return the data of a status frame."""
     told: dict[str, Any] = {"status": {"exec_info": {"queue_remaining": remaining}}}
     return told if sid is None else {**told, "sid": sid}

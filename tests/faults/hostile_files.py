@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
-from row import Ground, fifo, harmless, refused
 
 from plugins.comfyui.workflow import BUILT_IN, Workflow
 from plugins.deploy.deployment import RECORD, read_record
@@ -19,6 +18,7 @@ from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import matrix
 from plugins.review.ballot import read_ballot
+from tests.faults.row import Ground, fifo, harmless, refused
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import asked_of, keep, keep_all, png_of
 
@@ -48,12 +48,12 @@ def told_of_lora(header: str) -> Callable[[Ground], tuple[object, object]]:
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """Give a PNG's chunk."""
+    """Return a PNG's chunk."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def picture(image: Image.Image, kind: str = "PNG") -> bytes:
-    """Give an image as a file."""
+    """Return an image as a file."""
     buffer = io.BytesIO()
     image.save(buffer, kind)
     return buffer.getvalue()
@@ -96,7 +96,7 @@ def evidence(content: Callable[[dict[str, Any]], bytes]) -> Callable[[Ground], o
 
 
 def changed(**changes: Any) -> Callable[[dict[str, Any]], bytes]:
-    """Give JSON with other values."""
+    """Return JSON with other values."""
     return lambda raw: json.dumps(raw | changes).encode()
 
 
@@ -181,12 +181,12 @@ def linked_in_circles(ground: Ground) -> object:
 
 
 def with_a_value(graph: dict[str, Any], value: object) -> dict[str, Any]:
-    """Give the built-in workflow with one more value in its sampler."""
+    """Return the built-in workflow with one more value in its sampler."""
     return graph | {"7": graph["7"] | {"inputs": graph["7"]["inputs"] | {"odd": value}}}
 
 
 def nested(depth: int) -> list[Any]:
-    """Give lists in lists."""
+    """Return lists in lists."""
     value: list[Any] = []
     for _ in range(depth):
         value = [value]
@@ -194,12 +194,12 @@ def nested(depth: int) -> list[Any]:
 
 
 def jpeg_with_a_pngs_name() -> bytes:
-    """Give a JPEG."""
+    """Return a JPEG."""
     return picture(Image.new("RGB", (64, 64)), "JPEG")
 
 
 def declared(width: int, height: int) -> bytes:
-    """Give a PNG that declares a size which it has no pixels for, with right checksums."""
+    """Return a PNG that declares a size which it has no pixels for, with right checksums."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return _PNG[:8] + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 

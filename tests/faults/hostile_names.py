@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from row import Ground, fifo, harmless, link, refused
-
 from plugins.evidence.files import leads_away, write_atomically
 from plugins.evidence.store import Store
 from plugins.loras.copying import folder_lock
@@ -12,6 +10,7 @@ from plugins.loras.deployment import install
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from tests.faults.row import Ground, fifo, harmless, link, refused
 
 _NAME = 'name = "spyke_plasma_v1"'
 _LABEL = 'label = "final"'
@@ -36,19 +35,19 @@ def of_bytes(content: bytes) -> Callable[[Ground], Plan]:
 
 
 def with_summary_linked_into_the_loras(ground: Ground) -> object:
-    """Give `planning` as a link to the loras folder, where the summary would lie among them."""
+    """Return `planning` as a link to the loras folder, where the summary would lie among them."""
     link(ground.folder / "planning", ground.plan.paths.loras)
     return ground.plan
 
 
 def with_checkpoints_linked_to_the_loras(ground: Ground) -> object:
-    """Give the training folder as a link to the loras folder, from which copies are removed."""
+    """Return the training folder as a link to the loras folder, from which copies are removed."""
     link(ground.folder / "output/loras/spyke", ground.folder / "ComfyUI/models/loras")
     return ground.plan
 
 
 def with_a_checkpoint_linked_into_the_loras(ground: Ground) -> object:
-    """Give a training output as a link to a file among the loras."""
+    """Return a training output as a link to a file among the loras."""
     source = ground.plan.training_file(ground.plan.checkpoints[0])
     target = ground.plan.paths.loras / "theirs.safetensors"
     target.write_bytes(source.read_bytes())
@@ -57,7 +56,7 @@ def with_a_checkpoint_linked_into_the_loras(ground: Ground) -> object:
 
 
 def with_loras_linked_to_themselves(ground: Ground) -> object:
-    """Give the loras folder as a link to itself."""
+    """Return the loras folder as a link to itself."""
     loras = ground.plan.paths.loras
     loras.rename(loras.with_name("before"))
     link(loras, loras)
@@ -89,14 +88,14 @@ def deployed_over_a_link(ground: Ground) -> object:
 
 
 def pictures_linked_away(ground: Ground) -> tuple[object, object]:
-    """Give the pictures folder as a link to a folder elsewhere: it is named before anything is written."""
+    """Return the pictures folder as a link to a folder elsewhere: it is named before anything is written."""
     (ground.folder / "reports").mkdir()
     link(ground.folder / "reports/pictures", ground.elsewhere)
     return ground.folder / "reports/pictures", leads_away(ground.folder / "reports")
 
 
 def column_linked_away(ground: Ground) -> tuple[object, object]:
-    """Give one checkpoint's pictures as a link to a folder elsewhere."""
+    """Return one checkpoint's pictures as a link to a folder elsewhere."""
     (ground.folder / "reports/pictures").mkdir(parents=True)
     link(ground.folder / "reports/pictures/step600", ground.elsewhere)
     return ground.folder / "reports/pictures/step600", leads_away(ground.folder / "reports")

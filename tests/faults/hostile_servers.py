@@ -5,8 +5,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from row import Answer, Ground, answering, connected, harmless, http, refused
-
 from plugins.comfyui import client as client_module
 from plugins.comfyui.client import ComfyUI, ImageRef, ServerInfo
 from plugins.comfyui.events import Events
@@ -17,6 +15,7 @@ from plugins.loras.staging import preflight, stage
 from plugins.pictures.check import Check
 from plugins.pictures.checks import check_workflow
 from plugins.pictures.picture import read_picture
+from tests.faults.row import Answer, Ground, answering, connected, harmless, http, refused
 from tests.plugins.evidence.made_evidence import png_of
 
 _ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\x9b31m"
@@ -83,7 +82,7 @@ def redirected(place: str) -> Callable[[Ground], tuple[object, object]]:
 
 
 def refusal(ask: Callable[[], object]) -> str:
-    """Give the words in which something is refused."""
+    """Return the words in which something is refused."""
     try:
         ask()
     except client_module.ComfyUIError as error:
@@ -157,7 +156,7 @@ def workflow_in_a_picture(graph: Mapping[str, Any]) -> Check:
 
 
 def png_of_any() -> bytes:
-    """Give some picture without a workflow."""
+    """Return some picture without a workflow."""
 
     class _Cell:
         id = "any"
@@ -180,7 +179,7 @@ def workflow_of_many_nodes(ground: Ground) -> tuple[object, object]:
 
 
 def nested(depth: int) -> bytes:
-    """Give JSON of lists in lists."""
+    """Return JSON of lists in lists."""
     return b"[" * depth + b"]" * depth
 
 

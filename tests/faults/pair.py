@@ -5,15 +5,15 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 import pytest
-from planted import TARGET
-from stand import Stage, Work
-from test_server_faults import TABLE, WAITS
 
 from plugins.comfyui.errors import Silent, Unreachable
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell
-from plugins.render.board import Board
-from plugins.render.place import Place
+from plugins.render.progress import Progress
+from plugins.render.render_server import RenderServer
+from tests.faults.planted import TARGET
+from tests.faults.stand import Stage, Work
+from tests.faults.test_server_faults import TABLE, WAITS
 
 _LONGEST_SECONDS = 30.0
 
@@ -66,7 +66,7 @@ class Pair:
     The matrix begins with two baselines, of which each server has one before either goes on.
     """
 
-    def __init__(self, make: Work, faulty: Place) -> None:
+    def __init__(self, make: Work, faulty: RenderServer) -> None:
         self.begun: list[str] = []
         """Cells that the faulty server began."""
         self.given_back: list[str] = []
@@ -76,7 +76,7 @@ class Pair:
         self._began = {True: threading.Event(), False: threading.Event()}
         self._go_on = threading.Event()
 
-    def __call__(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
+    def __call__(self, cell: Cell, place: RenderServer, board: Progress, posted: Callable[[], None]) -> Evidence:
         """Render a cell in its turn."""
         is_faulty = place is self._faulty
         self._began[is_faulty].set()

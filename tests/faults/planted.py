@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import WSMsgType, web
-from stand import THEIRS, Fault, Times, json_answer
 
-from plugins.demo.faults import Frame, NodeFailure, WorkerDied
+from stand_in.faults import Frame, NodeFailure, WorkerDied
+from tests.faults.stand import THEIRS, Fault, Times, json_answer
 
 TARGET = "step600-forest"
 """The cell that goes wrong where one does."""
@@ -628,7 +628,7 @@ def hanging_up() -> Fault:
 
 
 def for_seconds(seconds: float) -> Callable[[Fault], bool]:
-    """Give what is true from so long after its first call on."""
+    """Return what is true from so long after its first call on."""
     begun: list[float] = []
 
     def is_over(fault: Fault) -> bool:

@@ -37,12 +37,12 @@ class Ground:
 
     @property
     def cell(self) -> Cell:
-        """Give step600 on the first prompt."""
+        """Return step600 on the first prompt."""
         return matrix(self.plan)[2]
 
     @property
     def elsewhere(self) -> Path:
-        """Give a folder that no run has any business in, with a file that must stay."""
+        """Return a folder that no run has any business in, with a file that must stay."""
         folder = self.folder.parent / "elsewhere"
         folder.mkdir(exist_ok=True)
         (folder / "kept.txt").write_text("kept", encoding="utf-8")

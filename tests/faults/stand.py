@@ -14,31 +14,31 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from front import Front, before
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.server import Server
-from plugins.demo.dialect import TODAY, Dialect
-from plugins.demo.faults import Frame
-from plugins.demo.serving import Serving, serve
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.making import CellFailedError
-from plugins.evidence.preparing import Prepared, prepare
 from plugins.evidence.store import Store
+from plugins.generate.making import CellFailedError
+from plugins.generate.preparing import Prepared, prepare
 from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render import rendering
-from plugins.render.board import Board
-from plugins.render.place import Place
+from plugins.render.progress import Progress
+from plugins.render.render_server import RenderServer
 from plugins.render.rendering import Rendering
+from stand_in.faults import Frame
+from stand_in.serving import Serving, serve
+from stand_in.versions import TODAY, Version
+from tests.faults.front import Front, before
 from tests.small_plan import Posing
 from tests.verdicts.scene import without_training_images
 
 CELLS = ("baseline-forest", "step600-forest", "final-forest")
 """What is rendered before every fault."""
-Work = Callable[[Cell, Place, Board, Callable[[], None]], Evidence]
+Work = Callable[[Cell, RenderServer, Progress, Callable[[], None]], Evidence]
 """What is done for one cell on one server."""
 THEIRS = "theirs"
 """How the ids of somebody else's prompts begin."""
@@ -83,7 +83,7 @@ class Fault(Posing):
         self._between = Times(1)
 
     def _hook(self, name: str, prompt_id: str | None = None) -> Callable[..., Any] | None:
-        """Give a hook that acts now; those about nodes leave other people's prompts alone."""
+        """Return a hook that acts now; those about nodes leave other people's prompts alone."""
         acts = self.armed.is_set() and not (prompt_id or "").startswith(THEIRS)
         return self._hooks.get(name) if acts else None
 
@@ -152,7 +152,7 @@ class Fault(Posing):
         self.serving.server.queue.put((place, prompt_id or body["prompt_id"], body["prompt"], extra, ["9"]))
 
     def ours_pending(self) -> list[str]:
-        """Give the ids of our prompts that wait, in their order."""
+        """Return the ids of our prompts that wait, in their order."""
         waiting = sorted(self.serving.server.queue.current()[1], key=lambda item: item[:2])
         return [item[1] for item in waiting if not item[1].startswith(THEIRS)]
 
@@ -193,7 +193,7 @@ class Fault(Posing):
 
 
 def cell_of(graph: Mapping[str, Any]) -> str:
-    """Give the id of the cell that a workflow is for; empty for another's."""
+    """Return the id of the cell that a workflow is for; empty for another's."""
     prefixes = (node["inputs"].get("filename_prefix", "") for node in graph.values())
     return next(filter(None, prefixes), "").partition("/")[2].rpartition("-")[0]
 
@@ -252,7 +252,7 @@ class Stage:
         kept = {cell.id: evidence for cell in self.cells if (evidence := self.store.read(cell))}
         return Ended(pictures=tuple(pictures), kept=kept, failures=failures)
 
-    def make(self, cell: Cell, place: Place, board: Board, posted: Callable[[], None]) -> Evidence:
+    def make(self, cell: Cell, place: RenderServer, board: Progress, posted: Callable[[], None]) -> Evidence:
         """Render a cell and keep its picture, compared with none."""
         made = self.prepared.maker.make(cell, place, board, posted)
         self.store.write_picture(cell, made.png)
@@ -261,7 +261,7 @@ class Stage:
 
 
 @contextmanager
-def standing(fault: Fault, comfyui: Path, *, dialect: Dialect = TODAY) -> Iterator[str]:
+def standing(fault: Fault, comfyui: Path, *, dialect: Version = TODAY) -> Iterator[str]:
     """Serve a ComfyUI folder on a stand-in with a fault, behind the fault's `Front` where it has one."""
     with ExitStack() as stack:
 
@@ -285,7 +285,7 @@ def standing(fault: Fault, comfyui: Path, *, dialect: Dialect = TODAY) -> Iterat
 
 @contextmanager
 def staged(
-    plan: Plan, *faults: Fault, timeout: float, fronted: bool = False, dialect: Dialect = TODAY
+    plan: Plan, *faults: Fault, timeout: float, fronted: bool = False, dialect: Version = TODAY
 ) -> Iterator[Stage]:
     """Prepare the plan on a stand-in for each fault, with a `Front` before the first where one is needed.
 

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from plugins.demo.weights import write_weights
 from plugins.deploy.deployment import RECORD
-from plugins.deploy.undoing import Former, Undoing, find_former
+from plugins.deploy.undoing import PreviousProduction, Undoing, find_former
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.loras.staging import preflight, stage
@@ -30,6 +29,7 @@ from plugins.pictures.picture import Picture, read_picture
 from plugins.plan.cells import Cell, column, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from stand_in.weights import write_weights
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import asked_of, evidence_for, keep_all, png_of
 
@@ -61,7 +61,7 @@ class Work:
 
 
 def judged_in(folder: Path) -> Judged:
-    """Give the judged plan of a folder."""
+    """Return the judged plan of a folder."""
     plan = read_plan(folder / "plan.toml")
     reports = folder / "reports"
     return Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
@@ -86,7 +86,7 @@ def _new_pictures(judged: Judged, _: object) -> None:
         judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png))
 
 
-def _roll_back(judged: Judged, former: Former) -> None:
+def _roll_back(judged: Judged, former: PreviousProduction) -> None:
     Rendered(asked=judged.asked, servers=(), reports=judged.reports, meanwhile=lambda _: None).roll_back(former)
 
 

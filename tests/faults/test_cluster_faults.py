@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from front import Front, before
-from pair import BECOMES, Comes, check
-from stand import Fault, Stage, standing
-from test_server_faults import TABLE, WAITS
 
 from plugins.comfyui import errors
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, Silent, Unreachable
-from plugins.evidence.clustered import prepare_on_cluster
 from plugins.evidence.store import Store
+from plugins.generate.clustered import prepare_on_cluster
 from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
-from plugins.render.cluster import Cluster, ServerBeside
-from plugins.render.station import Station
+from plugins.render.cluster import Cluster, DaskServer
+from plugins.render.worker import WorkerAgent
+from tests.faults.front import Front, before
+from tests.faults.pair import BECOMES, Comes, check
+from tests.faults.stand import Fault, Stage, standing
+from tests.faults.test_server_faults import TABLE, WAITS
 from tests.machines import Machines
 from tests.torn import TORN
 
@@ -125,18 +125,18 @@ def test_every_kind_of_error_crosses_with_its_words(workers: Workers, plan: Plan
     words = "http://gpu1:8188 said “nein”.\nLook at its terminal."
     with workers.staged(plan, Fault(), Fault()) as stage:
         place = stage.prepared.places[0]
-        assert isinstance(place, ServerBeside)
+        assert isinstance(place, DaskServer)
         told = {kind: came_back(place, kind, words) for kind in KINDS}
     own = {Silent: Unreachable, Unreachable: Unreachable, Interrupted: Interrupted}
     wanted = {kind: own.get(kind, BadAnswer if issubclass(kind, BadAnswer) else ComfyUIError) for kind in KINDS}
     assert {kind: (other, f"Dask worker anna: {words}") for kind, other in wanted.items()} == told
 
 
-def came_back(place: ServerBeside, kind: type[ComfyUIError], words: str) -> tuple[type[BaseException], str]:
+def came_back(place: DaskServer, kind: type[ComfyUIError], words: str) -> tuple[type[BaseException], str]:
     """Have a worker raise an error; give what came of it here."""
     details = {"was_running": True} if kind is Silent else {}
 
-    def fail(_: Station) -> None:
+    def fail(_: WorkerAgent) -> None:
         raise kind(words, **details)
 
     with pytest.raises(ComfyUIError) as caught:

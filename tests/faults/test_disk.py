@@ -11,24 +11,24 @@ import pytest
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
-from plugins.demo.serving import Serving, serve
-from plugins.evidence.comparing import Comparing
-from plugins.evidence.disk import check_room
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.generation import Generation
-from plugins.evidence.making import CellFailedError
-from plugins.evidence.preparing import prepare
 from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.comparing import Comparing
+from plugins.generate.disk import check_room
+from plugins.generate.generation import Generation
+from plugins.generate.making import CellFailedError
+from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
+from stand_in.serving import Serving, serve
 from tests.commands.looking import counts, told
 from tests.small_plan import Posing, Suite
 
 SMALL = """
 def pytest_configure(config):
     from shutil import _ntuple_diskusage
-    import plugins.evidence.disk as disk
+    import plugins.generate.disk as disk
     disk.shutil = type("Small", (), {"disk_usage": lambda _: _ntuple_diskusage(10**9, 10**9, 2_000_000)})
 """
 """A plugin: 2 MB are free where the pictures go."""
@@ -52,7 +52,7 @@ class Usage(NamedTuple):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Give a store that has no picture yet, in a folder that is not there yet."""
+    """Return a store that has no picture yet, in a folder that is not there yet."""
     return Store(tmp_path / "reports" / "pictures")
 
 

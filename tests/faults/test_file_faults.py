@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from plugins.demo.serving import Serving
 from plugins.deploy.proof import Proven
 from plugins.deploy.rollback import recover
 from plugins.loras import copying, deployment
@@ -19,6 +18,7 @@ from plugins.loras.copying import digest_of, folder_lock
 from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
+from stand_in.serving import Serving
 from tests.faults.steps import judge
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import Posing, Suite, finish
@@ -49,7 +49,7 @@ class Holding(Posing):
 
 @pytest.fixture
 def judged(plan: Plan, plan_file: Path) -> Judged:
-    """Give a judged plan with a production file of another day."""
+    """Return a judged plan with a production file of another day."""
     judged = judge(plan, plan_file.parent)
     judged.production.write_bytes(FORMER)
     return judged

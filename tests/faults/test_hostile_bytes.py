@@ -19,8 +19,8 @@ from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, read_header
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import matrix
+from plugins.plan.messages import UserError, visible
 from plugins.plan.reading import PlanError, read_plan
-from plugins.plan.telling import ToldError, visible
 from plugins.review.ballot import BallotError, read_ballot
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import asked_of, keep_all
@@ -39,13 +39,13 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=5,
 )
-Reader = tuple[bytes, Callable[[bytes], Any], type[ToldError]]
+Reader = tuple[bytes, Callable[[bytes], Any], type[UserError]]
 """A right document, what reads another, and what it may raise."""
 
 
 @pytest.fixture(scope="module")
 def judged(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    """Give the small plan with a picture and evidence of every cell."""
+    """Return the small plan with a picture and evidence of every cell."""
     plan = read_plan(made_plan / "plan.toml")
     reports = tmp_path_factory.mktemp("bytes") / "reports"
     judged = Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
@@ -55,7 +55,7 @@ def judged(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Judged:
 
 @pytest.fixture(scope="module")
 def readers(judged: Judged) -> dict[str, Reader]:
-    """Give every reader of files that come from elsewhere, with a right document for each."""
+    """Return every reader of files that come from elsewhere, with a right document for each."""
     cell, plan = matrix(judged.plan)[2], judged.plan
     evidence = judged.store.evidence(cell)
 
@@ -101,14 +101,14 @@ JSON = ("evidence", "ballot", "record")
 
 
 def lora(header: Any = None) -> bytes:
-    """Give a LoRA's bytes."""
+    """Return a LoRA's bytes."""
     tensor = {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}
     text = json.dumps({"__metadata__": {"ss_steps": "600"}, "a": tensor} if header is None else header).encode()
     return struct.pack("<Q", len(text)) + text + b"\0" * 4
 
 
 def picture() -> bytes:
-    """Give a small PNG with a workflow in it."""
+    """Return a small PNG with a workflow in it."""
     info = PngImagePlugin.PngInfo()
     info.add_text("prompt", '{"1": {}}', zip=True)
     buffer = io.BytesIO()

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import hostile_files
-import hostile_names
-import hostile_servers
 import pytest
-from row import Ground, Row
 
-from plugins.plan.telling import ToldError, visible
+from plugins.plan.messages import UserError, visible
+from tests.faults import hostile_files, hostile_names, hostile_servers
+from tests.faults.row import Ground, Row
 
 ROWS = (*hostile_names.ROWS, *hostile_files.ROWS, *hostile_servers.ROWS)
 REFUSED = [pytest.param(row, id=row.name.replace(" ", "-")) for row in ROWS if row.says]
@@ -21,7 +19,7 @@ HARMLESS = [pytest.param(row, id=row.name.replace(" ", "-")) for row in ROWS if 
 
 @pytest.fixture
 def ground(made_plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    """Give the small plan with its files, to do harm to."""
+    """Return the small plan with its files, to do harm to."""
     folder = tmp_path / "plan"
     shutil.copytree(made_plan, folder)
     with ExitStack() as stack:
@@ -31,7 +29,7 @@ def ground(made_plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("row", REFUSED)
 def test_hostile_input_is_refused_in_words(ground: Ground, row: Row) -> None:
     """The refusal is the room's own, is of a bearable length, and holds nothing that a terminal would obey."""
-    with pytest.raises(ToldError) as caught:
+    with pytest.raises(UserError) as caught:
         row.act(ground)
 
     told = str(caught.value)

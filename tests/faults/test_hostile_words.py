@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from plugins.demo.faults import Faults, NodeFailure
-from plugins.demo.serving import serve
+from stand_in.faults import Faults, NodeFailure
+from stand_in.serving import serve
 from tests.commands.looking import Result
 from tests.small_plan import PLAN, Suite
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import trustme
 from aiohttp import web
-from row import answering, connected, http
 
 from plugins.comfyui.errors import BadAnswer
 from plugins.comfyui.events import Events
-from plugins.demo.faults import NodeFailure
-from plugins.demo.serving import serve
 from plugins.plan.reading import PlanError, read_plan
+from stand_in.faults import NodeFailure
+from stand_in.serving import serve
 from tests.commands.looking import Result, together
+from tests.faults.row import answering, connected, http
 from tests.small_plan import PLAN, Posing, Suite
 
 USER, PASSWORD, TOKEN = "proxy-user", "proxy-pass/word", "bearer-token"
@@ -45,7 +45,7 @@ def pytest_configure(config):
 """
 CRASHES = {
     "crash_in_a_request": CRASH.format(module="urllib3.connection", name="HTTPConnection.getresponse"),
-    "crash_in_a_test": CRASH.format(module="plugins.evidence.generation", name="Generation.evidence"),
+    "crash_in_a_test": CRASH.format(module="plugins.generate.generation", name="Generation.evidence"),
 }
 """Plugins that make the suite crash at some place, as a mistake in it would."""
 
@@ -228,7 +228,7 @@ def _refusal() -> str:
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """Give a certificate authority that nobody knows."""
+    """Return a certificate authority that nobody knows."""
     return trustme.CA()
 
 

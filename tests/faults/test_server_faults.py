@@ -6,11 +6,11 @@ from typing import Any
 
 import planted as p
 import pytest
-from planted import TARGET
-from stand import CELLS, Fault, json_answer, staged
 
-from plugins.demo.dialect import LATER, TODAY, Dialect
 from plugins.plan.plan import Plan
+from stand_in.versions import LATER, TODAY, Version
+from tests.faults.planted import TARGET
+from tests.faults.stand import CELLS, Fault, json_answer, staged
 from tests.torn import TORN
 
 pytestmark = TORN
@@ -38,7 +38,7 @@ class Row:
     at_once: int = 3
     waits: Mapping[str, float] = field(default_factory=dict)
     fronted: bool = False
-    dialect: Dialect = TODAY
+    dialect: Version = TODAY
     theirs: frozenset[str] = frozenset({"success"})
     """How other people's prompts may end."""
     left: int = 0

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from pair import BECOMES, Comes, check, hasten
-from stand import Fault, staged
-from test_server_faults import TABLE
 
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
+from tests.faults.pair import BECOMES, Comes, check, hasten
+from tests.faults.stand import Fault, staged
+from tests.faults.test_server_faults import TABLE
 from tests.torn import TORN
 
 pytestmark = TORN

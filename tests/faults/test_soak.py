@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from planted import is_post, page, reset, restart_apart
-from stand import Fault, cell_of, staged
 
-from plugins.demo.faults import NodeFailure
-from plugins.evidence.generation import Generation
-from plugins.evidence.making import CellFailedError
+from plugins.generate.generation import Generation
+from plugins.generate.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
+from stand_in.faults import NodeFailure
+from tests.faults.planted import is_post, page, reset, restart_apart
+from tests.faults.stand import Fault, cell_of, staged
 from tests.torn import TORN
 
 pytestmark = TORN
@@ -53,7 +53,7 @@ class Weather(Fault):
         self.happened: Counter[str] = Counter()
 
     def happens(self, cell: str, *kinds: str) -> str:
-        """Give the fault of a cell, where it is one of these kinds and did not happen yet."""
+        """Return the fault of a cell, where it is one of these kinds and did not happen yet."""
         kind = self._drawn.get(cell, "")
         if kind not in kinds or (cell, kind) in self._done:
             return ""

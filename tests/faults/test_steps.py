@@ -57,7 +57,7 @@ Tries = Callable[..., Iterator[Try]]
 
 @pytest.fixture
 def tries(plan: Plan, plan_file: Path) -> Iterator[Tries]:
-    """Give what carries out a work with a fault at each of its calls."""
+    """Return what carries out a work with a fault at each of its calls."""
     judged = judge(plan, plan_file.parent)
     stack = ExitStack()
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from plugins.comfyui import fetching, patience, picker, waiting
-from plugins.demo.dialect import TODAY, Dialect
-from plugins.demo.serving import serve
 from plugins.plan.plan import Plan
 from plugins.render import rendering
+from stand_in.serving import serve
+from stand_in.versions import TODAY, Version
 from tests.plugins.deploy.conftest import judged
 from tests.small_plan import made_plan, plan, plan_file
 from tests.verdicts.scene import Lying, Scene, without_training_images
@@ -37,7 +37,7 @@ def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             *,
             plan: Plan = bare,
             comfyui: Path | None = None,
-            dialect: Dialect = TODAY,
+            dialect: Version = TODAY,
         ) -> Scene:
             faults = faults or Lying()
             serving = stack.enter_context(serve(comfyui or plan.paths.comfyui, faults=faults, dialect=dialect))

@@ -17,23 +17,23 @@ from PIL.PngImagePlugin import PngInfo
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server as Client
-from plugins.demo.server import Server
-from plugins.demo.serving import Serving
-from plugins.demo.weights import read_header, write_weights
 from plugins.deploy.deployment import RECORD, Deployment, Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Prover
-from plugins.evidence.canary import Canary, read_canary
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.generation import Generation
-from plugins.evidence.making import CellFailedError
-from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
+from plugins.generate.generation import Generation
+from plugins.generate.making import CellFailedError
+from plugins.generate.preparing import prepare
+from plugins.generate.stability import StabilityCheck, read_stability
 from plugins.loras.copying import digest_of
 from plugins.loras.staging import preflight
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
+from stand_in.server import Server
+from stand_in.serving import Serving
+from stand_in.weights import read_header, write_weights
 from tests.plugins.evidence.made_evidence import asked_of
 from tests.small_plan import Posing
 
@@ -52,7 +52,7 @@ class Lying(Posing):
             setattr(self, name, hook)
 
     async def answer(self, request: web.Request) -> web.StreamResponse | None:
-        """Give the lie, where there is one for this request."""
+        """Return the lie, where there is one for this request."""
         lie = self._reply(request, self.server) if self._reply else None
         return lie if lie is not None else await super().answer(request)
 
@@ -67,7 +67,7 @@ class Keeping(Lying):
         self._forgets = forgets
 
     def lora_of(self, path: Path) -> Path:
-        """Give the bytes that lay there when it was loaded first."""
+        """Return the bytes that lay there when it was loaded first."""
         self.server.executor.free = self.forget  # type: ignore[method-assign]
         kept = self._folder / path.name
         if not kept.exists():
@@ -92,20 +92,20 @@ def about(cell: str, lie: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
 
 
 def graph_of(png: bytes) -> dict[str, Any]:
-    """Give the workflow that is written in a picture."""
+    """Return the workflow that is written in a picture."""
     with Image.open(BytesIO(png)) as image:
         graph: dict[str, Any] = json.loads(image.info["prompt"])
     return graph
 
 
 def cell_of(png: bytes) -> str:
-    """Give the id of the cell that a picture was rendered for."""
+    """Return the id of the cell that a picture was rendered for."""
     prefixes = (node["inputs"].get("filename_prefix") for node in graph_of(png).values())
     return next(filter(None, prefixes), "").partition("/")[2].rpartition("-")[0]
 
 
 def repainted(png: bytes, image: Image.Image, graph: Mapping[str, Any] | None = None) -> bytes:
-    """Give other pixels with the same workflow written in them, or with another workflow."""
+    """Return other pixels with the same workflow written in them, or with another workflow."""
     chunks = PngInfo()
     chunks.add_text("prompt", json.dumps(graph or graph_of(png)))
     buffer = BytesIO()
@@ -114,7 +114,7 @@ def repainted(png: bytes, image: Image.Image, graph: Mapping[str, Any] | None = 
 
 
 def bared(png: bytes) -> bytes:
-    """Give a picture as a server does that writes no metadata (`--disable-metadata`)."""
+    """Return a picture as a server does that writes no metadata (`--disable-metadata`)."""
     buffer = BytesIO()
     with Image.open(BytesIO(png)) as image:
         image.save(buffer, "PNG", pnginfo=PngInfo())
@@ -122,7 +122,7 @@ def bared(png: bytes) -> bytes:
 
 
 def trembling(png: bytes) -> bytes:
-    """Give a picture as a server does that is not bit-stable: every value is off by one at random, or not."""
+    """Return a picture as a server does that is not bit-stable: every value is off by one at random, or not."""
     with Image.open(BytesIO(png)) as image:
         values = np.asarray(image.convert("RGB"), dtype=np.int16)
     values = values + np.random.default_rng().integers(-1, 2, values.shape)
@@ -138,7 +138,7 @@ def rewrite(path: Path, shapes: dict[str, tuple[int, ...]] | None = None, **meta
 
 
 def without_training_images(plan: Plan) -> Plan:
-    """Give a plan that compares with no training images."""
+    """Return a plan that compares with no training images."""
     return plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
 
 
@@ -149,7 +149,7 @@ class Seen:
     evidence: Mapping[str, Evidence]
     lost: Mapping[str, str]
     """Why a cell has no picture."""
-    canary: Canary | None
+    canary: StabilityCheck | None
     rendered: int
     reused: int
 
@@ -207,7 +207,7 @@ class Scene:
         evidence = {cell.id: found for cell in cells if cell not in run.failures and (found := self.store.read(cell))}
         lost = {cell.id: reason for cell, reason in run.failures.items()}
         return Seen(
-            evidence=evidence, lost=lost, canary=read_canary(self.reports), rendered=run.rendered, reused=run.reused
+            evidence=evidence, lost=lost, canary=read_stability(self.reports), rendered=run.rendered, reused=run.reused
         )
 
     def deploy(self, step: str = "step600") -> Deployment:
@@ -224,7 +224,7 @@ class Scene:
             evidence=evidence,
             store=self.store,
             servers=(server,),
-            canary=read_canary(self.reports),
+            canary=read_stability(self.reports),
             reports=self.reports,
         )
         try:
@@ -260,7 +260,7 @@ class Scene:
 
 
 def cells_of(plan: Plan, *ids: str) -> list[Cell]:
-    """Give the cells with these ids."""
+    """Return the cells with these ids."""
     return [cell for cell in matrix(plan) if cell.id in ids]
 
 

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from plugins.comfyui.workflow import BUILT_IN
-from plugins.demo.dialect import LATER, TODAY, Dialect
-from plugins.demo.faults import Frame
-from plugins.demo.weights import write_weights
 from plugins.plan.plan import Plan
 from plugins.render import rendering
+from stand_in.faults import Frame
+from stand_in.versions import LATER, TODAY, Version
+from stand_in.weights import write_weights
 from tests.verdicts.scene import Lying, Scene, bared, cells_of, repainted, trembling, without_training_images
 
 SetScene = Callable[..., Scene]
@@ -34,7 +34,7 @@ def ahead(scene: SetScene, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def changed(plan: Plan, **values: Any) -> Plan:
-    """Give the plan without training images and with other values in it."""
+    """Return the plan without training images and with other values in it."""
     return without_training_images(plan).model_copy(update=values)
 
 
@@ -57,7 +57,7 @@ def assert_no_alarm(where: Scene) -> None:
         pytest.param(replace(LATER, previews=True), id="later-with-previews"),
     ],
 )
-def test_any_version_is_fine(scene: SetScene, dialect: Dialect) -> None:
+def test_any_version_is_fine(scene: SetScene, dialect: Version) -> None:
     """Servers of other versions, and ones that send previews, raise no alarm."""
     assert_no_alarm(scene(dialect=dialect))
 

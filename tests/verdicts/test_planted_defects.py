@@ -23,12 +23,12 @@ from aiohttp import web
 from PIL import Image, ImageEnhance, ImageOps
 
 from plugins.comfyui.errors import NotListed
-from plugins.demo.faults import NodeFailure, WorkerDied
-from plugins.demo.server import Server
-from plugins.demo.weights import write_weights
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import HeaderError, StagingError
 from plugins.plan.plan import Plan
+from stand_in.faults import NodeFailure, WorkerDied
+from stand_in.server import Server
+from stand_in.weights import write_weights
 from tests.verdicts.scene import (
     Keeping,
     Lying,
@@ -56,7 +56,7 @@ STALE = (
 
 
 def noise(deviation: float, *, middle: float = 128.0) -> Image.Image:
-    """Give noise around one colour, always the same."""
+    """Return noise around one colour, always the same."""
     values = np.random.default_rng(7).normal(middle, deviation, (64, 64, 3))
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
@@ -79,21 +79,21 @@ def made_from(node: str, **inputs: Any) -> Callable[[bytes], bytes]:
 
 
 def encoded(form: str) -> bytes:
-    """Give a good picture in another format."""
+    """Return a good picture in another format."""
     buffer = io.BytesIO()
     Image.radial_gradient("L").resize((64, 64)).save(buffer, form)
     return buffer.getvalue()
 
 
 def recompressed(image: Image.Image) -> Image.Image:
-    """Give an image as a poor JPEG."""
+    """Return an image as a poor JPEG."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=20)
     return Image.open(buffer)
 
 
 def bomb(side: int) -> bytes:
-    """Give a small PNG that says it is large."""
+    """Return a small PNG that says it is large."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(64)))]
     told = [
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
@@ -468,7 +468,7 @@ def test_staged_file_that_changes_meanwhile_is_told(scene: SetScene) -> None:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, plan: Plan) -> Path:
-    """Give another ComfyUI folder, with the same base model."""
+    """Return another ComfyUI folder, with the same base model."""
     folder = tmp_path / "elsewhere"
     shutil.copytree(plan.paths.comfyui / "models" / "checkpoints", folder / "models" / "checkpoints")
     (folder / "models" / "loras").mkdir(parents=True)
@@ -752,7 +752,7 @@ def replace_training_file(plan: Plan) -> None:
 
 
 def pixels(seen: Seen) -> dict[str, str]:
-    """Give the digest of every picture's pixels."""
+    """Return the digest of every picture's pixels."""
     return {cell: one.picture.pixels_sha256 for cell, one in seen.evidence.items()}
 
 

@@ -16,20 +16,20 @@ from aiohttp import web
 from PIL import Image
 
 from plugins.comfyui.errors import ExecutionFailed
-from plugins.demo.faults import NodeFailure
-from plugins.demo.server import Server
-from plugins.demo.weights import write_weights
 from plugins.deploy import claims
 from plugins.deploy.deployment import RECORD, BallotRecord, Deployment
 from plugins.deploy.gate import GateError, pass_gate
 from plugins.deploy.selection import SelectionError, judged_by
-from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import RunRecord
+from plugins.generate.expected import ExpectedInputs
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError
 from plugins.loras.forbidden import files_below
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
+from stand_in.faults import NodeFailure
+from stand_in.server import Server
+from stand_in.weights import write_weights
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import BLANK, STARTED, asked_of, evidence_for, keep, keep_all, png_of
 from tests.verdicts.scene import (
@@ -53,7 +53,7 @@ URL = "http://127.0.0.1:8188"
 
 
 def changed(plan: Plan, part: str, **values: Any) -> Plan:
-    """Give a plan with something changed in one of its parts."""
+    """Return a plan with something changed in one of its parts."""
     return plan.model_copy(update={part: getattr(plan, part).model_copy(update=values)})
 
 
@@ -62,92 +62,92 @@ def edited(path: Path, **values: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values), "utf-8")
 
 
-def _other_bytes(judged: Judged) -> Asked:
+def _other_bytes(judged: Judged) -> ExpectedInputs:
     path = judged.plan.training_file(judged.plan.checkpoints[0])
     path.write_bytes(path.read_bytes() + b"\0")
     return asked_of(judged.plan)
 
 
-def _other_bytes_of_a_checkpoint_that_is_not_selected(judged: Judged) -> Asked:
+def _other_bytes_of_a_checkpoint_that_is_not_selected(judged: Judged) -> ExpectedInputs:
     path = judged.plan.training_file(judged.plan.checkpoints[1])
     path.write_bytes(path.read_bytes() + b"\0")
     return asked_of(judged.plan)
 
 
-def _simulated(judged: Judged) -> Asked:
+def _simulated(judged: Judged) -> ExpectedInputs:
     keep_all(asked_of(judged.plan, simulated=True), judged.store)
     return judged.asked
 
 
-def _real_pictures_for_a_demo(judged: Judged) -> Asked:
+def _real_pictures_for_a_demo(judged: Judged) -> ExpectedInputs:
     return asked_of(judged.plan, simulated=True)
 
 
-def _another_plans_name(judged: Judged) -> Asked:
+def _another_plans_name(judged: Judged) -> ExpectedInputs:
     edited(judged.store.evidence(cells_of(judged.plan, "step600-forest")[0]), plan={"name": "june", "digest": "a" * 64})
     return judged.asked
 
 
-def _other_steps(judged: Judged) -> Asked:
+def _other_steps(judged: Judged) -> ExpectedInputs:
     return asked_of(changed(judged.plan, "sampling", steps=30))
 
 
-def _another_prompt(judged: Judged) -> Asked:
+def _another_prompt(judged: Judged) -> ExpectedInputs:
     first, *others = judged.plan.prompts
     prompts = (first.model_copy(update={"text": "a cat"}), *others)
     return asked_of(judged.plan.model_copy(update={"prompts": prompts}))
 
 
-def _another_seed(judged: Judged) -> Asked:
+def _another_seed(judged: Judged) -> ExpectedInputs:
     return asked_of(changed(judged.plan, "sampling", seeds=(7,)))
 
 
-def _another_base_model(judged: Judged) -> Asked:
+def _another_base_model(judged: Judged) -> ExpectedInputs:
     keep(judged.asked, judged.store, cells_of(judged.plan, "step600-forest")[0], base_model="v1-5.safetensors")
     return judged.asked
 
 
-def _changed_picture(judged: Judged) -> Asked:
+def _changed_picture(judged: Judged) -> ExpectedInputs:
     judged.store.picture(cells_of(judged.plan, "step600-forest")[0]).write_bytes(b"painted over")
     return judged.asked
 
 
-def _lost_picture(judged: Judged) -> Asked:
+def _lost_picture(judged: Judged) -> ExpectedInputs:
     judged.store.picture(cells_of(judged.plan, "step600-forest")[0]).unlink()
     return judged.asked
 
 
-def _missing_cell(judged: Judged) -> Asked:
+def _missing_cell(judged: Judged) -> ExpectedInputs:
     judged.store.evidence(cells_of(judged.plan, "final-novel_pose")[0]).unlink()
     return judged.asked
 
 
-def _broken_evidence(judged: Judged) -> Asked:
+def _broken_evidence(judged: Judged) -> ExpectedInputs:
     judged.store.evidence(cells_of(judged.plan, "step600-forest")[0]).write_text("{")
     return judged.asked
 
 
-def _changed_evidence(judged: Judged) -> Asked:
+def _changed_evidence(judged: Judged) -> ExpectedInputs:
     path = judged.store.evidence(cells_of(judged.plan, "step600-forest")[0])
     lora = json.loads(path.read_text("utf-8"))["lora"]
     edited(path, lora=lora | {"sha256": "0" * 64})
     return judged.asked
 
 
-def _evidence_of_another_cell(judged: Judged) -> Asked:
+def _evidence_of_another_cell(judged: Judged) -> ExpectedInputs:
     ours, theirs = cells_of(judged.plan, "step600-forest", "final-forest")
     shutil.copyfile(judged.store.picture(theirs), judged.store.picture(ours))
     shutil.copyfile(judged.store.evidence(theirs), judged.store.evidence(ours))
     return judged.asked
 
 
-def _failed_picture(judged: Judged) -> Asked:
+def _failed_picture(judged: Judged) -> ExpectedInputs:
     cell = cells_of(judged.plan, "step600-forest")[0]
     keep(judged.asked, judged.store, cell, checks=judged.store.read(cell).with_check(BLANK).checks)
     return judged.asked
 
 
-def _check_that_was_never_made(judged: Judged) -> Asked:
+def _check_that_was_never_made(judged: Judged) -> ExpectedInputs:
     cell = cells_of(judged.plan, "final-forest")[0]
     made = tuple(check for check in judged.store.read(cell).checks if check.name != "twin")
     keep(judged.asked, judged.store, cell, checks=made)
@@ -224,7 +224,7 @@ ALL = ("step600 x forest", "step600 x novel_pose", "final x forest", "final x no
         pytest.param(_failed_picture, {ALL[0]: "blank: the picture is nearly one colour"}, id="failed-picture"),
     ],
 )
-def test_gate_stays_shut(judged: Judged, spoil: Callable[[Judged], Asked], told: dict[str, str]) -> None:
+def test_gate_stays_shut(judged: Judged, spoil: Callable[[Judged], ExpectedInputs], told: dict[str, str]) -> None:
     """Whatever was not rendered, or not from what is asked for now, is named cell by cell, and nothing is deployed."""
     plan = judged.plan
     before = {one.id: judged.asked.loras[one.id] for one in plan.checkpoints}

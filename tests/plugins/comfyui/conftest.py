@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from plain_web import Web
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
-from plugins.demo.serving import Serving
+from stand_in.serving import Serving
+from tests.plugins.comfyui.plain_web import Web
 
 
 @pytest.fixture

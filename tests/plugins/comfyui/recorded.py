@@ -14,5 +14,5 @@ def recording(name: str) -> Any:
 
 
 def texts(name: str) -> list[dict[str, Any]]:
-    """Give the text frames of a recorded run, in their order."""
+    """Return the text frames of a recorded run, in their order."""
     return [frame for frame in recording(name)["frames"] if frame["type"] != "bin"]

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import requests
-from plain_web import Web
-from recorded import recording
 from requests.adapters import HTTPAdapter
 
 from plugins.comfyui import client as client_module
 from plugins.comfyui.client import ComfyUI, ImageRef, Queue, ServerInfo
 from plugins.comfyui.errors import ComfyUIError, Rejected, Unreachable
-from plugins.plan.telling import Address
+from plugins.plan.messages import Address
+from tests.plugins.comfyui.plain_web import Web
+from tests.plugins.comfyui.recorded import recording
 
 GRAPH: dict[str, dict[str, Any]] = {"7": {"class_type": "KSampler", "inputs": {"seed": 1}}}
 STATS = recording("get_routes")["exchanges"][0]["response"]["body"]
@@ -23,7 +23,7 @@ OBJECT_INFO = "/object_info/LoraLoader"
 
 
 def recorded_body(path: str) -> Any:
-    """Give the recorded answer to a GET."""
+    """Return the recorded answer to a GET."""
     found = [
         each["response"]["body"] for each in recording("get_routes")["exchanges"] if each["request"]["path"] == path
     ]
@@ -31,7 +31,7 @@ def recorded_body(path: str) -> Any:
 
 
 def failure(call: Callable[[], object]) -> ComfyUIError:
-    """Give the error that a call raises."""
+    """Return the error that a call raises."""
     with pytest.raises(ComfyUIError) as raised:
         call()
     return raised.value
@@ -302,7 +302,7 @@ def test_picture_is_fetched_as_it_is(web: Web, client: ComfyUI) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
@@ -325,7 +325,7 @@ class Interrupting(HTTPAdapter):
 
 
 def traceback_of(error: pytest.ExceptionInfo[BaseException]) -> str:
-    """Give a traceback with all that --full-trace and --showlocals print."""
+    """Return a traceback with all that --full-trace and --showlocals print."""
     return str(error.getrepr(showlocals=True, funcargs=True, abspath=True))
 
 

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.events import Events
-from plugins.demo.faults import Frame
-from plugins.demo.serving import Serving
+from stand_in.faults import Frame
+from stand_in.serving import Serving
 from tests.small_plan import Posing
 
 
@@ -37,7 +37,7 @@ class Noting(Posing):
 
 @pytest.fixture
 def noting() -> Noting:
-    """Give the notes of who connected."""
+    """Return the notes of who connected."""
     return Noting()
 
 

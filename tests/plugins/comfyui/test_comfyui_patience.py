@@ -18,13 +18,13 @@ class Clock:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """Give them."""
+        """Return them."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock that stands still."""
+    """Return a clock that stands still."""
     return Clock()
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded import recording
 
 from plugins.comfyui.rejection import told_rejection
+from tests.plugins.comfyui.recorded import recording
 
 LORAS = "spyke_plasma_v1_step800.safetensors, spyke_plasma_v1_step600.safetensors"
 TOLD = {

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded import RUNS, recording, texts
 
 from plugins.comfyui.client import ComfyUI, ImageRef
 from plugins.comfyui.events import Events
 from plugins.comfyui.run import Phase, Run, fold, from_history, images
 from plugins.comfyui.sight import Where, look
+from tests.plugins.comfyui.recorded import RUNS, recording, texts
 
 ENDS = {
     "run_success": Phase.SUCCEEDED,
@@ -332,7 +332,7 @@ class Answering(ComfyUI):
         self._answers = answers
 
     def _json(self, method: str, path: str) -> Any:
-        """Give the next answer; the last one again and again."""
+        """Return the next answer; the last one again and again."""
         del method, path
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 

@@ -27,11 +27,11 @@ from plugins.comfyui.errors import (
 from plugins.comfyui.run import Phase, Run
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Filled, Workflow
-from plugins.demo.faults import Frame, NodeFailure, WorkerDied
-from plugins.demo.serving import Serving
 from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
+from stand_in.faults import Frame, NodeFailure, WorkerDied
+from stand_in.serving import Serving
 from tests.small_plan import Posing
 
 LORA = "spyke_plasma_v1_step600.safetensors"
@@ -50,13 +50,13 @@ def filled(plan: Plan, cell_id: str = "step600-forest", *, lora: str | None = LO
 
 @pytest.fixture
 def staged(plan: Plan) -> Plan:
-    """Give the plan with its checkpoints staged."""
+    """Return the plan with its checkpoints staged."""
     stage(plan, preflight(plan))
     return plan
 
 
 def pixels(png: bytes) -> bytes:
-    """Give a picture without its file's metadata."""
+    """Return a picture without its file's metadata."""
     with Image.open(io.BytesIO(png)) as image:
         return image.convert("RGB").tobytes()
 
@@ -66,7 +66,7 @@ def ignore(_: Run) -> None:
 
 
 def failure(call: Callable[[], object]) -> ComfyUIError:
-    """Give the error that a call raises."""
+    """Return the error that a call raises."""
     with pytest.raises(ComfyUIError) as raised:
         call()
     return raised.value

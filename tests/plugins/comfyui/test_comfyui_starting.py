@@ -30,14 +30,14 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 @pytest.fixture
 def port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a ComfyUI folder with a main.py that answers."""
+    """Return a ComfyUI folder with a main.py that answers."""
     folder = tmp_path / "ComfyUI"
     folder.mkdir()
     (folder / "main.py").write_text(SERVER, encoding="utf-8")

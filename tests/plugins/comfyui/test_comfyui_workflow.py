@@ -21,7 +21,7 @@ LORA = "spyke_plasma_v1_step600.safetensors"
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """Give the small plan, without its files."""
+    """Return the small plan, without its files."""
     path = tmp_path_factory.mktemp("plan") / "plan.toml"
     path.write_text(PLAN, encoding="utf-8")
     return read_plan(path)
@@ -29,7 +29,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 @pytest.fixture
 def cell(plan: Plan) -> Cell:
-    """Give the cell step600 x forest."""
+    """Return the cell step600 x forest."""
     return next(cell for cell in matrix(plan) if cell.id == "step600-forest")
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from raw_client import Client, graph
 
-from plugins.demo.__main__ import main
 from plugins.demo.process import StandIn, StandInError
+from stand_in.__main__ import main
+from tests.stand_in.raw_client import Client, graph
 
 ROOT = Path(__file__).parents[3]
 SPYKE = ROOT / "plans" / "spyke.toml"

@@ -13,7 +13,7 @@ from tests.plugins.evidence.made_evidence import asked_of, keep_all
 
 @pytest.fixture
 def judged(plan: Plan, tmp_path: Path) -> Judged:
-    """Give the small plan with every cell rendered and every checkpoint staged."""
+    """Return the small plan with every cell rendered and every checkpoint staged."""
     stage(plan, preflight(plan))
     reports = tmp_path / "reports"
     judged = Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)

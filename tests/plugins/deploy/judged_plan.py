@@ -8,10 +8,10 @@ from typing import Any
 from plugins.deploy.deployment import RECORD, BallotRecord, Deployment, Selected, deploy, read_record
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Proven
-from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import PlanRecord
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import column, matrix
 from plugins.plan.plan import Plan
@@ -24,7 +24,7 @@ class Judged:
     """The small plan, rendered and judged."""
 
     plan: Plan
-    asked: Asked
+    asked: ExpectedInputs
     store: Store
     reports: Path
 
@@ -95,7 +95,7 @@ class Judged:
         return read_record(self.reports / RECORD)
 
     def ballot(self, **changes: Any) -> Ballot:
-        """Give a ballot on these pictures that chose step600 as the rule did; `changes` makes it another."""
+        """Return a ballot on these pictures that chose step600 as the rule did; `changes` makes it another."""
         given: dict[str, Any] = {
             "format": 1,
             "plan": PlanRecord(name=self.plan.name, digest=self.plan.digest).model_dump(),

@@ -32,14 +32,14 @@ def deployment(judged: Judged) -> Deployment:
 
 @pytest.fixture
 def live(judged: Judged, deployment: Deployment) -> Plan:
-    """Give the plan, deployed."""
+    """Return the plan, deployed."""
     assert deployment.selected == "step600"
     return judged.plan
 
 
 @pytest.fixture
 def cell(judged: Judged) -> Cell:
-    """Give a cell that the selection rests on: step600 on the first prompt."""
+    """Return a cell that the selection rests on: step600 on the first prompt."""
     return matrix(judged.plan)[2]
 
 

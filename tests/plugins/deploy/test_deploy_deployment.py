@@ -20,7 +20,7 @@ FORMER = b"the production LoRA of another day"
 
 
 def digest(content: bytes) -> str:
-    """Give the SHA-256."""
+    """Return the SHA-256."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -14,7 +14,7 @@ from tests.plugins.evidence.made_evidence import BLANK, asked_of, keep
 
 
 def everything(folder: Path) -> dict[str, str]:
-    """Give the digest of every file below a folder."""
+    """Return the digest of every file below a folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

@@ -11,15 +11,15 @@ from PIL import Image
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import NotListed
 from plugins.comfyui.server import Server
-from plugins.demo.serving import Serving
 from plugins.deploy.proof import ProofError, Proven, Prover
-from plugins.evidence.canary import Canary
-from plugins.evidence.preparing import prepare
 from plugins.evidence.store import Store
+from plugins.generate.preparing import prepare
+from plugins.generate.stability import StabilityCheck
 from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Checkpoint, Plan
-from plugins.render.board import Board
+from plugins.render.progress import Progress
+from stand_in.serving import Serving
 from tests.small_plan import Posing
 
 
@@ -56,14 +56,14 @@ class Proof:
         part.write_bytes(plan.training_file(plan.checkpoints[number]).read_bytes())
         part.replace(self.production)
 
-    def prove(self, canary: Canary | None = None) -> tuple[Proven, ...]:
+    def prove(self, canary: StabilityCheck | None = None) -> tuple[Proven, ...]:
         """Prove step600, on a server of which this was found out."""
         return replace(self.prover, canary=canary).prove(self.selected, meanwhile=self.said.append)
 
-    def canary(self, *, stable: bool, device: str | None = None) -> Canary:
+    def canary(self, *, stable: bool, device: str | None = None) -> StabilityCheck:
         """Say whether the server gives the same picture again."""
         info = self.server.info
-        return Canary(
+        return StabilityCheck(
             cell="baseline-forest",
             server=info.url,
             comfyui_version=info.comfyui_version,
@@ -73,7 +73,7 @@ class Proof:
         )
 
     def nearly(self, column: str, *, off: int) -> bytes:
-        """Give a judged picture of the first row with every value moved by `off`."""
+        """Return a judged picture of the first row with every value moved by `off`."""
         store = self.prover.store
         with Image.open(store.folder / column / "forest.png") as picture:
             moved = picture.convert("RGB").point(lambda value: value - off if value > 127 else value + off)
@@ -91,7 +91,7 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     server = Server(client, client.info(), timeout=20)
     store = Store(tmp_path / "reports" / "pictures")
     maker = prepare(bare, (server,), store, headers=preflight(bare)).maker
-    made = {cell: maker.make(cell, server, Board(1)) for cell in matrix(bare) if cell.checkpoint}
+    made = {cell: maker.make(cell, server, Progress(1)) for cell in matrix(bare) if cell.checkpoint}
     for cell, one in made.items():
         store.write_picture(cell, one.png)
         store.write_evidence(cell, one.evidence)

@@ -8,18 +8,18 @@ import pytest
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
-from plugins.demo.serving import Serving
 from plugins.deploy import deployment as deploying
 from plugins.deploy import undoing as rolling_back
 from plugins.deploy.deployment import RecordError
 from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
 from plugins.deploy.summary import Verified, rollback_summary
-from plugins.deploy.undoing import Former, Undoing, find_former, find_taken_back
+from plugins.deploy.undoing import PreviousProduction, Undoing, find_former, find_taken_back
 from plugins.loras.copies import former_copy
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import Installed, install, unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
+from stand_in.serving import Serving
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import Posing
 
@@ -37,13 +37,13 @@ class Stale(Posing):
 
 @pytest.fixture
 def stale() -> Stale:
-    """Give the faults of the server."""
+    """Return the faults of the server."""
     return Stale()
 
 
 @pytest.fixture
 def server(stand_in: Callable[..., Serving], stale: Stale) -> Iterator[Server]:
-    """Give a server that reads the plan's loras folder."""
+    """Return a server that reads the plan's loras folder."""
     client = ComfyUI(stand_in(faults=stale).url)
     server = Server(client, client.info(), timeout=20)
     yield server
@@ -52,7 +52,7 @@ def server(stand_in: Callable[..., Serving], stale: Stale) -> Iterator[Server]:
 
 @pytest.fixture
 def undoing(judged: Judged, server: Server) -> Undoing:
-    """Give what rolls back on that server."""
+    """Return what rolls back on that server."""
     return Undoing(asked=judged.asked, servers=(server,), reports=judged.reports, meanwhile=lambda _: None)
 
 
@@ -355,8 +355,8 @@ def test_nothing_to_recover(judged: Judged) -> None:
     assert "" == recover(judged.plan, judged.reports)
 
 
-def rollback_to(former: Former, plan: Plan, **changes: object) -> Rollback:
-    """Give the record of a rollback."""
+def rollback_to(former: PreviousProduction, plan: Plan, **changes: object) -> Rollback:
+    """Return the record of a rollback."""
     return Rollback.model_validate(
         {
             "installed": "id",
@@ -376,7 +376,9 @@ def rollback_to(former: Former, plan: Plan, **changes: object) -> Rollback:
 
 def test_summary_tells_what_was_put_back(plan: Plan) -> None:
     """SUMMARY.md says what is in production, what it renders, what was verified, and that it was simulated."""
-    former = Former(sha256="ab" * 32, file=Path("x"), checkpoint="final", taken_out="step600", undone=datetime.now(UTC))
+    former = PreviousProduction(
+        sha256="ab" * 32, file=Path("x"), checkpoint="final", taken_out="step600", undone=datetime.now(UTC)
+    )
     text = rollback_summary(plan, rollback_to(former, plan), (Verified(claim="It is there", outcome="passed"),))
 
     assert text.startswith("# Spyke LoRA, small: rolled back to final\n\n> **SIMULATED.**")

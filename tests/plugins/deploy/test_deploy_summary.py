@@ -28,7 +28,7 @@ def told(
     ballot: Ballot | None = None,
     **changes: Any,
 ) -> str:
-    """Give the summary, of a deployment with changes."""
+    """Return the summary, of a deployment with changes."""
     changed = deployment.model_copy(update=changes)
     return Summary(plan=plan, deployment=changed, ballot=ballot, verified=verified).markdown()
 

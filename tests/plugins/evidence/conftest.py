@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from plugins.evidence.asked import Asked
 from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import asked_of
 
 
 @pytest.fixture
-def asked(plan: Plan) -> Asked:
+def asked(plan: Plan) -> ExpectedInputs:
     """Ask for what the small plan says now."""
     return asked_of(plan)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Give an empty pictures folder."""
+    """Return an empty pictures folder."""
     return Store(tmp_path / "reports" / "pictures")

@@ -8,7 +8,6 @@ from typing import Any
 from PIL import Image
 
 from plugins.comfyui.workflow import Workflow
-from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
@@ -19,6 +18,7 @@ from plugins.evidence.evidence import (
     ServerRecord,
 )
 from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.loras.copying import digest_of
 from plugins.pictures.check import Check, Outcome
 from plugins.pictures.picture import read_picture
@@ -33,10 +33,10 @@ PASSED = Check(name="size", outcome=Outcome.PASSED)
 BLANK = Check(name="blank", outcome=Outcome.FAILED, message="the picture is nearly one colour")
 
 
-def asked_of(plan: Plan, *, simulated: bool = False, workflow: Workflow | None = None) -> Asked:
+def asked_of(plan: Plan, *, simulated: bool = False, workflow: Workflow | None = None) -> ExpectedInputs:
     """Ask for what the plan and its training files say now."""
     loras = {one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints}
-    return Asked(plan=plan, workflow=workflow or Workflow.built_in(), loras=loras, simulated=simulated)
+    return ExpectedInputs(plan=plan, workflow=workflow or Workflow.built_in(), loras=loras, simulated=simulated)
 
 
 def png_of(cell: Cell, *, salt: str = "") -> bytes:
@@ -48,8 +48,8 @@ def png_of(cell: Cell, *, salt: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def evidence_for(asked: Asked, cell: Cell, png: bytes, **changes: Any) -> Evidence:
-    """Give the evidence of a picture that is all that was asked for; `changes` makes it another's."""
+def evidence_for(asked: ExpectedInputs, cell: Cell, png: bytes, **changes: Any) -> Evidence:
+    """Return the evidence of a picture that is all that was asked for; `changes` makes it another's."""
     plan, lora = asked.plan, None
     if cell.checkpoint:
         sha256 = asked.loras[cell.checkpoint.id]
@@ -86,7 +86,7 @@ def evidence_for(asked: Asked, cell: Cell, png: bytes, **changes: Any) -> Eviden
     return evidence.model_copy(update=changes)
 
 
-def keep(asked: Asked, store: Store, cell: Cell, **changes: Any) -> Evidence:
+def keep(asked: ExpectedInputs, store: Store, cell: Cell, **changes: Any) -> Evidence:
     """Keep a picture of a cell with its evidence."""
     png = png_of(cell)
     evidence = evidence_for(asked, cell, png, **changes)
@@ -95,7 +95,7 @@ def keep(asked: Asked, store: Store, cell: Cell, **changes: Any) -> Evidence:
     return evidence
 
 
-def keep_all(asked: Asked, store: Store) -> None:
+def keep_all(asked: ExpectedInputs, store: Store) -> None:
     """Keep a picture with evidence of every cell of the plan."""
     for cell in matrix(asked.plan):
         keep(asked, store, cell)

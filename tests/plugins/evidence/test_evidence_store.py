@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plugins.evidence import files
-from plugins.evidence.asked import Asked
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
@@ -34,13 +34,15 @@ GRAPHS = st.dictionaries(WORDS, st.recursive(st.integers() | WORDS | st.booleans
 
 @pytest.fixture
 def cell(plan: Plan) -> Cell:
-    """Give a cell with a LoRA: step600 on the first prompt."""
+    """Return a cell with a LoRA: step600 on the first prompt."""
     return matrix(plan)[2]
 
 
 @settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_evidence_is_read_as_it_was_written(asked: Asked, store: Store, cell: Cell, data: st.DataObject) -> None:
+def test_evidence_is_read_as_it_was_written(
+    asked: ExpectedInputs, store: Store, cell: Cell, data: st.DataObject
+) -> None:
     """Whatever evidence holds, reading it back gives the same."""
     png = png_of(cell)
     evidence = evidence_for(asked, cell, png)
@@ -74,7 +76,7 @@ def test_picture_without_evidence_was_not_made(store: Store, cell: Cell) -> None
     assert store.read(cell) is None
 
 
-def test_evidence_lies_beside_its_picture(asked: Asked, store: Store, cell: Cell) -> None:
+def test_evidence_lies_beside_its_picture(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
     """Picture and evidence lie in the checkpoint's folder, under the prompt's name."""
     keep(asked, store, cell)
 
@@ -84,7 +86,9 @@ def test_evidence_lies_beside_its_picture(asked: Asked, store: Store, cell: Cell
     ]
 
 
-def test_evidence_is_written_last(asked: Asked, store: Store, cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidence_is_written_last(
+    asked: ExpectedInputs, store: Store, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that fills up after the picture leaves no evidence, so that the cell is rendered again."""
     real = os.fsync
     written: list[int] = []
@@ -150,7 +154,7 @@ def test_written_files_can_be_read_by_others(tmp_path: Path) -> None:
         pytest.param(b"[" * 100_000, id="endless"),
     ],
 )
-def test_broken_evidence_is_refused(asked: Asked, store: Store, cell: Cell, content: bytes) -> None:
+def test_broken_evidence_is_refused(asked: ExpectedInputs, store: Store, cell: Cell, content: bytes) -> None:
     """Evidence that cannot be read is refused by the name of its file."""
     keep(asked, store, cell)
     store.evidence(cell).write_bytes(content)
@@ -170,7 +174,9 @@ def test_broken_evidence_is_refused(asked: Asked, store: Store, cell: Cell, cont
         pytest.param("picture", None, id="no-picture"),
     ],
 )
-def test_evidence_of_another_kind_is_refused(asked: Asked, store: Store, cell: Cell, key: str, value: Any) -> None:
+def test_evidence_of_another_kind_is_refused(
+    asked: ExpectedInputs, store: Store, cell: Cell, key: str, value: Any
+) -> None:
     """Evidence with other keys or values than this suite writes is not believed."""
     keep(asked, store, cell)
     raw = json.loads(store.evidence(cell).read_text("utf-8")) | {key: value}
@@ -180,7 +186,7 @@ def test_evidence_of_another_kind_is_refused(asked: Asked, store: Store, cell: C
         store.read(cell)
 
 
-def test_evidence_of_another_cell_is_refused(asked: Asked, store: Store, cell: Cell, plan: Plan) -> None:
+def test_evidence_of_another_cell_is_refused(asked: ExpectedInputs, store: Store, cell: Cell, plan: Plan) -> None:
     """A picture and evidence that were copied from another cell do not stand for this one."""
     other = matrix(plan)[4]
     keep(asked, store, other)
@@ -194,7 +200,7 @@ def test_evidence_of_another_cell_is_refused(asked: Asked, store: Store, cell: C
     assert str(caught.value) == f"{store.evidence(cell)} is evidence of final x forest, not of step600 x forest"
 
 
-def test_evidence_of_another_seed_is_refused(asked: Asked, store: Store, cell: Cell) -> None:
+def test_evidence_of_another_seed_is_refused(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
     """Evidence of the same row under another seed is another cell's."""
     evidence = keep(asked, store, cell)
     record = evidence.cell.model_copy(update={"seed": 7})
@@ -205,7 +211,7 @@ def test_evidence_of_another_seed_is_refused(asked: Asked, store: Store, cell: C
         store.read(cell)
 
 
-def test_changed_picture_is_refused(asked: Asked, store: Store, cell: Cell) -> None:
+def test_changed_picture_is_refused(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
     """A picture that was painted over is not the one that the evidence is of."""
     keep(asked, store, cell)
     store.picture(cell).write_bytes(png_of(cell, salt="painted over"))
@@ -218,7 +224,7 @@ def test_changed_picture_is_refused(asked: Asked, store: Store, cell: Cell) -> N
     )
 
 
-def test_missing_picture_is_refused(asked: Asked, store: Store, cell: Cell) -> None:
+def test_missing_picture_is_refused(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
     """Evidence whose picture was deleted is evidence of nothing."""
     keep(asked, store, cell)
     store.picture(cell).unlink()
@@ -227,7 +233,7 @@ def test_missing_picture_is_refused(asked: Asked, store: Store, cell: Cell) -> N
         store.read(cell)
 
 
-def test_checks_are_sorted_by_outcome(asked: Asked, cell: Cell) -> None:
+def test_checks_are_sorted_by_outcome(asked: ExpectedInputs, cell: Cell) -> None:
     """Evidence names what failed, and what a person should look at."""
     warning = Check(name="copy", outcome=Outcome.WARNING)
     evidence: Evidence = evidence_for(asked, cell, png_of(cell), checks=(PASSED, warning, BLANK))
@@ -235,7 +241,7 @@ def test_checks_are_sorted_by_outcome(asked: Asked, cell: Cell) -> None:
     assert (evidence.failures, evidence.warnings) == ((BLANK,), (warning,))
 
 
-def test_check_replaces_what_it_said_before(asked: Asked, cell: Cell) -> None:
+def test_check_replaces_what_it_said_before(asked: ExpectedInputs, cell: Cell) -> None:
     """A check that is made again stands once in the evidence, with its last outcome."""
     evidence = evidence_for(asked, cell, png_of(cell), checks=(BLANK, PASSED))
     again = BLANK.model_copy(update={"outcome": Outcome.PASSED})

@@ -22,7 +22,7 @@ NO_LINKS = "links need a privilege on Windows"
 
 
 def digest(content: bytes) -> str:
-    """Give the SHA-256."""
+    """Return the SHA-256."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -33,7 +33,7 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Give the selected checkpoint."""
+    """Return the selected checkpoint."""
     path = tmp_path / "training" / "spyke-600.safetensors"
     path.parent.mkdir()
     path.write_bytes(NEW)

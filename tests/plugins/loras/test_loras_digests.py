@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from plugins.demo.serving import Serving
 from plugins.loras import digests
 from plugins.loras.copying import digest_of
 from plugins.loras.digests import Digests
 from plugins.plan.plan import Plan
+from stand_in.serving import Serving
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Give a file."""
+    """Return a file."""
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     return path

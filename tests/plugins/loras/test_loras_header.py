@@ -16,7 +16,7 @@ TENSOR = {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}
 
 
 def safetensors(header: dict[str, Any], data: bytes = b"\0\0\0\0") -> bytes:
-    """Give the bytes of a safetensors file."""
+    """Return the bytes of a safetensors file."""
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data
 
@@ -125,7 +125,7 @@ def test_step_that_does_not_contradict_the_plan_is_good(path: Path, metadata: di
 
 
 def lora(width: int) -> Header:
-    """Give the header of a LoRA whose cross-attention reads a text encoding of that width."""
+    """Return the header of a LoRA whose cross-attention reads a text encoding of that width."""
     return Header(metadata={"ss_network_dim": "8"}, tensors=("lora_unet_attn2_to_k.lora_down.weight",), context=width)
 
 

@@ -14,7 +14,7 @@ LARGEST = 4_000_000
 
 
 def png(image: Image.Image, *, prompt: Any = None) -> bytes:
-    """Give an image as a PNG, with ComfyUI's workflow in it where one is given, as JSON or as text of any kind."""
+    """Return an image as a PNG, with ComfyUI's workflow in it where one is given, as JSON or as text of any kind."""
     info = PngInfo()
     if prompt is not None:
         info.add_text("prompt", prompt if isinstance(prompt, str) else json.dumps(prompt))
@@ -24,23 +24,23 @@ def png(image: Image.Image, *, prompt: Any = None) -> bytes:
 
 
 def picture(image: Image.Image, *, prompt: Any = None) -> Picture:
-    """Give an image as the suite reads it from a server."""
+    """Return an image as the suite reads it from a server."""
     return read_picture(png(image, prompt=prompt), largest=LARGEST)
 
 
 def flat(colour: tuple[int, ...], mode: str = "RGB") -> Image.Image:
-    """Give an image of one colour."""
+    """Return an image of one colour."""
     return Image.new(mode, (64, 64), colour)
 
 
 def noise(middle: float, deviation: float) -> Image.Image:
-    """Give a flat image with noise of that standard deviation."""
+    """Return a flat image with noise of that standard deviation."""
     values = np.random.default_rng(7).normal(middle, deviation, (128, 128, 3))
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
 def dotted(side: int) -> Image.Image:
-    """Give a grey image with a white square, of 128x128 pixels."""
+    """Return a grey image with a white square, of 128x128 pixels."""
     image = Image.new("RGB", (128, 128), (90, 90, 90))
     image.paste((255, 255, 255), (20, 20, 20 + side, 20 + side))
     return image

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures_made import dotted, flat, noise, picture
 from PIL import Image, ImageEnhance
 
-from plugins.demo.drawing import draw_training_image
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.checks import (
     check_lora_applied,
@@ -21,6 +19,8 @@ from plugins.pictures.checks import (
     effect_of,
 )
 from plugins.pictures.likeness import Nearest
+from stand_in.drawing import draw_training_image
+from tests.plugins.pictures.pictures_made import dotted, flat, noise, picture
 
 BLACK = " Black is what NaN gives: try another VAE, or start ComfyUI with --force-fp32."
 DRAWING = draw_training_image(3, (96, 96))
@@ -32,7 +32,7 @@ GRAPH: dict[str, Any] = {
 
 
 def changed(node: str, field: str, value: Any) -> dict[str, Any]:
-    """Give the workflow with one input changed."""
+    """Return the workflow with one input changed."""
     graph = deepcopy(GRAPH)
     graph[node]["inputs"][field] = value
     return graph

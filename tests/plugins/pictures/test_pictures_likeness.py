@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from plugins.demo.drawing import draw_training_image
 from plugins.pictures.likeness import COPY, TrainingSet, diversity, fingerprint, training_images
+from stand_in.drawing import draw_training_image
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def training(folder: Path) -> TrainingSet:
 
 
 def recompressed(image: Image.Image) -> Image.Image:
-    """Give an image as a poor JPEG."""
+    """Return an image as a poor JPEG."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=30)
     return Image.open(buffer)

@@ -6,16 +6,16 @@ import zlib
 from io import BytesIO
 
 import pytest
-from pictures_made import LARGEST, flat, noise, png
 from PIL import Image
 
 from plugins.pictures.picture import PictureError, read_picture
+from tests.plugins.pictures.pictures_made import LARGEST, flat, noise, png
 
 WHOLE = png(noise(128, 40), prompt={"1": {"class_type": "SaveImage", "inputs": {}}})
 
 
 def jpeg() -> bytes:
-    """Give a JPEG."""
+    """Return a JPEG."""
     buffer = BytesIO()
     noise(128, 40).save(buffer, "JPEG")
     return buffer.getvalue()

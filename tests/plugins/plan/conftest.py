@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from plan_draft import Draft
+
+from tests.plugins.plan.plan_draft import Draft
 
 
 @pytest.fixture
 def draft(tmp_path: Path) -> Draft:
-    """Give a plan that is right as it is."""
+    """Return a plan that is right as it is."""
     return Draft(tmp_path)

@@ -1,9 +1,9 @@
 """The matrix of cells: their order, ids and places, and which changes of a plan ask for other pictures."""
 
 import pytest
-from plan_draft import Draft
 
 from plugins.plan.cells import matrix
+from tests.plugins.plan.plan_draft import Draft
 
 
 def test_matrix_goes_column_by_column_with_the_baseline_first(draft: Draft) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plan_draft import TEXT
 
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import PlanError, read_plan
+from tests.plugins.plan.plan_draft import TEXT
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None

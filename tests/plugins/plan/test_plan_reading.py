@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from plan_draft import Draft
 
 from plugins.plan.reading import PlanError, read_plan
+from tests.plugins.plan.plan_draft import Draft
 
 _FILE = 'file = "spyke-600.safetensors"'
 _NOT_PORTABLE = (

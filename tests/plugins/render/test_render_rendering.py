@@ -16,15 +16,15 @@ from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, Unreach
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.workflow import Workflow
-from plugins.demo.serving import Serving
 from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
-from plugins.render.board import Board
+from plugins.render.progress import Progress
 from plugins.render.rendering import AHEAD, Rendering
+from stand_in.serving import Serving
 
 Posted = Callable[[], None]
-Work = Callable[[Cell, Any, Board, Posted], Any]
+Work = Callable[[Cell, Any, Progress, Posted], Any]
 
 
 class Unused:
@@ -69,7 +69,7 @@ def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: C
     cells, begun = matrix(plan), list[Cell]()
     gates = {cell: threading.Event() for cell in cells}
 
-    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
         del server, board
         begun.append(cell)
         posted()
@@ -91,7 +91,7 @@ def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering
     cells, lines = matrix(plan)[:1], list[str]()
     shown = threading.Event()
 
-    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
         del server, posted
         board.begin(cell, "7")
         shown.wait(5)
@@ -111,7 +111,7 @@ def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -
     """What one cell raises is raised for that cell; the others give what they give, and all are counted."""
     cells = matrix(plan)
 
-    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
         del server, board, posted
         if cell == cells[1]:
             raise ComfyUIError("out of memory")
@@ -130,7 +130,7 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
     cells, servers = matrix(plan), (Unused("a"), Unused("b"))
     all_begun = threading.Barrier(len(cells))
 
-    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del cell, board
         posted()
         all_begun.wait(5)
@@ -146,7 +146,7 @@ def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rende
     slow, quick, gate, full = Unused("slow"), Unused("quick"), threading.Event(), threading.Event()
     taken, done = threading.Semaphore(0), list[str]()
 
-    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del cell, board
         posted()
         if server is slow:
@@ -172,7 +172,7 @@ def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., R
     begun: dict[str, list[Cell]] = {"waiting": [], "other": []}
     started, done = threading.Event(), list[Cell]()
 
-    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del board
         begun[server.name].append(cell)
         (gate if server is waiting else started).wait(5)
@@ -195,7 +195,7 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
     cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
     dead, alive, asked, gate = Unused("dead"), Unused("alive"), list[str](), threading.Event()
 
-    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del cell, board
         asked.append(server.name)
         if server is dead:
@@ -226,7 +226,7 @@ def test_a_server_that_answers_as_none_does_gets_no_more(
     begun: dict[Unused, list[Cell]] = {odd: [], fine: []}
     given_back = threading.Event()
 
-    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del board, posted
         begun[server].append(cell)
         if server is odd:
@@ -253,7 +253,7 @@ def test_the_last_server_is_not_given_up(plan: Plan, render: Callable[..., Rende
     """With nobody else to turn to, every cell is tried, and fails with its own reason; the server may come back."""
     cells, tried = matrix(plan), list[Cell]()
 
-    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
         del server, board, posted
         tried.append(cell)
         if cell != cells[-1]:
@@ -272,7 +272,7 @@ def test_no_cell_hangs_where_all_servers_fail(plan: Plan, render: Callable[..., 
     """Where every server is out of reach, each cell fails; none waits for a server that will not come."""
     cells = matrix(plan)
 
-    def work(cell: Cell, server: Unused, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del cell, board, posted
         raise Unreachable(f"{server.name} is gone")
 
@@ -291,7 +291,7 @@ def test_what_comes_last_is_shared_too(
     cells, done, first = matrix(plan), list[str](), list[Any]()
     asked, gate = threading.Event(), threading.Event()
 
-    def work(cell: Cell, server: Any, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
         del board, posted
         if cell == cells[0]:
             first.append(server)
@@ -322,7 +322,7 @@ def test_closing_begins_nothing_more(plan: Plan) -> None:
     """Closing closes the servers, begins no further cell, and keeps what is done."""
     cells, begun, server, gate = matrix(plan), list[Cell](), Unused(), threading.Event()
 
-    def work(cell: Cell, of: Any, board: Board, posted: Posted) -> str:
+    def work(cell: Cell, of: Any, board: Progress, posted: Posted) -> str:
         del of, board
         begun.append(cell)
         posted()
@@ -348,7 +348,7 @@ def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Renderi
     server = Server(client, client.info(), timeout=10)
     base = f"{plan.sampling.base_model}.safetensors"
 
-    def work(cell: Cell, on: Server, board: Board, posted: Posted) -> Finished:
+    def work(cell: Cell, on: Server, board: Progress, posted: Posted) -> Finished:
         lora = plan.staged_file(cell.checkpoint) if cell.checkpoint else None
         filled = Workflow.built_in().fill(cell, plan.sampling, base_model=base, lora_file=lora, prefix=cell.id)
         board.begin(cell, filled.sampler)

@@ -24,11 +24,11 @@ from plugins.evidence.evidence import (
     ServerRecord,
 )
 from plugins.evidence.files import write_atomically
-from plugins.evidence.metrics import Metrics
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from plugins.review.metrics import Metrics
 from plugins.review.page import render_page
 from plugins.review.review import Entry, Review
 
@@ -48,12 +48,12 @@ COPY = Check(
 
 
 def spyke() -> Plan:
-    """Give the plan that the suite ships with."""
+    """Return the plan that the suite ships with."""
     return read_plan(ROOT / "plans" / "spyke.toml")
 
 
 def large_plan(columns: int, rows: int) -> Plan:
-    """Give a plan with a baseline and checkpoints in so many columns, and so many prompts."""
+    """Return a plan with a baseline and checkpoints in so many columns, and so many prompts."""
     plan = spyke()
     checkpoint, prompt = plan.checkpoints[0], plan.prompts[0]
     checkpoints = [
@@ -100,7 +100,7 @@ def make_review(
 
 
 def numbers(plan: Plan) -> tuple[Metrics, ...]:
-    """Give numbers as a LoRA has them that learns, and then copies; the second checkpoint's distance is not known."""
+    """Return numbers as a LoRA has them that learns, and then copies; the second checkpoint's distance is not known."""
     return tuple(
         Metrics(
             checkpoint=checkpoint.id,
@@ -158,7 +158,7 @@ def training_images(folder: Path, count: int, side: int = 512) -> tuple[Path, ..
 
 
 def evidence(plan: Plan, cell: Cell, png: bytes) -> Evidence:
-    """Give evidence that is right in all its parts."""
+    """Return evidence that is right in all its parts."""
     digest = hashlib.sha256(png).hexdigest()
     started = datetime(2025, 11, 22, 20, 15, tzinfo=UTC)
     with Image.open(BytesIO(png)) as picture:

@@ -40,7 +40,7 @@ BALLOTS = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give one folder for all files of this module."""
+    """Return one folder for all files of this module."""
     return tmp_path_factory.mktemp("ballots")
 
 
@@ -52,7 +52,7 @@ def review(folder: Path) -> Review:
 
 @pytest.fixture
 def raw(review: Review) -> dict[str, object]:
-    """Give a ballot over all pictures of the review, as its file says it."""
+    """Return a ballot over all pictures of the review, as its file says it."""
     return {
         "format": 1,
         "plan": {"name": review.plan.name, "digest": review.plan.digest},

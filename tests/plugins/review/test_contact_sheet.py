@@ -22,7 +22,7 @@ def sheet(path: Path) -> Image.Image:
 
 
 def colours(picture: Image.Image) -> set[tuple[int, ...]]:
-    """Give every colour that a sheet has."""
+    """Return every colour that a sheet has."""
     return {colour for _, colour in picture.getcolors(picture.width * picture.height) or ()}  # type: ignore[misc]
 
 

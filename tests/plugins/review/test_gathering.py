@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from plugins.comfyui.workflow import Workflow
-from plugins.evidence.asked import Asked
+from plugins.generate.expected import ExpectedInputs
 from plugins.plan.cells import matrix
 from plugins.review.gathering import gather
 from tests.plugins.review.sample import drawing, evidence, spyke
@@ -14,7 +14,7 @@ def test_what_is_known_is_not_read_again(tmp_path: Path) -> None:
     plan = spyke()
     first, second, third, *others = matrix(plan)
     known = {cell: evidence(plan, cell, drawing(cell, 16)) for cell in (first, second)}
-    asked = Asked(plan=plan, workflow=Workflow.built_in(), loras={}, simulated=False)
+    asked = ExpectedInputs(plan=plan, workflow=Workflow.built_in(), loras={}, simulated=False)
 
     review = gather(asked, tmp_path, failed={second: "out of memory"}, command="", known=known)
 

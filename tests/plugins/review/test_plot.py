@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.evidence.metrics import Metrics
+from plugins.review.metrics import Metrics
 from plugins.review.page import render_page
 from plugins.review.plot import HEIGHT, WIDTH, Plot, plots
 from plugins.review.review import Review

@@ -23,7 +23,7 @@ def source(folder: Path, name: str, size: tuple[int, int] = (640, 320), colour: 
 
 
 def embedded(preview: Preview) -> bytes:
-    """Give the WebP inside an address."""
+    """Return the WebP inside an address."""
     return base64.b64decode(preview.src.removeprefix("data:image/webp;base64,"))
 
 

@@ -31,12 +31,12 @@ def page(review: Review) -> str:
 
 
 def words(markup: str) -> str:
-    """Give a page's text alone."""
+    """Return a page's text alone."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
 
 
 def data_of(page: str) -> dict[str, object]:
-    """Give what the page's script works with."""
+    """Return what the page's script works with."""
     found = re.search(r'<script type="application/json" id="review-data">(.*?)</script>', page, re.DOTALL)
     assert found
     data: dict[str, object] = json.loads(found[1])

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from plugins.demo.serving import Serving
 from plugins.plan.plan import Plan
 from plugins.review.plugin import _Unlisted, with_options
+from stand_in.serving import Serving
 from tests.small_plan import ROOT, Suite
 
 _LISTING = """

@@ -1,0 +1,132 @@
+"""What a picture tells only beside others: whether the LoRA did anything, and whether it is the cell's own."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from plugins.evidence.evidence import ComparedRecord, Evidence
+from plugins.evidence.store import Store
+from plugins.loras.staging import Staged
+from plugins.pictures.check import Check, Outcome
+from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
+from plugins.pictures.picture import UNREADABLE
+from plugins.plan.cells import Cell
+
+_BASELINES: Final = 16
+"""Pictures that stay open; with more rows than this, the others are decoded again for each column."""
+
+
+class Comparing:
+    """Holds each picture of a run against its baseline, and against all that are known.
+
+    Safe to use from several threads: what is known of a cell is what lies on the disk.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._known: dict[Cell, Evidence] = {}
+        self._alike: dict[str, list[Cell]] = {}
+        """Cells by the digest of their pixels."""
+        self._baselines: dict[Cell, Image.Image] = {}
+
+    @property
+    def known(self) -> Mapping[Cell, Evidence]:
+        """The cells whose pictures lie in their places, with their evidence as it lies beside them."""
+        return self._known
+
+    def know(self, cell: Cell, evidence: Evidence) -> None:
+        """Take note of a cell that has its picture and its evidence already."""
+        with self._lock:
+            self._know(cell, evidence)
+
+    def judge(
+        self, cell: Cell, evidence: Evidence, *, staged: Staged | None, image: Image.Image | None = None
+    ) -> Evidence:
+        """Add to the evidence of a picture that lies in its place what the comparison says, and keep it.
+
+        Twins are told in the evidence of both. Where no baseline is known, the effect of the LoRA is said to be not
+        checked. `image` is the picture where it is at hand; else it is opened. Raises `OSError`.
+        """
+        if staged:
+            evidence = self._with_effect(cell, evidence, staged, image)
+        elif image and len(self._baselines) < _BASELINES:
+            self._baselines[cell] = image
+        with self._lock:
+            twins = self._twins(cell, evidence)
+            judged = evidence.with_check(_own_picture(cell, evidence, twins))
+            self._keep(cell, judged)
+            for other, theirs in twins.items():
+                self._keep(other, theirs.with_check(_own_picture(other, theirs, {cell: judged})))
+        return judged
+
+    def _keep(self, cell: Cell, evidence: Evidence) -> None:
+        if self._known.get(cell) != evidence:
+            self._store.write_evidence(cell, evidence)
+            self._know(cell, evidence)
+
+    def _know(self, cell: Cell, evidence: Evidence) -> None:
+        self._known[cell] = evidence
+        alike = self._alike.setdefault(evidence.picture.pixels_sha256, [])
+        if cell not in alike:
+            alike.append(cell)
+
+    def _twins(self, cell: Cell, evidence: Evidence) -> dict[Cell, Evidence]:
+        """Return the other cells with these pixels; that a picture is its baseline's is told by another check already."""
+        return {
+            other: self._known[other]
+            for other in self._alike.get(evidence.picture.pixels_sha256, ())
+            if other != cell and not (other.row == cell.row and None in {other.checkpoint, cell.checkpoint})
+        }
+
+    def _with_effect(self, cell: Cell, evidence: Evidence, staged: Staged, image: Image.Image | None) -> Evidence:
+        baseline = self._known.get(cell.baseline)
+        if baseline is None:
+            message = "there is no picture of the baseline to compare with"
+            return evidence.with_check(
+                Check(name="LoRA effect", outcome=Outcome.NOT_CHECKED, message=message)
+            ).model_copy(update={"compared": None})
+        ours, theirs = evidence.picture.pixels_sha256, baseline.picture.pixels_sha256
+        compared = evidence.compared
+        if compared is None or compared.baseline_pixels_sha256 != theirs:
+            try:
+                effect = effect_of(image or _opened(self._store.picture(cell)), self._baseline(cell.baseline))
+            except UNREADABLE as error:  # a file was taken away or damaged meanwhile
+                told = f"it could not be compared with the baseline: {error}. Run this again, which renders it anew"
+                return evidence.with_check(Check(name="LoRA effect", outcome=Outcome.FAILED, message=told))
+            compared = ComparedRecord(baseline_pixels_sha256=theirs, effect=effect)
+        check = check_lora_applied(
+            identical=ours == theirs,
+            effect=compared.effect,
+            lora=staged.file.name,
+            header=staged.header.told,
+        )
+        return evidence.with_check(check).model_copy(update={"compared": compared})
+
+    def _baseline(self, cell: Cell) -> Image.Image:
+        """Return a baseline's picture; the first ones stay open, since every column is held against the same ones."""
+        if cell in self._baselines:
+            return self._baselines[cell]
+        picture = _opened(self._store.picture(cell))
+        if len(self._baselines) < _BASELINES:
+            self._baselines[cell] = picture
+        return picture
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+def _own_picture(cell: Cell, evidence: Evidence, others: dict[Cell, Evidence]) -> Check:
+    def lora(one: Evidence) -> str:
+        return one.lora.sha256 if one.lora else ""
+
+    return check_own_picture(
+        {str(other): lora(theirs) for other, theirs in others.items()},
+        lora=lora(evidence),
+        elsewhere={str(other) for other in others if other.row != cell.row},
+    )

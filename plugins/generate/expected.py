@@ -1,0 +1,79 @@
+"""What the plan asks for now, held against the evidence of what was rendered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from plugins.comfyui.names import is_called
+from plugins.comfyui.workflow import Filled, Workflow
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import EvidenceError, Store
+from plugins.plan.cells import Cell
+from plugins.plan.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingEvidence:
+    """A cell without evidence that counts, and why."""
+
+    cell: Cell
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedInputs:
+    """The plan, its workflow, and the digest of each checkpoint's training output, by checkpoint id."""
+
+    plan: Plan
+    workflow: Workflow
+    loras: Mapping[str, str]
+    simulated: bool
+    """Whether this command runs on the stand-in: simulated and real evidence never stand for each other."""
+
+    def filled(self, cell: Cell, *, base_model: str, lora_file: str | None, tag: str = "") -> Filled:
+        """Return the workflow of a cell, ready to be sent. `tag` makes the server save its picture anew (fact 6)."""
+        return self.workflow.fill(
+            cell,
+            self.plan.sampling,
+            base_model=base_model,
+            lora_file=lora_file,
+            prefix=f"{self.plan.name}/{cell.id}-{tag}",
+        )
+
+    def inputs_digest(self, cell: Cell, *, base_model: str) -> str:
+        """Digest of all that the cell's picture is to be made from."""
+        if cell.checkpoint is None:
+            return self.filled(cell, base_model=base_model, lora_file=None).digest(None)
+        file = self.plan.staged_file(cell.checkpoint)
+        return self.filled(cell, base_model=base_model, lora_file=file).digest(self.loras[cell.checkpoint.id])
+
+    def mismatch(self, cell: Cell, evidence: Evidence) -> str:
+        """Say why a cell's evidence is not of what the plan asks for now; empty where it is."""
+        if evidence.simulated != self.simulated:
+            return "it is SIMULATED" if evidence.simulated else "it is a real picture, and this is a --demo run"
+        if cell.checkpoint and (evidence.lora is None or evidence.lora.sha256 != self.loras[cell.checkpoint.id]):
+            judged = evidence.lora.sha256[:12] if evidence.lora else "none"
+            file = self.plan.training_file(cell.checkpoint)
+            return f"it was rendered from other bytes (SHA-256 {judged}) than {file} has now"
+        if not is_called(self.plan.sampling.base_model, evidence.base_model):
+            return f"it was rendered on another base model, {evidence.base_model}"
+        if evidence.plan.name != self.plan.name or evidence.inputs_digest != self.inputs_digest(
+            cell, base_model=evidence.base_model
+        ):
+            return "the plan's prompt, seed, settings or workflow were changed since it was rendered"
+        return ""
+
+    def gaps(self, store: Store, cells: tuple[Cell, ...]) -> tuple[MissingEvidence, ...]:
+        """Name the cells that lack evidence of what the plan asks for now."""
+        found = []
+        for cell in cells:
+            try:
+                evidence = store.read(cell)
+                reason = "it was not rendered" if evidence is None else self.mismatch(cell, evidence)
+            except EvidenceError as error:
+                reason = str(error)
+            if reason:
+                found.append(MissingEvidence(cell=cell, reason=reason))
+        return tuple(found)

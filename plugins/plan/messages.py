@@ -1,0 +1,50 @@
+"""What a person is told quotes files, servers and the command line: nothing of it may steer the terminal, or be secret.
+
+Every error of this suite that a person may see is a `UserError`.
+"""
+
+import re
+from typing import Final
+
+_UNSEEN: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f"  # control characters, those of terminal escape codes among them; line breaks stay
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of writing, so that names read otherwise
+    "\u2028\u2029\ud800-\udfff]"  # other line breaks, and halves of characters, which cannot be printed
+)
+_CREDENTIALS: Final = re.compile(r"(?<=//)[^\s/?#'\"<>]*@")
+"""The user and password in an address, wherever it stands in a text."""
+
+
+def visible(text: str) -> str:
+    """Spell out what would steer the terminal or mislead the eye; line breaks stay."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def masked(text: str) -> str:
+    """Hide the user and password of every address in a text."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+class UserError(Exception):
+    """What a person is told: what is wrong, where, and what to do next. Its words may quote anything."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(visible(message)))
+
+
+class Secret(str):
+    """A text that is sent where it belongs, and not shown where values are listed, as in a traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Address(str):
+    """A server's address, perhaps with a password in it: used as it is, and shown without where values are listed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(masked(str(self)))

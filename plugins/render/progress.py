@@ -1,0 +1,65 @@
+"""How far the rendering has come: told by the threads that render, read by whoever shows it."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from plugins.comfyui.run import Phase, Run
+from plugins.plan.cells import Cell
+
+
+class Progress:
+    """Keeps count of the cells of one rendering and what is happening to the first that is not done.
+
+    `clock` gives seconds; a test passes its own.
+    """
+
+    def __init__(self, total: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._total = total
+        self._done = 0
+        self._begun = clock()
+        self._now: dict[Cell, str] = {}
+        self._sampler: dict[Cell, str] = {}
+
+    def begin(self, cell: Cell, sampler: str) -> None:
+        """Note that a cell was given to a server, and which node of its workflow samples."""
+        with self._lock:
+            self._now[cell] = "waiting for the server"
+            self._sampler[cell] = sampler
+
+    def move(self, cell: Cell, run: Run) -> None:
+        """Note what the server says of a cell."""
+        with self._lock:
+            if cell not in self._now:
+                return
+            if run.node == self._sampler[cell]:
+                self._now[cell] = f"sampling {run.value}/{run.maximum}" if run.maximum else "sampling"
+            elif run.phase is Phase.SUCCEEDED:
+                self._now[cell] = "checking the picture"
+            elif run.phase is Phase.RUNNING and not self._now[cell].startswith(("sampling", "saving")):
+                self._now[cell] = "loading models"
+            elif run.phase is Phase.RUNNING:
+                self._now[cell] = "saving"
+
+    def end(self, cell: Cell) -> None:
+        """Note that a cell is done, well or not."""
+        with self._lock:
+            self._done += 1
+            self._now.pop(cell, None)
+            self._sampler.pop(cell, None)
+
+    def line(self) -> str:
+        """Tell it in one line: `cell 7 of 18  step600 x novel_pose  sampling 12/20  0:41 left`."""
+        with self._lock:
+            if self._done >= self._total:
+                return f"{self._total} of {self._total} cells done"
+            parts = [f"cell {self._done + 1} of {self._total}"]
+            if self._now:
+                cell, doing = next(iter(self._now.items()))
+                parts += [str(cell), doing]
+            if self._done:
+                left = (self._clock() - self._begun) / self._done * (self._total - self._done)
+                parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+            return "  ".join(parts)

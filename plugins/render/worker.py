@@ -1,0 +1,250 @@
+"""What a Dask worker does for a run: it drives the ComfyUI beside it, and takes the LoRA files that this one lacks.
+
+A worker is told where its ComfyUI is by COMFYUI_URL and COMFYUI_DIR in its environment; else it is where the plan says,
+as seen from the worker. Whatever goes wrong comes back as a plain `Unreachable`, `BadAnswer`, `Interrupted` or
+`ComfyUIError`.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from filelock import Timeout
+
+import plugins.render
+from plugins.comfyui.choices import ServerChoices, choices_of
+from plugins.comfyui.client import ComfyUI, ServerInfo
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, NotListed, Silent, Unreachable
+from plugins.comfyui.picker import picker_name
+from plugins.comfyui.run import Run
+from plugins.comfyui.server import Finished, Server
+from plugins.comfyui.workflow import Filled
+from plugins.loras.copying import digest_of, drop_parts, folder_lock, new_part, stamp_of
+from plugins.render.render_server import render_cell
+
+Given = ParamSpec("Given")
+Told = TypeVar("Told")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """What a worker must know of a run. Places are texts: a worker may run on another system."""
+
+    run: str
+    """A word of the run's own."""
+    suite: str
+    """Digest of the suite's sources: worker and run must be of one version."""
+    url: str
+    comfyui: str
+    loras: str
+    """The loras folder as seen from the ComfyUI folder."""
+    timeout: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraFile:
+    """A LoRA that a server must have: its name in the loras folder and in the picker, its bytes, its header."""
+
+    file: str
+    picker_name: str
+    sha256: str
+    metadata: Mapping[str, str]
+
+
+class WorkerAgent:
+    """One worker's ComfyUI in one run. Safe to use from several threads."""
+
+    def __init__(self, errand: WorkerSettings, *, worker: str) -> None:
+        self._errand: Final = errand
+        self._worker: Final = worker
+        self._url: Final = os.environ.get("COMFYUI_URL") or errand.url
+        self._comfyui: Final = Path(os.environ.get("COMFYUI_DIR") or errand.comfyui).expanduser()
+        self._loras: Final = self._comfyui / errand.loras
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._closed = False
+        self._held: dict[str, tuple[str, tuple[int, int, int]]] = {}
+        """Digest of each LoRA that was looked at, with the file's size, time and place then."""
+        self._part: Path | None = None
+        """A LoRA that is on its way here."""
+        self._digest = hashlib.sha256()
+
+    def offer(self) -> tuple[ServerInfo, ServerChoices]:
+        """Say what the server is, and what it offers."""
+        if not self._comfyui.is_dir():
+            raise Unreachable(
+                f"{self._comfyui} is not there. Start the worker with COMFYUI_DIR=... in its environment, which names "
+                "the folder of the ComfyUI beside it."
+            )
+        try:
+            server = self._connected()
+        except (Unreachable, BadAnswer) as error:
+            raise Unreachable(
+                f"{error} Start the ComfyUI beside this worker, which does not start it; or start the worker with "
+                "COMFYUI_URL=http://... in its environment, which names another address."
+            ) from error
+        offer = choices_of(server.client)
+        return replace(server.info, worker=self._worker), replace(offer, url=f"{offer.url} beside {self._worker}")
+
+    def forget(self) -> None:
+        """Have the server forget all that it has in memory."""
+        self._connected().forget_weights(again=True)
+
+    def render(self, workflow: Filled, loras: tuple[LoraFile, ...]) -> Finished:
+        """Render a workflow that uses these LoRAs."""
+        finished = render_cell(self._connected(), workflow, _ignore)
+        for lora in loras:
+            if not self._holds(lora):
+                raise ComfyUIError(
+                    f"{self._place(lora)} was changed while a picture was rendered from it. Run this again, "
+                    "and leave the loras folder alone meanwhile."
+                )
+        return finished
+
+    def find(self, lora: LoraFile) -> str | None:
+        """Return the name of a LoRA in the picker; None where its bytes are not here."""
+        return self._listed(lora) if self._holds(lora) else None
+
+    def receive(self, lora: LoraFile, block: bytes, *, first: bool) -> None:
+        """Take the next bytes of a LoRA. One LoRA comes at a time."""
+        try:
+            if first or self._part is None:
+                self._loras.mkdir(parents=True, exist_ok=True)
+                drop_parts(self._place(lora))
+                self._part, self._digest = new_part(self._place(lora)), hashlib.sha256()
+            with self._part.open("ab") as part:
+                part.write(block)
+            self._digest.update(block)
+        except OSError as error:
+            drop_parts(self._place(lora))
+            raise self._unwritable(lora, error) from error
+
+    def install(self, lora: LoraFile) -> str:
+        """Put the LoRA that came in place, in one step, and give its name in the picker."""
+        part, self._part = self._part, None
+        target = self._place(lora)
+        try:
+            if part is None or self._digest.hexdigest() != lora.sha256:
+                raise Unreachable(f"{target} did not come whole. Is the network failing?")
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.chmod(0o644)  # mkstemp's 0600 would hide the file from a ComfyUI that runs as another user
+            with folder_lock(self._loras).acquire(timeout=0):
+                part.replace(target)
+        except Timeout:
+            raise Unreachable(f"Another run is using {self._loras}.") from None
+        except OSError as error:
+            raise self._unwritable(lora, error) from error
+        finally:
+            drop_parts(self._place(lora))
+        self._held[lora.file] = lora.sha256, stamp_of(target)
+        return self._listed(lora)
+
+    def close(self) -> None:
+        """Withdraw our prompts, and begin nothing more."""
+        with self._lock:
+            self._closed = True
+            server = self._server
+        if server:
+            server.close()
+
+    def _place(self, lora: LoraFile) -> Path:
+        return self._loras / lora.file
+
+    def _connected(self) -> Server:
+        with self._lock:
+            if self._closed:
+                raise Interrupted("The run was stopped before this picture was begun.")
+            if self._server is None:
+                client = ComfyUI(self._url)
+                try:
+                    self._server = Server(client, client.info(), timeout=self._errand.timeout)
+                except BaseException:
+                    client.close()
+                    raise
+            return self._server
+
+    def _listed(self, lora: LoraFile) -> str:
+        file = self._place(lora)
+        try:
+            return self._connected().ask(
+                lambda client: picker_name(client, lora.picker_name, file=file, metadata=lora.metadata)
+            )
+        except NotListed as error:
+            raise Unreachable(f"{error} (A Dask worker is told its ComfyUI's folder by COMFYUI_DIR.)") from error
+
+    def _holds(self, lora: LoraFile) -> bool:
+        """Whether the loras folder has these very bytes under the LoRA's name; a file is read again once it changed."""
+        file = self._place(lora)
+        try:
+            stamp = stamp_of(file)
+            held = self._held.get(lora.file)
+            if held is None or held[1] != stamp:
+                held = self._held[lora.file] = digest_of(file), stamp
+        except OSError:
+            return False
+        return held[0] == lora.sha256
+
+    def _unwritable(self, lora: LoraFile, error: OSError) -> Unreachable:
+        return Unreachable(
+            f"{lora.file} cannot be put into {self._loras}: {error.strerror or error}. Make the folder writable, or "
+            "free some room."
+        )
+
+
+def on_worker(
+    errand: WorkerSettings,
+    call: Callable[Concatenate[WorkerAgent, Given], Told],
+    *given: Given.args,
+    **named: Given.kwargs,
+) -> Told:
+    """Call a method of the agent of the worker that this runs on.
+
+    Secedes first, so that the worker's thread pool stays free for the next prompt.
+    """
+    from distributed import get_worker, secede  # noqa: PLC0415 (an optional dependency)
+
+    worker = get_worker()
+    secede()
+    name = str(worker.name)
+    if errand.suite != suite_digest():
+        raise Unreachable(
+            "It runs another version of this suite. Bring its checkout to the same commit, and start it again."
+        )
+    if errand.run not in worker.extensions:
+        joined = threading.Event()
+
+        def join() -> None:
+            worker.extensions.setdefault(errand.run, WorkerAgent(errand, worker=name))
+            joined.set()
+
+        worker.loop.add_callback(join)  # the worker's own thread reads that list; an extension is closed with it
+        joined.wait()
+    agent: WorkerAgent = worker.extensions[errand.run]
+    try:
+        return call(agent, *given, **named)
+    except (Unreachable, Silent) as error:
+        raise Unreachable(str(error)) from None
+    except ComfyUIError as error:  # plain, so that it can travel
+        kind = next(kind for kind in (Interrupted, BadAnswer, ComfyUIError) if isinstance(error, kind))
+        raise kind(str(error)) from None
+
+
+@cache
+def suite_digest() -> str:
+    """Digest of the suite's sources, whatever line endings a checkout gave them; as they were when first asked for."""
+    folder = Path(plugins.render.__file__ or "").parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
+
+
+def _ignore(run: Run) -> None:
+    """Take no notice of how far a picture has come."""

@@ -1,0 +1,228 @@
+"""Runs one prompt: node by node along its links, telling every step in ComfyUI's frames and order.
+
+Order of frames: COMFYUI.md, "WebSocket"; recorded in run_*.json.
+"""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stand_in.caches import Caches, Shown
+from stand_in.catalogue import NODE_TYPES
+from stand_in.faults import Faults, NodeFailure
+from stand_in.folders import Folders, OutsideOutputError
+from stand_in.graph import Schedule, Workflow, links
+from stand_in.node import Kit
+from stand_in.nodes import NODES
+from stand_in.progress import Progress
+from stand_in.prompt_queue import Item, Outcome
+from stand_in.validation import type_name
+
+Send = Callable[[str, dict[str, Any], str | None], None]
+"""Sends a frame to one client, or to all where the client is None."""
+
+
+class Interrupted(Exception):
+    """Somebody asked the running prompt to stop."""
+
+
+class Executor:
+    """Runs prompts one after the other; what it remembers in between is `caches`."""
+
+    def __init__(  # noqa: PLR0913 (one argument for each thing it works with)
+        self,
+        folders: Folders,
+        send: Send,
+        *,
+        faults: Faults,
+        seconds_per_image: float,
+        sleep: Callable[[float], None],
+        preview: Callable[[str, str, int, int, str | None], None] | None = None,
+    ) -> None:
+        self.caches = Caches()
+        self.client_id: str | None = None
+        self.running_node: str | None = None
+        """The node that a client which connects anew is told about."""
+        self._interrupted = threading.Event()
+        self._send = send
+        self._faults = faults
+        self._preview = preview
+        self._kit = Kit(
+            folders=folders,
+            faults=faults,
+            seconds_per_image=seconds_per_image,
+            sleep=sleep,
+            step=self._step,
+        )
+        self._progress = Progress("")
+        self._node_id = ""
+
+    def interrupt(self) -> None:
+        """Stop the running prompt at its next node or sampling step."""
+        self._interrupted.set()
+
+    def free(self) -> None:
+        """Forget everything (COMFYUI fact 1)."""
+        self.caches = Caches()
+
+    def run(self, item: Item) -> Outcome:
+        """Run one prompt to its end; failures are told, not raised."""
+        _, prompt_id, workflow, extra_data, outputs = item
+        self._interrupted.clear()
+        self.client_id = extra_data.get("client_id")
+        outcome = Outcome()
+        self._tell(outcome, "execution_start", {"prompt_id": prompt_id})
+        self._progress = Progress(prompt_id)
+        self.caches.take(workflow)
+        cached = [node_id for node_id in workflow if self.caches.has(node_id)]
+        self._tell(outcome, "execution_cached", {"nodes": cached, "prompt_id": prompt_id})
+        schedule = Schedule(workflow, outputs, self.caches.has)
+        executed: list[str] = []
+        while schedule and outcome.completed:
+            node_id = schedule.next()
+            if node_id is None:
+                raise RuntimeError("a workflow that waits for itself passed validation")
+            if self.caches.has(node_id):
+                self._repeat(node_id)
+            else:
+                outcome.completed = self._attempt(node_id, workflow, extra_data, outcome, executed)
+            schedule.done(node_id)
+        if outcome.completed:
+            self._tell(outcome, "execution_success", {"prompt_id": prompt_id})
+        self.running_node = None
+        for node_id in self.caches.node_ids:
+            shown = self.caches.shown(node_id)
+            if shown:
+                outcome.outputs[node_id], outcome.meta[node_id] = shown.output, shown.meta
+        return outcome
+
+    def _attempt(
+        self,
+        node_id: str,
+        workflow: Workflow,
+        extra_data: Mapping[str, Any],
+        outcome: Outcome,
+        executed: list[str],
+    ) -> bool:
+        """Run one node; tells how it went. Gives whether it went well."""
+        class_type = workflow[node_id]["class_type"]
+        self._send("progress_state", self._progress.start(node_id), self.client_id)
+        inputs = self._inputs(node_id, workflow, extra_data)
+        failure = {
+            "prompt_id": self._progress.prompt_id,
+            "node_id": node_id,
+            "node_type": class_type,
+            "executed": executed,
+        }
+        try:
+            self._run_node(node_id, class_type, inputs)
+        except Interrupted:
+            self._tell(outcome, "execution_interrupted", failure, broadcast=True)
+            return False
+        except Exception as error:  # noqa: BLE001 (any failure of a node is an answer)
+            failure |= {
+                "exception_message": f"{error}\n{_tip(error)}",
+                "exception_type": _reported_type(error),
+                "traceback": traceback.format_tb(error.__traceback__),
+                "current_inputs": {name: [_plain(value)] for name, value in inputs.items()},
+                "current_outputs": self.caches.node_ids,
+            }
+            self._tell(outcome, "execution_error", failure)
+            return False
+        self._send("progress_state", self._progress.finish(node_id), self.client_id)
+        executed.append(node_id)
+        return True
+
+    def _run_node(self, node_id: str, class_type: str, inputs: dict[str, Any]) -> None:
+        prompt_id = self._progress.prompt_id
+        self._node_id = node_id
+        if self.client_id is not None:
+            self.running_node = node_id
+            told = {"node": node_id, "display_node": node_id, "prompt_id": prompt_id}
+            self._send("executing", told, self.client_id)
+        node = self.caches.object(node_id, class_type)
+        if node is None:
+            node = NODES[class_type](self._kit)
+            self.caches.keep_object(node_id, class_type, node)
+        if self._interrupted.is_set():
+            raise Interrupted
+        self._faults.before_node(prompt_id, node_id, class_type)
+        values, ui = node(**inputs)
+        if ui:
+            meta = {
+                "node_id": node_id,
+                "display_node": node_id,
+                "parent_node": None,
+                "real_node_id": node_id,
+            }
+            self.caches.show(node_id, Shown(output=ui, meta=meta))
+            self._executed(node_id, ui)
+        self.caches.keep(node_id, values)
+
+    def _inputs(self, node_id: str, workflow: Workflow, extra_data: Mapping[str, Any]) -> dict[str, Any]:
+        """Gather a node's inputs: results along its links, plain values that it knows, hidden ones."""
+        node = workflow[node_id]
+        node_type = NODE_TYPES[node["class_type"]]
+        linked = {name: self.caches.values(source)[slot] for name, (source, slot) in links(node)}
+        inputs = {
+            name: linked.get(name, value)
+            for name, value in node["inputs"].items()
+            if name in linked or name in node_type.required
+        }
+        hidden = {"prompt": workflow, "extra_pnginfo": extra_data.get("extra_pnginfo")}
+        return inputs | {name: hidden[name] for name in node_type.hidden}
+
+    def _repeat(self, node_id: str) -> None:
+        """Tell an output node's old result again (COMFYUI fact 6)."""
+        shown = self.caches.shown(node_id)
+        self._executed(node_id, shown.output if shown else None)
+        self._send("progress_state", self._progress.finish(node_id), self.client_id)
+
+    def _executed(self, node_id: str, output: dict[str, Any] | None) -> None:
+        if self.client_id is not None:
+            told = {
+                "node": node_id,
+                "display_node": node_id,
+                "output": output,
+                "prompt_id": self._progress.prompt_id,
+            }
+            self._send("executed", told, self.client_id)
+
+    def _step(self, done: int, of: int) -> None:
+        """Tell one sampling step; raises `Interrupted` instead when asked to stop."""
+        prompt_id, node_id = self._progress.prompt_id, self._node_id
+        self._faults.before_step(prompt_id, node_id, done)
+        if self._interrupted.is_set():
+            raise Interrupted
+        self._send("progress_state", self._progress.update(node_id, done, of), self.client_id)
+        told = {"value": done, "max": of, "prompt_id": prompt_id, "node": node_id}
+        self._send("progress", told, self.client_id)
+        if self._preview is not None:
+            self._preview(prompt_id, node_id, done, of, self.client_id)
+
+    def _tell(self, outcome: Outcome, event: str, data: dict[str, Any], *, broadcast: bool = False) -> None:
+        """Send a frame that the history keeps too."""
+        data = {**data, "timestamp": time.time_ns() // 1_000_000}
+        outcome.messages.append((event, data))
+        if self.client_id is not None or broadcast:
+            self._send(event, data, self.client_id)
+
+
+def _reported_type(error: Exception) -> str:
+    """Name the type that a real server would name."""
+    if isinstance(error, NodeFailure | OutsideOutputError):
+        return error.exception_type
+    return type_name(error)
+
+
+def _tip(error: Exception) -> str:
+    """ComfyUI adds advice to an out-of-memory error, and to no other."""
+    if "OutOfMemory" in _reported_type(error):
+        return "The GPU's memory was exhausted.\n\nTIPS: A large batch_size may be the reason."
+    return ""
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, int | float | bool | str) else str(value)

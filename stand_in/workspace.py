@@ -1,0 +1,112 @@
+"""The folder that a demo works in: checkpoints as a trainer leaves them, a ComfyUI folder, training images."""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from plugins.plan.plan import Checkpoint, Plan
+from stand_in.drawing import TRAINING_IMAGES, draw_training_image
+from stand_in.networks import lora_shapes
+from stand_in.weights import write_weights
+
+_MARGIN: Final = 1.03
+"""Checkpoints are this much larger than the plan's minimum."""
+_WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
+_MARKER: Final = "SIMULATED.txt"
+_MARKER_TEXT: Final = (
+    "This folder belongs to the embedded ComfyUI stand-in: its checkpoints hold no training, and its pictures are "
+    "drawn, not generated.\nIt may be deleted at any time; nothing here should ever be used as a real LoRA.\n"
+)
+_SIZE: Final = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """Where things are in a demo's folder."""
+
+    folder: Path
+    checkpoints: Path
+    training_images: Path
+    comfyui: Path
+    loras: Path
+    base_models: Path
+    output: Path
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """Name the places below `folder`; makes nothing."""
+        folder = folder.absolute()
+        comfyui = folder / "ComfyUI"
+        return cls(
+            folder=folder,
+            checkpoints=folder / "output" / "loras" / "spyke",
+            training_images=folder / "data" / "spyke",
+            comfyui=comfyui,
+            loras=comfyui / "models" / "loras",
+            base_models=comfyui / "models" / "checkpoints",
+            output=comfyui / "output",
+        )
+
+
+def make_workspace(plan: Plan, folder: Path) -> Workspace:
+    """Make what is missing below `folder`; what is there stays as it is. Raises `OSError`."""
+    workspace = Workspace.at(folder)
+    for path in (workspace.checkpoints, workspace.training_images, workspace.loras, workspace.output):
+        path.mkdir(parents=True, exist_ok=True)
+    _if_missing(workspace.folder / _MARKER, _MARKER_TEXT.encode)
+    base = workspace.base_models / _with_ending(plan.sampling.base_model)
+    if not base.exists():
+        write_weights(base, {"simulated.weight": (16, 16)}, {"format": "pt"}, seed=base.name)
+    rank, shapes = lora_shapes(round(plan.production.min_size * _MARGIN), plan.production.max_size)
+    for checkpoint in plan.checkpoints:
+        path = workspace.checkpoints / checkpoint.file
+        if not path.exists():
+            metadata = _metadata(plan, checkpoint, rank)
+            write_weights(path, shapes, metadata, seed=f"{plan.name} {checkpoint.step}")
+    for index in range(TRAINING_IMAGES):
+        path = workspace.training_images / f"{plan.name}_{index + 1:02}.png"
+        _if_missing(path, lambda index=index: _training_image(index))  # type: ignore[misc]
+    return workspace
+
+
+def _metadata(plan: Plan, checkpoint: Checkpoint, rank: int) -> dict[str, str]:
+    """Return what kohya's trainer writes into a header, as far as anybody reads it."""
+    return {
+        "format": "pt",
+        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.title": plan.name,
+        "simulated": "true",
+        "ss_base_model_version": "sd_v1",
+        "ss_max_train_steps": str(max(other.step for other in plan.checkpoints)),
+        "ss_network_alpha": str(rank),
+        "ss_network_dim": str(rank),
+        "ss_network_module": "networks.lora",
+        "ss_num_train_images": "23",
+        "ss_output_name": plan.name,
+        "ss_sd_model_name": _with_ending(plan.sampling.base_model),
+        "ss_steps": str(checkpoint.step),
+    }
+
+
+def _with_ending(base_model: str) -> str:
+    return base_model if base_model.endswith(_WEIGHTS) else f"{base_model}.safetensors"
+
+
+def _training_image(index: int) -> bytes:
+    png = io.BytesIO()
+    draw_training_image(index, (_SIZE, _SIZE)).save(png, format="png")
+    return png.getvalue()
+
+
+def _if_missing(path: Path, content: Callable[[], bytes]) -> None:
+    """Write a file that is not there, in one go."""
+    if path.exists():
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content())
+    os.replace(temporary, path)  # noqa: PTH105 (same on every system)

@@ -1,0 +1,238 @@
+"""Pictures are held against their baseline and against each other, and what comes out is kept with them."""
+
+import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import Store
+from plugins.generate.comparing import Comparing
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.stability import STABILITY, StabilityCheck, read_stability, write_stability
+from plugins.loras.staging import Staged, preflight, stage
+from plugins.pictures.check import Check, Outcome
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from tests.plugins.evidence.made_evidence import evidence_for, keep, png_of
+
+CANARIES = {"cell": "baseline-forest", "server": "http://a:1", "comfyui_version": "0.3.64", "device": "cpu"}
+
+
+@pytest.fixture
+def cells(plan: Plan) -> tuple[Cell, ...]:
+    """Return the first row: baseline, step600, final."""
+    return tuple(cell for cell in matrix(plan) if cell.prompt.id == "forest")
+
+
+@pytest.fixture
+def staged(plan: Plan) -> dict[str, Staged]:
+    """Stage the checkpoints, by id."""
+    return {one.checkpoint.id: one for one in stage(plan, preflight(plan))}
+
+
+def put(asked: ExpectedInputs, store: Store, cell: Cell, png: bytes) -> Evidence:
+    """Keep these bytes as a cell's picture."""
+    evidence = evidence_for(asked, cell, png)
+    store.write_picture(cell, png)
+    store.write_evidence(cell, evidence)
+    return evidence
+
+
+def check(evidence: Evidence | None, name: str) -> Check:
+    """Return one check's outcome."""
+    assert evidence is not None
+    return next(one for one in evidence.checks if one.name == name)
+
+
+def test_different_pictures_pass(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A picture that differs from its baseline and from all others passes, and the effect is kept."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
+
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+
+    assert judged.failures == ()
+    assert judged.compared is not None
+    assert judged.compared.effect > 1
+    assert store.read(cells[1]) == judged
+
+
+def test_picture_of_the_baseline_is_told(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A LoRA without effect is told with its file and header, and once only."""
+    png = png_of(cells[0])
+    baseline, evidence = (put(asked, store, cell, png) for cell in cells[:2])
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
+
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+
+    assert [one.name for one in judged.failures] == ["LoRA effect"]
+    assert "spyke_plasma_v1_step600.safetensors: module networks.lora" in judged.failures[0].message
+    assert store.read(cells[1]) == judged
+
+
+def test_without_a_baseline_the_effect_is_not_checked(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """Where the baseline gave no picture, the effect is said not to be checked."""
+    evidence = keep(asked, store, cells[1])
+
+    judged = Comparing(store).judge(cells[1], evidence, staged=staged["step600"])
+
+    assert check(judged, "LoRA effect").outcome is Outcome.NOT_CHECKED
+
+
+def test_baseline_that_comes_later_is_compared_with(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """Where another server has not rendered the baseline yet, the effect is checked when the cell is judged again."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    first = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    comparing.judge(cells[0], baseline, staged=None)
+
+    judged = comparing.judge(cells[1], first, staged=staged["step600"])
+
+    assert check(first, "LoRA effect").outcome is Outcome.NOT_CHECKED
+    assert check(judged, "LoRA effect").outcome is Outcome.PASSED
+    assert store.read(cells[1]) == judged == comparing.known[cells[1]]
+
+
+def test_what_is_known_lies_on_the_disk(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A cell that is judged again from what was said of it before its twin came is still told to have one."""
+    png = png_of(cells[1])
+    first, second = (put(asked, store, cell, png) for cell in cells[1:])
+    comparing = Comparing(store)
+    before = comparing.judge(cells[1], first, staged=staged["step600"])
+    comparing.judge(cells[2], second, staged=staged["final"])
+
+    again = comparing.judge(cells[1], before, staged=staged["step600"])
+
+    assert (check(before, "twin").outcome, check(again, "twin").outcome) == (Outcome.PASSED, Outcome.FAILED)
+    assert store.read(cells[1]) == again == comparing.known[cells[1]]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"], ids=["gone", "empty", "damaged"])
+def test_picture_is_kept_where_its_baseline_is_gone(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged], content: bytes | None
+) -> None:
+    """A picture that was rendered is not lost with the one that it should be compared with; that is told."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    comparing.know(cells[0], baseline)
+    store.picture(cells[0]).unlink()
+    if content is not None:
+        store.picture(cells[0]).write_bytes(content)
+
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+
+    assert store.read(cells[1]) == judged
+    assert [one.name for one in judged.failures] == ["LoRA effect"]
+    assert "could not be compared with the baseline: " in judged.failures[0].message
+    assert "Run this again, which renders it anew" in judged.failures[0].message
+
+
+def test_twins_that_come_at_the_same_moment_are_told(
+    asked: ExpectedInputs,
+    store: Store,
+    cells: tuple[Cell, ...],
+    staged: dict[str, Staged],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two servers' pictures that are kept at once are compared with each other before either is asked for."""
+    comparing, png = Comparing(store), png_of(cells[1])
+    comparing.know(cells[0], keep(asked, store, cells[0]))
+    given = {cell: put(asked, store, cell, png) for cell in cells[1:]}
+    both = threading.Barrier(2)
+    real = Comparing._with_effect
+
+    def meet(self: Comparing, *place: Any) -> Evidence:
+        both.wait(10)
+        return real(self, *place)
+
+    monkeypatch.setattr(Comparing, "_with_effect", meet)
+
+    def judge(cell: Cell) -> None:
+        comparing.judge(cell, given[cell], staged=staged["step600" if cell == cells[1] else "final"])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(judge, cells[1:]))
+
+    assert [Outcome.FAILED] * 2 == [check(store.read(cell), "twin").outcome for cell in cells[1:]]
+
+
+def test_twins_are_told_in_the_evidence_of_both(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """Two checkpoints with the same picture are both told, whichever was seen first."""
+    baseline = keep(asked, store, cells[0])
+    png = png_of(cells[1])
+    first, second = (put(asked, store, cell, png) for cell in cells[1:])
+    comparing = Comparing(store)
+    comparing.know(cells[0], baseline)
+    comparing.judge(cells[1], first, staged=staged["step600"])
+    comparing.judge(cells[2], second, staged=staged["final"])
+
+    assert "it is final x forest's, pixel for pixel" in check(store.read(cells[1]), "twin").message
+    assert "it is step600 x forest's, pixel for pixel" in check(store.read(cells[2]), "twin").message
+
+
+def test_twins_of_the_same_lora_are_told_as_such(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """One training file under two names gives one picture, and that is what is said."""
+    same = dataclasses.replace(asked, loras=dict.fromkeys(asked.loras, "a" * 64))
+    baseline, png = keep(same, store, cells[0]), png_of(cells[1])
+    first, second = (put(same, store, cell, png) for cell in cells[1:])
+    comparing = Comparing(store)
+    comparing.know(cells[0], baseline)
+    comparing.judge(cells[1], first, staged=staged["step600"])
+
+    judged = comparing.judge(cells[2], second, staged=staged["final"])
+
+    assert f"both LoRAs are the same file (SHA-256 {'a' * 12})" in check(judged, "twin").message
+
+
+@pytest.mark.parametrize(
+    ("stable", "told"),
+    [
+        pytest.param(
+            True,
+            "http://a:1 is bit-stable: baseline-forest, rendered again, came out the same, pixel for pixel",
+            id="stable",
+        ),
+        pytest.param(
+            False,
+            "http://a:1 is not bit-stable: baseline-forest, rendered again, differs by 0.50 of 255. "
+            "Production will be compared by nearness instead of pixel for pixel.",
+            id="not-stable",
+        ),
+    ],
+)
+def test_canary_is_kept_and_told(tmp_path: Path, *, stable: bool, told: str) -> None:
+    """Whether a server gives the same picture again is kept for the proof, and said in words."""
+    canary = StabilityCheck(**CANARIES, stable=stable, difference=0.0 if stable else 0.5)
+    write_stability(canary, tmp_path)
+
+    assert read_stability(tmp_path) == canary
+    assert str(canary) == told
+
+
+@pytest.mark.parametrize("content", [pytest.param(None, id="missing"), pytest.param("{", id="broken")])
+def test_canary_that_cannot_be_read_is_none(tmp_path: Path, content: str | None) -> None:
+    """What cannot be read says nothing about the server."""
+    if content:
+        (tmp_path / STABILITY).write_text(content)
+
+    assert read_stability(tmp_path) is None

@@ -1,0 +1,133 @@
+"""A run over the matrix: each picture is kept once with all that is said of it, and others hear of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.server import Server
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import Store
+from plugins.generate.generation import Generation
+from plugins.generate.preparing import prepare
+from plugins.loras.staging import preflight
+from plugins.pictures.check import Outcome
+from plugins.plan.cells import Cell, column, matrix
+from plugins.plan.plan import Plan
+from plugins.render import rendering
+from stand_in.serving import Serving
+from tests.small_plan import Posing
+
+Begin = Callable[..., Generation]
+
+
+def ignore(*_: object) -> None:
+    """Take no notice."""
+
+
+@pytest.fixture
+def begin(plan: Plan, store: Store, stand_in: Callable[..., Serving]) -> Iterator[Begin]:
+    """Begin runs on stand-ins; they are closed in the end."""
+    with ExitStack() as stack:
+
+        def begun(
+            cells: Sequence[Cell],
+            *,
+            on_kept: Callable[[Cell, Image.Image], None] = ignore,
+            faults: Posing | None = None,
+        ) -> Generation:
+            client = ComfyUI(stand_in(faults=faults or Posing()).url)
+            server = Server(client, client.info(), timeout=20)
+            prepared = prepare(plan, (server,), store, headers=preflight(plan))
+            run = Generation(prepared, cells, regenerate=False, on_kept=on_kept)
+            stack.callback(run.close)
+            return run
+
+        yield begun
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Counter[Cell]:
+    """Count how often each cell's evidence is written."""
+    counted: Counter[Cell] = Counter()
+    real = Store.write_evidence
+
+    def write(self: Store, cell: Cell, evidence: Evidence) -> None:
+        counted[cell] += 1
+        real(self, cell, evidence)
+
+    monkeypatch.setattr(Store, "write_evidence", write)
+    return counted
+
+
+def test_evidence_is_written_once(
+    begin: Begin, plan: Plan, store: Store, written: Counter[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the comparison says is in the evidence when it is written first, where the baseline is there by then."""
+    monkeypatch.setattr(rendering, "AHEAD", 1)
+    run = begin(matrix(plan))
+    judged = {cell: run.evidence(cell, show=ignore) for cell in matrix(plan)}
+
+    assert set(written.values()) == {1}
+    for cell, evidence in judged.items():
+        assert store.read(cell) == evidence
+        said = {one.name: one.outcome for one in evidence.checks}
+        assert said["twin"] is Outcome.PASSED
+        assert cell.checkpoint is None or said["LoRA effect"] is Outcome.PASSED
+
+
+def test_column_is_compared_with_the_baselines_of_an_earlier_run(
+    begin: Begin, plan: Plan, written: Counter[Cell]
+) -> None:
+    """A run over one checkpoint knows the baselines that lie there when its first picture comes."""
+    first = begin(tuple(column(plan, None)))
+    for cell in column(plan, None):
+        first.evidence(cell, show=ignore)
+    written.clear()
+    chosen = tuple(column(plan, plan.checkpoints[0]))
+
+    run = begin(chosen)
+    judged = [run.evidence(cell, show=ignore) for cell in chosen]
+
+    assert written == dict.fromkeys(chosen, 1)
+    assert all(one.compared for one in judged)
+
+
+def test_others_hear_of_each_picture_once_it_lies_there(begin: Begin, plan: Plan, store: Store) -> None:
+    """Whoever makes something of a picture gets it decoded, and finds it in its place."""
+    heard: dict[Cell, bool] = {}
+
+    def kept(cell: Cell, picture: Image.Image) -> None:
+        with Image.open(store.picture(cell)) as there:
+            heard[cell] = there.tobytes() == picture.tobytes()
+
+    run = begin(matrix(plan), on_kept=kept)
+    for cell in matrix(plan):
+        run.evidence(cell, show=ignore)
+
+    assert heard == dict.fromkeys(matrix(plan), True)
+
+
+class SameLora(Posing):
+    """Whatever LoRA is asked for, the last checkpoint's is loaded."""
+
+    def lora_of(self, path: Path) -> Path:
+        """Name the last checkpoint's staged file."""
+        return path.with_name("spyke_plasma_v1_final.safetensors")
+
+
+def test_picture_is_compared_with_those_that_are_reused(begin: Begin, plan: Plan, store: Store) -> None:
+    """A picture that is rendered again is held against those of an earlier run, though their tests come later."""
+    run = begin(matrix(plan))
+    for cell in matrix(plan):
+        run.evidence(cell, show=ignore)
+    again = next(cell for cell in matrix(plan) if cell.checkpoint)
+    store.evidence(again).unlink()
+
+    second = begin(matrix(plan), faults=SameLora())
+
+    assert ["twin"] == [one.name for one in second.evidence(again, show=ignore).failures]
