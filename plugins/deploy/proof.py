@@ -108,7 +108,7 @@ class Prover:
         return proven
 
     def _baseline(self, cell: Cell) -> tuple[Cell, ...]:
-        """Return the cell's baseline, which production gives where the LoRA is not applied; nothing where there is none.
+        """Return the cell's baseline, which production gives where the LoRA is not applied, or nothing.
 
         It may be of an earlier plan: then it only is one more picture that production must not be as near to.
         """

@@ -75,7 +75,7 @@ class Comparing:
             alike.append(cell)
 
     def _twins(self, cell: Cell, evidence: Evidence) -> dict[Cell, Evidence]:
-        """Return the other cells with these pixels; that a picture is its baseline's is told by another check already."""
+        """Return the other cells with these pixels; another check tells that a picture is its baseline's."""
         return {
             other: self._known[other]
             for other in self._alike.get(evidence.picture.pixels_sha256, ())

@@ -213,7 +213,7 @@ class Maker:
         )
 
     def _other_weights_before(self, cell: Cell, filled: Filled, pixels_sha256: str) -> str:
-        """Return the digest of the other LoRA bytes that these very pixels were rendered from last; empty where none."""
+        """Return the digest of the other LoRA bytes that these very pixels were rendered from last, or ""."""
         try:
             last = self.store.read(cell)
         except EvidenceError:

@@ -101,6 +101,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def folder_lock(folder: Path) -> FileLock:
-    """Return the lock of a loras folder: one run at a time may write there. It lies in the system's temporary folder."""
+    """Return the lock of a loras folder, in the temporary folder: one run at a time may write there."""
     name = hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:16]
     return FileLock(Path(tempfile.gettempdir(), f"lora-acceptance-{name}.lock"))
