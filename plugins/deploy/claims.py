@@ -11,9 +11,9 @@ from plugins.deploy.deployment import Deployment
 from plugins.deploy.gate import tested_cells
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.loras import journal
 from plugins.loras.copies import evaluation_copies
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError, HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
@@ -157,7 +157,7 @@ def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) ->
     if not path.is_file():
         return [f"{path} is not there."]
     try:
-        begun = unfinished(path)
+        begun = journal.pending(path)
     except DeploymentError as error:
         return [str(error)]
     if begun:

@@ -16,10 +16,11 @@ from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.loras import journal
 from plugins.loras.copies import CleanUp, remove_evaluation_copies
 from plugins.loras.copying import digest_of, sync_folder
-from plugins.loras.deployment import Installed, backup_of, install, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
+from plugins.loras.journal import Installation
 from plugins.plan.cells import Cell
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint
@@ -128,7 +129,9 @@ def deploy(
     asked, plan = selected.asked, selected.asked.plan
     target = plan.production_file
     with put_back_on_error(target, forget, told="Evaluation copies were left where they are."):
-        installed = install(plan.training_file(selected.checkpoint), target, sha256=asked.loras[selected.checkpoint.id])
+        installed = journal.begin(
+            plan.training_file(selected.checkpoint), target, sha256=asked.loras[selected.checkpoint.id]
+        )
         installed = _as_undone_by_rollback(installed, record)
         deployment = _recorded(selected, installed, prove())
         _write(deployment, record)
@@ -138,7 +141,7 @@ def deploy(
     return deployment
 
 
-def _as_undone_by_rollback(installed: Installed, record: Path) -> Installed:
+def _as_undone_by_rollback(installed: Installation, record: Path) -> Installation:
     """Where the deployment on record put these bytes there, keep what that one replaced: a rollback goes back to it."""
     if installed.replaced_sha256 != installed.sha256:
         return installed
@@ -149,16 +152,16 @@ def _as_undone_by_rollback(installed: Installed, record: Path) -> Installed:
     if (earlier.sha256, earlier.production) != (installed.sha256, installed.file):
         return installed
     former = earlier.replaced_sha256
-    backup = backup_of(installed.file, former) if former else None
+    backup = journal.backup_of(installed.file, former) if former else None
     return installed.model_copy(update={"replaced_sha256": former, "backup": backup})
 
 
-def _clean_up(selected: Selected, installed: Installed) -> dict[str, Any]:
+def _clean_up(selected: Selected, installed: Installation) -> dict[str, Any]:
     """Remove what a proven deployment no longer needs; what cannot be removed is told, and is no reason to undo it."""
     asked, plan = selected.asked, selected.asked.plan
     cleaned, left = CleanUp(removed=(), left={}), {}
     try:
-        installed = settle(installed, [plan.training_file(one) for one in plan.checkpoints])
+        installed = journal.commit(installed, [plan.training_file(one) for one in plan.checkpoints])
         cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
     except OSError as error:
         left[str(error.filename)] = f"cleaning up stopped there ({error.strerror or error}); deploy again"
@@ -187,8 +190,8 @@ def put_back_on_error(target: Path, forget: Callable[[], None], *, told: str = "
 def _put_back(target: Path, forget: Callable[[], None]) -> str:
     """Put the former production file back where a deployment was begun, and say what was done; never raises."""
     try:
-        begun = unfinished(target)
-        done = restore(begun) if begun else f"{target} already held these bytes, and was left as it is."
+        begun = journal.pending(target)
+        done = journal.rollback(begun) if begun else f"{target} already held these bytes, and was left as it is."
     except (LoraError, OSError) as error:
         return f"{target} holds a LoRA that is UNPROVEN: {error}"
     try:
@@ -198,7 +201,7 @@ def _put_back(target: Path, forget: Callable[[], None]) -> str:
     return done
 
 
-def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...]) -> Deployment:
+def _recorded(selected: Selected, installed: Installation, proof: tuple[Proven, ...]) -> Deployment:
     plan, asked = selected.asked.plan, selected.asked
     return Deployment(
         installed=installed.id,

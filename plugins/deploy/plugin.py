@@ -23,9 +23,10 @@ from plugins.generate.expected import ExpectedInputs
 from plugins.generate.plugin import hold
 from plugins.generate.preparing import pictures, workflow_of
 from plugins.generate.stability import read_stability
+from plugins.loras import journal
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import Installed, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
+from plugins.loras.journal import Installation
 from plugins.loras.staging import preflight
 from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
@@ -90,13 +91,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         raise pytest.UsageError("\n".join(filter(None, (recovered, told)))) from None
 
 
-def _recover(config: pytest.Config) -> Installed | None:
+def _recover(config: pytest.Config) -> Installation | None:
     """Take back what a killed run did to production, before anything else is asked, and say so; give what it was."""
     try:
-        if unfinished(the_plan(config).production_file) is None:
+        if journal.pending(the_plan(config).production_file) is None:
             return None
         hold(config)
-        begun = unfinished(the_plan(config).production_file)
+        begun = journal.pending(the_plan(config).production_file)
         recovered = recover(the_plan(config), reports(config))
     except (LoraError, OSError) as error:
         raise pytest.UsageError(with_options(config, str(error))) from None
@@ -132,7 +133,7 @@ def _open_gate(config: pytest.Config) -> None:
     )
 
 
-def _prepare_rollback(config: pytest.Config, taken_back: Installed | None) -> None:
+def _prepare_rollback(config: pytest.Config, taken_back: Installation | None) -> None:
     """Find what is to be put back; nothing is changed yet. Raises `RecordError`, `LoraError` or `ComfyUIError`."""
     plan, folder = the_plan(config), reports(config)
     if taken_back and not taken_back.rollback:

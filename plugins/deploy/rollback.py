@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plugins.deploy.deployment import RECORD, Deployment, RecordError, read_record
 from plugins.evidence.evidence import Sha256
-from plugins.loras.deployment import Installed, restore, settle, unfinished
+from plugins.loras import journal
+from plugins.loras.journal import Installation
 from plugins.plan.plan import Plan
 from plugins.plan.small_files import read_small
 
@@ -55,17 +56,17 @@ def recover(plan: Plan, reports: Path) -> str:
 
     Says what was taken back; empty where nothing was. Raises `DeploymentError` or `OSError` where that cannot be done.
     """
-    begun = unfinished(plan.production_file)
+    begun = journal.pending(plan.production_file)
     if begun is None:
         return ""
     if _was_proven(begun, reports):
-        settle(begun, [plan.training_file(one) for one in plan.checkpoints])
+        journal.commit(begun, [plan.training_file(one) for one in plan.checkpoints])
         return ""
     what = "rollback" if begun.rollback else "deployment"
-    return f"An earlier {what} was stopped before it was proven. {restore(begun)}"
+    return f"An earlier {what} was stopped before it was proven. {journal.rollback(begun)}"
 
 
-def _was_proven(begun: Installed, reports: Path) -> bool:
+def _was_proven(begun: Installation, reports: Path) -> bool:
     """Look for the record that is written when a deployment or a rollback was proven; a broken one proves nothing."""
     with contextlib.suppress(RecordError):
         if read_record(reports / RECORD).installed == begun.id:

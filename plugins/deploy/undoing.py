@@ -21,10 +21,11 @@ from plugins.deploy.proof import CLEAR, ProductionRenderer, ProofError
 from plugins.deploy.rollback import ROLLBACK, Rollback
 from plugins.evidence.files import write_atomically
 from plugins.generate.expected import ExpectedInputs
+from plugins.loras import journal
 from plugins.loras.copies import evaluation_copies, former_copy, remove_evaluation_copies
 from plugins.loras.copying import copy_part, digest_of, sync_folder
-from plugins.loras.deployment import Installed, backup_of, install, settle
 from plugins.loras.errors import DeploymentError
+from plugins.loras.journal import Installation
 from plugins.pictures.checks import effect_of
 from plugins.pictures.picture import Picture
 from plugins.plan.cells import Cell, column
@@ -87,7 +88,7 @@ def find_former(plan: Plan, deployment: Deployment) -> PreviousProduction:
     )
 
 
-def find_taken_back(plan: Plan, begun: Installed) -> PreviousProduction:
+def find_taken_back(plan: Plan, begun: Installation) -> PreviousProduction:
     """Find what `recover` put back from a deployment that was stopped; it is in production, and still to be proven.
 
     Raises `DeploymentError` where there was none, or production was changed meanwhile.
@@ -130,7 +131,7 @@ class Undoing:
         with put_back_on_error(production, self._forget):
             with _under_another_name(former, plan) as copy:
                 expected = self._render(copy.name, "former")
-                installed = install(former.file, production, sha256=former.sha256, rollback=True)
+                installed = journal.begin(former.file, production, sha256=former.sha256, is_rollback=True)
                 found = self._render(production.name, "rollback")
             rollback = self._recorded(former, installed, self._compare(found, expected, former.taken_out))
             if former.undone:
@@ -138,8 +139,8 @@ class Undoing:
                 sync_folder(self.reports)
         with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
             training = [plan.training_file(one) for one in plan.checkpoints]
-            settle(installed, training)  # first: another reports folder's run would still take back what is unsettled
-            backup_of(production, former.sha256).unlink(missing_ok=True)  # production has these bytes again
+            journal.commit(installed, training)  # first: another reports folder's run would take back what is pending
+            journal.backup_of(production, former.sha256).unlink(missing_ok=True)  # production has these bytes again
             if evaluation_copies(plan):
                 remove_evaluation_copies(plan, frozenset(digest_of(one) for one in training if one.is_file()))
         return rollback
@@ -148,7 +149,7 @@ class Undoing:
         for server in self.servers:
             server.forget_weights(again=True)
 
-    def _recorded(self, former: PreviousProduction, installed: Installed, proof: dict[str, str]) -> Rollback:
+    def _recorded(self, former: PreviousProduction, installed: Installation, proof: dict[str, str]) -> Rollback:
         plan = self.asked.plan
         return Rollback(
             installed=installed.id,

@@ -13,9 +13,8 @@ import pytest
 
 from plugins.deploy.proof import Proven
 from plugins.deploy.rollback import recover
-from plugins.loras import copying, deployment
+from plugins.loras import copying, deployment, journal
 from plugins.loras.copying import digest_of, folder_lock
-from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
@@ -58,7 +57,7 @@ def judged(plan: Plan, plan_file: Path) -> Judged:
 def is_deployed(judged: Judged) -> bool:
     """Say whether the selected checkpoint is in production, whole, with nothing under way."""
     right = judged.asked.loras["step600"] == digest_of(judged.production)
-    return right and unfinished(judged.production) is None and judged.copies == []
+    return right and journal.pending(judged.production) is None and judged.copies == []
 
 
 def is_untouched(judged: Judged) -> bool:
@@ -123,7 +122,7 @@ def test_target_that_windows_does_not_let_go(judged: Judged, monkeypatch: pytest
         judged.deploy()
     monkeypatch.undo()
 
-    assert unfinished(judged.production) is None
+    assert journal.pending(judged.production) is None
     assert is_untouched(judged) or FORMER == judged.production.read_bytes()
 
 
@@ -232,4 +231,4 @@ def test_command_that_is_killed_while_production_is_proven(
     assert "An earlier deployment was stopped before it was proven. The former" in told.stdout
     assert pytest.ExitCode.OK == told.returncode, told.stdout
     assert (new if again != "--rollback" else former) == digest_of(production)
-    assert unfinished(production) is None
+    assert journal.pending(production) is None

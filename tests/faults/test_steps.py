@@ -18,8 +18,8 @@ from plugins.deploy.proof import ProofError
 from plugins.deploy.rollback import ROLLBACK, recover, rollback_of
 from plugins.deploy.undoing import find_former
 from plugins.evidence.store import EvidenceError
+from plugins.loras import journal
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix
@@ -111,10 +111,10 @@ def test_production_is_the_old_file_or_the_new_one(tries: Tries, fault: str, for
         if one.error is not None:
             assert (new if not one.error else old) == _held(target), one
             assert not one.error or one.error.startswith("DeploymentError"), one
-            assert one.error == "" or unfinished(target) is None, one
+            assert one.error == "" or journal.pending(target) is None, one
 
         proven = (judged.reports / RECORD).exists()
-        left = old if unfinished(target) and not proven else _held(target)
+        left = old if journal.pending(target) and not proven else _held(target)
         recover(judged.plan, judged.reports)
         assert left == _held(target), one
         if judged.copies:

@@ -12,9 +12,8 @@ import pytest
 from plugins.deploy import claims
 from plugins.deploy.deployment import BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
-from plugins.loras import forbidden
+from plugins.loras import forbidden, journal
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import install
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
@@ -249,7 +248,7 @@ def test_production_that_was_never_proven_is_told(judged: Judged, deployment: De
     """The right bytes do not count where a deployment of them was stopped before its proof; the ways out are told."""
     source = judged.plan.training_file(judged.plan.checkpoints[0])
     judged.production.write_bytes(b"the production LoRA of another day")
-    install(source, judged.production, sha256=deployment.sha256)
+    journal.begin(source, judged.production, sha256=deployment.sha256)
 
     assert claims.production_is_the_selected_checkpoint(judged.plan, deployment) == [
         (

@@ -8,16 +8,15 @@ import pytest
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
-from plugins.deploy import deployment as deploying
-from plugins.deploy import undoing as rolling_back
 from plugins.deploy.deployment import RecordError
 from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
 from plugins.deploy.summary import Verified, rollback_summary
 from plugins.deploy.undoing import PreviousProduction, Undoing, find_former, find_taken_back
+from plugins.loras import journal
 from plugins.loras.copies import former_copy
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import Installed, install, unfinished
 from plugins.loras.errors import DeploymentError
+from plugins.loras.journal import Installation
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
 from tests.plugins.deploy.judged_plan import Judged
@@ -126,7 +125,7 @@ def test_server_that_keeps_the_other_weights_is_caught(
     assert f"{judged.production.name} x forest on {server.client.url} is not what was put back: it is " in told
     assert f"The former {judged.production} was put back (SHA-256 {deployment.sha256[:12]})." in told
     assert deployment.sha256 == digest_of(judged.production)
-    assert unfinished(judged.production) is None
+    assert journal.pending(judged.production) is None
     assert not (judged.reports / ROLLBACK).exists()
 
 
@@ -220,7 +219,7 @@ def test_former_file_outlasts_a_rollback_that_is_killed_and_taken_back(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rolling_back, "settle", killed)
+    monkeypatch.setattr(journal, "commit", killed)
     with pytest.raises(KeyboardInterrupt):
         undoing.roll_back(find_former(judged.plan, deployment))
     monkeypatch.undo()
@@ -239,7 +238,7 @@ def test_broken_record_of_a_rollback_does_not_take_a_deployment_back(
         raise KeyboardInterrupt
 
     put_foreign_in_production(judged)
-    monkeypatch.setattr(deploying, "settle", killed)
+    monkeypatch.setattr(journal, "commit", killed)
     with pytest.raises(KeyboardInterrupt):
         judged.deploy("step600")
     monkeypatch.undo()
@@ -262,10 +261,12 @@ def test_broken_record_of_a_rollback_is_told(judged: Judged) -> None:
     assert "Move it away" in str(caught.value)
 
 
-def killed_deployment(judged: Judged) -> Installed:
+def killed_deployment(judged: Judged) -> Installation:
     """Put step600 into production as a run that is killed before the proof."""
     checkpoint = judged.plan.checkpoints[0]
-    return install(judged.plan.training_file(checkpoint), judged.production, sha256=judged.asked.loras[checkpoint.id])
+    return journal.begin(
+        judged.plan.training_file(checkpoint), judged.production, sha256=judged.asked.loras[checkpoint.id]
+    )
 
 
 def test_stopped_deployment_is_taken_back_by_name(judged: Judged) -> None:
@@ -307,7 +308,9 @@ def test_stopped_rollback_is_called_one(judged: Judged) -> None:
     put_in_production(judged, "final")
     new, final = judged.deploy("step600").sha256, judged.plan.checkpoint("final")
     assert final
-    install(judged.plan.training_file(final), judged.production, sha256=judged.asked.loras["final"], rollback=True)
+    journal.begin(
+        judged.plan.training_file(final), judged.production, sha256=judged.asked.loras["final"], is_rollback=True
+    )
 
     assert recover(judged.plan, judged.reports).startswith("An earlier rollback was stopped before it was proven. ")
     assert new == digest_of(judged.production)
@@ -320,7 +323,7 @@ def test_note_says_that_it_is_a_rollback(judged: Judged, server: Server) -> None
     seen: list[bool] = []
 
     def look(_: str) -> None:
-        if begun := unfinished(judged.production):
+        if begun := journal.pending(judged.production):
             seen.append(begun.rollback)
 
     Undoing(asked=judged.asked, servers=(server,), reports=judged.reports, meanwhile=look).roll_back(former)
