@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,7 +20,7 @@ from urllib3.util import Retry
 
 from plugins.comfyui.errors import BadAnswer, BrokenAnswer, ComfyUIError, Rejected, Unreachable
 from plugins.comfyui.rejection import told_rejection
-from plugins.plan.messages import Secret, visible
+from plugins.plan.messages import Secret, visible, without_credentials
 
 Graph = dict[str, dict[str, Any]]
 """A workflow in API format: `{node_id: {"class_type": ..., "inputs": ...}}`."""
@@ -317,15 +317,6 @@ class ComfyUI:
             if size > _LARGEST_ANSWER:
                 raise BadAnswer(f"{self.url} sent more than {_LARGEST_ANSWER >> 20} MB in one answer. Is it a ComfyUI?")
         return b"".join(parts)
-
-
-def without_credentials(url: str) -> str:
-    """Return a server's address as it may be shown."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    place = f"[{host}]" if ":" in host else host
-    place = f"{place}:{parts.port}" if parts.port else place
-    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
 
 
 def headers_from_environment() -> dict[str, str]:

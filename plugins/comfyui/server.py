@@ -104,7 +104,10 @@ class Server:
         """
         with self._forgetting:
             if again or not self._forgot:
-                self._forget()
+                try:
+                    self._forget()
+                except Lost:  # restarted, or its queue was cleared: in that case it may not have forgotten
+                    self._forget()
                 self._forgot = True
 
     def _forget(self) -> None:

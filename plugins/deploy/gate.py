@@ -23,16 +23,16 @@ def tested_cells(plan: Plan) -> tuple[Cell, ...]:
     return tuple(cell for checkpoint in plan.checkpoints for cell in column(plan, checkpoint))
 
 
-def pass_gate(asked: ExpectedInputs, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
+def pass_gate(expected: ExpectedInputs, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
     """Return the evidence that the selection rests on.
 
-    Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now
-    (mission: "testing all 5 candidates against 3 test prompts"), or a picture of the selected one failed a check.
+    Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now, or a
+    picture of the selected one failed a check.
     """
-    cells = tested_cells(asked.plan)
-    gaps = asked.gaps(store, cells)
-    problems = [str(gap) for gap in gaps]
-    shut = {gap.cell for gap in gaps}
+    cells = tested_cells(expected.plan)
+    missing = expected.missing(store, cells)
+    problems = [str(one) for one in missing]
+    shut = {one.cell for one in missing}
     evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
     for cell, found in evidence.items():
         told = _unchecked(found) + ([str(check) for check in found.failures] if cell.checkpoint == selected else [])

@@ -1,10 +1,9 @@
-"""SUMMARY.md: what was compared, what was selected and seen, and what was verified (mission, output)."""
+"""SUMMARY.md: what was compared, what was selected and seen, and what was verified."""
 
 import re
 from dataclasses import dataclass
 
-from plugins.deploy.deployment import Deployment
-from plugins.deploy.rollback import Rollback
+from plugins.deploy.records import Deployment, Rollback
 from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot
@@ -20,7 +19,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """All that the summary tells."""
+    """All that the summary contains."""
 
     plan: Plan
     deployment: Deployment
@@ -28,7 +27,7 @@ class Summary:
     verified: tuple[Verified, ...]
 
     def markdown(self) -> str:
-        """Write it out."""
+        """Return it as Markdown."""
         parts = [
             self._head(),
             self._compared(),
@@ -187,7 +186,7 @@ class Summary:
 
 
 def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:
-    """Write out what a rollback did."""
+    """Return what a rollback did, as Markdown."""
     head = [f"# {_plain(plan.title)}: rolled back to {_plain(rollback.name)}"]
     if rollback.simulated:
         head.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")

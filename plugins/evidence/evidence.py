@@ -1,10 +1,12 @@
 """What one picture was made from: the record that lies beside it."""
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from plugins.comfyui.client import ServerInfo
 from plugins.pictures.check import Check, Outcome
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -48,6 +50,11 @@ class ServerRecord(_Record):
     simulated: bool
     worker: str = ""
     """The worker of a cluster that it ran beside, if any; the address is then as that worker sees it."""
+
+    @classmethod
+    def of(cls, info: ServerInfo) -> Self:
+        """Record what a server says of itself."""
+        return cls(**asdict(info))
 
 
 class RunRecord(_Record):

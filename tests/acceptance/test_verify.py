@@ -6,8 +6,8 @@ import pytest
 
 from plugins.comfyui.server import Server
 from plugins.deploy import claims
-from plugins.deploy.deployment import Deployment
-from plugins.deploy.plugin import Fail
+from plugins.deploy.records import Deployment
+from plugins.deploy.session import Fail
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.deploy.proof import Proven
-from plugins.deploy.rollback import recover
+from plugins.deploy.deployment import recover
+from plugins.deploy.records import Proven
 from plugins.loras import copying, deployment, journal
 from plugins.loras.copying import digest_of, folder_lock
 from plugins.loras.errors import DeploymentError
@@ -56,7 +56,7 @@ def judged(plan: Plan, plan_file: Path) -> Judged:
 
 def is_deployed(judged: Judged) -> bool:
     """Say whether the selected checkpoint is in production, whole, with nothing under way."""
-    right = judged.asked.loras["step600"] == digest_of(judged.production)
+    right = judged.expected.loras["step600"] == digest_of(judged.production)
     return right and journal.pending(judged.production) is None and judged.copies == []
 
 
@@ -168,7 +168,7 @@ def test_backup_that_was_lost(judged: Judged) -> None:
     with pytest.raises(DeploymentError, match=r"UNPROVEN: .* should be the former production file"):
         judged.deploy(prove=prove)
 
-    assert judged.asked.loras["step600"] == digest_of(judged.production)
+    assert judged.expected.loras["step600"] == digest_of(judged.production)
     with pytest.raises(DeploymentError, match="should be the former production file"):
         recover(judged.plan, judged.reports)
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure
