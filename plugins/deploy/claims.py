@@ -38,7 +38,7 @@ def production_is_present(plan: Plan) -> list[str]:
 
 
 def production_has_its_size(plan: Plan) -> list[str]:
-    """Hold the production file's size against the plan's."""
+    """Compare the production file's size with the plan's."""
     path = plan.production_file
     if not path.is_file():
         return [f"{path} is not there."]
@@ -141,7 +141,7 @@ def proof_was_given(expected: ExpectedInputs, store: Store, deployment: Deployme
 
 
 def _changed(path: Path, pixels_sha256: str) -> str:
-    """Say where a picture is not the one with these pixels; empty where it is."""
+    """Return how a picture is not the one with these pixels; empty where it is."""
     try:
         found = read_picture(path.read_bytes(), largest=_LARGEST).pixels_sha256
     except OSError:
@@ -152,7 +152,7 @@ def _changed(path: Path, pixels_sha256: str) -> str:
 
 
 def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) -> list[str]:
-    """Hold the bytes in production against those of the checkpoint that was selected."""
+    """Compare the bytes in production with those of the checkpoint that was selected."""
     path = plan.production_file
     if not path.is_file():
         return [f"{path} is not there."]

@@ -125,7 +125,7 @@ class Summary:
         return [*parts, "\n".join(cells)]
 
     def _visible(self, ballot: Ballot) -> str:
-        """Tell which details were seen on the prompt that is there to show them (mission: in Test 3's output)."""
+        """Return which details were seen on the prompt that is there to show them."""
         answers, lines = ballot.answers(self.deployment.selected), []
         for prompt in self.plan.prompts:
             looked_for = [one for one in self.plan.criteria if one.prompts == (prompt.id,)]

@@ -122,7 +122,7 @@ def _digest_of(workflow: dict[str, Any], filled: Filled) -> str:
 
 
 def _nearest_record(nearest: Nearest | None, folder: Path | None) -> NearestRecord | None:
-    """Name the nearest training image by its place in their folder, so that two of one name are told apart."""
+    """Name the nearest training image by its place in their folder, so that two of one name stay two."""
     if nearest is None:
         return None
     path = nearest.image

@@ -13,7 +13,7 @@ import pytest
 
 from plugins.deploy.deployment import recover
 from plugins.deploy.records import Proven
-from plugins.loras import copying, deployment, journal
+from plugins.loras import copying, journal
 from plugins.loras.copying import digest_of, folder_lock
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
@@ -150,7 +150,7 @@ def test_file_system_without_hard_links(judged: Judged, monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(deployment.os, "link", refuse)
+    monkeypatch.setattr(journal.os, "link", refuse)
     with pytest.raises(DeploymentError, match="was put back"):
         judged.deploy(prove=lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
 

@@ -389,7 +389,7 @@ NUMBER = r"\d+\.\d\d"
         pytest.param(
             lambda _: sends(lambda _: b"<html>502"),
             r"{url} sent no usable picture of spyke_plasma_v1\.safetensors x forest: it is not a PNG: 9 bytes that "
-            r"begin with b'<html>502'\.",
+            r"begin with b'<html>502'\. If there is a proxy in front of it, look at that; then run this again\.",
             id="html",
         ),
         pytest.param(
