@@ -1,4 +1,4 @@
-"""How much longer generating on the demo takes with all checks than without: at most 10 % (issue 3).
+"""How much longer generating on the demo takes with all checks than without: at most 10 %.
 
 Run `python -m benchmarks.checks`; it takes about two minutes. The shipped plan's matrix is generated on the demo's
 stand-in again and again, in turn with every check and with none: nothing is asked of the picture, of its workflow, of
