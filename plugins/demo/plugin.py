@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from plugins.demo.process import StandIn, StandInError
-from plugins.plan.command import GROUP, Command
+from plugins.demo.training import training_run
+from plugins.plan.command import GROUP
 from plugins.plan.plan import Plan
 from plugins.plan.stash import COMMAND
 
@@ -47,7 +48,7 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
     if plan.workflow:
         comfyui["workflow"] = str(plan.workflow)
     if command.runs:
-        comfyui |= {"url": None, "urls": [_stand_in(config, command, workspace).url]}
+        comfyui |= {"url": None, "urls": [_stand_in(config, plan, workspace).url]}
     return {"paths": paths, "comfyui": comfyui}
 
 
@@ -65,10 +66,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stand_in.stop()
 
 
-def _stand_in(config: pytest.Config, command: Command, workspace: Path) -> StandIn:
+def _stand_in(config: pytest.Config, plan: Plan, workspace: Path) -> StandIn:
     if _STAND_IN not in config.stash:
         try:
-            config.stash[_STAND_IN] = StandIn.start(workspace, plan=command.plan_file)
+            config.stash[_STAND_IN] = StandIn.start(workspace, run=training_run(plan))
         except (StandInError, OSError) as error:
             raise pytest.UsageError(f"The demonstration could not be started: {error}") from None
     return config.stash[_STAND_IN]
