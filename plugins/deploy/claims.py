@@ -102,7 +102,7 @@ def every_checkpoint_was_tested(expected: ExpectedInputs, store: Store, deployme
 
 
 def ballot_is_unchanged(deployment: Deployment) -> list[str]:
-    """Look whether the ballot is still the one that was deployed by; none may have been saved."""
+    """Compare the ballot, if any, with the one that the deployment was made by."""
     ballot = deployment.ballot
     if ballot is None:
         return []

@@ -11,7 +11,7 @@ from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan
 
 NEEDED: Final = ("size", "blank", "noise", "LoRA effect", "twin")
-"""The checks that every judged picture must have been put to, whatever they said."""
+"""The checks that must have been made of every judged picture, whatever their outcome."""
 
 
 class GateError(UserError):
@@ -19,7 +19,7 @@ class GateError(UserError):
 
 
 def tested_cells(plan: Plan) -> tuple[Cell, ...]:
-    """Name the cells that a selection rests on: every checkpoint on every prompt, without the baselines."""
+    """Return the cells that a selection rests on: every checkpoint on every prompt, without the baselines."""
     return tuple(cell for checkpoint in plan.checkpoints for cell in column(plan, checkpoint))
 
 
@@ -52,7 +52,7 @@ def pass_gate(expected: ExpectedInputs, store: Store, selected: Checkpoint) -> d
 
 
 def _unchecked(evidence: Evidence) -> list[str]:
-    """Name the checks that a picture was never put to, as when a run was killed before it compared them."""
+    """Return the checks that were never made of a picture, as when a run was killed before it compared them."""
     outcomes = {check.name: check.outcome for check in evidence.checks}
     return [
         f"its check {name!r} was not made"

@@ -97,7 +97,7 @@ class Summary:
         return ["The criteria:", "\n".join(lines)] if lines else []
 
     def _judged(self, ballot: Ballot) -> list[str]:
-        """Tell the ballot: the choice and its reason, the marks criterion by criterion, and the notes."""
+        """Return the ballot in words: the choice and its reason, the marks criterion by criterion, and the notes."""
         selected = self.deployment.selected
         told = [
             f"The rule gave: {_plain(ballot.suggestion.checkpoint or 'none')} ({_plain(ballot.suggestion.reason)})."
@@ -207,10 +207,10 @@ def _verifications(verified: tuple[Verified, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep text from being read as Markdown or HTML."""
+    """Return text escaped, so that nothing in it is Markdown or HTML."""
     return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(visible(text).split()))
 
 
 def _code(text: str) -> str:
-    """Keep text whole between backticks."""
+    """Return text fit to stand between backticks."""
     return " ".join(visible(text).split()).replace("`", "'")

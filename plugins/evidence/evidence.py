@@ -34,7 +34,7 @@ class CellRecord(_Record):
 
 
 class LoraRecord(_Record):
-    """The LoRA as the server was told to load it, and the bytes that lay under that name."""
+    """The LoRA by its staged name, and the bytes that lay under that name."""
 
     file: str
     sha256: Sha256

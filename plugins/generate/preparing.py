@@ -122,9 +122,9 @@ def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServe
     found: dict[DaskServer, ServerChoices] = {}
     left_out: dict[str, str] = {}
     with ThreadPoolExecutor(len(cluster.servers)) as threads:
-        for server, asked in [(server, threads.submit(ask, server)) for server in cluster.servers]:
+        for server, answer in [(server, threads.submit(ask, server)) for server in cluster.servers]:
             try:
-                found[server] = asked.result()
+                found[server] = answer.result()
             except ComfyUIError as error:
                 left_out[server.worker] = str(error)
     if simulated := [server.worker for server in found if server.info.simulated]:

@@ -169,12 +169,12 @@ def commit(installed: Installation, training: Iterable[Path]) -> Installation:
 
 
 def backup_of(target: Path, sha256: str) -> Path:
-    """Name the file that keeps a former production file. Of no type that a picker lists."""
+    """Return where a former production file is kept. Of no type that a picker lists."""
     return target.with_name(f"{target.name}.replaced-{sha256[:16]}")
 
 
 def _note(target: Path) -> Path:
-    """Name the note of a deployment that is under way. Hidden, and of no type that a picker lists."""
+    """Return where the note of what is pending lies. Hidden, and of no type that a picker lists."""
     return target.with_name(f".{target.name}.deploying")
 
 
@@ -185,7 +185,7 @@ def _write_note(note: Path, installed: Installation) -> None:
 
 
 def _keep(target: Path, backup: Path, digest: str) -> None:
-    """Keep the production file under a name that tells its bytes; the same bytes are kept once."""
+    """Keep the production file under a name with its digest; the same bytes are kept once."""
     if backup.exists() and digest_of(backup) == digest:
         return
     part = backup.with_name(f".{backup.name}.part")

@@ -95,11 +95,11 @@ class _Sheet:
     @classmethod
     def of(cls, review: Review) -> "_Sheet":
         """Choose the size of the pictures."""
-        asked = review.plan.sampling
+        size = review.plan.sampling
         columns = ((_REFERENCE,) if any(review.shown_references) else ()) + review.columns
         for side in _SIDES:
-            scale = side / max(asked.width, asked.height)
-            width, height = max(round(asked.width * scale), 48), max(round(asked.height * scale), 48)
+            scale = side / max(size.width, size.height)
+            width, height = max(round(size.width * scale), 48), max(round(size.height * scale), 48)
             row = len(columns) * (width + _GAP) * (height + _BESIDE)
             if len(review.rows) * row <= _PIXELS:
                 break

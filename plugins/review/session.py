@@ -47,7 +47,7 @@ class ReviewSession:
     def keep_preview(self, cell: Cell, picture: Image.Image) -> None:
         """Make a picture's preview as soon as it is there, while the next one renders."""
         reports = self._command.reports
-        write_preview(picture, source_of(reports, cell), reports, among=self.pictures_shown)
+        write_preview(picture, source_of(reports, cell), reports, total=self.pictures_shown)
 
     def make_ready(self) -> None:
         """Make the previews that are missing and the contact sheet, so that the page takes no time."""
