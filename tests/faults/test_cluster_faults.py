@@ -86,11 +86,11 @@ class Workers:
                 stack.enter_context(standing(fault, comfyui, **details))
             cluster = Cluster(self.address, plan)
             stack.callback(cluster.close)
-            prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan)).prepared
+            prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan))
             places = tuple(sorted(prepared.servers, key=lambda place: place.info.worker))
             for place in places:
                 place.forget_weights(again=True)
-            yield Stage(faults=faults, prepared=replace(prepared, places=places), store=store, cells=matrix(plan))
+            yield Stage(faults=faults, prepared=replace(prepared, servers=places), store=store, cells=matrix(plan))
 
 
 @pytest.fixture(scope="module")
