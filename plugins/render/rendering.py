@@ -49,7 +49,7 @@ class Rendering(Generic[Result]):
         servers: Sequence[RenderServer],
         work: Callable[[Cell, RenderServer, Progress, Callable[[], None]], Result],
     ) -> None:
-        self.board: Final = Progress(len(cells))
+        self.progress: Final = Progress(len(cells))
         self._cells = cells
         self._work = work
         self._servers = servers
@@ -77,7 +77,7 @@ class Rendering(Generic[Result]):
         """Wait for a cell's result, telling `meanwhile` ten times a second how far the run has come."""
         future = self._results[cell]
         while not (future.cancelled() or wait([future], timeout=_TICK_SECONDS).done):
-            meanwhile(self.board.line())
+            meanwhile(self.progress.line())
         return future.result()
 
     def after(self, cell: Cell, work: Callable[[], Other]) -> Future[Other]:
@@ -116,7 +116,7 @@ class Rendering(Generic[Result]):
                     return
                 cell = self._cells[number]
                 try:
-                    result = self._work(cell, server, self.board, posted)
+                    result = self._work(cell, server, self.progress, posted)
                 except (Unreachable, Silent) as error:
                     self._miss(server, error, back=number)
                 except BadAnswer as error:
@@ -128,7 +128,7 @@ class Rendering(Generic[Result]):
                     self._misses[server] = 0
                     self._made_on[cell] = server
                     self._results[cell].set_result(result)
-                    self.board.end(cell)
+                    self.progress.end(cell)
 
     def _is_last_for(self, server: RenderServer) -> bool:
         """Say whether what is to be done last is this server's, and the others can do without it from now on."""
@@ -204,4 +204,4 @@ class Rendering(Generic[Result]):
     def _fail(self, number: int, error: BaseException) -> None:
         cell = self._cells[number]
         self._results[cell].set_exception(error)
-        self.board.end(cell)
+        self.progress.end(cell)
