@@ -75,7 +75,7 @@ class Machines:
         self._comfyui = comfyui
         self._stack = stack
         self._scheduler = stack.enter_context(
-            LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None)
+            LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0")
         )
 
     @property
