@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StrictStr, TypeAdapter, ValidationError
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+)
 
 from plugins.plan.messages import visible
 
@@ -36,12 +45,10 @@ class ServerInfo(BaseModel):
         return f"ComfyUI {self.comfyui_version} at {self.url}{beside} ({self.device})"
 
 
-class _Sent(BaseModel):
+class Sent(BaseModel):
+    """What a server sent."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-def _name(value: object) -> str:
-    return visible(str(value)[:_LONGEST_NAME])
 
 
 def _count(value: object) -> int | None:
@@ -59,41 +66,23 @@ def _time(value: object) -> datetime | None:
         return None
 
 
-Name = Annotated[str, PlainValidator(_name)]
 Text = Annotated[str, PlainValidator(str)]
+Name = Annotated[str, PlainValidator(lambda value: visible(str(value)[:_LONGEST_NAME]))]
+Flag = Annotated[bool, PlainValidator(lambda value: value is True)]
+Id = Annotated[str | None, PlainValidator(lambda value: None if value is None else str(value))]
 Count = Annotated[int | None, PlainValidator(_count)]
 Time = Annotated[datetime | None, PlainValidator(_time)]
-NodeId = Annotated[str | None, PlainValidator(lambda value: None if value is None else str(value))]
 
 
-class System(_Sent):
-    """The program, in the answer to /system_stats."""
-
-    comfyui_version: Name
-    simulated: Annotated[bool, PlainValidator(bool)] = False
-    """Only the stand-in says so."""
-
-
-class Device(_Sent):
-    """What it renders on."""
-
-    name: Name
-
-
-class SystemStats(_Sent):
+class SystemStats(Sent):
     """The answer to GET /system_stats."""
 
-    system: System
-    devices: tuple[Device, ...]
-
-    def info(self, url: str) -> ServerInfo:
-        """Return what a server at this address is."""
-        return ServerInfo(
-            url=url,
-            comfyui_version=self.system.comfyui_version,
-            device=self.devices[0].name if self.devices else "unknown device",
-            simulated=self.system.simulated,
-        )
+    comfyui_version: Name = Field(validation_alias=AliasPath("system", "comfyui_version"))
+    device: Name = Field(default="unknown device", validation_alias=AliasPath("devices", 0, "name"))
+    simulated: Annotated[bool, PlainValidator(bool)] = Field(
+        default=False, validation_alias=AliasPath("system", "simulated")
+    )
+    """Only the stand-in says so."""
 
 
 def options_of(spec: Any) -> list[str] | None:  # noqa: ANN401 (JSON)
@@ -106,19 +95,14 @@ def options_of(spec: Any) -> list[str] | None:  # noqa: ANN401 (JSON)
     return [str(name) for name in listed] if isinstance(listed, list) else None
 
 
-class NodeInputs(_Sent):
-    """The inputs of a kind of node, by name."""
-
-    required: dict[str, Any]
-
-
-class NodeInfo(_Sent):
+class NodeInfo(Sent):
     """What a kind of node takes."""
 
-    input: NodeInputs
+    required: dict[str, Any] = Field(validation_alias=AliasPath("input", "required"))
+    """Its inputs, by name."""
 
 
-NODE_INFOS: Final = TypeAdapter(dict[str, NodeInfo])
+NODES: Final = TypeAdapter(dict[str, NodeInfo])
 """The answer to GET /object_info/{node}."""
 
 
@@ -133,26 +117,26 @@ def _prompt_ids(items: Any) -> tuple[str, ...]:  # noqa: ANN401 (JSON)
 PromptIds = Annotated[tuple[str, ...], PlainValidator(_prompt_ids)]
 
 
-class Queue(_Sent):
+class Queue(Sent):
     """The answer to GET /queue: the prompts that the server is running, and those that wait, in their order."""
 
     running: PromptIds = Field(alias="queue_running")
     pending: PromptIds = Field(alias="queue_pending")
 
 
-class Posted(_Sent):
+class Posted(Sent):
     """The answer to POST /prompt where it took the workflow."""
 
-    prompt_id: Annotated[str | None, PlainValidator(lambda value: value if isinstance(value, str) else None)] = None
+    prompt_id: Id = None
     node_errors: Any = None
     """What it would leave out."""
 
 
-class MessageData(_Sent):
+class MessageData(Sent):
     """What a message says of one prompt; each kind has some of these."""
 
     prompt_id: StrictStr
-    node: NodeId = None
+    node: Id = None
     value: Count = None
     max: Count = None
     timestamp: Time = None
@@ -162,7 +146,7 @@ class MessageData(_Sent):
     exception_message: Text = ""
 
 
-class Message(_Sent):
+class Message(Sent):
     """One message about one prompt, as the event socket and the history tell it."""
 
     type: StrictStr
@@ -185,36 +169,18 @@ def read_message(kind: object, data: object) -> Message | None:
         return None
 
 
-class ImageRef(_Sent):
-    """Where the server keeps a picture that it made."""
-
-    filename: Text = ""
-    subfolder: Text = ""
-    type: Text = "output"
-
-
 def _messages(value: object) -> tuple[Message, ...]:
     pairs = value if isinstance(value, list | tuple) else ()
     found = (read_message(*pair) for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2)  # noqa: PLR2004
     return tuple(message for message in found if message)
 
 
-class Status(_Sent):
-    """How a prompt ended."""
+class ImageRef(Sent):
+    """Where the server keeps a picture that it made."""
 
-    status_str: Text = ""
-    completed: Annotated[bool, PlainValidator(lambda value: value is True)] = False
-    messages: Annotated[tuple[Message, ...], PlainValidator(_messages)] = ()
-
-
-def _status(value: object) -> Status:
-    return Status.model_validate(value) if isinstance(value, dict) else Status()
-
-
-def _outputs(value: object) -> dict[str, tuple[ImageRef, ...]]:
-    """Return the pictures of each node; what other nodes leave, such as texts, is none."""
-    nodes = value.items() if isinstance(value, dict) else ()
-    return {str(node): tuple(_images(output)) for node, output in nodes}
+    filename: Text = ""
+    subfolder: Text = ""
+    type: Text = "output"
 
 
 def _images(output: object) -> Iterator[ImageRef]:
@@ -224,14 +190,20 @@ def _images(output: object) -> Iterator[ImageRef]:
             yield ImageRef.model_validate(image)
 
 
-def _graph(value: object) -> Any:  # noqa: ANN401 (JSON)
-    return value[2] if isinstance(value, list) and len(value) > 2 else None  # noqa: PLR2004 (number, id, graph)
+def _outputs(value: object) -> dict[str, tuple[ImageRef, ...]]:
+    nodes = value.items() if isinstance(value, dict) else ()
+    return {str(node): tuple(_images(output)) for node, output in nodes}
 
 
-class HistoryEntry(_Sent):
+class HistoryEntry(Sent):
     """What GET /history/{prompt_id} says of a prompt that has ended."""
 
-    status: Annotated[Status, PlainValidator(_status)] = Status()
+    status: Text = Field(default="", validation_alias=AliasPath("status", "status_str"))
+    completed: Flag = Field(default=False, validation_alias=AliasPath("status", "completed"))
+    messages: Annotated[tuple[Message, ...], PlainValidator(_messages)] = Field(
+        default=(), validation_alias=AliasPath("status", "messages")
+    )
     outputs: Annotated[dict[str, tuple[ImageRef, ...]], PlainValidator(_outputs)] = {}
-    graph: Annotated[Any, PlainValidator(_graph)] = Field(default=None, alias="prompt")
+    """The pictures of each node; what other nodes leave, such as texts, is none."""
+    graph: Any = Field(default=None, validation_alias=AliasPath("prompt", 2))
     """The workflow that the server ran."""

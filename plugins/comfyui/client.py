@@ -11,7 +11,7 @@ import requests
 from pydantic import ValidationError
 
 from plugins.comfyui.answers import (
-    NODE_INFOS,
+    NODES,
     HistoryEntry,
     ImageRef,
     Posted,
@@ -62,17 +62,18 @@ class ComfyUI:
     def info(self) -> ServerInfo:
         """Ask the server what it is. This is also how to see whether one answers at all."""
         try:
-            return SystemStats.model_validate(self._json("GET", "/system_stats")).info(self.url)
+            stats = SystemStats.model_validate(self._json("GET", "/system_stats"))
         except ValidationError as error:
             raise BadAnswer(
                 f"Something answers at {self.url}, but not as ComfyUI does. Is that the right address and port?"
             ) from error
+        return ServerInfo(url=self.url, **stats.model_dump())
 
     def options(self, node: str, field: str) -> tuple[str, ...]:
         """List what a node's drop-down offers, exactly as the server spells it."""
         try:
-            nodes = NODE_INFOS.validate_python(self._json("GET", f"/object_info/{node}"))
-            listed = options_of(nodes[node].input.required[field])
+            nodes = NODES.validate_python(self._json("GET", f"/object_info/{node}"))
+            listed = options_of(nodes[node].required[field])
         except (ValidationError, KeyError) as error:
             raise self._no_input(node, field) from error
         if listed is None:

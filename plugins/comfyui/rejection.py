@@ -4,54 +4,45 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AliasPath, BeforeValidator, Field, ValidationError
 
-from plugins.comfyui.answers import options_of
+from plugins.comfyui.answers import Sent, options_of
 
 _SHOWN: Final = 8
 _LONGEST: Final = 200
 """Letters of an answer in another shape than ComfyUI's, which is quoted as it is."""
 
 
-class _Sent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Details(_Sent):
-    """Which input a mistake is about, where it is about one."""
-
-    input_name: Any = None
-    input_config: Any = None
-    received_value: Any = None
-
-
-class Mistake(_Sent):
+class Mistake(Sent):
     """One thing that is wrong with a node, or with the workflow as a whole."""
 
     type: Any = None
     message: Any = None
     details: Any = None
-    extra_info: Annotated[Details, BeforeValidator(lambda value: value or {})] = Details()
+    input_name: Any = Field(default=None, validation_alias=AliasPath("extra_info", "input_name"))
+    """The input that it is about, if it is about one."""
+    input_config: Any = Field(default=None, validation_alias=AliasPath("extra_info", "input_config"))
+    received_value: Any = Field(default=None, validation_alias=AliasPath("extra_info", "received_value"))
 
     def __str__(self) -> str:
         message = self.message if "message" in self.model_fields_set else self.type
         return f"{message}" + (f" ({self.details})" if self.details else "")
 
 
-class NodeMistakes(_Sent):
+class NodeMistakes(Sent):
     """What is wrong with one node."""
 
     class_type: Any = None
     errors: tuple[Mistake, ...] = ()
 
 
-class Refusal(_Sent):
+class Refusal(Sent):
     """The body of a refused POST /prompt. `node_errors` is a list, and empty, where no node is at fault."""
 
-    error: Any = None
+    error: Mistake | Any = None
     node_errors: Annotated[
         dict[str, NodeMistakes], BeforeValidator(lambda value: value if isinstance(value, dict) else {})
-    ] = {}
+    ] = Field(default={})
 
 
 def describe_rejection(answer: Any, graph: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ANN401 (JSON)
@@ -68,9 +59,7 @@ def _describe(answer: Any, graph: Mapping[str, Mapping[str, Any]]) -> str:  # no
     try:
         refusal = Refusal.model_validate(answer)
         lines = list(_node_lines(refusal, graph))
-        if not lines and isinstance(refusal.error, dict):
-            lines = [str(Mistake.model_validate(refusal.error | {"extra_info": None}))]
-        elif not lines and refusal.error:
+        if not lines and refusal.error:
             lines = [str(refusal.error)]
     except ValidationError:  # a shape that ComfyUI does not send
         lines = []
@@ -86,14 +75,13 @@ def _node_lines(refusal: Refusal, graph: Mapping[str, Mapping[str, Any]]) -> Ite
 
 
 def _line(mistake: Mistake, inputs: Mapping[str, Any]) -> str:
-    details = mistake.extra_info
-    name = details.input_name
+    name = mistake.input_name
     if name is None:
         return f": {mistake}"
     if mistake.type == "required_input_missing":
         return f", input {name}: nothing was sent, but it is required"
-    sent = details.received_value if "received_value" in details.model_fields_set else inputs.get(str(name))
-    allowed = _allowed(details.input_config, sent)
+    sent = mistake.received_value if "received_value" in mistake.model_fields_set else inputs.get(str(name))
+    allowed = _allowed(mistake.input_config, sent)
     return f", input {name}: sent {sent!r}" + (f", allowed {allowed}" if allowed else f": {mistake.message}")
 
 

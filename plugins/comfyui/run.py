@@ -77,9 +77,9 @@ def _changes(kind: str, data: MessageData) -> dict[str, Any]:
 def from_history(prompt_id: str, entry: HistoryEntry) -> Run:
     """Return the run as the history tells it, which is the truth: what was heard before counts for nothing."""
     run = Run(prompt_id=prompt_id)
-    for message in entry.status.messages:
+    for message in entry.messages:
         run = fold(run, message)
-    if entry.status.status_str == "success" and entry.status.completed:
+    if entry.status == "success" and entry.completed:
         run = replace(run, phase=Phase.SUCCEEDED)
     elif run.phase not in {Phase.FAILED, Phase.INTERRUPTED}:
         run = replace(run, phase=Phase.FAILED, error="the server's history says so, without a reason")

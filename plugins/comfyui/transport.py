@@ -1,4 +1,4 @@
-"""HTTP to one server: what is sent with every request, when it is tried again, and what no answer may be.
+"""HTTP to one server: headers and credentials, retries, and limits on answers.
 
 Credentials and headers from the environment are secrets: they go to the server, and are never shown.
 """
@@ -133,11 +133,11 @@ class Transport:
             if isinstance(error, requests.RequestException):
                 raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
             raise
-        told = f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).{_hint(answer.status)}"
+        message = f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).{_hint(answer.status)}"
         if answer.status in _BUSY and answer.status not in accept:
-            raise Unreachable(told, retry_after=answer.retry_after)
+            raise Unreachable(message, retry_after=answer.retry_after)
         if answer.status not in accept:
-            raise BrokenAnswer(told) if answer.status >= requests.codes.server_error else BadAnswer(told)
+            raise BrokenAnswer(message) if answer.status >= requests.codes.server_error else BadAnswer(message)
         return answer
 
     def _body(self, response: requests.Response) -> bytes:
