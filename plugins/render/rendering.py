@@ -74,7 +74,7 @@ class Rendering(Generic[Result]):
                 self._threads.submit(self._serve, server)
 
     def result(self, cell: Cell, *, meanwhile: Callable[[str], None]) -> Result:
-        """Return a cell's result once it is there; until then, call `meanwhile` with the progress ten times a second."""
+        """Wait for a cell's result; meanwhile, call `meanwhile` with the progress ten times a second."""
         future = self._results[cell]
         while not (future.cancelled() or wait([future], timeout=_TICK_SECONDS).done):
             meanwhile(self.progress.line())
