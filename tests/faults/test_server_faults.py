@@ -176,7 +176,7 @@ WORKER = {
     ),
     "never answers any more": stops(
         lambda: p.silent_for(lambda _: True), "did not answer", TERMINAL, AGAIN, TIMEOUT,
-        timeout=5.0, waits={**REACHING["waits"], "answer": 0.2},
+        timeout=5.0, waits={**REACHING["waits"], "answer": 0.5},
     ),
 }  # fmt: skip
 HISTORIES = {
