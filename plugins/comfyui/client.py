@@ -101,8 +101,8 @@ class ComfyUI:
     def post(self, graph: Graph, *, client_id: str, prompt_id: str) -> None:
         """Put a workflow in the queue under our own id.
 
-        Raises `Rejected` where the server refuses it, or would run it without the outputs that it refuses. After
-        `Unreachable` it may be queued or not.
+        Raises `Rejected` where the server refuses it, or would run only part of it (docs/comfyui.md, "Partly valid
+        prompts"). After `Unreachable` it may be queued or not.
         """
         body = {"prompt": graph, "client_id": client_id, "prompt_id": prompt_id}
         answer = self._request("POST", "/prompt", json=body, accept=(200, 400))
@@ -131,7 +131,9 @@ class ComfyUI:
         try:
             return Queue.model_validate(self._json("GET", "/queue"))
         except ValidationError as error:
-            raise BadAnswer(f"{self.url} answered /queue in a way that ComfyUI does not.") from error
+            raise BadAnswer(
+                f"{self.url} answered GET /queue as ComfyUI does not. Is that the right address and port?"
+            ) from error
 
     def delete(self, prompt_ids: Sequence[str]) -> None:
         """Take waiting prompts out of the queue; what is running stays."""

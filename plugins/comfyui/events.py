@@ -1,4 +1,4 @@
-"""The server's event socket: news of our prompts while they run. Advice only; the history is the truth."""
+"""The server's event socket: news of our prompts while they run. They are hints; the history is the truth."""
 
 import contextlib
 import threading
@@ -21,8 +21,8 @@ _STATE: Final = '{"type": "progress_state"'
 class Events:
     """Listens to one server in the background, and hands each message to whoever follows its prompt.
 
-    After a drop it connects again under a new client id; messages of prompts posted under the old one do not come any
-    more, which is why nobody may rely on messages alone.
+    After a drop it connects again under a new client id (docs/comfyui.md, "Connecting again"); messages of prompts
+    posted under the old one do not come any more, so nobody may rely on messages alone.
     """
 
     def __init__(self, client: ComfyUI) -> None:

@@ -81,11 +81,9 @@ class Server:
         self.client.close()
 
     def forget_weights(self, *, again: bool = False) -> None:
-        """Make the server read LoRA files anew from the first call on.
+        """Make the server read LoRA files anew, at the first call and with `again`, as after a file was replaced.
 
-        Later calls do nothing, unless files were replaced meanwhile: say so with `again`.
-
-        It keeps weights by name, also when the file was replaced. `/free` clears them after the prompt that the
+        It keeps weights by name (docs/comfyui.md, "Stale weights"). `/free` clears them after the prompt that the
         server is busy with or takes next; so a tiny prompt without any model follows, and this waits for it.
         """
         with self._forgetting:

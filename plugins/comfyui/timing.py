@@ -23,7 +23,7 @@ class Timing:
     poll: float = 1.0
     """Between two looks at the history while the event socket says nothing, and at the workers of a cluster."""
     written: float = 0.02
-    """Between two looks at the history once the socket told the end: it is written a moment later."""
+    """Between two looks at the history after the end: it is written last (docs/comfyui.md, "History comes last")."""
     reconnect: float = 1.0
     """Before the event socket is opened again."""
     reach: float = 60.0

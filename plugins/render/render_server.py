@@ -28,11 +28,11 @@ class RenderServer(Protocol):
 
 
 def render_cell(server: RenderServer, filled: Filled, on_progress: Callable[[Run], None] = ignore_progress) -> Finished:
-    """Render one workflow, and a second time where the first one was lost: the only place where a cell is retried.
+    """Render one workflow, and once more where it was lost: the only place where a cell is retried on its server.
 
-    A server that was restarted has lost its queue, but is there again. The server reads LoRA files anew before its
-    first picture. `on_progress` is called once the workflow is queued, and whenever it moves on.
-    Raises `ComfyUIError`.
+    A server that was restarted has lost its queue, but is there again. Before its first picture it reads LoRA files
+    anew. Beside a Dask worker, that worker does all this. `on_progress` is called once the workflow is queued, and
+    whenever it moves on. Raises `ComfyUIError`.
     """
     server.forget_weights()
     try:

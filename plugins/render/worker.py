@@ -183,7 +183,9 @@ class WorkerAgent:
                 lambda client: picker_name(client, lora.picker_name, file=file, metadata=lora.metadata)
             )
         except NotListed as error:
-            raise Unreachable(f"{error} (A Dask worker is told its ComfyUI's folder by COMFYUI_DIR.)") from error
+            raise Unreachable(
+                f"{error} (COMFYUI_DIR in a Dask worker's environment names its ComfyUI's folder.)"
+            ) from error
 
     def _holds(self, lora: LoraFile) -> bool:
         """Whether the loras folder has these very bytes under the LoRA's name; a file is read again once it changed."""

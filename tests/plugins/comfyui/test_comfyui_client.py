@@ -259,7 +259,9 @@ def test_recorded_queue_is_sorted(web: Web, client: ComfyUI) -> None:
 def test_odd_queue_is_told(web: Web, client: ComfyUI, body: object) -> None:
     """A queue in another shape is told, and not taken for an empty one."""
     web.answer("/queue", body)
-    assert f"{web.url} answered /queue in a way that ComfyUI does not." == str(failure(client.queue))
+    assert f"{web.url} answered GET /queue as ComfyUI does not. Is that the right address and port?" == str(
+        failure(client.queue)
+    )
 
 
 def test_history_is_none_while_unfinished(web: Web, client: ComfyUI) -> None:
