@@ -49,9 +49,9 @@ def choices_of(client: ComfyUI) -> ServerChoices:
     )
 
 
-def one_base_model(plan: Plan, offers: Sequence[ServerChoices]) -> str:
+def one_base_model(plan: Plan, choices: Sequence[ServerChoices]) -> str:
     """Return the plan's base model by the one name that all servers list it by. Raises `NotListed`."""
-    found = sorted({offer.base_model(plan) for offer in offers})
+    found = sorted({one.base_model(plan) for one in choices})
     if len(found) > 1:
         raise NotListed(
             f"The servers list the base model by different names: {', '.join(found)}. "

@@ -35,6 +35,6 @@ def fetch(client: ComfyUI, image: ImageRef, *, reach: float, stopping: threading
 
 
 def _is_whole(png: bytes) -> bool:
-    """Tell a whole PNG from a proxy's page, and from what was cut short on its way."""
+    """Return whether this is a whole PNG: no proxy's page, and not cut short on its way."""
     start, end = _PNG
     return png.startswith(start) and end in png[-64:]

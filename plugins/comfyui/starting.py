@@ -107,11 +107,11 @@ def environment(folder: Path) -> dict[str, str]:
     """
     env = {name: value for name, value in os.environ.items() if name not in _OURS}
     own = Path(sys.prefix).resolve()
-    places = [place for place in env.get("PATH", "").split(os.pathsep) if place and not _below(Path(place), own)]
+    folders = [path for path in env.get("PATH", "").split(os.pathsep) if path and not _below(Path(path), own)]
     scripts = "Scripts" if os.name == "nt" else "bin"
     found = [str(folder / venv / scripts) for venv in _VENV_FOLDERS if (folder / venv / scripts).is_dir()]
-    return env | {"PATH": os.pathsep.join([*found, *places])}
+    return env | {"PATH": os.pathsep.join([*found, *folders])}
 
 
-def _below(place: Path, own: Path) -> bool:
-    return sys.prefix != sys.base_prefix and place.resolve().is_relative_to(own)
+def _below(path: Path, own: Path) -> bool:
+    return sys.prefix != sys.base_prefix and path.resolve().is_relative_to(own)

@@ -157,9 +157,9 @@ def without_credentials(url: str) -> str:
     """Return a server's address as it may be shown."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    place = f"[{host}]" if ":" in host else host
-    place = f"{place}:{parts.port}" if parts.port else place
-    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+    netloc = f"[{host}]" if ":" in host else host
+    netloc = f"{netloc}:{parts.port}" if parts.port else netloc
+    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
 
 def headers_from_environment() -> dict[str, str]:
@@ -208,14 +208,14 @@ class _Session(requests.Session):
 class _HttpRetry(HttpRetry):
     """Asks again where an answer broke off, but not where none came in time: that wait was long enough."""
 
-    def increment(self, *place: Any, **details: Any) -> Self:  # noqa: ANN401 (urllib3's)
+    def increment(self, *given: Any, **details: Any) -> Self:  # noqa: ANN401 (urllib3's)
         if isinstance(error := details.get("error"), ReadTimeoutError):
             raise error
-        return super().increment(*place, **details)
+        return super().increment(*given, **details)
 
 
 def _hint(status: int) -> str:
-    """Say what to do about a status that a proxy gives, and ComfyUI does not."""
+    """Return what to do about a status that a proxy gives, and ComfyUI does not."""
     if status in {401, 403, 407}:
         return " If a proxy in front of it asks for credentials, give its headers in COMFYUI_HEADERS."
     if 300 <= status < 400:  # noqa: PLR2004 (redirects)
@@ -232,7 +232,7 @@ def _retry_after(response: requests.Response) -> float:
 
 
 def _forget_frames(error: BaseException) -> None:
-    """Take the HTTP library's frames out of a traceback: their arguments hold the headers, which are secrets.
+    """Remove the HTTP library's frames from a traceback: their arguments hold the headers, which are secrets.
 
     pytest would print them, with `--showlocals`, and with `--full-trace` at Ctrl-C.
     """

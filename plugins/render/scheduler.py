@@ -37,7 +37,7 @@ def checked_address(address: str) -> str:
 
 
 def _check_greeting(address: str, *, seconds: float) -> None:
-    """See that what answers greets as Dask does; Dask itself would wait for it without end, or take it at its word.
+    """Refuse what does not greet as Dask does; Dask itself would wait for it without end, or take it at its word.
 
     A scheduler says at once, before it is asked, how long its first message is: 8 bytes, little-endian.
     Raises `OSError` or `BadAnswer`.
