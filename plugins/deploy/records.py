@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plugins.evidence.evidence import ServerRecord, Sha256
+from plugins.comfyui.answers import ServerInfo
+from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import sync_folder
 from plugins.plan.messages import UserError
@@ -93,7 +94,7 @@ class Deployment(_Record):
     ballot: BallotRecord | None = None
     proof: tuple[Proven, ...]
     """What production rendered, compared with what was judged."""
-    server: ServerRecord
+    server: ServerInfo
     deployed: datetime
 
     @property

@@ -1,12 +1,11 @@
 """What one picture was made from: the record that lies beside it."""
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plugins.comfyui.client import ServerInfo
+from plugins.comfyui.answers import ServerInfo
 from plugins.pictures.check import Check, Outcome
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -34,27 +33,11 @@ class CellRecord(_Record):
 
 
 class LoraRecord(_Record):
-    """The LoRA by its staged name, and the bytes that lay under that name."""
+    """The LoRA as the server was told to load it, and the bytes that lay under that name."""
 
     file: str
     sha256: Sha256
     strength: float
-
-
-class ServerRecord(_Record):
-    """Who rendered it; the address carries no credentials."""
-
-    url: str
-    comfyui_version: str
-    device: str
-    simulated: bool
-    worker: str = ""
-    """The worker of a cluster that it ran beside, if any; the address is then as that worker sees it."""
-
-    @classmethod
-    def of(cls, info: ServerInfo) -> Self:
-        """Record what a server says of itself."""
-        return cls(**asdict(info))
 
 
 class RunRecord(_Record):
@@ -106,7 +89,7 @@ class Evidence(_Record):
     """Digest of the workflow and the LoRA's bytes: whether this picture is still what would be rendered."""
     workflow: dict[str, Any]
     """The graph in API format, exactly as it was sent."""
-    server: ServerRecord
+    server: ServerInfo
     run: RunRecord
     picture: PictureRecord
     nearest: NearestRecord | None = None

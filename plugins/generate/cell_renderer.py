@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
-from plugins.evidence.evidence import ServerRecord
 from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.check import Check, Outcome
 from plugins.pictures.checks import check_not_blank, check_not_noise, check_size, check_workflow
@@ -36,7 +36,7 @@ class Rendered:
     picture: Picture
     checks: tuple[Check, ...]
     """Size, blank, noise and workflow."""
-    server: ServerRecord
+    server: ServerInfo
 
     @property
     def failures(self) -> tuple[Check, ...]:
@@ -99,7 +99,7 @@ class CellRenderer:
                 check_not_noise(picture),
                 check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
             ),
-            server=ServerRecord.of(server.info),
+            server=server.info,
         )
 
     def _decoded(self, cell: Cell, server: RenderServer, finished: Finished) -> Picture:

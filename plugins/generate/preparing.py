@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.comfyui.choices import ServerChoices, choices_of, one_base_model
+from plugins.comfyui.choices import ServerChoices, choices_of, one_base_model, picker_names
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Unreachable
 from plugins.comfyui.names import find_lora
-from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
@@ -75,7 +74,9 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     check_fit(headers, _base_header(plan, base_model), base_model=base_model)
     with _remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
-    listed: dict[RenderServer, tuple[str, ...]] = {server: picker_names(plan, server, staged) for server in servers}
+    listed: dict[RenderServer, tuple[str, ...]] = {
+        server: picker_names(plan, server.client, staged) for server in servers
+    }
 
     def lora_name(server: RenderServer, one: Staged) -> str:
         wanted = plan.picker_name(one.file.name)
@@ -102,7 +103,7 @@ def prepare_on_cluster(
     workers: dict[RenderServer, DaskServer] = {server: server for server in choices}
 
     def lora_name(server: RenderServer, one: Staged) -> str:
-        return workers[server].place(lora_file(plan, one), one)
+        return workers[server].ensure_lora(lora_file(plan, one), one)
 
     with _remembered_digests(store) as digest:
         staged = unstaged(plan, headers, digest=digest)
@@ -115,7 +116,7 @@ def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServe
     """Return what the workers of use offer, and why the others are left out, by their names."""
 
     def ask(server: "DaskServer") -> ServerChoices:
-        choices = server.offer()
+        choices = server.choices()
         choices.base_model(plan)
         return choices
 

@@ -8,7 +8,7 @@ from typing import Final
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plugins.evidence.evidence import ServerRecord
+from plugins.comfyui.answers import ServerInfo
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.generate.cell_renderer import CellRenderer
@@ -26,7 +26,7 @@ class StabilityCheck(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     cell: str
-    server: ServerRecord
+    server: ServerInfo
     stable: bool
     difference: float
 
@@ -49,7 +49,7 @@ def check_stability(
     is no first picture. Raises `ComfyUIError`, `CellFailedError` or `OSError`.
     """
     first = store.read(cell)
-    server = next((one for one in servers if first and ServerRecord.of(one.info) == first.server), None)
+    server = next((one for one in servers if first and one.info == first.server), None)
     if first is None or server is None:
         return None
     server.forget_weights(again=True)

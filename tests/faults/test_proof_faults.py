@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from plugins.comfyui.server import Server
+from plugins.comfyui.timing import Timing
 from plugins.deploy.deployment import Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Prover
@@ -22,10 +23,9 @@ pytestmark = TORN
 
 
 @pytest.fixture
-def rendered(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def rendered(plan: Plan) -> Iterator[Stage]:
     """Render the whole plan on a server that is restarted once, from when its fault is armed on."""
-    monkeypatch.setattr("plugins.comfyui.patience._GONE_SECONDS", 0.2)
-    with staged(plan, restarting_once(), timeout=30, fronted=True) as stage:
+    with staged(plan, restarting_once(), timeout=30, timing=Timing(gone=0.2), fronted=True) as stage:
         run = Generation(stage.prepared, matrix(plan), regenerate=False)
         for cell in matrix(plan):
             run.evidence(cell, show=_ignore)

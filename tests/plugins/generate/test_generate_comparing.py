@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from plugins.evidence.evidence import Evidence, ServerRecord
+from plugins.comfyui.answers import ServerInfo
+from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.comparing import Comparing
 from plugins.generate.expected import ExpectedInputs
@@ -21,7 +22,7 @@ from tests.plugins.evidence.made_evidence import evidence_for, keep, png_of
 
 MEASURED = {
     "cell": "baseline-forest",
-    "server": ServerRecord(url="http://a:1", comfyui_version="0.3.64", device="cpu", simulated=False),
+    "server": ServerInfo(url="http://a:1", comfyui_version="0.3.64", device="cpu", simulated=False),
 }
 
 
