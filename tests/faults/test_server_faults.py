@@ -11,9 +11,6 @@ from plugins.plan.plan import Plan
 from stand_in.versions import LATER, TODAY, Version
 from tests.faults.planted import TARGET
 from tests.faults.stand import CELLS, Fault, json_answer, staged
-from tests.torn import TORN
-
-pytestmark = TORN
 
 AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"

@@ -18,9 +18,8 @@ from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure
 from tests.faults.planted import is_post, page, reset, restart_apart
 from tests.faults.stand import Fault, cell_of, staged
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 CELLS = 500
 WARM = 300

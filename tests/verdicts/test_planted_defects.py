@@ -43,6 +43,8 @@ from tests.verdicts.scene import (
     rewrite,
 )
 
+pytestmark = pytest.mark.slow
+
 SetScene = Callable[..., Scene]
 LIED_ABOUT = "step600-forest"
 """The cell that most lies are about."""

@@ -145,7 +145,7 @@ def test_closing_takes_no_time(serving: Serving) -> None:
     client.close()
     assert 1 > time.monotonic() - begun
     assert not events._thread.is_alive()
-    until(lambda: not serving.server.hub._open)
+    until(lambda: not serving.server.hub._sockets)
 
 
 def test_absent_socket_keeps_nobody_waiting(serving: Serving, noting: Noting) -> None:
