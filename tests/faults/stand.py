@@ -42,7 +42,7 @@ Work = Callable[[Cell, RenderServer, Progress, Callable[[], None]], Evidence]
 """What is done for one cell on one server."""
 THEIRS = "theirs"
 """How the ids of somebody else's prompts begin."""
-_LONGEST_SECONDS = 60.0
+_LONGEST_SECONDS = 120.0
 """How long a run may take at most."""
 
 
@@ -309,7 +309,14 @@ def staged(
         yield Stage(faults=faults, prepared=prepared, store=store, cells=cells)
 
 
-def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
+def hasten(patch: pytest.MonkeyPatch, waits: Mapping[str, float]) -> None:
+    """Make this process's pauses and waits as short as these."""
+    for name, seconds in waits.items():
+        patch.setattr(f"plugins.comfyui.{name}", seconds)
+    patch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
+
+
+def until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Wait for something, but not for ever."""
     end = time.monotonic() + seconds
     while not true():

@@ -10,7 +10,7 @@ import pytest
 from plugins.plan.plan import Plan
 from stand_in.versions import LATER, TODAY, Version
 from tests.faults.planted import TARGET
-from tests.faults.stand import CELLS, Fault, json_answer, staged
+from tests.faults.stand import CELLS, Fault, hasten, json_answer, staged
 
 AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"
@@ -102,7 +102,7 @@ FRAMES = {
 }
 POST = {
     "POST taken, connection reset": finished(lambda: p.lost_answer(lambda _, request: p.reset(request))),
-    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"client._ANSWER_SECONDS": 0.3}),
+    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"client._ANSWER_SECONDS": 1.0}),
     "POST taken, answer cut": finished(lambda: p.lost_answer(lambda _, request: p.cut(request, b'{"prompt_id"'))),
     "POST taken, answered 200 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(200))),
     "POST taken, answered 502 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(502))),
@@ -173,7 +173,7 @@ WORKER = {
     ),
     "never answers any more": stops(
         lambda: p.silent_for(lambda _: True), "did not answer", TERMINAL, AGAIN, TIMEOUT,
-        timeout=5.0, waits={**REACHING["waits"], "client._ANSWER_SECONDS": 0.2},
+        timeout=5.0, waits={**REACHING["waits"], "client._ANSWER_SECONDS": 1.0},
     ),
 }  # fmt: skip
 HISTORIES = {
@@ -249,12 +249,11 @@ TABLE = {**SOCKET, **FRAMES, **POST, **WORKER, **HISTORIES, **PICTURES, **OTHERS
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; our queue is empty then, and others' prompts are untouched."""
-    for name, seconds in {**WAITS, **row.waits}.items():
-        monkeypatch.setattr(f"plugins.comfyui.{name}", seconds)
-    monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
+    hasten(monkeypatch, WAITS)
     fault = row.fault()
     stage = staged(plan, fault, timeout=row.timeout, fronted=row.fronted, dialect=row.dialect)
     with stage as ready:
+        hasten(monkeypatch, row.waits)  # not before: what is asked for until then may take its time
         ended = ready.run(at_once=row.at_once, left=row.left, patch=monkeypatch)
     fine = tuple(cell for cell in CELLS if cell not in row.fails)
     assert (fine, tuple(row.fails)) == (ended.pictures, tuple(ended.failures)), ended.failures

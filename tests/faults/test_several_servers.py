@@ -6,9 +6,9 @@ import pytest
 
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
-from tests.faults.pair import BECOMES, Comes, check, hasten
-from tests.faults.stand import Fault, staged
-from tests.faults.test_server_faults import TABLE
+from tests.faults.pair import BECOMES, Comes, check
+from tests.faults.stand import Fault, hasten, staged
+from tests.faults.test_server_faults import TABLE, WAITS
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 def test_fault_of_one_of_two_servers(name: str, comes: Comes, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; both queues are empty then, and others' are untouched."""
     row = TABLE[name]
-    hasten(monkeypatch, name)
+    hasten(monkeypatch, WAITS)
     with staged(plan, row.fault(), Fault(), timeout=row.timeout, fronted=row.fronted, dialect=row.dialect) as stage:
+        hasten(monkeypatch, row.waits)
         check(name, comes, replace(stage, cells=matrix(plan)), monkeypatch)

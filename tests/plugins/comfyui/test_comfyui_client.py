@@ -196,7 +196,7 @@ def test_silence_ends(web: Web, client: ComfyUI, monkeypatch: pytest.MonkeyPatch
     method, path = ("GET", "/system_stats") if call == "info" else ("POST", "/interrupt")
     assert f"{web.url} did not answer {method} {path} within 0 s." == str(error)
     assert isinstance(error, Unreachable)
-    assert 1.0 > time.monotonic() - begun
+    assert 20 > time.monotonic() - begun
     assert 1 == len(web.seen)
 
 

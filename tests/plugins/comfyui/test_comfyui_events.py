@@ -49,7 +49,7 @@ def serving(stand_in: Callable[..., Serving], noting: Noting) -> Serving:
 
 def until(true: Callable[[], object]) -> None:
     """Wait for something, but not for long."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not true():
         assert end > time.monotonic(), "it did not happen"
         time.sleep(0.005)
@@ -83,12 +83,12 @@ def test_messages_go_to_whoever_follows(serving: Serving) -> None:
     hub.send("new_kind", {"prompt_id": ["a"]}, client_id)
     hub.send("executing", {"prompt_id": "a", "node": "3"}, client_id)
     hub.send("executing", {"prompt_id": "end"}, client_id)
-    assert seen.wait(5)
+    assert seen.wait(30)
     events.unfollow("a")
     seen.clear()
     hub.send("executing", {"prompt_id": "a", "node": "4"}, client_id)
     hub.send("executing", {"prompt_id": "end"}, client_id)
-    assert seen.wait(5)
+    assert seen.wait(30)
     events.close()
     client.close()
     assert [{"type": "executing", "data": {"prompt_id": "a", "node": "3"}}] == heard
@@ -110,7 +110,7 @@ def test_dropped_socket_connects_under_a_new_id(
     heard = threading.Event()
     events.follow("a", lambda _: heard.set())
     serving.server.hub.send("executing", {"prompt_id": "a"}, second)
-    assert heard.wait(5)
+    assert heard.wait(30)
     events.close()
     client.close()
     assert 3 == len(set(noting.client_ids))
@@ -143,7 +143,7 @@ def test_closing_takes_no_time(serving: Serving) -> None:
     begun = time.monotonic()
     events.close()
     client.close()
-    assert 1 > time.monotonic() - begun
+    assert 4 > time.monotonic() - begun
     assert not events._thread.is_alive()
     until(lambda: not serving.server.hub._sockets)
 
@@ -157,7 +157,7 @@ def test_absent_socket_keeps_nobody_waiting(serving: Serving, noting: Noting) ->
     assert 32 == len(events.client_id)
     events.close()
     client.close()
-    assert 2 > time.monotonic() - begun
+    assert 4 > time.monotonic() - begun
 
 
 class Garbling(Noting):
