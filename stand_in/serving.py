@@ -98,6 +98,8 @@ async def run_server(server: Server, *, port: int, ready: Callable[[str], None],
                 await asyncio.to_thread(server.worker.stop)
     finally:
         publishing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await publishing
     if server.worker.is_alive:
         raise LeftOpenError("the worker is still busy: a hook blocks it")
 

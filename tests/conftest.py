@@ -3,10 +3,6 @@
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -204,8 +204,7 @@ def not_utf8() -> Fault:
         if event == "execution_start":
             for socket in list(fault.serving.server.hub._sockets.values()):
                 assert socket._writer is not None
-                send = socket._writer.send_frame(b"\xff\xfe\xfd", WSMsgType.TEXT)
-                fault._tasks.append(fault.serving.loop.create_task(send))
+                fault.begin(socket._writer.send_frame(b"\xff\xfe\xfd", WSMsgType.TEXT))
         yield event, data
 
     return framing(frames)
