@@ -105,6 +105,7 @@ def test_unusable_memory_is_done_without(file: Path, tmp_path: Path, content: st
     assert digest_of(file) == Digests(tmp_path / ".digests.json").of(file)
 
 
+@pytest.mark.slow
 def test_no_deployment_believes_it(
     plan: Plan, stand_in: Callable[..., Serving], run_suite: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
