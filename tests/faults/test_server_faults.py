@@ -7,21 +7,16 @@ from typing import Any
 import planted as p
 import pytest
 
+from plugins.comfyui.timing import Timing
 from plugins.plan.plan import Plan
 from stand_in.versions import LATER, TODAY, Version
 from tests.faults.planted import TARGET
-from tests.faults.stand import CELLS, Fault, hasten, json_answer, staged
+from tests.faults.stand import CELLS, Fault, json_answer, staged
 
 AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"
 TERMINAL = "ook at its terminal"
-WAITS = {
-    "waiting._LOOK_SECONDS": 0.05,
-    "server._PAUSE_SECONDS": 0.02,
-    "fetching._PAUSE_SECONDS": 0.02,
-    "events._AGAIN_SECONDS": 0.02,
-    "events._CONNECT_SECONDS": 0.5,
-}
+HASTY = Timing(poll=0.05, pause=0.02, reconnect=0.02, connect=0.5)
 """Pauses that are shorter here. How long a thing is waited for is shortened only where a row waits for its end."""
 
 
@@ -40,6 +35,11 @@ class Row:
     """How other people's prompts may end."""
     left: int = 0
     """How many of ours nobody can take out of the queue."""
+
+    @property
+    def timing(self) -> Timing:
+        """Return how long this row waits."""
+        return replace(HASTY, **self.waits)
 
 
 def finished(fault: Callable[[], Fault], **details: Any) -> Row:
@@ -63,9 +63,9 @@ def page(status: int, **headers: str) -> Callable[[], Any]:
 
 
 HISTORY, QUEUE = p.is_about("/history"), p.is_about("/queue")
-LOSING = {"patience._GONE_SECONDS": 0.2}
-FETCHING = {"fetching._FETCH_SECONDS": 0.2}
-REACHING: dict[str, Any] = {"waits": {"patience._REACH_SECONDS": 0.5}, "timeout": 5.0}
+LOSING = {"gone": 0.2}
+FETCHING = {"fetch": 0.2}
+REACHING: dict[str, Any] = {"waits": {"reach": 0.5}, "timeout": 5.0}
 
 SOCKET = {
     "socket dropped once": finished(lambda: p.socket_dropped(1)),
@@ -102,7 +102,7 @@ FRAMES = {
 }
 POST = {
     "POST taken, connection reset": finished(lambda: p.lost_answer(lambda _, request: p.reset(request))),
-    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"client._ANSWER_SECONDS": 1.0}),
+    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"answer": 2.0}),
     "POST taken, answer cut": finished(lambda: p.lost_answer(lambda _, request: p.cut(request, b'{"prompt_id"'))),
     "POST taken, answered 200 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(200))),
     "POST taken, answered 502 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(502))),
@@ -152,7 +152,7 @@ WORKER = {
     ),
     "worker dead, and accepts": stops(
         lambda: p.dies(2), "no sign of life", TIMEOUT, TERMINAL, fine=1, left=1, timeout=1.5,
-        waits={"server._LET_GO_SECONDS": 0.2}, theirs=frozenset({"success", "unfinished"}),
+        waits={"let_go": 0.2}, theirs=frozenset({"success", "unfinished"}),
     ),
     "one cell hangs, others wait behind it": one_fails(p.hangs, "no sign of life", TIMEOUT, timeout=2.0),
     "one cell hangs, others come after it": one_fails(p.hangs, "no sign of life", TIMEOUT, timeout=2.0, at_once=1),
@@ -173,7 +173,7 @@ WORKER = {
     ),
     "never answers any more": stops(
         lambda: p.silent_for(lambda _: True), "did not answer", TERMINAL, AGAIN, TIMEOUT,
-        timeout=5.0, waits={**REACHING["waits"], "client._ANSWER_SECONDS": 1.0},
+        timeout=5.0, waits={**REACHING["waits"], "answer": 2.0},
     ),
 }  # fmt: skip
 HISTORIES = {
@@ -249,11 +249,9 @@ TABLE = {**SOCKET, **FRAMES, **POST, **WORKER, **HISTORIES, **PICTURES, **OTHERS
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
 def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; our queue is empty then, and others' prompts are untouched."""
-    hasten(monkeypatch, WAITS)
     fault = row.fault()
-    stage = staged(plan, fault, timeout=row.timeout, fronted=row.fronted, dialect=row.dialect)
+    stage = staged(plan, fault, timeout=row.timeout, timing=row.timing, fronted=row.fronted, dialect=row.dialect)
     with stage as ready:
-        hasten(monkeypatch, row.waits)  # not before: what is asked for until then may take its time
         ended = ready.run(at_once=row.at_once, left=row.left, patch=monkeypatch)
     fine = tuple(cell for cell in CELLS if cell not in row.fails)
     assert (fine, tuple(row.fails)) == (ended.pictures, tuple(ended.failures)), ended.failures

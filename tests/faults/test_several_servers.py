@@ -7,8 +7,8 @@ import pytest
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from tests.faults.pair import BECOMES, Comes, check
-from tests.faults.stand import Fault, hasten, staged
-from tests.faults.test_server_faults import TABLE, WAITS
+from tests.faults.stand import Fault, staged
+from tests.faults.test_server_faults import TABLE
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow
 def test_fault_of_one_of_two_servers(name: str, comes: Comes, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; both queues are empty then, and others' are untouched."""
     row = TABLE[name]
-    hasten(monkeypatch, WAITS)
-    with staged(plan, row.fault(), Fault(), timeout=row.timeout, fronted=row.fronted, dialect=row.dialect) as stage:
-        hasten(monkeypatch, row.waits)
+    details = {"timeout": row.timeout, "timing": row.timing, "fronted": row.fronted, "dialect": row.dialect}
+    with staged(plan, row.fault(), Fault(), **details) as stage:
         check(name, comes, replace(stage, cells=matrix(plan)), monkeypatch)
