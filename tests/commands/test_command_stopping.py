@@ -18,6 +18,8 @@ from stand_in.serving import Serving, serve
 from tests.commands.looking import Result, cell_of, counts, together, told
 from tests.small_plan import Posing, Suite, finish
 
+pytestmark = pytest.mark.slow
+
 RENDERED = 2
 """How many pictures are made before one takes for ever, so that a run can be stopped in the middle of it."""
 

@@ -244,9 +244,22 @@ OTHERS = {
     "a proxy that closes connections behind our back": finished(p.hanging_up, fronted=True),
 }
 TABLE = {**SOCKET, **FRAMES, **POST, **WORKER, **HISTORIES, **PICTURES, **OTHERS}
+LONG = {
+    "POST taken, answer too late",
+    "POST answered 503, Retry-After in seconds",
+    "one cell hangs, others come after it",
+    "one cell hangs, and is over when it is interrupted",
+    "models take long to load, each within the time",
+    "never answers any more",
+    "others' picture takes longer than our time",
+    "others' picture takes for ever",
+}
+"""Rows that wait for a second or more."""
 
 
-@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=name, marks=[pytest.mark.slow] * (name in LONG)) for name, row in TABLE.items()]
+)
 def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; our queue is empty then, and others' prompts are untouched."""
     fault = row.fault()
@@ -266,4 +279,5 @@ def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.Mo
 
 def test_table_is_long_enough() -> None:
     """No row is lost by being given another's name."""
+    assert set(TABLE) >= LONG
     assert sum(map(len, (SOCKET, FRAMES, POST, WORKER, HISTORIES, PICTURES, OTHERS))) == len(TABLE)

@@ -269,6 +269,7 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
     ) == str(error)
 
 
+@pytest.mark.slow
 def test_waiting_behind_our_own_picture_is_no_silence(
     staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor
 ) -> None:

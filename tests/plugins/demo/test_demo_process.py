@@ -33,6 +33,7 @@ def test_starts_answers_and_stops(tmp_path: Path) -> None:
     stand_in.stop()
 
 
+@pytest.mark.slow
 def test_dies_with_its_parent(tmp_path: Path) -> None:
     """When the process that started it is killed, it ends too."""
     script = (

@@ -39,6 +39,7 @@ def pytest_configure(config):
 """A plugin: nothing makes previews at the end."""
 
 
+@pytest.mark.slow
 def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[..., Serving]) -> None:
     """Each picture has a preview beside the page before the page is made."""
     folder = plan_file.parent
