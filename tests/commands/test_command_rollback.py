@@ -11,6 +11,8 @@ from plugins.plan.reading import read_plan
 from stand_in.serving import serve
 from tests.small_plan import Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:

@@ -6,8 +6,8 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ Work = Callable[[Cell, RenderServer, Progress, Callable[[], None]], Evidence]
 """What is done for one cell on one server."""
 THEIRS = "theirs"
 """How the ids of somebody else's prompts begin."""
-_LONGEST_SECONDS = 60.0
+_LONGEST_SECONDS = 120.0
 """How long a run may take at most."""
 
 
@@ -165,8 +165,16 @@ class Fault(Posing):
     def send_raw(self, payload: str | bytes) -> None:
         """Send what no ComfyUI sends to every socket; call it in the server's loop."""
         for socket in list(self.serving.server.hub._sockets.values()):
-            send = socket.send_bytes(payload) if isinstance(payload, bytes) else socket.send_str(payload)
-            self._tasks.append(self.serving.loop.create_task(send))
+            self.begin(socket.send_bytes(payload) if isinstance(payload, bytes) else socket.send_str(payload))
+
+    def begin(self, sending: Awaitable[None]) -> None:
+        """Send while the server goes on; whoever has hung up hears nothing. Call it in the server's loop."""
+
+        async def send() -> None:
+            with suppress(ConnectionError):
+                await sending
+
+        self._tasks.append(self.serving.loop.create_task(send()))
 
     def drop_sockets(self) -> None:
         """Cut every socket."""
@@ -309,7 +317,7 @@ def staged(
         yield Stage(faults=faults, prepared=prepared, store=store, cells=cells)
 
 
-def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
+def until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Wait for something, but not for ever."""
     end = time.monotonic() + seconds
     while not true():

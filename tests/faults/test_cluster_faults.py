@@ -23,9 +23,8 @@ from tests.faults.pair import BECOMES, Comes, check
 from tests.faults.stand import Fault, Stage, standing
 from tests.faults.test_server_faults import HASTY, TABLE
 from tests.machines import Machines
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 WORKERS = ("anna", "bert")
 """The ComfyUI beside the first one has the fault."""

@@ -112,6 +112,7 @@ def serving(plan_file: Path) -> Iterator[Serving]:
         yield serving
 
 
+@pytest.mark.slow
 def test_small_disk_is_told_before_the_first_picture(plan_file: Path, serving: Serving) -> None:
     """Where the pictures have no room, one message says so, and nothing is sent to the server."""
     folder = plan_file.parent
@@ -124,6 +125,7 @@ def test_small_disk_is_told_before_the_first_picture(plan_file: Path, serving: S
     assert ({}, False) == (serving.server.queue.history(), (folder / "reports/pictures").exists())
 
 
+@pytest.mark.slow
 def test_report_that_cannot_be_written_is_told(plan_file: Path, serving: Serving) -> None:
     """Where the disk is full at the end, pictures and evidence are kept, and one line says what to do."""
     folder = plan_file.parent

@@ -21,9 +21,8 @@ from stand_in.serving import Serving
 from tests.faults.steps import judge
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import Posing, Suite, finish
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 FORMER = b"the production LoRA of another day"
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from plugins.comfyui.timing import Timing
@@ -18,9 +19,8 @@ from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure
 from tests.faults.planted import is_post, page, reset, restart_apart
 from tests.faults.stand import Fault, cell_of, staged
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 CELLS = 500
 WARM = 300

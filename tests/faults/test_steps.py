@@ -28,7 +28,10 @@ from tests.faults.steps import WORKS, judge, judged_in
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import ROOT
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each try is a forked process")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="each try is a forked process"),
+]
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 (where files need not reach a disk, on Linux)
 FOREIGN = b"the production LoRA of another day"

@@ -45,6 +45,8 @@ from tests.verdicts.scene import (
     without_training_images,
 )
 
+pytestmark = pytest.mark.slow
+
 SetScene = Callable[..., Scene]
 URL = "http://127.0.0.1:8188"
 

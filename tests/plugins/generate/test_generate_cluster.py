@@ -24,12 +24,10 @@ from plugins.render.cluster import Cluster, DaskServer
 from plugins.render.rendering import AHEAD
 from plugins.render.worker import LoraFile
 from tests.machines import IMPATIENT, Machine, Machines, until
-from tests.torn import TORN
+
+pytestmark = pytest.mark.slow
 
 Prepare = Callable[..., Prepared]
-
-
-pytestmark = TORN
 
 
 @pytest.fixture(scope="module")

@@ -162,7 +162,7 @@ def test_twins_that_come_at_the_same_moment_are_told(
     real = Comparing._with_effect
 
     def meet(self: Comparing, *place: Any) -> Evidence:
-        both.wait(10)
+        both.wait(30)
         return real(self, *place)
 
     monkeypatch.setattr(Comparing, "_with_effect", meet)

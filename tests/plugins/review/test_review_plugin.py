@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from PIL import Image
 
 from plugins.plan.plan import Plan
 from plugins.review.plugin import _Unlisted
@@ -41,6 +40,7 @@ def pytest_configure(config):
 """A plugin: nothing makes previews at the end."""
 
 
+@pytest.mark.slow
 def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[..., Serving]) -> None:
     """Each picture has a preview beside the page before the page is made."""
     folder = plan_file.parent
@@ -53,22 +53,6 @@ def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[.
     previews = {path.relative_to(folder / "reports/previews") for path in folder.glob("reports/previews/*/*")}
     assert 6 == len(pictures)
     assert previews == {path.with_suffix(".webp") for path in pictures}
-
-
-def test_running_again_makes_nothing_anew(
-    plan: Plan, stand_in: Callable[..., Serving], run_suite: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    """Previews and the contact sheet are made from the pictures, once."""
-    url = f"--comfyui-url={stand_in().url}"
-    reports = plan.paths.project / "reports"
-    run_suite("-m", "generate", url)
-    made = {path: path.stat().st_mtime_ns for path in (*reports.glob("previews/*/*"), reports / "contact-sheet.png")}
-    with Image.open(reports / "previews/step600/forest.webp") as preview:
-        assert (64, 64) == preview.size
-
-    run_suite("-m", "generate", url)
-
-    assert made == {path: path.stat().st_mtime_ns for path in made}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +83,7 @@ def test_of_many_only_what_did_not_pass_is_listed(outcome: str, when: str, liste
     assert (listed, counted) == (bool(cells), html.counted)
 
 
+@pytest.mark.slow
 def test_large_matrix_lists_no_test_that_passed(
     plan_file: Path,
     stand_in: Callable[..., Serving],
