@@ -2,6 +2,7 @@
 
 import io
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from stand_in.catalogue import Catalogue
 from stand_in.execution import Executor
 from stand_in.faults import Faults
 from stand_in.folders import Folders
+from stand_in.nodes.node import Node
 from stand_in.prompt_queue import PromptQueue
 from stand_in.routes import Routes
 from stand_in.versions import TODAY, Version
@@ -42,8 +44,10 @@ class Server:
         self.folders = Folders(comfyui)
         self.hub = WebSockets(self.faults, self._greeting)
         self.queue = PromptQueue(self._queue_changed)
+        self.catalogue = Catalogue(self.folders, dialect)
         self.executor = Executor(
             self.folders,
+            self.catalogue,
             self.hub.send,
             faults=self.faults,
             seconds_per_image=seconds_per_image,
@@ -51,15 +55,23 @@ class Server:
             preview=self._preview if dialect.previews else None,
         )
         self.worker = Worker(self.queue, self.executor, self.hub, self.faults)
-        catalogue = Catalogue(self.folders, dialect)
-        routes = Routes(self.queue, self.executor, catalogue, self.faults, dialect)
-        views = Views(self.folders, catalogue, self.faults, device=DEVICE, version=dialect.version)
+        routes = Routes(self.queue, self.executor, self.catalogue, self.faults, dialect)
+        views = Views(self.folders, self.catalogue, self.faults, device=DEVICE, version=dialect.version)
         self.app = web.Application(client_max_size=int(FEATURES["max_upload_size"]), middlewares=[self._middleware()])
         # ComfyUI offers every route below /api too.
         for prefix in ("", "/api"):
             self.app.router.add_get(f"{prefix}/ws", self.hub.connect)
             routes.add_to(self.app, prefix)
             views.add_to(self.app, prefix)
+
+    def register(self, name: str, described: Mapping[str, Any], node: type[Node] | None = None) -> None:
+        """Add a node class, as a custom node pack does.
+
+        `described` is its entry of `/object_info` (`Catalogue.register`); without `node`, it hands on what it takes.
+        """
+        self.catalogue.register(name, described)
+        if node is not None:
+            self.executor.behaviours[name] = node
 
     def _middleware(self) -> Any:  # noqa: ANN401 (aiohttp's own decorated function)
         @web.middleware

@@ -8,6 +8,8 @@ class Version:
     """How one version speaks. The defaults are 0.3.64's, which the recordings are from."""
 
     version: str = "0.3.64"
+    nodes: tuple[str, ...] = ("0.3.64", "0.33.0")
+    """Versions whose node classes are known, the first that knows one has the say."""
     combo_lists: bool = False
     """Pickers read `["COMBO", {"options": [...]}]` instead of `[[...], {}]`, as nodes of the new kind do already."""
     missing_node_type: bool = False

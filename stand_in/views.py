@@ -11,9 +11,9 @@ from typing import Any, Final
 from aiohttp import web
 from PIL import Image
 
-from stand_in.catalogue import NODE_TYPES, Catalogue
+from stand_in.catalogue import Catalogue
 from stand_in.faults import Faults
-from stand_in.folders import MODEL_FOLDERS, Folders
+from stand_in.folders import Folders
 from stand_in.websockets import FEATURES
 from stand_in.weights import read_header
 
@@ -80,21 +80,21 @@ class Views:
 
     async def get_object_info(self, _request: web.Request) -> web.Response:
         """Describe every node type that the stand-in knows."""
-        return web.json_response({name: self._catalogue.info(name) for name in NODE_TYPES})
+        return web.json_response({name: self._catalogue.info(name) for name in self._catalogue})
 
     async def get_object_info_of(self, request: web.Request) -> web.Response:
         """Describe one node type; `{}` for an unknown one."""
         name = request.match_info["name"]
-        return web.json_response({name: self._catalogue.info(name)} if name in NODE_TYPES else {})
+        return web.json_response({name: self._catalogue.info(name)} if name in self._catalogue else {})
 
     async def get_models(self, _request: web.Request) -> web.Response:
         """Name the model folders."""
-        return web.json_response(list(MODEL_FOLDERS))
+        return web.json_response(list(self._folders.kinds))
 
     async def get_models_in(self, request: web.Request) -> web.Response:
         """List one model folder; 404 for an unknown one."""
         folder = request.match_info["folder"]
-        if folder not in MODEL_FOLDERS:
+        if folder not in self._folders.kinds:
             return web.Response(status=404)
         return web.json_response(self._folders.names(folder))
 

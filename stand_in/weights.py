@@ -75,7 +75,12 @@ def read_lora(path: Path) -> Lora:
 
 
 def read_base(path: Path) -> str:
-    """Return what identifies a base model: a digest of its header and size. Raises as `check` does."""
+    """Return what identifies a base model: a digest of its header and size. Raises as `check` does.
+
+    Of a file in another format than safetensors it is a checksum.
+    """
+    if path.suffix != ".safetensors":
+        return _checksum(path)
     header = json.dumps(check(path), sort_keys=True)
     return hashlib.sha256(f"{header} {path.stat().st_size}".encode()).hexdigest()[:16]
 

@@ -19,14 +19,15 @@ import test_contract_sockets as sockets
 import test_contract_views as views
 from aiohttp import web
 
-from stand_in import caches, folders, nodes, routes, server, validation
+from stand_in import caches, folders, routes, server, validation
 from stand_in import views as demo_views
 from stand_in.caches import Caches
-from stand_in.catalogue import NODE_TYPES, Catalogue, Input
+from stand_in.catalogue import Catalogue
 from stand_in.execution import Executor
 from stand_in.faults import Faults
 from stand_in.folders import Folders
 from stand_in.graph import Schedule
+from stand_in.nodes import loaders, sampling
 from stand_in.prompt_queue import Outcome, PromptQueue
 from stand_in.routes import Routes
 from stand_in.server import Server
@@ -258,7 +259,7 @@ def fresh_weights(patch: Patch) -> None:
         self._path = None
         return inner(self, name)
 
-    wrap(patch, nodes.LoraNode, "load", load)
+    wrap(patch, loaders.LoraNode, "load", load)
 
 
 @noticed_by(loras.test_replaced_lora_is_stale)
@@ -274,7 +275,7 @@ def a_replaced_file_makes_another_node(patch: Patch) -> None:
 
 @noticed_by(loras.test_lora_written_into_is_seen_when_its_node_runs)
 def files_are_not_mapped(patch: Patch) -> None:
-    patch.setattr(nodes, "_place", lambda path: object())
+    patch.setattr(loaders, "_place", lambda path: object())
 
 
 def keeping_objects(inner: Any, self: Any, workflow: Any) -> None:
@@ -346,7 +347,7 @@ def any_lora_has_an_effect(patch: Patch) -> None:
 def strength_0_opens_the_file(patch: Patch) -> None:
     wrap(
         patch,
-        nodes.LoraLoader,
+        loaders.LoraLoader,
         "__call__",
         lambda inner, self, **inputs: (self.load(inputs["lora_name"]), inner(self, **inputs))[1],
     )
@@ -354,19 +355,19 @@ def strength_0_opens_the_file(patch: Patch) -> None:
 
 @noticed_by(runs.test_new_seed_runs_from_the_sampler_on)
 def seeds_do_not_matter(patch: Patch) -> None:
-    wrap(patch, nodes.KSampler, "__call__", lambda inner, self, **inputs: inner(self, **{**inputs, "seed": 0}))
+    wrap(patch, sampling.KSampler, "__call__", lambda inner, self, **inputs: inner(self, **{**inputs, "seed": 0}))
 
 
 @noticed_by(runs.test_every_input_changes_the_picture)
 def clip_skip_does_not_matter(patch: Patch) -> None:
-    patch.setattr(nodes.CLIPSetLastLayer, "__call__", lambda self, *, clip, stop_at_clip_layer: ((clip,), {}))
+    patch.setattr(loaders.CLIPSetLastLayer, "__call__", lambda self, *, clip, stop_at_clip_layer: ((clip,), {}))
 
 
 @noticed_by(runs.test_same_graph_same_pixels)
 def pictures_are_never_the_same(patch: Patch) -> None:
     wrap(
         patch,
-        nodes.KSampler,
+        sampling.KSampler,
         "__call__",
         lambda inner, self, **inputs: inner(self, **{**inputs, "cfg": inputs["cfg"] + time.time() % 1}),
     )
@@ -443,8 +444,11 @@ def foreign_pages_are_welcome(patch: Patch) -> None:
 
 @noticed_by(views.test_object_info, node="KSampler")
 def another_default(patch: Patch) -> None:
-    inputs = NODE_TYPES["KSampler"].required
-    patch.setitem(inputs, "steps", Input("INT", {**inputs["steps"].options, "default": 30}))  # type: ignore[arg-type]
+    def config(inner: Any, self: Any, entry: Any):
+        kind, options = inner(self, entry)
+        return [kind, options | {"default": 30} if options.get("default") == 20 else options]
+
+    wrap(patch, Catalogue, "config", config)
 
 
 @noticed_by(runs.test_success)
