@@ -59,7 +59,7 @@ class Catalogue:
     def __init__(self, folders: Folders, dialect: Version) -> None:
         self._folders = folders
         self._dialect = dialect
-        self._types = dict(_declared(dialect.nodes))
+        self._types = dict(_declared(dialect.declarations))
 
     def __contains__(self, name: object) -> bool:
         return name in self._types
@@ -138,10 +138,7 @@ class Catalogue:
 
 
 @cache
-def _declared(versions: tuple[str, ...]) -> Mapping[str, NodeType]:
-    """Read what node classes declare in these versions; the first that knows a class has the say."""
-    found: dict[str, NodeType] = {}
-    for version in versions:
-        declarations = json.loads((_DECLARATIONS / f"{version}.json").read_text(encoding="utf-8"))
-        found = {name: NodeType(name, one) for name, one in declarations.items()} | found
-    return MappingProxyType(found)
+def _declared(version: str) -> Mapping[str, NodeType]:
+    """Read what the node classes of a version declare."""
+    declarations = json.loads((_DECLARATIONS / f"{version}.json").read_text(encoding="utf-8"))
+    return MappingProxyType({name: NodeType(name, one) for name, one in declarations.items()})

@@ -7,13 +7,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stand_in.caches import Caches, Shown
 from stand_in.catalogue import Catalogue
 from stand_in.faults import Faults, NodeFailure
 from stand_in.folders import Folders, OutsideOutputError
 from stand_in.graph import Schedule, Workflow, links
+from stand_in.log import Log
 from stand_in.nodes import behaviour
 from stand_in.nodes.node import Kit, Node
 from stand_in.progress import Progress
@@ -22,6 +23,10 @@ from stand_in.validation import type_name
 
 Send = Callable[[str, dict[str, Any], str | None], None]
 """Sends a frame to one client, or to all where the client is None."""
+
+
+_PAUSE: Final = 0.1
+"""Seconds between two reports of sampling steps, at least."""
 
 
 class Interrupted(Exception):
@@ -38,6 +43,8 @@ class Executor:
         send: Send,
         *,
         faults: Faults,
+        log: Log,
+        throttles_progress: bool = True,
         seconds_per_image: float,
         sleep: Callable[[float], None],
         preview: Callable[[str, str, int, int, str | None], None] | None = None,
@@ -56,11 +63,14 @@ class Executor:
         self._kit = Kit(
             folders=folders,
             faults=faults,
+            log=log,
             seconds_per_image=seconds_per_image,
             sleep=sleep,
             step=self._step,
         )
         self._progress = Progress("")
+        self._throttles = throttles_progress
+        self._reported = 0.0
         self._node_id = ""
 
     def interrupt(self) -> None:
@@ -205,11 +215,20 @@ class Executor:
         self._faults.before_step(prompt_id, node_id, done)
         if self._interrupted.is_set():
             raise Interrupted
+        if not self._reports(done, of):
+            return
         self._send("progress_state", self._progress.update(node_id, done, of), self.client_id)
         data = {"value": done, "max": of, "prompt_id": prompt_id, "node": node_id}
         self._send("progress", data, self.client_id)
         if self._preview is not None:
             self._preview(prompt_id, node_id, done, of, self.client_id)
+
+    def _reports(self, done: int, of: int) -> bool:
+        """Return whether this step is reported: the first, the last, and others if enough time has passed."""
+        now = time.monotonic()
+        waits = self._throttles and 1 < done < of and now - self._reported < _PAUSE and self._preview is None
+        self._reported = self._reported if waits else now
+        return not waits
 
     def _tell(self, outcome: Outcome, event: str, data: dict[str, Any], *, broadcast: bool = False) -> None:
         """Send a frame that the history keeps too."""

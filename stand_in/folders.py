@@ -5,7 +5,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _WEIGHTS: Final = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
 _ANYTHING: Final[frozenset[str]] = frozenset()
@@ -87,6 +87,26 @@ class Folders:
             listing = self._listings[kind] = self._search(kind)
         return list(listing.names)
 
+    def files(self, kind: str) -> list[dict[str, Any]]:
+        """List a model folder with each file's size and times, hidden files left out.
+
+        Raises `KeyError` for a folder that ComfyUI does not have.
+        """
+        parts, _ = self.kinds[kind]
+        found = []
+        for index, part in enumerate(parts):
+            top = self.root / "models" / part
+            for folder, subfolders, names in os.walk(top, followlinks=True):
+                subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+                for name in names:
+                    if name.startswith(".") or not _listed(name, _WEIGHTS):
+                        continue
+                    seen = Path(folder, name).stat()
+                    times = {"modified": seen.st_mtime, "created": seen.st_ctime}
+                    inside = os.path.relpath(Path(folder, name), top)
+                    found.append({"name": inside, "pathIndex": index, **times, "size": seen.st_size})
+        return found
+
     def find(self, kind: str, name: str) -> Path | None:
         """Return the model file with that name; `..` in it is resolved away before looking."""
         if kind not in self.kinds:
@@ -111,7 +131,7 @@ class Folders:
         if common != top:
             raise OutsideOutputError(
                 "**** ERROR: Saving image outside the output folder is not allowed."
-                f"\n full_output_folder: {folder}\n         output_dir: {top}\n         commonpath: {common}"
+                f"\n full_output_folder: {folder}\n         output_dir: {top}"
             )
         Path(folder).mkdir(parents=True, exist_ok=True)
         taken = [_number(path.name, stem) for path in Path(folder).iterdir()]
@@ -149,7 +169,7 @@ def _number(name: str, stem: str) -> int:
     """Read the counter in a picture's name; 0 for a file that is not of this stem."""
     if os.path.normcase(name[: len(stem)]) != os.path.normcase(stem) or name[len(stem) : len(stem) + 1] != "_":
         return 0
-    digits = name[len(stem) + 1 :].split("_", 1)[0]
+    digits = name[len(stem) + 1 :].split(".", 1)[0].split("_", 1)[0]
     return int(digits) if digits.isdecimal() else 0
 
 

@@ -62,6 +62,8 @@ class _Validation:
         self._dialect = dialect
         self._catalogue = catalogue
         self._checked: dict[str, tuple[bool, list[Reason]]] = {}
+        self._visiting: list[str] = []
+        """The nodes that are being checked now, each feeding the one before."""
 
     def of(self, outputs: list[str]) -> Verdict:
         good: list[str] = []
@@ -106,6 +108,8 @@ class _Validation:
         """Check a node and all that feeds it: (valid, its own reasons)."""
         if node_id in self._checked:
             return self._checked[node_id]
+        if node_id in self._visiting and self._dialect.names_cycles:
+            return self._cycle(node_id)
         inputs = self._workflow[node_id]["inputs"]
         valid = True
         reasons: list[Reason] = []
@@ -119,7 +123,7 @@ class _Validation:
                         _reason("required_input_missing", "Required input is missing", inner, input_name=name)
                     )
             elif isinstance(inputs[name], list):
-                reason, feeds = self._check_link(name, inputs[name], config)
+                reason, feeds = self._check_link(node_id, name, inputs[name], config)
                 valid = valid and feeds
                 if reason:
                     reasons.append(reason)
@@ -129,10 +133,24 @@ class _Validation:
                 reason = check(inputs, name, config)
                 if reason:
                     reasons.append(reason)
-        self._checked[node_id] = (valid and not reasons, reasons)
+        # A circle that it is part of has been found meanwhile.
+        passed, known = self._checked.get(node_id, (True, []))
+        found = known + [reason for reason in reasons if reason not in known]
+        self._checked[node_id] = (passed and valid and not reasons, found)
         return self._checked[node_id]
 
-    def _check_link(self, name: str, link: list[Any], config: list[Any]) -> tuple[Reason | None, bool]:
+    def _cycle(self, node_id: str) -> tuple[bool, list[Reason]]:
+        """Refuse the nodes of a circle that ends where it began."""
+        path = [*self._visiting[self._visiting.index(node_id) :], node_id]
+        nodes = list(dict.fromkeys(path))
+        details = " -> ".join(f"{node} ({self._workflow[node]['class_type']})" for node in path)
+        for node in nodes:
+            about = {"node_id": node, "cycle_nodes": nodes}
+            reason = _reason("dependency_cycle", "Dependency cycle detected", details, **about)
+            self._checked[node] = (False, [reason])
+        return self._checked[node_id]
+
+    def _check_link(self, node_id: str, name: str, link: list[Any], config: list[Any]) -> tuple[Reason | None, bool]:
         """Check one link: (what is wrong with it, whether what feeds it is right)."""
         if len(link) != _LINK_LENGTH:
             return _reason(
@@ -156,7 +174,11 @@ class _Validation:
                 linked_node=link,
             ), True
         try:
-            return None, self._check(source)[0]
+            self._visiting.append(node_id)
+            try:
+                return None, self._check(source)[0]
+            finally:
+                self._visiting.pop()
         except Exception as error:  # noqa: BLE001 (whatever a broken node raises is its error)
             reason = _reason(
                 "exception_during_inner_validation",

@@ -5,7 +5,7 @@ other field tells is in `notes`.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from PIL import Image
@@ -32,6 +32,8 @@ class Lora:
     fits_model: bool
     """Whether any of its keys names a layer of the diffusion model (docs/comfyui.md, "A LoRA that fits nothing")."""
     fits_clip: bool
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """Its tensors' names."""
 
 
 @dataclass(frozen=True, kw_only=True)

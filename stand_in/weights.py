@@ -71,7 +71,14 @@ def read_lora(path: Path) -> Lora:
         digest=_checksum(path),
         fits_model=any(key.startswith(_MODEL_KEYS) for key in header),
         fits_clip=any(key.startswith(_CLIP_KEYS) for key in header),
+        keys=tuple(header),
     )
+
+
+def not_loaded(lora: Lora, *, with_clip: bool) -> list[str]:
+    """Name the keys of a LoRA that no weight takes; without a text encoder, those for it are among them."""
+    taken = (*_MODEL_KEYS, *_CLIP_KEYS) if with_clip else _MODEL_KEYS
+    return [key for key in lora.keys if not key.startswith(taken)]
 
 
 def read_base(path: Path) -> str:

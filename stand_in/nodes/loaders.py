@@ -9,9 +9,10 @@ keeps the last LoRA it loaded, which is why a replaced file is served stale (doc
 from dataclasses import replace
 from pathlib import Path
 
+from stand_in.log import WARNING
 from stand_in.nodes.node import Node, Ui, Values
 from stand_in.values import Applied, Clip, Lora, Model
-from stand_in.weights import read_lora
+from stand_in.weights import not_loaded, read_lora
 
 
 class LoraNode(Node):
@@ -42,6 +43,8 @@ class LoraNode(Node):
         if strength_model == 0 and strength_clip == 0:
             return model, clip
         lora = self.load(name)
+        for key in not_loaded(lora, with_clip=clip is not None):
+            self.kit.log.write(f"lora key not loaded: {key}", level=WARNING)
         if strength_model and lora.fits_model:
             model = replace(model, loras=(*model.loras, Applied(lora=lora, strength=strength_model)))
         if clip is not None and strength_clip and lora.fits_clip:

@@ -9,6 +9,7 @@ from typing import Any
 from stand_in.catalogue import NodeType
 from stand_in.faults import Faults
 from stand_in.folders import Folders
+from stand_in.log import Log
 from stand_in.values import digest_of
 from stand_in.weights import read_base
 
@@ -24,6 +25,7 @@ class Kit:
 
     folders: Folders
     faults: Faults
+    log: Log
     seconds_per_image: float
     sleep: Callable[[float], None]
     step: Callable[[int, int], None]

@@ -104,5 +104,5 @@ class PreviewAny(Node):
     """Shows a value as text."""
 
     def __call__(self, *, source: object = None) -> tuple[Values, Ui]:
-        text = source if isinstance(source, str) else json.dumps(source, default=str)
+        text = str(source)
         return (text,), {"text": [text]}

@@ -67,10 +67,11 @@ _FOLDERS: Final = {
 
 def declarations(everything: dict[str, Any]) -> dict[str, Any]:
     """Return what the classes declare, of all that `/object_info` describes."""
-    return {name: _declaration(name, everything[name]) for name in CLASSES if name in everything}
+    return {name: declaration(name, everything[name]) for name in CLASSES if name in everything}
 
 
-def _declaration(name: str, described: dict[str, Any]) -> dict[str, Any]:
+def declaration(name: str, described: dict[str, Any]) -> dict[str, Any]:
+    """Return what one class declares, of what `/object_info` describes."""
     kept = {key: value for key, value in described.items() if key not in {"input", "input_order", "name"}}
     kept["description"] = ""
     if kept.get("search_aliases"):

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
-import test_contract_later as later
 import test_contract_loras as loras
+import test_contract_nodes as nodes
 import test_contract_queue as queue
 import test_contract_refusals as refusals
 import test_contract_runs as runs
@@ -31,7 +31,6 @@ from stand_in.nodes import loaders, sampling
 from stand_in.prompt_queue import Outcome, PromptQueue
 from stand_in.routes import Routes
 from stand_in.server import Server
-from stand_in.versions import LATER, TODAY, Version
 from stand_in.websockets import WebSockets
 from tests.contract.subject import Subject
 
@@ -44,18 +43,17 @@ class Mutation:
 
     apply: Callable[[Patch], object]
     scenario: Callable[[Subject], None]
-    dialect: Version
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {}
 
 
-def noticed_by(scenario: Callable[..., None], *, dialect: Version = TODAY, **case: Any) -> Callable[..., Any]:
+def noticed_by(scenario: Callable[..., None], **case: Any) -> Callable[..., Any]:
     """Note a mutation under its function's name; `case` are a scenario's parameters."""
 
     def note(apply: Callable[[Patch], object]) -> Callable[[Patch], object]:
         name = apply.__name__.replace("_", " ")
-        MUTATIONS[name] = Mutation(apply=apply, scenario=partial(scenario, **case), dialect=dialect)
+        MUTATIONS[name] = Mutation(apply=apply, scenario=partial(scenario, **case))
         return apply
 
     return note
@@ -207,6 +205,7 @@ def interrupted_is_a_status_of_its_own(patch: Patch) -> None:
 @noticed_by(runs.test_extra_data)
 def history_keeps_secrets(patch: Patch) -> None:
     patch.setattr("stand_in.prompt_queue.SECRETS", ())
+    patch.setattr(routes, "SECRETS", ())
 
 
 @noticed_by(queue.test_history_limits)
@@ -620,19 +619,46 @@ def features_are_not_answered(patch: Patch) -> None:
     patch.setattr(WebSockets, "_heard", heard)
 
 
-# Later versions
-
-
-@noticed_by(later.test_ids_must_be_canonical, dialect=LATER, prompt_id="A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11")
-def later_any_uuid_will_do(patch: Patch) -> None:
+@noticed_by(queue.test_ids_must_be_canonical, prompt_id="A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11")
+def any_uuid_will_do(patch: Patch) -> None:
     patch.setattr(routes, "_canonical", lambda prompt_id: isinstance(prompt_id, str) and len(prompt_id) == 36)
 
 
-@noticed_by(later.test_missing_node_type, dialect=LATER, title="My sampler", name="My sampler")
-def later_titles_are_not_told(patch: Patch) -> None:
+@noticed_by(refusals.test_unknown_node, title="My sampler", name="My sampler")
+def titles_are_not_told(patch: Patch) -> None:
     wrap(
         patch,
         validation,
         "_unknown_node",
         lambda inner, node_id, node, dialect: inner(node_id, {"class_type": node["class_type"]}, dialect),
     )
+
+
+@noticed_by(views.test_log)
+def the_log_keeps_quiet(patch: Patch) -> None:
+    patch.setattr(loaders, "not_loaded", lambda lora, with_clip: [])
+
+
+@noticed_by(views.test_files_with_sizes)
+def files_have_no_size(patch: Patch) -> None:
+    wrap(patch, Folders, "files", lambda inner, self, kind: [one | {"size": 0} for one in inner(self, kind)])
+
+
+@noticed_by(nodes.test_links_in_a_circle)
+def circles_are_not_named(patch: Patch) -> None:
+    wrap(
+        patch,
+        validation._Validation,
+        "_check",
+        lambda inner, self, node_id: (self._visiting.clear(), inner(self, node_id))[1],
+    )
+
+
+@noticed_by(nodes.test_inputs_that_a_choice_brings)
+def choices_bring_nothing(patch: Patch) -> None:
+    wrap(patch, Catalogue, "accepted", lambda inner, self, name, given: inner(self, name, {}))
+
+
+@noticed_by(runs.test_steps_are_reported_now_and_then)
+def every_step_is_reported(patch: Patch) -> None:
+    patch.setattr(Executor, "_reports", lambda self, done, of: True)
