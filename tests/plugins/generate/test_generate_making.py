@@ -109,7 +109,7 @@ def test_cell_is_rendered_and_kept_with_its_evidence(ready: Callable[..., tuple[
     )
     assert (evidence.prompt_text, evidence.base_model) == (plan.prompts[0].text, "AnythingXL_inkBase.safetensors")
     assert (evidence.picture.width, evidence.picture.height) == (64, 64)
-    assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.3.64")
+    assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.33.0")
     assert (evidence.simulated, evidence.run.started <= evidence.run.ended) == (False, True)
     assert evidence.inputs_digest == maker.asked.inputs_digest(cell, base_model=maker.base_model)
     with Image.open(store.picture(cell)) as picture:
