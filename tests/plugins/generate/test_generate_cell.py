@@ -108,7 +108,7 @@ def test_cell_is_rendered_and_kept_with_its_evidence(
     )
     assert (evidence.prompt_text, evidence.base_model) == (plan.prompts[0].text, "AnythingXL_inkBase.safetensors")
     assert (evidence.picture.width, evidence.picture.height) == (64, 64)
-    assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.3.64")
+    assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.33.0")
     assert (evidence.simulated, evidence.run.started <= evidence.run.ended) == (False, True)
     assert evidence.inputs_digest == prepared.expected.inputs_digest(cell, base_model=prepared.recorder.base_model)
     with Image.open(store.picture(cell)) as picture:

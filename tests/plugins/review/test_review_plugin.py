@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.plan.plan import Plan
 from plugins.review.plugin import _Unlisted
 from stand_in.serving import Serving
 from tests.small_plan import ROOT, Suite
