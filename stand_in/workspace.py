@@ -65,7 +65,8 @@ def make_workspace(plan: Plan, folder: Path) -> Workspace:
         path = workspace.checkpoints / checkpoint.file
         if not path.exists():
             metadata = _metadata(plan, checkpoint, rank)
-            write_weights(path, shapes, metadata, seed=f"{plan.name} {checkpoint.step}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_weights(path, shapes, metadata, seed=f"{plan.name} {checkpoint.step or checkpoint.id}")
     for index in range(TRAINING_IMAGES):
         path = workspace.training_images / f"{plan.name}_{index + 1:02}.png"
         _if_missing(path, lambda index=index: _training_image(index))  # type: ignore[misc]
@@ -82,15 +83,20 @@ def _metadata(plan: Plan, checkpoint: Checkpoint, rank: int) -> dict[str, str]:
         "modelspec.title": plan.name,
         "simulated": "true",
         "ss_base_model_version": "sd_v1",
-        "ss_max_train_steps": str(max(other.step for other in plan.checkpoints)),
+        "ss_max_train_steps": str(max(_step(plan, other) for other in plan.checkpoints)),
         "ss_network_alpha": str(rank),
         "ss_network_dim": str(rank),
         "ss_network_module": "networks.lora",
         "ss_num_train_images": "23",
         "ss_output_name": plan.name,
         "ss_sd_model_name": _with_ending(plan.sampling.base_model),
-        "ss_steps": str(checkpoint.step),
+        "ss_steps": str(_step(plan, checkpoint)),
     }
+
+
+def _step(plan: Plan, checkpoint: Checkpoint) -> int:
+    """Return a checkpoint's step; where the plan has none, one that fits its place in the training."""
+    return checkpoint.step if checkpoint.step is not None else 100 * (plan.checkpoints.index(checkpoint) + 1)
 
 
 def _with_ending(base_model: str) -> str:

@@ -37,7 +37,7 @@ class Candidate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    step: int
+    step: int | None
     file: str
     sha256: Sha256
 

@@ -13,7 +13,7 @@ from stand_in.networks import lora_shapes
 from stand_in.weights import read_header, read_lora, size_of
 from stand_in.workspace import Workspace, make_workspace
 
-SPYKE = Path(__file__).parents[3] / "plans" / "spyke.toml"
+SPYKE = Path(__file__).parents[2] / "plans" / "spyke.toml"
 
 
 @pytest.fixture(scope="module")
