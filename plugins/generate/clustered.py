@@ -49,7 +49,7 @@ def prepare_on_cluster(
         reasons = "".join(f"\n  {reason}" for reason in left_out.values())
         raise Unreachable(f"No worker of the Dask scheduler at {cluster.address} can render this plan:{reasons}")
     base_model = one_base_model(plan, tuple(offers.values()))
-    check_base(plan, headers, base_model)
+    doubts = check_base(plan, headers, base_model)
 
     beside: dict[RenderServer, DaskServer] = {server: server for server in offers}
 
@@ -65,7 +65,7 @@ def prepare_on_cluster(
         staged=staged,
         lora_name=lora_name,
     )
-    ready = Prepared(places=tuple(offers), staged=staged, maker=maker)
+    ready = Prepared(places=tuple(offers), staged=staged, maker=maker, doubts=doubts)
     return Clustered(prepared=ready, left_out=left_out)
 
 

@@ -98,10 +98,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     where = " and ".join(str(place.info) for place in prepared.places)
     size = f"{len(plan.checkpoints)} checkpoints x {len(plan.prompts)} prompts"
     header = f"{plan.title}: {size} on {where}"
+    warnings = [f"warning: {doubt}" for doubt in prepared.doubts]
     left_out = config.stash.get(_LEFT_OUT, None)
     if left_out is None:
-        return [header, told(prepared.staged, plan.paths.loras)]
-    return [header, *(f"left out: {reason}" for reason in left_out.values())]
+        return [header, told(prepared.staged, plan.paths.loras), *warnings]
+    return [header, *(f"left out: {reason}" for reason in left_out.values()), *warnings]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

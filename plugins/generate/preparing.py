@@ -14,9 +14,10 @@ from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.making import Maker
+from plugins.loras.base_models import base_header
 from plugins.loras.digests import Digests
-from plugins.loras.errors import HeaderError
-from plugins.loras.header import Header, check_fit, read_header
+from plugins.loras.doubts import doubts_of
+from plugins.loras.header import Header, check_fit
 from plugins.loras.staging import Staged, stage
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.plan.plan import Checkpoint, Plan
@@ -30,6 +31,8 @@ class Prepared:
     places: tuple[RenderServer, ...]
     staged: tuple[Staged, ...]
     maker: Maker
+    doubts: tuple[str, ...] = ()
+    """What is odd about the checkpoints, in a sentence each."""
 
 
 def workflow_of(plan: Plan) -> Workflow:
@@ -46,7 +49,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     """
     workflow = workflow_of(plan)
     base_model = one_base_model(plan, [choices_of(server.client) for server in servers])
-    check_base(plan, headers, base_model)
+    doubts = check_base(plan, headers, base_model)
     with remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
     listed: dict[RenderServer, tuple[str, ...]] = {server: picker_names(plan, server, staged) for server in servers}
@@ -57,7 +60,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
 
     asked = asked_of(plan, workflow, staged, simulated=any(server.info.simulated for server in servers))
     maker = maker_of(asked, store, base_model=base_model, staged=staged, lora_name=lora_name)
-    return Prepared(places=servers, staged=staged, maker=maker)
+    return Prepared(places=servers, staged=staged, maker=maker, doubts=doubts)
 
 
 @contextmanager
@@ -68,9 +71,11 @@ def remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
     digests.save()
 
 
-def check_base(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> None:
-    """Refuse LoRAs that do not fit the base model, where its file lies in the plan's ComfyUI folder."""
-    check_fit(headers, _base_header(plan, base_model), base_model=base_model)
+def check_base(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> tuple[str, ...]:
+    """Refuse LoRAs that do not fit the base model, where its file is at hand; return what is odd about the others."""
+    base = base_header(plan, base_model)
+    check_fit(headers, base, base_model=base_model)
+    return doubts_of(plan, headers, base, base_model=base_model)
 
 
 def asked_of(plan: Plan, workflow: Workflow, staged: tuple[Staged, ...], *, simulated: bool) -> ExpectedInputs:
@@ -98,15 +103,6 @@ def maker_of(
         training=TrainingSet(training_images(asked.plan.paths.training_images)),
         tag=uuid.uuid4().hex[:8],
     )
-
-
-def _base_header(plan: Plan, base_model: str) -> Header | None:
-    """Read the base model's header where its file lies in the ComfyUI folder; None where it is elsewhere."""
-    file = plan.paths.comfyui / "models" / "checkpoints" / base_model.replace("\\", "/")
-    try:
-        return read_header(file) if file.is_file() else None
-    except HeaderError:
-        return None  # a .ckpt, say; ComfyUI loads more kinds of files than LoRAs come in
 
 
 def pictures(reports: Path) -> Store:

@@ -302,10 +302,17 @@ class Plan(_Part):
         return f"{self.name}_{checkpoint.id}.safetensors"
 
     def picker_name(self, file: str) -> str:
-        """Name a file in the loras folder as ComfyUI's picker does: seen from its models/loras, with `/`."""
-        root = self.paths.comfyui / "models" / "loras"
-        folder = self.paths.loras
-        return (folder.relative_to(root) / file).as_posix() if folder.is_relative_to(root) else file
+        """Name a file in the loras folder as ComfyUI's picker does: seen from its models/loras, with `/`.
+
+        Links are seen through; of a folder elsewhere, which the server's settings name, the file alone is named.
+        """
+        root, folder = self.paths.comfyui / "models" / "loras", self.paths.loras
+        for start, below in ((root, folder), (_real(root), _real(folder))):
+            if below.is_relative_to(start):
+                return (below.relative_to(start) / file).as_posix()
+        links = root.iterdir() if root.is_dir() else ()
+        link = next((one for one in links if one.is_symlink() and _real(folder).is_relative_to(_real(one))), None)
+        return (link.name / _real(folder).relative_to(_real(link)) / file).as_posix() if link else file
 
     def training_file(self, checkpoint: Checkpoint) -> Path:
         """Where the trainer left this checkpoint."""

@@ -61,6 +61,11 @@ class Header:
         """The epoch that the trainer noted; None where there is none."""
         return next((found for key in ("ss_epoch", "epoch") if (found := self._number(key)) is not None), None)
 
+    @cached_property
+    def epoch_key(self) -> str:
+        """The note that `epoch` was read from."""
+        return self._source_of("ss_epoch", "epoch")
+
     def _number(self, key: str) -> int | None:
         """Read a number from the notes: kohya's own key first, then what others call it."""
         if key.startswith("ss_"):
