@@ -38,7 +38,7 @@ def _own(plan: Plan) -> Iterator[Path]:
 
 
 def _extra(plan: Plan) -> Iterator[Path]:
-    """Yield the folders of base models that ComfyUI's settings add: `base_path`, and entries of one or several lines."""
+    """Yield the folders of base models that ComfyUI's settings add: `base_path`, and its entries."""
     file = plan.paths.comfyui / _SETTINGS
     try:
         text = file.read_bytes()[:_LARGEST_SETTINGS].decode("utf-8", "replace")

@@ -33,7 +33,7 @@ REFUSED = {
     "run_bad_seed": "node 3 (KSampler), input seed: sent -1, allowed 0 to 18446744073709551615",
     "run_partly_valid": "node 21 (VAEDecode), input vae: nothing was sent, but it is required",
 }
-"""What the client says of a prompt that was refused, wholly or (fact 3) in part."""
+"""What the client says of a prompt that was refused, wholly or in part."""
 EXCHANGES = {"get_routes", "object_info", "post_bad_json", "post_empty", "post_free", "queue_running_and_pending"}
 
 
