@@ -30,7 +30,7 @@ def doubts_of(
         *(f"checkpoint {one.id}: {words}" for one, header in headers.items() for words in unread(header)),
         *(
             f"checkpoint {one.id}: {sample.not_finite} of the {sample.tensors} tensors that were looked into hold NaN "
-            "or infinity; black or broken pictures come from the LoRA then"
+            "or infinity: its pictures may be black, and that is then the LoRA's doing"
             for one, sample in samples.items()
             if sample.not_finite
         ),

@@ -186,9 +186,7 @@ def families_of(header: Header) -> Families:
     found = _by_names(layers)
     if found <= _JOINT and any(_OF_QWEN.match(name) for name in header.tensors):
         found = _narrowed(found, frozenset({Family.QWEN, Family.OTHER}))
-    if found == ANY:
-        found = _by_text_encoders(header.tensors)
-    return _by_notes(header, found)
+    return _by_notes(header, _by_text_encoders(header.tensors, found))
 
 
 def families_of_base(header: Header) -> Families:
@@ -258,10 +256,9 @@ def _by_names(layers: Iterable[_Layer]) -> Families:
     return found
 
 
-def _by_text_encoders(tensors: Iterable[str]) -> Families:
-    """Tell a LoRA of text encoders alone."""
+def _by_text_encoders(tensors: Iterable[str], found: Families) -> Families:
+    """Narrow by the text encoders, which may be all that a LoRA changes."""
     tensors = tuple(tensors)
-    found = ANY
     for pattern, families in _TEXT_ENCODERS:
         if any(pattern.search(name) for name in tensors):
             found = _narrowed(found, families)

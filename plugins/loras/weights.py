@@ -34,7 +34,7 @@ class Sample:
     tensors: int
     """How many tensors were looked into."""
     not_finite: int
-    """How many of them hold a NaN or an infinity where they were looked into."""
+    """How many of them hold NaN or infinity in at least half of the numbers that were read."""
     is_zero: bool
     """Whether the whole LoRA changes nothing: this was confirmed in full."""
     digest: str
@@ -61,7 +61,7 @@ def sample_of(path: Path, header: Header) -> Sample:
             spots = [_read(file, start + at, min(_SPOT, tensor.end - at)) for at in _spots(tensor)]
             for spot in spots:
                 digest.update(spot)
-            not_finite += any(_has_no_finite(spot, tensor.dtype) for spot in spots)
+            not_finite += _is_not_finite(b"".join(spots), tensor.dtype)
             zero = zero and (name not in last or all(_is_zero(spot) for spot in spots))
         zero = zero and all(_is_zero(block) for tensor in last.values() for block in _blocks(file, start, tensor))
     return Sample(tensors=len(chosen), not_finite=not_finite, is_zero=zero, digest=digest.hexdigest())
@@ -111,15 +111,17 @@ def _is_zero(data: bytes) -> bool:
     return not data.translate(None, b"\x00\x80")
 
 
-def _has_no_finite(data: bytes, dtype: str) -> bool:
-    """Say whether one of the numbers is NaN or infinite."""
+def _is_not_finite(data: bytes, dtype: str) -> bool:
+    """Say whether at least half of the numbers are NaN or infinite. A training that failed leaves nothing else."""
     if dtype == "F8_E4M3":
-        return any(byte & 0x7F == 0x7F for byte in data)  # noqa: PLR2004 (the one pattern that is NaN)
-    if dtype == "F8_E5M2":
-        return any(byte & 0x7C == 0x7C for byte in data)  # noqa: PLR2004 (all bits of the exponent)
-    size, exponent = _EXPONENTS[dtype]
-    numbers = array(next(code for code in ("H", "I", "L", "Q") if array(code).itemsize == size))
-    numbers.frombytes(data[: len(data) // size * size])
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return any(number & exponent == exponent for number in numbers)
+        bad = [byte & 0x7F == 0x7F for byte in data]  # noqa: PLR2004 (the one pattern that is NaN)
+    elif dtype == "F8_E5M2":
+        bad = [byte & 0x7C == 0x7C for byte in data]  # noqa: PLR2004 (all bits of the exponent)
+    else:
+        size, exponent = _EXPONENTS[dtype]
+        numbers = array(next(code for code in ("H", "I", "L", "Q") if array(code).itemsize == size))
+        numbers.frombytes(data[: len(data) // size * size])
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        bad = [number & exponent == exponent for number in numbers]
+    return sum(bad) * 2 >= max(1, len(bad))

@@ -56,7 +56,11 @@ def check_not_blank(picture: Picture) -> Check:
         share = float(np.logical_and.reduce([_near(*one) for one in zip(seen.split(), colour, strict=True)]).mean())
     if share <= _FLAT_SHARE:
         return Check(name="blank", outcome=Outcome.PASSED)
-    black = " Black is what NaN gives: try another VAE, or start ComfyUI with --force-fp32." if max(colour) < 8 else ""  # noqa: PLR2004
+    black = (
+        " Black is what NaN gives: where the baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI with --force-fp32."
+        if max(colour) < 8
+        else ""
+    )
     return Check(
         name="blank",
         outcome=Outcome.FAILED,

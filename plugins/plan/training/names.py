@@ -11,8 +11,8 @@ _STEM: Final = (
     re.compile(r"(?i)(?:^|[-_.])e(?:poch)?[-_]?(?P<epoch>\d+)[-_]s(?:tep)?s?[-_]?(?P<step>\d+)$"),
     re.compile(r"(?i)(?:^|[-_.])(?:step|steps|global_step)[-_=]?(?P<step>\d+)$"),  # kohya, DiffSynth, AnimaLoraStudio
     re.compile(r"(?i)(?:^|[-_.])epochs?[-_=]?(?P<epoch>\d+)$"),
-    re.compile(r"_(?P<step>\d{9})$"),  # ai-toolkit
-    re.compile(r"-(?P<epoch>\d{6})$"),  # kohya, musubi, FluxGym
+    re.compile(r"_(?P<step>0\d{8})$"),  # ai-toolkit
+    re.compile(r"-(?P<epoch>0\d{5})$"),  # kohya, musubi, FluxGym
 )
 _FOLDER: Final = (
     re.compile(r"(?i)^(?:checkpoint|step|steps|global_step)[-_=]?(?P<step>\d+)$"),  # Diffusers, diffusion-pipe
