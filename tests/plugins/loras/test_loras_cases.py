@@ -45,6 +45,7 @@ file = "kira_production.safetensors"
 {size}
 """
 STEP_600 = "kira-step00000600.safetensors"
+HALVES = ("high", "low")
 SIZES = 'min_size = "50 MB"\nmax_size = "200 MB"'
 DIFFUSERS = "pytorch_lora_weights.safetensors"
 
@@ -173,9 +174,9 @@ CASES = {
     "below_loras": Case(write=one(XL, notes(600, 6)), folder="ComfyUI/models/loras/kira_run"),
     "extra_root_subfolder": Case(write=one(XL, notes(600, 6)), loras='loras = "../Models/Lora/characters"'),
     "wan22_pair": Case(
-        write=several(*((f"kira_000000500_{one}_noise.sft", files.peft(files.WAN), {}, one) for one in ("high", "low"))),
+        write=several(*((f"kira_000000500_{one}_noise.sft", files.peft(files.WAN), {}, one) for one in HALVES)),
         checkpoints=tuple(
-            {"step": 500, "label": one, "file": f"kira_000000500_{one}_noise.sft"} for one in ("high", "low")
+            {"step": 500, "label": one, "file": f"kira_000000500_{one}_noise.sft"} for one in HALVES
         ),
         model="Wan",
         refused=True,

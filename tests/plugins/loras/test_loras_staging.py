@@ -88,6 +88,7 @@ def test_preflight_tells_swapped_files(plan: Plan) -> None:
     with pytest.raises(StagingError) as caught:
         preflight(plan)
 
+    name = "and its name says step 600."
     assert f"{first} says that it was saved at step 920 (ss_steps), but the plan calls it step 600, {name}" in str(
         caught.value
     )

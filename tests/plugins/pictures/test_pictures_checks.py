@@ -23,8 +23,8 @@ from stand_in.drawing import draw_training_image
 from tests.plugins.pictures.pictures_made import dotted, flat, noise, picture
 
 BLACK = (
-    " Black is what NaN gives: where the baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI with "
-    "--force-fp32."
+    " Black is what NaN gives: where the baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI "
+    "with --force-fp32."
 )
 DRAWING = draw_training_image(3, (96, 96))
 GRAPH: dict[str, Any] = {
