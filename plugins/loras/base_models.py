@@ -1,20 +1,21 @@
 """The base model's own file, where it lies on this machine: its header tells its family."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from plugins.loras.errors import HeaderError
-from plugins.loras.families import families_of_base
 from plugins.loras.header import Header, read_header
 from plugins.plan.plan import Plan
+from plugins.plan.small_files import read_small
+from plugins.plan.training.families import families_of_base
 
 _FOLDERS: Final = ("checkpoints", "diffusion_models", "unet", "unet_gguf")
 _SETTINGS: Final = "extra_model_paths.yaml"
 _LARGEST_SETTINGS: Final = 1 << 20
-_ENTRY: Final = re.compile(r"^(?P<indent>\s+)(?P<key>\w+)\s*:\s*(?P<value>[^#]*?)\s*(?:#.*)?$")
 _ANCESTORS: Final = 3
 _MOST_SIBLINGS: Final = 200
 
@@ -38,24 +39,17 @@ def _own(plan: Plan) -> Iterator[Path]:
 
 
 def _extra(plan: Plan) -> Iterator[Path]:
-    """Yield the folders of base models that ComfyUI's settings add: `base_path`, and its entries."""
+    """Yield the folders of base models that ComfyUI's settings add: a section for each program."""
     file = plan.paths.comfyui / _SETTINGS
     try:
-        text = file.read_bytes()[:_LARGEST_SETTINGS].decode("utf-8", "replace")
-    except OSError:
+        sections = yaml.safe_load(read_small(file, largest=_LARGEST_SETTINGS))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return
-    start, key = file.parent, ""
-    for line in text.splitlines():
-        if line and not line[0].isspace() and not line.startswith("#"):
-            start, key = file.parent, ""  # another program's section
-        if found := _ENTRY.match(line):
-            key, value = found["key"], found["value"].strip("'\"")
-            if key == "base_path":
-                start = _below(file.parent, value)
-        else:
-            value = line.partition("#")[0].strip().strip("'\"")
-        if key in _FOLDERS and value not in {"", "|", ">"}:
-            yield _below(start, value)
+    for section in sections.values() if isinstance(sections, dict) else ():
+        entries = section if isinstance(section, dict) else {}
+        start = _below(file.parent, str(entries.get("base_path", "")))
+        for folder in _FOLDERS:
+            yield from (_below(start, line) for line in str(entries.get(folder) or "").splitlines() if line)
 
 
 def _beside(plan: Plan) -> Iterator[Path]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from plugins.loras.header import Header, doubts_of_fit
 from plugins.loras.saved import doubts_of_steps
 from plugins.loras.unread import unread
-from plugins.loras.weights import Sample, same_weights, sample_of
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.training.weights import Sample, same_weights, sample_of
 
 _MB = 1e6
 

@@ -12,8 +12,8 @@ from plugins.loras.copying import copy_part, digest_of, stamp_of
 from plugins.loras.errors import HeaderError, StagingError
 from plugins.loras.header import Header, read_header
 from plugins.loras.saved import contradictions
-from plugins.loras.weights import sample_of
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.training.weights import sample_of
 
 
 class Action(StrEnum):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from plugins.loras.base_models import base_header
-from plugins.loras.families import families_of_base, told
 from plugins.plan.plan import Plan
+from plugins.plan.training.families import families_of_base, told
 from tests.lora_files import BASES, write_file
 
 NAME = "styles/base.safetensors"
@@ -31,9 +31,7 @@ def test_file_is_found_in_the_comfyui_folder(plan: Plan, folder: str) -> None:
     "settings",
     [
         pytest.param("a111:\n    base_path: {root}\n    checkpoints: Stable-diffusion\n", id="base_path"),
-        pytest.param(
-            "a111:\n  base_path: '{root}'\n  checkpoints: |\n    other\n    Stable-diffusion # mine\n", id="lines"
-        ),
+        pytest.param("a111:\n  base_path: '{root}'\n  checkpoints: |\n    other\n    Stable-diffusion\n", id="lines"),
         pytest.param("x:\n  base_path: /elsewhere\ny:\n  checkpoints: {root}/Stable-diffusion\n", id="no-base_path"),
     ],
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.loras.weights import same_weights, sample_of
 from plugins.plan.training.header import read_header
+from plugins.plan.training.weights import same_weights, sample_of
 from tests.lora_files import XL, kohya, peft, write_file
 
 NAN = {"F16": 0x7E00, "BF16": 0x7FC0}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.loras.families import ANY, families_of, families_of_base, told
+from plugins.plan.training.families import ANY, families_of, families_of_base, told
 from plugins.plan.training.header import Header, read_header
 from tests import lora_files as files
 from tests.lora_files import Layers, Shapes

@@ -10,10 +10,10 @@ from typing import BinaryIO, Final
 
 from plugins.plan.training.header import Header, Tensor, header_size
 
-_TENSORS: Final = 256
+_TENSORS: Final = 128
 """So many tensors are looked into, spread over the file."""
 _SPOTS: Final = 3
-_SPOT: Final = 128
+_SPOT: Final = 64
 """Bytes that are read at each of a tensor's spots."""
 _BLOCK: Final = 1 << 20
 _EXPONENTS: Final = {"F16": (2, 0x7C00), "BF16": (2, 0x7F80), "F32": (4, 0x7F80_0000), "F64": (8, 0x7FF0 << 48)}
@@ -42,7 +42,7 @@ class Sample:
 
 
 def sample_of(path: Path, header: Header) -> Sample:
-    """Look into the weights of a file without reading it all: at most 100 kB, unless they seem to be zeros.
+    """Look into the weights of a file without reading it all: at most 25 kB, unless they seem to be zeros.
 
     Raises `OSError`.
     """
