@@ -21,7 +21,7 @@ from plugins.comfyui.server import Server
 from plugins.comfyui.timing import Timing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
-from plugins.generate.making import CellFailedError
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.preparing import Prepared, prepare
 from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
@@ -34,6 +34,7 @@ from stand_in.faults import Frame
 from stand_in.serving import Serving, serve
 from stand_in.versions import TODAY, Version
 from tests.faults.front import Front, before
+from tests.rendered import rendered_and_kept
 from tests.small_plan import Posing
 from tests.verdicts.scene import without_training_images
 
@@ -241,7 +242,7 @@ class Stage:
         def over(line: str) -> None:
             assert end > time.monotonic(), f"the run does not end: {line}"
 
-        run = Rendering(self.cells, servers=self.prepared.places, work=work or self.make)
+        run = Rendering(self.cells, servers=self.prepared.servers, work=work or self.make)
         try:
             for cell in self.cells:
                 try:
@@ -263,10 +264,7 @@ class Stage:
 
     def make(self, cell: Cell, place: RenderServer, board: Progress, posted: Callable[[], None]) -> Evidence:
         """Render a cell and keep its picture, compared with none."""
-        made = self.prepared.maker.make(cell, place, board, posted)
-        self.store.write_picture(cell, made.png)
-        self.store.write_evidence(cell, made.evidence)
-        return made.evidence
+        return rendered_and_kept(self.prepared, cell, place, progress=board, posted=posted)
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
 from plugins.generate.disk import check_room
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
 from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix

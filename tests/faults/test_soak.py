@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from plugins.comfyui.timing import Timing
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.review.plugin import _Unlisted, with_options
+from plugins.review.plugin import _Unlisted
 from stand_in.serving import Serving
 from tests.small_plan import ROOT, Suite
 
@@ -32,7 +32,7 @@ def test_listing_loads_nothing_in_vain() -> None:
 
 _NO_PAGE = """
 def pytest_configure(config):
-    import plugins.review.plugin as review
+    import plugins.review.session as review
     review.make_previews = lambda *_: {}
     review.render_page = lambda _: ""
 """
@@ -96,27 +96,3 @@ def test_large_matrix_lists_no_test_that_passed(
     page = (plan_file.parent / "reports/report.html").read_text("utf-8")
     assert "1 Passed," in page
     assert "col-testId" not in page.split('data-jsonblob="')[1].split('"')[0]
-
-
-@pytest.mark.parametrize(
-    ("told", "completed"),
-    [
-        ("Run pytest -m generate, look again.", "Run pytest -m generate --plan=my.toml --reports=FOLDER, look again."),
-        (
-            "Deploy with pytest -m deploy --selected-step=STEP.",
-            "Deploy with pytest -m deploy --selected-step=STEP --plan=my.toml --reports=FOLDER.",
-        ),
-        ("Then: pytest -m deploy --rollback", "Then: pytest -m deploy --rollback --plan=my.toml --reports=FOLDER"),
-        ("It is there; run this again.", "It is there; run this again."),
-    ],
-)
-def test_commands_in_an_advice_can_be_typed_as_they_are(told: str, completed: str, tmp_path: Path) -> None:
-    """An advice names the plan and the folder of the command that gives it."""
-    option = SimpleNamespace(plan="my.toml", reports="FOLDER", comfyui_dir=None, comfyui_url=None, demo=False)
-    config = SimpleNamespace(
-        option=option,
-        rootpath=tmp_path,
-        invocation_params=SimpleNamespace(dir=tmp_path),
-        getoption=lambda name: getattr(option, name),
-    )
-    assert with_options(config, told) == completed.replace("FOLDER", str(tmp_path / "FOLDER"))  # type: ignore[arg-type]
