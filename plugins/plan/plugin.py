@@ -9,6 +9,9 @@ from typing import Any, Final
 
 import pytest
 
+from plugins.plan.messages import visible
+from plugins.plan.new_plan.creating import new_plan
+from plugins.plan.new_plan.runs import NewPlanError
 from plugins.plan.plan import Plan
 from plugins.plan.reading import PlanError, read_plan
 from plugins.plan.stages import STAGES, asked
@@ -30,6 +33,10 @@ class Hooks:
     def pytest_acceptance_plan_overrides(self, config: pytest.Config, plan: Plan) -> Overrides | None:
         """Return keys of the plan's tables that this command replaces: `{"comfyui": {"url": "http://..."}}`."""
 
+    @pytest.hookspec
+    def pytest_acceptance_plan_written(self, config: pytest.Config, plan: Plan) -> str | None:
+        """Return what is to be said of a plan that --new-plan wrote, such as what a server lacks for it."""
+
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Let other rooms have a say in where the plan is carried out."""
@@ -40,7 +47,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --plan and --reports."""
     group = parser.getgroup(GROUP)
     group.addoption("--plan", metavar="FILE", default=DEFAULT_PLAN, help="the plan (default: %(default)s)")
+    group.addoption(
+        "--new-plan", metavar="FOLDER", help="write a plan from a training folder to --plan (default: plans/NAME.toml)"
+    )
     group.addoption("--reports", metavar="DIR", help="where a run leaves its files (default: reports/)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
+    """With --new-plan, write a plan and end. Raises `pytest.UsageError`."""
+    given: str | None = config.getoption("new_plan")
+    if given is None:
+        return None
+    plan, comfyui, urls = (config.getoption(one, None) for one in ("plan", "comfyui_dir", "comfyui_url"))
+    try:
+        written = new_plan(
+            typed_path(config, given),
+            None if plan == DEFAULT_PLAN else typed_path(config, plan),
+            plans=config.rootpath / "plans",
+            comfyui=typed_path(config, comfyui) if comfyui else None,
+            url=urls[0] if urls else "",
+        )
+    except NewPlanError as error:
+        raise pytest.UsageError(str(error)) from None
+    checked: list[str] = config.hook.pytest_acceptance_plan_written(config=config, plan=written.plan)
+    print(visible("\n".join([*checked, written.told])))  # noqa: T201 (all that this command does)
+    return pytest.ExitCode.OK
 
 
 @pytest.hookimpl(tryfirst=True)
