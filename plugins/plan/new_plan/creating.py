@@ -62,7 +62,8 @@ class NewPlan:
 def new_plan(folder: Path, target: Path | None, *, plans: Path, comfyui: Path | None = None, url: str = "") -> NewPlan:
     """Write a plan from a training folder to `target`, or into the `plans` folder under the LoRA's name.
 
-    `comfyui` and `url` are the ComfyUI folder and server where these were typed. Raises `NewPlanError`, also where a file is already there.
+    `comfyui` and `url` are the ComfyUI folder and server where these were typed. Raises `NewPlanError`, also where a
+    file is already there.
     """
     run = find_run(Path(os.path.abspath(folder)))  # noqa: PTH100 (a link stays what a person typed)
     facts = facts_of(run)

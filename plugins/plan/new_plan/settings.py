@@ -113,9 +113,9 @@ def _candidates(folder: Path) -> Iterator[Path]:
 def _read_yaml(settings: Settings, file: str, text: str) -> None:
     """Read ai-toolkit's settings: one process, with model, datasets and samples."""
     config = yaml.safe_load(text)["config"]
-    process = _dict(next(iter(config["process"])))
+    process = _dict(next(iter(config["process"]), None))
     sample, model, train = (_dict(process.get(key)) for key in ("sample", "model", "train"))
-    settings.trainer = settings.trainer or "ai-toolkit"
+    settings.trainer = settings.trainer or ("ai-toolkit" if process else "")
     settings.add(
         file,
         name=config.get("name"),
