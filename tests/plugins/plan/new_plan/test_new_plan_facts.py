@@ -55,7 +55,7 @@ def facts(folder: Path, **notes: str) -> Facts:
         pytest.param({"ss_tag_frequency": json.dumps({"img": {"k1ra": 20, "1girl": 18}})},
                      {"trigger": Fact(value="k1ra", source="the captions")}, id="captions"),
         pytest.param({"ss_resolution": "(832, 1216)"},
-                     {key: Fact(value=side, source="ss_resolution") for key, side in (("width", 832), ("height", 1216))},
+                     {key: Fact(value=one, source="ss_resolution") for key, one in (("width", 832), ("height", 1216))},
                      id="resolution"),
         pytest.param({"ss_clip_skip": "2"}, {"clip_skip": Fact(value=2, source="ss_clip_skip")}, id="clip-skip"),
         pytest.param({}, {"sampler": Fact(value="euler_ancestral", source="usual for SDXL"), "family": "SDXL",
