@@ -11,6 +11,7 @@ SLOW = (
     "commands/test_command_bad_input.py",
     "commands/test_command_cluster.py",
     "commands/test_command_demo.py",
+    "commands/test_command_new_plan.py",
     "commands/test_command_rollback.py",
     "commands/test_command_verify.py",
     "contract/test_contract_mutations.py",

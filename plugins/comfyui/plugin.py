@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from plugins.comfyui.choices import said_of
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import BadAnswer, Unreachable
 from plugins.comfyui.server import Server
@@ -44,6 +45,12 @@ def pytest_acceptance_plan_overrides(config: pytest.Config) -> Mapping[str, Mapp
     if folder := config.getoption("comfyui_dir"):
         overrides["paths"] = {"comfyui": str(typed_path(config, folder))}
     return overrides
+
+
+def pytest_acceptance_plan_written(config: pytest.Config, plan: Plan) -> str:
+    """Hold a new plan against the server that answers, where one does."""
+    del config
+    return said_of(plan)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

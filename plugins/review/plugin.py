@@ -93,7 +93,8 @@ def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> N
     """Put the matrix on top, and write the contact sheet."""
     if review := the_review(session.config):
         canary = read_stability(review.reports)
-        review = replace(review, stability=str(canary) if canary else "")
+        prepared = the_prepared(session.config)
+        review = replace(review, stability=str(canary) if canary else "", doubts=prepared.doubts if prepared else ())
         prefix.append(render_page(review))
         write_contact_sheet(review, review.reports / "contact-sheet.png")
 
