@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from stand_in.drawing import TRAINING_IMAGES, draw_training_image
+from stand_in.models import make_models
 from stand_in.networks import lora_shapes
 from stand_in.training import TrainingRun
 from stand_in.weights import read_header, write_weights
@@ -59,6 +60,8 @@ def make_workspace(run: TrainingRun, folder: Path) -> Workspace:
     base = workspace.base_models / run.base_model
     if not base.exists():
         write_weights(base, {"simulated.weight": (16, 16)}, {"format": "pt"}, seed=base.name)
+    if run.workflow is not None:
+        make_models(run, workspace.comfyui)
     rank, shapes = lora_shapes(round(run.min_size * _MARGIN), run.max_size)
     for file, step in run.checkpoints.items():
         path = workspace.checkpoints / file

@@ -21,6 +21,8 @@ from stand_in.serving import serve
 from tests.commands.looking import Result, counts, snapshot, together, told
 from tests.small_plan import ROOT, Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 Prepare = Callable[[Path, ExitStack], Mapping[str, str] | None]
 """Plants a mistake in a plan's folder; gives words for the command and for what is expected of it."""
 EXPECTED = ("reports/.lock",)

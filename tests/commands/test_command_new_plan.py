@@ -14,6 +14,8 @@ from tests.commands.looking import Result, counts, told
 from tests.lora_files import FLUX, XL, Shapes, kohya, peft, write_file
 from tests.small_plan import Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 FOLDERS: dict[str, tuple[Shapes, tuple[str, ...]]] = {
     "kohya": (kohya(XL), ("kira-000005.safetensors", "kira-000010.safetensors", "kira.safetensors")),
     "toolkit": (peft(FLUX), ("kira_000000250.safetensors", "kira_000000500.safetensors", "kira.safetensors")),

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from plugins.plan.command import DEFAULT_PLAN, Command
 from plugins.plan.new_plan.facts import Facts, facts_of
 from plugins.plan.new_plan.runs import NewPlanError, Run, find_run
 from plugins.plan.new_plan.writing import active_of, plan_name, plan_text
@@ -59,7 +60,20 @@ class NewPlan:
         return lines
 
 
-def new_plan(folder: Path, target: Path | None, *, plans: Path, comfyui: Path | None = None, url: str = "") -> NewPlan:
+def new_plan(command: Command, folder: str) -> NewPlan:
+    """Write a plan from the training folder that was typed, to `--plan` or below `plans`. Raises `NewPlanError`."""
+    return write_plan(
+        command.path(folder),
+        None if command.plan_typed == DEFAULT_PLAN else command.path(command.plan_typed),
+        plans=command.suite / "plans",
+        comfyui=command.path(command.comfyui_dir) if command.comfyui_dir else None,
+        url=command.comfyui_urls[0] if command.comfyui_urls else "",
+    )
+
+
+def write_plan(
+    folder: Path, target: Path | None, *, plans: Path, comfyui: Path | None = None, url: str = ""
+) -> NewPlan:
     """Write a plan from a training folder to `target`, or into the `plans` folder under the LoRA's name.
 
     `comfyui` and `url` are the ComfyUI folder and server where these were typed. Raises `NewPlanError`, also where a

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.plan.new_plan.creating import NewPlan, new_plan
+from plugins.plan.new_plan.creating import NewPlan, write_plan
 from plugins.plan.new_plan.runs import NewPlanError
 from tests.lora_files import FLUX, XL, kohya, peft, write_file
 
@@ -24,7 +24,7 @@ def epochs(folder: Path, number: int, **notes: str) -> Path:
 
 def written(folder: Path, **more: Path) -> NewPlan:
     """Write a folder's plan into `plans` beside it."""
-    return new_plan(folder, None, plans=folder.parent / "plans", **more)
+    return write_plan(folder, None, plans=folder.parent / "plans", **more)
 
 
 def test_plan_is_read_again(tmp_path: Path) -> None:
@@ -141,6 +141,6 @@ def test_any_words_of_a_trainer_give_a_plan(tmp_path_factory: pytest.TempPathFac
     }
     (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
 
-    plan = new_plan(folder, folder / "plan.toml", plans=folder).plan
+    plan = write_plan(folder, folder / "plan.toml", plans=folder).plan
 
     assert ["final"] == [one.id for one in plan.checkpoints]
