@@ -7,14 +7,17 @@ from typing import Final, TypeVar
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.deadline import Retry
-from plugins.comfyui.errors import NotListed
-from plugins.comfyui.names import check_offered, find_base_model, find_lora
+from plugins.comfyui.errors import ComfyUIError, NotListed
+from plugins.comfyui.names import check_offered, find_base_model, find_lora, is_listed
+from plugins.comfyui.timing import Timing
 from plugins.loras.header import header_size
 from plugins.loras.staging import Staged
 from plugins.plan.plan import Plan
 
 Found = TypeVar("Found")
 
+_BRIEFLY: Final = Timing(connect=2.0, answer=5.0, pause=0.05)
+"""For a look at a server that need not be there."""
 _LARGEST_READ: Final = 1 << 20
 """Bytes; of a longer header ComfyUI's /view_metadata says that there is none."""
 
@@ -114,3 +117,25 @@ def _find(client: ComfyUI, name: str, listed: Sequence[str], *, file: Path, meta
 def _step(metadata: Mapping[str, str]) -> str:
     step = metadata.get("ss_steps")
     return f"step {step}" if step else "other things"
+
+
+def said_of(plan: Plan) -> str:
+    """Say whether the plan's first server has what the plan asks for; where none answers, that it was not checked."""
+    client = ComfyUI(plan.comfyui.servers[0], timing=_BRIEFLY)
+    folder = plan.paths.loras
+    try:
+        found = choices_of(client).base_model(plan)
+        there = [one.name for one in folder.glob("*.safetensors")] if folder.is_dir() else []
+        listed = client.loras()
+    except NotListed as error:
+        return f"warning: {error}"
+    except ComfyUIError:
+        return f"No ComfyUI answers at {client.url}, so that base model, sampler and folder were not checked."
+    finally:
+        client.close()
+    said = f"{client.url} has {found}, the sampler and the scheduler."
+    if not plan.paths.comfyui.is_dir():
+        return f"{said}\nwarning: {plan.paths.comfyui} is not there; name its folder with --comfyui-dir=DIR"
+    if there and not any(is_listed(plan.picker_name(name), listed, folder=folder) for name in there):
+        return f"{said}\nwarning: it reads another folder than {folder}; name its folder with --comfyui-dir=DIR"
+    return said
