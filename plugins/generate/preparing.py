@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plugins.comfyui.choices import choices_of, one_base_model
 from plugins.comfyui.names import find_lora
+from plugins.comfyui.node_types import NodeTypes
 from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
@@ -32,9 +33,16 @@ class Prepared:
     maker: Maker
 
 
-def workflow_of(plan: Plan) -> Workflow:
-    """Return the plan's own workflow, or the built-in one. Raises `WorkflowError`."""
-    return Workflow.read(plan.workflow) if plan.workflow else Workflow.built_in()
+def workflow_of(plan: Plan, types: NodeTypes | None = None) -> Workflow:
+    """Return the plan's own workflow, or the built-in one. `types` are what a server tells of its nodes.
+
+    Raises `WorkflowError`.
+    """
+    if plan.workflow is None:
+        return Workflow.built_in()
+    return Workflow.read(
+        plan.workflow, types=types, nodes=plan.comfyui.nodes, files=plan.lora_files, sampling=plan.sampling
+    )
 
 
 def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: Mapping[Checkpoint, Header]) -> Prepared:

@@ -12,7 +12,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling, shown_address
+from plugins.plan.plan import (
+    Checkpoint,
+    ComfyUI,
+    Criterion,
+    Nodes,
+    Paths,
+    Plan,
+    Production,
+    Prompt,
+    Sampling,
+    shown_address,
+)
 from plugins.plan.small_files import read_small
 
 _WORDS: Final = {
@@ -30,12 +41,15 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "": Plan,
     "paths": Paths,
     "comfyui": ComfyUI,
+    "comfyui.nodes": Nodes,
     "sampling": Sampling,
     "production": Production,
     "checkpoint": Checkpoint,
     "prompt": Prompt,
     "criterion": Criterion,
 }
+_BUILT_IN_NEEDS: Final = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
+"""What the built-in workflow has no values of its own for."""
 _LARGEST: Final = 1_000_000
 """Bytes. A plan is a page of text; TOML of many megabytes would be read for minutes."""
 _BRIEFLY: Final = reprlib.Repr()
@@ -67,7 +81,7 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     for table, values in (overrides or {}).items():
         if isinstance(raw.get(table, {}), dict):
             raw[table] = {**raw.get(table, {}), **values}
-    mistakes = list(_duplicates(raw))
+    mistakes = [*_missing_settings(raw), *_duplicates(raw)]
     try:
         plan = Plan.model_validate(raw, context={"folder": path.parent.absolute()})
     except ValidationError as error:
@@ -86,6 +100,13 @@ def _others(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path("plans")
     there = sorted(str(plan) for plan in folder.glob("*.toml") if plan.name != "pyproject.toml")
     return f" There are: {', '.join(there)}." if there else " Name one with --plan FILE."
+
+
+def _missing_settings(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Find settings that only an own workflow brings, where the plan names none."""
+    comfyui, sampling = raw.get("comfyui"), raw.get("sampling")
+    if isinstance(sampling, dict) and not (isinstance(comfyui, dict) and comfyui.get("workflow")):
+        yield from (f"sampling.{key}: is missing" for key in _BUILT_IN_NEEDS if key not in sampling)
 
 
 def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -135,7 +156,9 @@ def _told(detail: ErrorDetails) -> str:
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
     """Offer the key that was probably meant."""
-    table = "" if len(location) == 1 else str(location[0])
+    table = (
+        "" if len(location) == 1 else ".".join(map(str, location[:-1])) if location[1] == "nodes" else str(location[0])
+    )
     known = [field.alias or name for name, field in _TABLES[table].model_fields.items()]
     near = get_close_matches(str(location[-1]), known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
