@@ -36,13 +36,6 @@ class Filler:
         self.parts: Final = parts
         self.wiring: Final = wiring
         self._is_own: Final = is_own
-        graph = parts.graph
-        self._marked: Final = tuple(
-            Place(node=node, field=name)
-            for node, content in graph.items()
-            for name, value in content["inputs"].items()
-            if isinstance(value, str) and _MARK.search(value)
-        )
         self._loras: Final = LoraSwitches(wiring, parts.slots)
 
     def given(self, sampling: Sampling, key: str) -> bool:
@@ -84,13 +77,13 @@ class Filler:
 
     def _write_texts(self, graph: Graph, sampling: Sampling, *, prompt: str, negative: str) -> None:
         words = {MARKS[POSITIVE]: prompt, MARKS[NEGATIVE]: negative}
-        for place in self._marked:
+        for place in self.parts.marked:
             value = self.parts.graph[place.node]["inputs"][place.field]
             graph[place.node]["inputs"][place.field] = _MARK.sub(lambda mark: words[mark[0]], value)
         sides = [(self.parts.negative, negative)] if self.given(sampling, "negative") else []
         for places, text in (*sides, (self.parts.prompt, prompt)):
             for place in places:
-                if place not in self._marked:
+                if place not in self.parts.marked:
                     graph[place.node]["inputs"][place.field] = self._with_tags(place, text)
 
     def _with_tags(self, place: Place, text: str) -> str:

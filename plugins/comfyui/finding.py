@@ -21,7 +21,7 @@ from plugins.comfyui.finding_settings import (
     find_size,
     repeats,
 )
-from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, sides, text_input
+from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.naming import Questions, in_nodes, named_place
 from plugins.comfyui.node_types import CLIP, MODEL, NodeTypes
@@ -50,6 +50,8 @@ class Parts:
     sampler: str
     prompt: tuple[Place, ...]
     negative: tuple[Place, ...]
+    marked: tuple[Place, ...]
+    """Texts in which a person marked where the prompt or the negative prompt belongs."""
     seeds: tuple[Place, ...]
     slots: tuple[Slot, ...]
     """Where the tested LoRA goes."""
@@ -123,9 +125,9 @@ class _Finder:
         self._refuse_broken()
         wiring, questions = self.wiring, self.questions
         found = chains(wiring)
-        begun = beginning(wiring, found)
         texts = sides(wiring)
         prompt = self._prompt(texts)
+        begun = beginning(wiring, self._prompted(found, texts, prompt), self.picture.output[0])
         negative = self._negative(texts)
         seeds = self._seeds()
         every = list(slots(wiring, self.files))
@@ -161,6 +163,7 @@ class _Finder:
             sampler=sampler,
             prompt=prompt,
             negative=negative,
+            marked=(*marked(wiring, POSITIVE), *marked(wiring, NEGATIVE)),
             seeds=seeds,
             slots=tested,
             left_alone=left,
@@ -175,6 +178,18 @@ class _Finder:
             without_lora=without if found else (),
             unclear_negative=str(self.unclear_negative),
         )
+
+    @staticmethod
+    def _prompted(found: tuple[Chain, ...], texts: dict[str, Side], prompt: tuple[Place, ...]) -> tuple[Chain, ...]:
+        """Return the chains that sample with the prompt; all where none is known to."""
+        users = {
+            user
+            for side in texts.values()
+            for encoder in side.encoders.values()
+            if set(encoder.texts) & set(prompt)
+            for user in side.reached.get(encoder.node, ())
+        }
+        return tuple(chain for chain in found if chain.user in users) or found
 
     def _refuse_broken(self) -> None:
         """Ask about links to nodes that the file does not have."""

@@ -103,9 +103,29 @@ def _unpacked(wiring: Wiring, pack: Link, kind: str) -> Iterator[Link]:
                 waiting.append(link.source)
 
 
-def beginning(wiring: Wiring, found: Iterable[Chain]) -> tuple[Chain, ...]:
-    """Return the chains of the samplers that no other sampler comes before."""
+def beginning(wiring: Wiring, found: Iterable[Chain], picture: str) -> tuple[Chain, ...]:
+    """Return the chains of the samplers that the picture begins with, going back over latents and pictures.
+
+    A sampler that only makes what another one is guided by, such as a map of depths, is not on that way.
+    """
     all_found = tuple(found)
     nodes = {chain.sampler for chain in all_found}
-    first = {node for node in nodes if not (wiring.before([node]) - {node}) & nodes}
-    return tuple(chain for chain in all_found if chain.sampler in first)
+    reached = {node: _way(wiring, node) for node in nodes}
+    on_the_way = nodes & (_way(wiring, picture) | {picture}) or nodes
+    first = {node for node in on_the_way if not (reached[node] & nodes) - {node}}
+    return tuple(chain for chain in all_found if chain.sampler in (first or on_the_way))
+
+
+def _way(wiring: Wiring, start: str) -> set[str]:
+    """Return the nodes that latents come through to a node, also within prompts, and pictures that guide nothing."""
+    waiting, seen = [start], set()
+    while waiting:
+        node = waiting.pop()
+        guides = bool(wiring.gives(node, CONDITIONING)) and node != start
+        for link in wiring.links(node):
+            goes_on = link.kind in {LATENT, CONDITIONING} or (link.kind == IMAGE and not guides)
+            is_pipe = link.kind not in _PLAIN | {MODEL, CLIP}
+            if (goes_on or is_pipe) and link.source not in seen:
+                seen.add(link.source)
+                waiting.append(link.source)
+    return seen

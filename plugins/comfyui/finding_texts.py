@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from plugins.comfyui.naming import Questions, in_nodes
-from plugins.comfyui.node_types import CLIP, CONDITIONING, LATENT, MODEL
+from plugins.comfyui.node_types import CLIP, CONDITIONING, LATENT, MODEL, is_no_prompt
 from plugins.comfyui.wiring import Link, Place, Wiring, linked, spelled
 
 POSITIVE: Final = "positive"
@@ -61,7 +61,7 @@ def sides(wiring: Wiring) -> dict[str, Side]:
         if "empty" in link.field:
             continue  # the blank that a guider measures a perpendicular from
         side = NEGATIVE if _is_negative(link.field) else POSITIVE
-        _walk(wiring, link, side, found[side])
+        _walk(wiring, link, side, found, is_plain=side == NEGATIVE or "pos" in link.field.lower())
     return found
 
 
@@ -69,7 +69,8 @@ def _is_negative(name: str) -> bool:
     return "neg" in name.lower() or "uncond" in name.lower()
 
 
-def _walk(wiring: Wiring, link: Link, side: str, into: Side) -> None:
+def _walk(wiring: Wiring, link: Link, side: str, found: dict[str, Side], *, is_plain: bool) -> None:
+    """Note the encoders that a link leads to. Where its name does not say plainly which side it is, the way does."""
     waiting, seen = [(link.source, link.slot, side)], set()
     while waiting:
         node, slot, local = waiting.pop()
@@ -84,6 +85,7 @@ def _walk(wiring: Wiring, link: Link, side: str, into: Side) -> None:
             for one in reversed(before)
             if _is_of(local, one.field, [b.field for b in before])
         )
+        into = found[side if is_plain else local]
         chosen = [name for name in texts if _is_of(local, name, list(texts))]
         if chosen:
             encoder = _encoder(wiring, node, chosen)
@@ -153,12 +155,15 @@ def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
 def marked(wiring: Wiring, side: str) -> tuple[Place, ...]:
     """Return the texts in which a person marked the place of the prompt."""
     mark = MARKS[side]
-    return tuple(
+    found = [
         Place(node=node, field=name)
         for node, content in wiring.graph.items()
         for name, value in content["inputs"].items()
         if isinstance(value, str) and mark in value
-    )
+    ]
+    if any(is_no_prompt(place.field) for place in found):
+        return ()  # the graph looks for the mark itself, to put something of its own there
+    return tuple(found)
 
 
 def find_places(wiring: Wiring, found: dict[str, Side], side: str, questions: Questions) -> tuple[Place, ...]:
@@ -174,7 +179,7 @@ def find_places(wiring: Wiring, found: dict[str, Side], side: str, questions: Qu
     joined = [
         encoder
         for encoder in own.encoders.values()
-        if (encoder.mixed and len([place for place in encoder.texts if text[place].strip()]) > 1)
+        if (encoder.mixed and len({(place.node, text[place]) for place in encoder.texts if text[place].strip()}) > 1)
         or (encoder.texts and encoder.opaque)
     ]
     if joined:

@@ -139,7 +139,7 @@ def _is_live(wiring: Wiring, place: Place) -> bool:
 
 def is_loaded(slot: Slot) -> bool:
     """Say whether a place names a LoRA at all, rather than none."""
-    return bool(slot.tag) or slot.file.strip().lower() not in {"", "none", "disabled", "off"}
+    return bool(slot.tag or slot.path or _FILE.search(slot.file)) and slot.file.strip().lower() not in {"", "none"}
 
 
 def names(slot: Slot, files: frozenset[str]) -> bool:

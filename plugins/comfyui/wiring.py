@@ -2,12 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
 from plugins.comfyui.client import Graph
-from plugins.comfyui.node_types import STRING, NodeTypes, is_no_prompt, is_open, kind_by_name, may_hold_prompt
+from plugins.comfyui.node_types import (
+    CONDITIONING,
+    STRING,
+    NodeTypes,
+    is_no_prompt,
+    is_open,
+    kind_by_name,
+    may_hold_prompt,
+)
 
 _LINK_LENGTH: Final = 2
 _TITLE: Final = 40
@@ -135,6 +143,7 @@ class Wiring:
         self._links: Final = {
             node: tuple(self._typed(link, declared) for link in found) for node, found in links.items()
         }
+        self._mend_names()
         self._settle()
 
     def _declared(self, node: str, name: str, found: tuple[str, int]) -> str:
@@ -151,7 +160,34 @@ class Wiring:
         kind = link.kind or declared.get(link.output) or kind_by_name(link.field)
         if kind == link.kind:
             return link
-        return Link(node=link.node, field=link.field, source=link.source, slot=link.slot, kind=kind)
+        return replace(link, kind=kind)
+
+    def _mend_names(self) -> None:
+        """Type a link as a text that is called positive, say, and comes from a node that holds nothing but texts."""
+        only_first = {node for node, links in self._by_source().items() if {link.slot for link in links} == {0}}
+        for node, links in self._links.items():
+            if self.graph[node]["class_type"] in self.types:
+                continue
+            self._links[node] = tuple(
+                replace(link, kind=STRING)
+                if link.kind == CONDITIONING and link.source in only_first and self._holds_texts(link.source)
+                else link
+                for link in links
+            )
+
+    def _holds_texts(self, node: str) -> bool:
+        if self.graph[node]["class_type"] in self.types or any(
+            link.kind not in {STRING, ""} for link in self._links[node]
+        ):
+            return False
+        values = [value for value in self.graph[node]["inputs"].values() if isinstance(value, str)]
+        return not any(value.endswith((".safetensors", ".gguf", ".ckpt")) for value in values)
+
+    def _by_source(self) -> Mapping[str, tuple[Link, ...]]:
+        found = defaultdict(list)
+        for link in self.all_links():
+            found[link.source].append(link)
+        return {node: tuple(links) for node, links in found.items()}
 
     def _settle(self) -> None:
         """Give links that nothing types the kind of what passes through: a reroute, a switch."""
@@ -167,11 +203,7 @@ class Wiring:
                     changed |= kind != link.kind
                     if kind:
                         kinds.setdefault(link.output, kind)
-                    told.append(
-                        link
-                        if kind == link.kind
-                        else Link(node=node, field=link.field, source=link.source, slot=link.slot, kind=kind)
-                    )
+                    told.append(link if kind == link.kind else replace(link, kind=kind))
                 self._links[node] = tuple(told)
             if not changed:
                 return
@@ -204,10 +236,7 @@ class Wiring:
     @cached_property
     def consumers(self) -> Mapping[str, tuple[Link, ...]]:
         """The links that each node's outputs go to."""
-        found = defaultdict(list)
-        for link in self.all_links():
-            found[link.source].append(link)
-        return {node: tuple(links) for node, links in found.items()}
+        return self._by_source()
 
     def gives(self, node: str, kind: str) -> tuple[int, ...]:
         """Return the slots of a node's outputs of a kind, in order."""
