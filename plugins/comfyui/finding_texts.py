@@ -6,7 +6,7 @@ from typing import Final
 
 from plugins.comfyui.naming import Questions, in_nodes
 from plugins.comfyui.node_types import CLIP, CONDITIONING, LATENT, MODEL, is_no_prompt
-from plugins.comfyui.wiring import Link, Place, Wiring, linked, spelled
+from plugins.comfyui.wiring import Link, Place, Wiring, label, linked, spelled
 
 POSITIVE: Final = "positive"
 NEGATIVE: Final = "negative"
@@ -180,19 +180,10 @@ def find_places(wiring: Wiring, found: dict[str, Side], side: str, questions: Qu
         encoder
         for encoder in own.encoders.values()
         if (encoder.mixed and len({(place.node, text[place]) for place in encoder.texts if text[place].strip()}) > 1)
-        or (encoder.texts and encoder.opaque)
+        or encoder.opaque
     ]
     if joined:
-        encoder = joined[0]
-        node = (encoder.mixed or (encoder.node,))[0]
-        listed = ", ".join(
-            f"{spelled(wiring.graph, place)} ({_brief(text[place])})" for place in encoder.texts[:_SHOWN]
-        )
-        questions.ask(
-            f"Node {node} {wiring.graph[node]['class_type']!r} puts the {key} together of parts: {listed}. Write "
-            f"{MARKS[side]} where the plan's text belongs in them, or name the one that it replaces:",
-            in_nodes(key, [str(encoder.texts[0])]),
-        )
+        _ask_joined(wiring, joined[0], text, side, questions)
         return ()
     different = {frozenset(text[place].strip() for place in one.texts) for one in own.encoders.values() if one.texts}
     if len(different) > 1:
@@ -203,6 +194,19 @@ def find_places(wiring: Wiring, found: dict[str, Side], side: str, questions: Qu
         )
         return ()
     return _without_blanks(own, text)
+
+
+def _ask_joined(wiring: Wiring, encoder: Encoder, text: dict[Place, str], side: str, questions: Questions) -> None:
+    """Ask which part of a text is the plan's, where a node joins several or makes it of something else."""
+    graph, key = wiring.graph, _KEYS[side]
+    parts = [f"{spelled(graph, place)} ({_brief(text[place])})" for place in encoder.texts[:_SHOWN]]
+    parts += [f"{spelled(graph, place)} (made by another node)" for place in encoder.opaque[:_SHOWN]]
+    node = label(graph, (encoder.mixed or (encoder.node,))[0])
+    questions.ask(
+        f"Node {node} has its {key} put together of parts: {', '.join(parts)}. Write {MARKS[side]} where the plan's "
+        "text belongs in them, or name the one that it replaces:",
+        in_nodes(key, [str((*encoder.texts, *encoder.opaque)[0])]),
+    )
 
 
 def _apart(found: dict[str, Side], side: str) -> Side:
