@@ -19,6 +19,7 @@ from plugins.comfyui.node_types import (
 
 _LINK_LENGTH: Final = 2
 _TITLE: Final = 40
+_SIDES: Final = frozenset({"on_true", "on_false"})
 _NUMBERS: Final = frozenset({"INT", "FLOAT", "BOOLEAN"})
 
 
@@ -127,10 +128,12 @@ class Wiring:
     def __init__(self, graph: Graph, types: NodeTypes) -> None:
         self.graph: Final = graph
         self.types: Final = types
+        self._skipped: Final[dict[str, set[str]]] = {}
         declared: dict[tuple[str, int], str] = {}
         links: dict[str, list[Link]] = {}
         for node, content in graph.items():
             skipped = self._not_chosen(content["inputs"])
+            self._skipped[node] = skipped
             links[node] = []
             for name, value in content["inputs"].items():
                 found = linked(graph, value)
@@ -216,9 +219,9 @@ class Wiring:
     def _not_chosen(self, inputs: Mapping[str, Any]) -> set[str]:
         """Return the side of a switch that its own value does not choose; nothing where that is not plain."""
         names = {name.lower(): name for name in inputs}
-        if not {"on_true", "on_false"} <= names.keys():
+        if not names.keys() >= _SIDES:
             return set()
-        plain = [self.value_of(value) for name, value in inputs.items() if name.lower() not in {"on_true", "on_false"}]
+        plain = [self.value_of(value) for name, value in inputs.items() if name.lower() not in _SIDES]
         if len(plain) != 1 or not isinstance(plain[0], bool):
             return set()
         return {names["on_false" if plain[0] else "on_true"]}
@@ -256,9 +259,12 @@ class Wiring:
         by_field = {link.field: link for link in self._links[node]}
         for name, value in content["inputs"].items():
             link = by_field.get(name)
-            if link is None and not isinstance(value, str):
+            if name in self._skipped[node] or (link is None and not isinstance(value, str)):
                 continue
             if link and link.kind not in {STRING, "", "*"}:
+                continue
+            if name.lower() in _SIDES:
+                found.append(name)
                 continue
             declared = known.inputs.get(name) if known else None
             if may_hold_prompt(name, declared) or (link and link.kind == STRING and not is_no_prompt(name)):

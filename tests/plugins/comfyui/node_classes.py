@@ -22,8 +22,8 @@ _CORE = {
     "CLIPTextEncode": ("text TEXT, clip CLIP", "CONDITIONING"),
     "CLIPTextEncodeSDXL": (
         (
-            "clip CLIP, width INT, height INT, crop_w INT, crop_h INT, target_width INT, target_height INT, text_g TEXT, "
-            "text_l TEXT"
+            "clip CLIP, width INT, height INT, crop_w INT, crop_h INT, target_width INT, target_height INT, "
+            "text_g TEXT, text_l TEXT"
         ),
         "CONDITIONING",
     ),

@@ -305,8 +305,8 @@ def test_settings_without_a_place_are_all_told_at_once(types: str) -> None:
         "  The plan gives `width`, and no node takes it. Take `width` out of [sampling].",
         "  The plan gives `height`, and no node takes it. Take `height` out of [sampling].",
         (
-            "  The plan gives a `negative`, and the workflow has no place for one: no text leads to a negative side, or "
-            "nothing is left of it there. Take `negative` out of [sampling], or name its place:"
+            "  The plan gives a `negative`, and the workflow has no place for one: no text leads to a negative side, "
+            "or nothing is left of it there. Take `negative` out of [sampling], or name its place:"
         ),
         '      [comfyui.nodes] negative = ["ID.text"]',
     ] == lines[1:]
