@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from plugins.comfyui.client import Graph
+from plugins.comfyui.graph import Place, label, linked
 from plugins.comfyui.node_types import COMBO, InputType, NodeType, NodeTypes, is_open
-from plugins.comfyui.wiring import Place, label, linked
 
 _NEAREST: Final = 4
 

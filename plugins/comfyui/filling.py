@@ -8,10 +8,11 @@ from plugins.comfyui.client import Graph
 from plugins.comfyui.finding import Parts
 from plugins.comfyui.finding_settings import TO_THE_END, told_setting
 from plugins.comfyui.finding_texts import MARKS, NEGATIVE, POSITIVE
+from plugins.comfyui.graph import Place, before, free_id, label, linked, spelled
 from plugins.comfyui.lora_slots import TAG
 from plugins.comfyui.lora_switches import LoraSwitches
 from plugins.comfyui.naming import Questions, in_nodes
-from plugins.comfyui.wiring import Place, Wiring, before, free_id, label, linked, spelled
+from plugins.comfyui.wiring import Wiring
 from plugins.plan.plan import Sampling
 
 _MARK: Final = re.compile("|".join(map(re.escape, MARKS.values())))

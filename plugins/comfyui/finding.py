@@ -22,10 +22,11 @@ from plugins.comfyui.finding_settings import (
     repeats,
 )
 from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
+from plugins.comfyui.graph import Place, before, circle, free_id, label
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.naming import Questions, in_nodes, named_place
 from plugins.comfyui.node_types import CLIP, MODEL, NodeTypes
-from plugins.comfyui.wiring import Place, Wiring, before, circle, free_id, label
+from plugins.comfyui.wiring import Wiring
 from plugins.plan.plan import Nodes
 
 _SKIP: Final = "stop_at_clip_layer"

@@ -6,10 +6,11 @@ from typing import Any, Final
 from plugins.comfyui.client import Graph
 from plugins.comfyui.finding_models import Chain, Output, root_of
 from plugins.comfyui.finding_texts import Side
+from plugins.comfyui.graph import Place, label, linked, spelled
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, names
 from plugins.comfyui.naming import Questions, in_nodes, named_node, named_place
 from plugins.comfyui.node_types import CLIP, MODEL
-from plugins.comfyui.wiring import Place, Wiring, label, linked, spelled
+from plugins.comfyui.wiring import Wiring
 
 Found = tuple[tuple[Slot, ...], Output | None]
 _FIELD: Final = "lora_name"

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from plugins.comfyui.graph import label
 from plugins.comfyui.naming import Questions, in_nodes, named_node
 from plugins.comfyui.node_types import CONDITIONING, GUIDER, IMAGE, LATENT, MODEL
-from plugins.comfyui.wiring import Wiring, label
+from plugins.comfyui.wiring import Wiring
 
 _SAVES: Final = re.compile(r"save|send|export|upload|output", re.IGNORECASE)
 _SHOWS: Final = re.compile(r"preview|show|view|display|compar", re.IGNORECASE)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
 from plugins.comfyui.finding_models import Chain, Output
+from plugins.comfyui.graph import Place, label, linked, spelled
 from plugins.comfyui.node_types import ANY, COMBO, IMAGE, LATENT, SIGMAS
-from plugins.comfyui.wiring import Place, Wiring, label, linked, spelled
+from plugins.comfyui.wiring import Wiring
 
 NAMES: Final = {"steps": "steps", "cfg": "cfg", "sampler": "sampler_name", "scheduler": "scheduler"}
 """The inputs that take a setting, by its key in the plan."""

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from plugins.comfyui.graph import Place, label, linked, spelled
 from plugins.comfyui.naming import Questions, in_nodes
 from plugins.comfyui.node_types import CLIP, CONDITIONING, LATENT, MODEL, is_no_prompt
-from plugins.comfyui.wiring import Link, Place, Wiring, label, linked, spelled
+from plugins.comfyui.wiring import Link, Wiring
 
 POSITIVE: Final = "positive"
 NEGATIVE: Final = "negative"

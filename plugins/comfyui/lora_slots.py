@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from plugins.comfyui.graph import Place, linked, spelled
 from plugins.comfyui.node_types import CLIP, MODEL, STRING
-from plugins.comfyui.wiring import Place, Wiring, linked, spelled
+from plugins.comfyui.wiring import Wiring
 
 _LORA_FIELD: Final = re.compile(r"(^|_|\b)lora(?!s?_(strength|weight|wt|count|stack))", re.IGNORECASE)
 _FILE: Final = re.compile(r"\.(safetensors|sft|pt|ckpt|bin|pth)$", re.IGNORECASE)

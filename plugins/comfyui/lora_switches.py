@@ -6,9 +6,10 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from plugins.comfyui.client import Graph
+from plugins.comfyui.graph import linked, spelled
 from plugins.comfyui.lora_slots import OFF, SWITCHES, Slot, at, bypass_of, is_no, switched
 from plugins.comfyui.naming import Questions
-from plugins.comfyui.wiring import Wiring, linked, spelled
+from plugins.comfyui.wiring import Wiring
 
 
 class LoraSwitches:

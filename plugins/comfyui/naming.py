@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from plugins.comfyui.client import Graph
-from plugins.comfyui.wiring import Place, label
+from plugins.comfyui.graph import Place, label
 
 _SHOWN: Final = 6
 

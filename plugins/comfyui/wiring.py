@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from plugins.comfyui.client import Graph
+from plugins.comfyui.graph import Place, linked
 from plugins.comfyui.node_types import (
     CONDITIONING,
     STRING,
@@ -17,21 +18,10 @@ from plugins.comfyui.node_types import (
     may_hold_prompt,
 )
 
-_LINK_LENGTH: Final = 2
-_TITLE: Final = 40
+_PASSES: Final = 16
+"""How long a chain of reroutes is followed."""
 _SIDES: Final = frozenset({"on_true", "on_false"})
 _NUMBERS: Final = frozenset({"INT", "FLOAT", "BOOLEAN"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """One input of one node."""
-
-    node: str
-    field: str
-
-    def __str__(self) -> str:
-        return f"{self.node}.{self.field}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,78 +38,6 @@ class Link:
     def output(self) -> tuple[str, int]:
         """The output that it comes from."""
         return self.source, self.slot
-
-
-def linked(graph: Graph, value: object) -> tuple[str, int] | None:
-    """Return the output that an input's value links to; None for a plain value, and for a node that is not there."""
-    if (
-        isinstance(value, list)
-        and len(value) == _LINK_LENGTH
-        and isinstance(value[0], str)
-        and isinstance(value[1], int)
-        and value[0] in graph
-    ):
-        return value[0], value[1]
-    return None
-
-
-def free_id(graph: Graph, name: str) -> str:
-    """Return an id that no node has, for one that is put in: a word, so that no node of the file has it either."""
-    found, number = name, 1
-    while found in graph:
-        number += 1
-        found = f"{name}-{number}"
-    return found
-
-
-def label(graph: Graph, node: str) -> str:
-    """Name a node as a person knows it: its id, and its title or class."""
-    title = str(graph[node].get("_meta", {}).get("title") or graph[node]["class_type"])
-    return f"{node[:_TITLE]} {title if len(title) <= _TITLE else title[:_TITLE] + '...'!r}"
-
-
-def spelled(graph: Graph, place: Place) -> str:
-    """Name an input as a person knows it: `11 'Prompt'.value`."""
-    return f"{label(graph, place.node)}.{place.field}"
-
-
-def before(graph: Graph, starts: Iterable[str]) -> set[str]:
-    """Return the nodes that these are made from, themselves among them, over every link."""
-    waiting = list(starts)
-    seen = set(waiting)
-    while waiting:
-        for value in graph[waiting.pop()]["inputs"].values():
-            found = linked(graph, value)
-            if found and found[0] not in seen:
-                seen.add(found[0])
-                waiting.append(found[0])
-    return seen
-
-
-def circle(graph: Graph) -> list[str]:
-    """Return nodes whose links run in a circle; empty where there are none."""
-    state: dict[str, bool] = {}  # False while its links are followed, True once they are done
-    for start in graph:
-        path: list[tuple[str, Iterator[Any]]] = [(start, iter(graph[start]["inputs"].values()))]
-        if start in state:
-            continue
-        state[start] = False
-        while path:
-            node, values = path[-1]
-            for value in values:
-                found = linked(graph, value)
-                if found is None or state.get(found[0]):
-                    continue
-                if found[0] in state:
-                    names = [name for name, _ in path]
-                    return names[names.index(found[0]) :]
-                state[found[0]] = False
-                path.append((found[0], iter(graph[found[0]]["inputs"].values())))
-                break
-            else:
-                state[node] = True
-                path.pop()
-    return []
 
 
 class Wiring:
@@ -195,7 +113,7 @@ class Wiring:
     def _settle(self) -> None:
         """Give links that nothing types the kind of what passes through: a reroute, a switch."""
         kinds = {link.output: link.kind for link in self.all_links() if link.kind}
-        for _ in range(_LINK_LENGTH * 8):  # a chain of so many reroutes
+        for _ in range(_PASSES):
             changed = False
             for node, links in self._links.items():
                 if all(link.kind for link in links):

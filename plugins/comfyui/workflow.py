@@ -13,11 +13,12 @@ from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.filling import Filler, copied
 from plugins.comfyui.finding import Parts, find_parts
 from plugins.comfyui.finding_settings import Base
+from plugins.comfyui.graph import Place, label, spelled
 from plugins.comfyui.graph_file import graph_of, read_graph
 from plugins.comfyui.lora_slots import told
 from plugins.comfyui.naming import Questions
 from plugins.comfyui.node_types import NodeTypes
-from plugins.comfyui.wiring import Place, Wiring, label, spelled
+from plugins.comfyui.wiring import Wiring
 from plugins.plan.cells import Cell
 from plugins.plan.messages import masked, visible
 from plugins.plan.plan import Nodes, Sampling
