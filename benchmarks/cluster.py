@@ -1,4 +1,4 @@
-"""A Dask cluster of 4 workers on one machine, one of which is killed in mid-run: no cell is lost (issue 6).
+"""A Dask cluster of 4 workers on one machine, one of which is killed in mid-run: no cell is lost.
 
 Run `python -m benchmarks.cluster`; it takes about two minutes. A matrix of 47 cells is generated on 4 stand-ins in
 processes of their own, each with a ComfyUI folder of its own and a Dask worker beside it. One cell is rendered twice,

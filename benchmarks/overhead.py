@@ -1,4 +1,4 @@
-"""How much longer `pytest -m generate` takes than the bare bound: at most 1.08 x, 1.02 x without its start (issue 6).
+"""How much longer `pytest -m generate` takes than the bare bound: at most 1.08 x, 1.02 x without its start.
 
 Run `python -m benchmarks.overhead`; it takes about four minutes. A matrix as large as Spyke's (5 checkpoints and the
 baseline on 3 prompts: 18 pictures of 512x512, 1 s each) is generated anew on a stand-in in a process of its own, in

@@ -1,4 +1,4 @@
-"""How long `pytest -m generate` takes when there is nothing to do: at most 1.5 s for 15 cells (issue 6).
+"""How long `pytest -m generate` takes when there is nothing to do: at most 1.5 s for 15 cells.
 
 Run `python -m benchmarks.resume`; it takes about a minute. A matrix of 15 cells and 3 baselines with LoRAs of 50 MB is
 rendered once, and then asked for again and again. Printed are seconds from the command to its end, and of the

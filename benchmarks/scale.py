@@ -1,4 +1,4 @@
-"""What a cell costs, from 100 to 10,000 of them: own processor time, memory, collection, report (issue 6).
+"""What a cell costs, from 100 to 10,000 of them: own processor time, memory, collection, report.
 
 Run `python -m benchmarks.scale`, which takes some minutes; `--sizes 100 1000 10000` takes longer. Matrices of these
 sizes are generated on a stand-in that takes no time to sample, with pictures of 64x64 that are not compared with

@@ -1,4 +1,4 @@
-"""How well 1, 2, 4 and 8 servers share a matrix: at least 95 % of linear at 8 (issue 6).
+"""How well 1, 2, 4 and 8 servers share a matrix: at least 95 % of linear at 8.
 
 Run `python -m benchmarks.servers`; it takes about ten minutes. A matrix of 95 cells is generated on stand-ins in
 processes of their own, over one ComfyUI folder. One cell is rendered twice to see whether the server gives the same

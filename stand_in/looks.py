@@ -46,7 +46,7 @@ class Look:
 
 
 def stage_of(loras: tuple[Applied, ...], text: str) -> Stage:
-    """Tell how much of the training shows, from the LoRA that weighs most.
+    """Return how much of the training shows, from the LoRA that weighs most.
 
     Weighs training fraction and strength; a LoRA applied backwards shows nothing.
     """

@@ -22,7 +22,7 @@ class WebSockets:
     """Sends frames to clients by their id. `greeting` gives what a client hears first.
 
     Keeps a fault of note: when a client connects again under its old id, the old connection's end removes the
-    new one, which then stays open and hears nothing (COMFYUI fact 5).
+    new one, which then stays open and hears nothing (docs/comfyui.md, "Connecting again").
     """
 
     def __init__(self, faults: Faults, greeting: Callable[[str], list[tuple[str, dict[str, Any]]]]) -> None:
@@ -76,8 +76,8 @@ class WebSockets:
             self._transports[client_id] = request.transport
         try:
             for event, data in self._greeting(client_id):
-                for told in self._faults.frames(event, data, client_id):
-                    await self._send(*told, client_id)
+                for frame in self._faults.frames(event, data, client_id):
+                    await self._send(*frame, client_id)
             first = True
             async for message in socket:
                 if message.type is WSMsgType.TEXT:

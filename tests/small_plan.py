@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from plugins.demo.training import training_run
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 from stand_in.faults import Faults
@@ -82,7 +83,7 @@ def write_plan(folder: Path, text: str = PLAN) -> Path:
     """Write a plan, and beside it what it lacks of its training outputs, ComfyUI folder and training images."""
     path = folder / "plan.toml"
     path.write_text(text, encoding="utf-8")
-    make_workspace(read_plan(path), folder)
+    make_workspace(training_run(read_plan(path)), folder)
     return path
 
 

@@ -90,7 +90,7 @@ def _reach(config: pytest.Config, plan: Plan, url: str) -> Server:
 
 
 def _start(config: pytest.Config, plan: Plan, url: str) -> None:
-    from plugins.comfyui.starting import Started  # noqa: PLC0415 (most runs start no server, and need no mirakuru)
+    from plugins.comfyui.starting import Started  # noqa: PLC0415 (most runs start no server)
 
     log = reports(config) / "comfyui.log"
     reporter = config.pluginmanager.get_plugin("terminalreporter")

@@ -8,8 +8,9 @@ from typing import Any, Final
 import pytest
 
 from plugins.demo.process import StandIn, StandInError
+from plugins.demo.training import training_run
 from plugins.plan.plan import Plan
-from plugins.plan.plugin import GROUP, plan_file, reports, running, stages
+from plugins.plan.plugin import GROUP, reports, running, stages
 
 _STAND_IN: Final = pytest.StashKey[StandIn]()
 
@@ -52,7 +53,7 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
     if plan.workflow:
         comfyui["workflow"] = str(plan.workflow)
     if running(config):
-        comfyui |= {"url": None, "urls": [_stand_in(config, workspace).url]}
+        comfyui |= {"url": None, "urls": [_stand_in(config, plan, workspace).url]}
     return {"paths": paths, "comfyui": comfyui}
 
 
@@ -69,10 +70,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stand_in.stop()
 
 
-def _stand_in(config: pytest.Config, workspace: Path) -> StandIn:
+def _stand_in(config: pytest.Config, plan: Plan, workspace: Path) -> StandIn:
     if _STAND_IN not in config.stash:
         try:
-            config.stash[_STAND_IN] = StandIn.start(workspace, plan=plan_file(config))
+            config.stash[_STAND_IN] = StandIn.start(workspace, run=training_run(plan))
         except (StandInError, OSError) as error:
             raise pytest.UsageError(f"The demonstration could not be started: {error}") from None
     return config.stash[_STAND_IN]

@@ -10,9 +10,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.errors import ComfyUIError
 from plugins.deploy.proof import ProofError, Proven
-from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
+from plugins.evidence.evidence import Evidence, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
@@ -88,7 +89,7 @@ class Deployment(BaseModel):
     ballot: BallotRecord | None = None
     proof: tuple[Proven, ...]
     """What production rendered, held against what was judged."""
-    server: ServerRecord
+    server: ServerInfo
     deployed: datetime
 
     @property

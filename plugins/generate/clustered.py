@@ -54,7 +54,7 @@ def prepare_on_cluster(
     beside: dict[RenderServer, DaskServer] = {server: server for server in offers}
 
     def lora_name(place: RenderServer, staged: Staged) -> str:
-        return beside[place].place(lora_file(plan, staged), staged)
+        return beside[place].ensure_lora(lora_file(plan, staged), staged)
 
     with remembered_digests(store) as digest:
         staged = unstaged(plan, headers, digest=digest)
@@ -71,6 +71,6 @@ def prepare_on_cluster(
 
 def _offer(server: DaskServer, plan: Plan) -> ServerChoices:
     """Ask a worker, and refuse it where the plan's base model or sampler is not there."""
-    offer = server.offer()
+    offer = server.choices()
     offer.base_model(plan)
     return offer

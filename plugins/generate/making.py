@@ -1,13 +1,13 @@
 """One cell is rendered and checked, and its evidence put together."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
 
-from plugins.comfyui.client import ServerInfo
+from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
@@ -19,7 +19,6 @@ from plugins.evidence.evidence import (
     PictureRecord,
     PlanRecord,
     RunRecord,
-    ServerRecord,
 )
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
@@ -117,7 +116,7 @@ class Maker:
         The server forgets all before: it must sample anew, and load models anew, as for a deployment's proof.
         """
         first = self.store.read(cell)
-        place = next((one for one in places if first and _record(one.info) == first.server), None)
+        place = next((one for one in places if first and one.info == first.server), None)
         if first is None or place is None:
             return None
         place.forget_weights(again=True)
@@ -195,7 +194,7 @@ class Maker:
             else None,
             inputs_digest=self.asked.inputs_digest(cell, base_model=self.base_model),
             workflow=filled.graph,
-            server=_record(info),
+            server=info,
             run=RunRecord(prompt_id=finished.prompt_id, started=finished.started, ended=finished.ended),
             picture=PictureRecord(
                 sha256=picture.sha256,
@@ -224,10 +223,6 @@ class Maker:
         same = last.picture.pixels_sha256 == pixels_sha256
         asked_alike = _digest_of(last.workflow, filled) == filled.digest(None)
         return last.lora.sha256 if same and asked_alike else ""
-
-
-def _record(info: ServerInfo) -> ServerRecord:
-    return ServerRecord(**asdict(info))
 
 
 def _digest_of(workflow: dict[str, Any], filled: Filled) -> str:

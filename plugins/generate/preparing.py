@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.comfyui.choices import choices_of, one_base_model
+from plugins.comfyui.choices import choices_of, one_base_model, picker_names
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.node_types import NodeTypes
-from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
@@ -57,7 +56,9 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     check_base(plan, headers, base_model)
     with remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
-    listed: dict[RenderServer, tuple[str, ...]] = {server: picker_names(plan, server, staged) for server in servers}
+    listed: dict[RenderServer, tuple[str, ...]] = {
+        server: picker_names(plan, server.client, staged) for server in servers
+    }
 
     def lora_name(place: RenderServer, one: Staged) -> str:
         wanted = plan.picker_name(one.file.name)

@@ -93,7 +93,7 @@ def check_not_noise(picture: Picture) -> Check:
 
 
 def check_lora_applied(*, identical: bool, effect: float, lora: str, header: str) -> Check:
-    """Fail a picture that is the baseline's: no key of the LoRA fits, and ComfyUI does not say so (fact 2).
+    """Fail a picture that is the baseline's: no key of the LoRA fits the base model, which ComfyUI reports as success.
 
     `effect` is the mean difference to the baseline, of 255; `lora` names the file and `header` what it says of itself.
     """
@@ -127,7 +127,7 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str, elsewhere: Collect
 
 
 def check_fresh_weights(*, lora: str, before: str) -> Check:
-    """Warn of a picture that did not change though its LoRA file did: the server may serve old weights (fact 1).
+    """Warn of a picture that did not change though its LoRA file did: the server may serve old weights.
 
     `lora` and `before` are digests of the LoRA's bytes now and when the same pixels were rendered last. A file of which
     only the header was rewritten looks the same.

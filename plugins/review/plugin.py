@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from PIL import Image
 
-from plugins.comfyui.client import without_credentials
+from plugins.comfyui.transport import without_credentials
 from plugins.generate.plugin import failures, known, the_prepared
 from plugins.generate.stability import read_stability
 from plugins.pictures.likeness import training_images

@@ -131,7 +131,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from stand_in.__main__ import main
 folder = {str(folder)!r}
-main(["--port", "{port}", "--workspace", folder + "/reports/workspace", "--plan", folder + "/plan.toml"])
+main(["--port", "{port}", "--workspace", folder + "/reports/workspace"])
 """
     (folder / "ComfyUI/main.py").write_text(program, encoding="utf-8")
     start = f"start = ['{sys.executable}', 'main.py']"

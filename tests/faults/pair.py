@@ -13,7 +13,7 @@ from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
 from tests.faults.planted import TARGET
 from tests.faults.stand import Stage, Work
-from tests.faults.test_server_faults import TABLE, WAITS
+from tests.faults.test_server_faults import TABLE
 
 _LONGEST_SECONDS = 30.0
 
@@ -94,13 +94,6 @@ class Pair:
                 self.given_back.append(cell.id)
             self._go_on.set()
             raise
-
-
-def hasten(patch: pytest.MonkeyPatch, name: str) -> None:
-    """Make this process's pauses as short as a row of the table has them."""
-    for constant, seconds in {**WAITS, **TABLE[name].waits}.items():
-        patch.setattr(f"plugins.comfyui.{constant}", seconds)
-    patch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
 
 
 def check(name: str, comes: Comes, stage: Stage, patch: pytest.MonkeyPatch) -> None:

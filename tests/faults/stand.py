@@ -18,6 +18,7 @@ from aiohttp import web
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.server import Server
+from plugins.comfyui.timing import Timing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.making import CellFailedError
@@ -285,7 +286,7 @@ def standing(fault: Fault, comfyui: Path, *, dialect: Version = TODAY) -> Iterat
 
 @contextmanager
 def staged(
-    plan: Plan, *faults: Fault, timeout: float, fronted: bool = False, dialect: Version = TODAY
+    plan: Plan, *faults: Fault, timeout: float, timing: Timing, fronted: bool = False, dialect: Version = TODAY
 ) -> Iterator[Stage]:
     """Prepare the plan on a stand-in for each fault, with a `Front` before the first where one is needed.
 
@@ -297,7 +298,8 @@ def staged(
             faults[0].front = stack.enter_context(before())
         servers = []
         for fault in faults:
-            client = ComfyUI(stack.enter_context(standing(fault, plan.paths.comfyui, dialect=dialect)))
+            url = stack.enter_context(standing(fault, plan.paths.comfyui, dialect=dialect))
+            client = ComfyUI(url, timing=timing)
             servers.append(Server(client, client.info(), timeout=timeout))
             stack.callback(servers[-1].close)
             stack.callback(fault.released.set)

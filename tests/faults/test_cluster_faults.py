@@ -21,7 +21,7 @@ from plugins.render.worker import WorkerAgent
 from tests.faults.front import Front, before
 from tests.faults.pair import BECOMES, Comes, check
 from tests.faults.stand import Fault, Stage, standing
-from tests.faults.test_server_faults import TABLE, WAITS
+from tests.faults.test_server_faults import HASTY, TABLE
 from tests.machines import Machines
 from tests.torn import TORN
 
@@ -29,26 +29,8 @@ pytestmark = TORN
 
 WORKERS = ("anna", "bert")
 """The ComfyUI beside the first one has the fault."""
-WORKERS_WAITS = {
-    **WAITS,
-    "patience._REACH_SECONDS": 1.5,
-    "patience._REACH_PART": 1000,
-    "patience._GONE_SECONDS": 0.3,
-    "fetching._FETCH_SECONDS": 0.2,
-    "server._LET_GO_SECONDS": 0.5,
-}
+TIMING = replace(HASTY, reach=1.5, reach_fraction=0.001, gone=0.3, fetch=0.2, let_go=0.5)
 """How long the workers wait, in every row."""
-HASTE = f"""
-from importlib import import_module
-
-from urllib3.util import Retry
-
-Retry.sleep = lambda *_: None
-for name, seconds in {WORKERS_WAITS}.items():
-    module, _, constant = name.partition(".")
-    setattr(import_module(f"plugins.comfyui.{{module}}"), constant, seconds)
-"""
-"""What the workers load first."""
 
 LEFT_OUT = frozenset(
     {
@@ -84,7 +66,7 @@ class Workers:
                 shutil.rmtree(comfyui / "models" / "loras", ignore_errors=True)
                 fault.front = front
                 stack.enter_context(standing(fault, comfyui, **details))
-            cluster = Cluster(self.address, plan)
+            cluster = Cluster(self.address, plan, timing=TIMING)
             stack.callback(cluster.close)
             prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan)).prepared
             places = tuple(sorted(prepared.places, key=lambda place: place.info.worker))
@@ -97,14 +79,12 @@ class Workers:
 def workers(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """Start a scheduler and two workers, for all tests."""
     folder = tmp_path_factory.mktemp("workers")
-    preload = folder / "hasty.py"
-    preload.write_text(HASTE, encoding="utf-8")
     with ExitStack() as stack:
         machines = stack.enter_context(Machines.over(folder, made_plan / "ComfyUI"))
         comfyui = tuple(machines.folder_of(name) for name in WORKERS)
         fronts = tuple(stack.enter_context(before()) for _ in WORKERS)
         for name, beside, front in zip(WORKERS, comfyui, fronts, strict=True):
-            machines.join(name, url=front.url, comfyui=beside, preload=preload)
+            machines.join(name, url=front.url, comfyui=beside)
         machines.wait_for(*WORKERS)
         yield Workers(address=machines.address, comfyui=comfyui, fronts=fronts)
 
@@ -140,5 +120,5 @@ def came_back(place: DaskServer, kind: type[ComfyUIError], words: str) -> tuple[
         raise kind(words, **details)
 
     with pytest.raises(ComfyUIError) as caught:
-        place._at(fail)()
+        place._call(fail)()
     return caught.type, str(caught.value)

@@ -58,8 +58,8 @@ def difference(first: Image.Image, second: Image.Image) -> float:
         (920, Stage.OVERFIT),
     ],
 )
-def test_missions_checkpoints_are_at_their_stages(step: int, stage: Stage) -> None:
-    """Spyke's five checkpoints show what the mission describes for them."""
+def test_checkpoints_are_at_their_stages(step: int, stage: Stage) -> None:
+    """Spyke's five checkpoints show what the shipped plan expects of them."""
     assert stage is stage_of(applied(step / 920), FOREST)
 
 

@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server as Client
+from plugins.comfyui.timing import Timing
 from plugins.deploy.deployment import RECORD, Deployment, Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Prover
@@ -167,6 +168,7 @@ class Scene:
     plan: Plan
     reports: Path
     serving: Serving
+    timing: Timing
 
     @property
     def store(self) -> Store:
@@ -185,7 +187,7 @@ class Scene:
 
     def connect(self, *, timeout: float = 20.0) -> Client:
         """Connect as a run does: a new one remembers nothing of this server."""
-        client = ComfyUI(self.url)
+        client = ComfyUI(self.url, timing=self.timing)
         return Client(client, client.info(), timeout=timeout)
 
     def generate(

@@ -806,7 +806,7 @@ def test_replaced_file_is_rendered_anew_on_a_busy_server(scene: SetScene, tmp_pa
 
     assert again.alarms == {}
     assert ran[count : count + 3] == theirs
-    assert [client.history(prompt_id)["status"]["status_str"] for prompt_id in theirs] == ["success"] * 3
+    assert [client.history(prompt_id).status for prompt_id in theirs] == ["success"] * 3
     assert pixels(again) == truth(scene) != before
     client.close()
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from plugins.comfyui.errors import (
     Silent,
     Unreachable,
 )
-from plugins.comfyui.run import Phase, Run
+from plugins.comfyui.run import Phase, Run, ignore_progress
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Filled, Workflow
 from plugins.loras.staging import preflight, stage
@@ -32,6 +33,7 @@ from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from stand_in.faults import Frame, NodeFailure, WorkerDied
 from stand_in.serving import Serving
+from tests.plugins.comfyui.conftest import QUICK
 from tests.small_plan import Posing
 
 LORA = "spyke_plasma_v1_step600.safetensors"
@@ -59,10 +61,6 @@ def pixels(png: bytes) -> bytes:
     """Return a picture without its file's metadata."""
     with Image.open(io.BytesIO(png)) as image:
         return image.convert("RGB").tobytes()
-
-
-def ignore(_: Run) -> None:
-    """Hear of progress, and do nothing."""
 
 
 def failure(call: Callable[[], object]) -> ComfyUIError:
@@ -122,7 +120,7 @@ def test_refusal_is_told_and_leaves_nothing(staged: Plan, stand_in: Serve, conne
     """A workflow that the server refuses is told in words: node, input, what was sent, what is allowed."""
     serving = stand_in()
     server = connect(serving)
-    told = str(failure(lambda: server.render(filled(staged, lora="nope.safetensors"), ignore)))
+    told = str(failure(lambda: server.render(filled(staged, lora="nope.safetensors"), ignore_progress)))
     listed = ", ".join(staged.staged_file(checkpoint) for checkpoint in staged.checkpoints)
     start = f"{serving.url} refused the workflow: \n  node 2 (LoraLoader), input lora_name: sent 'nope.safetensors', "
     assert told.startswith(f"{start}allowed ")
@@ -143,7 +141,7 @@ class Failing(Posing):
 def test_node_error_is_told(staged: Plan, stand_in: Serve, connect: Connect) -> None:
     """A node that raises is told with its id, class, exception and message; terminal codes in it are spelled out."""
     serving = stand_in(faults=Failing())
-    error = failure(lambda: connect(serving).render(filled(staged), ignore))
+    error = failure(lambda: connect(serving).render(filled(staged), ignore_progress))
     assert isinstance(error, ExecutionFailed)
     start = f"{serving.url} failed on this picture: node 7 (KSampler) raised torch.OutOfMemoryError: "
     assert str(error).startswith(f"{start}Allocation on device \\x1b[31m0")
@@ -168,7 +166,7 @@ def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, 
     """A prompt that is neither in the history nor in the queue any more is lost, and the message says what to do."""
     serving = stand_in(seconds_per_image=1.0)
     foreign(serving, staged)
-    rendering = apart.submit(connect(serving).render, filled(staged), ignore)
+    rendering = apart.submit(connect(serving).render, filled(staged), ignore_progress)
     until(lambda: len(serving.server.queue.current()[1]) == 1)
     serving.server.queue.clear()
     error = failure(lambda: rendering.result(5))
@@ -227,7 +225,7 @@ def test_picture_comes_whatever_the_socket_does(
 ) -> None:
     """A silent, absent or lying socket, and a history that is written late, cost a moment and no picture."""
     serving = stand_in(faults=faults)
-    finished = connect(serving).render(filled(staged), ignore)
+    finished = connect(serving).render(filled(staged), ignore_progress)
     assert (64, 64) == Image.open(io.BytesIO(finished.png)).size
     assert "success" == history(serving, finished.prompt_id)["status"]["status_str"]
     assert 1 == len(serving.server.queue.history())
@@ -261,7 +259,7 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
 
     serving = stand_in(faults=Dead())
     begun = time.monotonic()
-    error = failure(lambda: connect(serving, timeout=0.3).render(filled(staged), ignore))
+    error = failure(lambda: connect(serving, timeout=0.3).render(filled(staged), ignore_progress))
     assert isinstance(error, Silent)
     assert 2 > time.monotonic() - begun > 0.3
     assert (
@@ -277,9 +275,9 @@ def test_waiting_behind_our_own_picture_is_no_silence(
     """A picture that waits behind a slow one of ours is not given up while that one makes progress."""
     serving = stand_in(seconds_per_image=1.5)
     server = connect(serving, timeout=0.6)
-    first = apart.submit(server.render, filled(staged, steps=15), ignore)
+    first = apart.submit(server.render, filled(staged, steps=15), ignore_progress)
     until(serving.server.queue.remaining)
-    second = apart.submit(server.render, filled(staged, "final-forest", steps=15), ignore)
+    second = apart.submit(server.render, filled(staged, "final-forest", steps=15), ignore_progress)
     assert [b"\x89PNG"] * 2 == [one.result(10).png[:4] for one in (first, second)]
 
 
@@ -318,7 +316,7 @@ def test_unanswered_post_is_looked_for_before_it_is_repeated(
     """A POST without an answer is sent again only where the server does not know the prompt: never rendered twice."""
     faults = TakenUnanswered(passed_on=passed_on)
     faults.serving = serving = stand_in(faults=faults)
-    finished = connect(serving).render(filled(staged), ignore)
+    finished = connect(serving).render(filled(staged), ignore_progress)
     assert b"\x89PNG" == finished.png[:4]
     assert (posts, [finished.prompt_id]) == (faults.posts, list(serving.server.queue.history()))
 
@@ -339,21 +337,19 @@ class Gone(Posing):
 
 
 @pytest.mark.parametrize("comes_back", [True, False], ids=["comes_back", "stays_away"])
-def test_server_out_of_reach(  # noqa: PLR0913, PLR0917 (its fixtures)
+def test_server_out_of_reach(
     staged: Plan,
     stand_in: Serve,
     connect: Connect,
     apart: ThreadPoolExecutor,
-    monkeypatch: pytest.MonkeyPatch,
     comes_back: bool,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     """A server that cannot be reached for a moment costs nothing; one that stays away is told, with what to do."""
-    monkeypatch.setattr("plugins.comfyui.patience._REACH_SECONDS", 5.0 if comes_back else 0.3)
-    monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: time.sleep(0.01))
+    timing = replace(QUICK, reach=5.0 if comes_back else 0.3)
     faults = Gone()
     serving = stand_in(faults=faults, seconds_per_image=0.3)
-    running = threading.Event()
-    rendering = apart.submit(connect(serving).render, filled(staged), lambda run: run.value and running.set())
+    running, server = threading.Event(), connect(serving, timing=timing)
+    rendering = apart.submit(server.render, filled(staged), lambda run: run.value and running.set())
     assert running.wait(5)
     faults.gone.set()
     if comes_back:
@@ -383,7 +379,7 @@ class Empty(Posing):
 def test_success_without_a_picture_is_none(staged: Plan, stand_in: Serve, connect: Connect) -> None:
     """A success whose saving node saved no picture is told with that node."""
     serving = stand_in(faults=Empty())
-    error = failure(lambda: connect(serving).render(filled(staged), ignore))
+    error = failure(lambda: connect(serving).render(filled(staged), ignore_progress))
     assert isinstance(error, BadAnswer)
     assert "but node 9 saved 0 pictures instead of 1." in str(error)
 
@@ -396,7 +392,7 @@ def test_picture_that_is_gone_is_told(staged: Plan, stand_in: Serve, connect: Co
             return web.Response(status=404) if request.path == "/view" else await super().answer(request)
 
     serving = stand_in(faults=Forgetful())
-    error = failure(lambda: connect(serving).render(filled(staged), ignore))
+    error = failure(lambda: connect(serving).render(filled(staged), ignore_progress))
     assert (
         f"{serving.url} answered GET /view with 404 (Not Found). The picture was made, but cannot be had. "
         "To try once more, run this again; what is finished is kept."
@@ -410,7 +406,7 @@ def test_closing_withdraws_ours_alone(
     serving = stand_in(seconds_per_image=0.4)
     before = foreign(serving, staged)
     server = connect(serving)
-    renderings = [apart.submit(server.render, filled(staged, steps=50), ignore) for _ in range(2)]
+    renderings = [apart.submit(server.render, filled(staged, steps=50), ignore_progress) for _ in range(2)]
     until(lambda: serving.server.queue.remaining() == 3)
     after = foreign(serving, staged)
     until(lambda: history(serving, before))
@@ -422,7 +418,7 @@ def test_closing_withdraws_ours_alone(
     assert ["execution_interrupted", "execution_success", "execution_success"] == sorted(ended)
     assert [f"The run was stopped while {serving.url} worked on this picture."] * 2 == [str(one) for one in errors]
     assert "The run was stopped before this picture was begun." == str(
-        failure(lambda: server.render(filled(staged), ignore))
+        failure(lambda: server.render(filled(staged), ignore_progress))
     )
 
 
@@ -449,7 +445,7 @@ def test_prompt_that_arrives_after_closing_is_withdrawn(
     faults = Slow()
     serving = stand_in(faults=faults, seconds_per_image=5)
     server = connect(serving)
-    rendering = apart.submit(server.render, filled(staged, steps=50), ignore)
+    rendering = apart.submit(server.render, filled(staged, steps=50), ignore_progress)
     assert faults.arrived.wait(5)
     server.close()
     faults.let_through.set()
@@ -471,14 +467,14 @@ def test_replaced_lora_is_rendered_anew(staged: Plan, stand_in: Serve, connect: 
     serving = stand_in(faults=faults)
     final = staged.staged_file(staged.checkpoints[-1])
     server = connect(serving)
-    old = pixels(server.render(filled(staged), ignore).png)
-    new = pixels(server.render(filled(staged, lora=final), ignore).png)
+    old = pixels(server.render(filled(staged), ignore_progress).png)
+    new = pixels(server.render(filled(staged, lora=final), ignore_progress).png)
     assert old != new
-    server.render(filled(staged), ignore)
+    server.render(filled(staged), ignore_progress)
     (staged.paths.loras / LORA).write_bytes((staged.paths.loras / final).read_bytes())
-    assert old == pixels(server.render(filled(staged), ignore).png)
+    assert old == pixels(server.render(filled(staged), ignore_progress).png)
     server.forget_weights()
-    assert new == pixels(server.render(filled(staged), ignore).png)
+    assert new == pixels(server.render(filled(staged), ignore_progress).png)
 
 
 def test_weights_are_forgotten_once(staged: Plan, stand_in: Serve, connect: Connect) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import NotListed
 from plugins.comfyui.server import Server
+from plugins.comfyui.timing import Timing
 from plugins.deploy.proof import ProofError, Proven, Prover
 from plugins.evidence.store import Store
 from plugins.generate.preparing import prepare
@@ -87,7 +88,7 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     """Render the matrix, and put step600 into production."""
     bare = plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
     sending = Sending()
-    client = ComfyUI(stand_in(faults=sending).url)
+    client = ComfyUI(stand_in(faults=sending).url, timing=Timing(fetch=0.2))
     server = Server(client, client.info(), timeout=20)
     store = Store(tmp_path / "reports" / "pictures")
     maker = prepare(bare, (server,), store, headers=preflight(bare)).maker
@@ -188,9 +189,8 @@ def test_picture_as_near_to_another_candidate_is_told(proof: Proof) -> None:
         proof.prove(proof.canary(stable=False))
 
 
-def test_bytes_that_are_no_picture_are_told(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_are_no_picture_are_told(proof: Proof) -> None:
     """A server that sends no PNG proves nothing."""
-    monkeypatch.setattr("plugins.comfyui.fetching._FETCH_SECONDS", 0.2)
     proof.sending.content = b"<html>"
 
     with pytest.raises(ProofError) as caught:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plugins.comfyui.errors import BadAnswer, Unreachable
+from plugins.comfyui.timing import Timing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.clustered import Clustered, prepare_on_cluster
@@ -19,11 +20,10 @@ from plugins.generate.stability import read_stability
 from plugins.loras.staging import Staged, preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
-from plugins.render import cluster as dask
 from plugins.render.cluster import Cluster, DaskServer
 from plugins.render.rendering import AHEAD
 from plugins.render.worker import LoraFile
-from tests.machines import Machine, Machines, until
+from tests.machines import IMPATIENT, Machine, Machines, until
 from tests.torn import TORN
 
 Prepare = Callable[..., Clustered]
@@ -63,7 +63,7 @@ def clustered(plan: Plan, machines: Machines, store: Store) -> Iterator[Prepare]
 
         def ready() -> Clustered:
             bare = plan.model_copy(update={"paths": paths})
-            cluster = Cluster(machines.address, bare)
+            cluster = Cluster(machines.address, bare, timing=IMPATIENT)
             stack.callback(cluster.close)
             return prepare_on_cluster(bare, cluster, store, headers=preflight(bare))
 
@@ -303,7 +303,7 @@ def test_worker_of_another_version_is_left_out(
 ) -> None:
     """A worker that runs other sources than this command is told to be brought to the same commit."""
     assert len(pair) == 2
-    monkeypatch.setattr(dask, "suite_digest", lambda: "another")
+    monkeypatch.setattr("plugins.render.cluster.suite_digest", lambda: "another")
 
     with pytest.raises(Unreachable, match=r"Dask worker anna: It runs another version of this suite\."):
         clustered()
@@ -348,9 +348,8 @@ def test_address_is_checked(plan: Plan, address: str) -> None:
 
 
 @pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.2", b"HTTP/1.0 400 Bad Request"])
-def test_what_is_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch, says: bytes) -> None:
+def test_what_is_no_scheduler_is_told(plan: Plan, says: bytes) -> None:
     """What answers as something else, or not at all, is not waited for: its dashboard, a ComfyUI."""
-    monkeypatch.setattr("plugins.render.cluster._CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -362,13 +361,11 @@ def test_what_is_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatc
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(BadAnswer, match=r"is no Dask scheduler.* 8787 is its dashboard"):
-            Cluster(f"tcp://127.0.0.1:{server.getsockname()[1]}", plan)
+            Cluster(f"tcp://127.0.0.1:{server.getsockname()[1]}", plan, timing=Timing(connect=0.2))
         thread.join()
 
 
-def test_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_scheduler_is_told(plan: Plan) -> None:
     """An address where no scheduler answers is told, with how to start one."""
-    monkeypatch.setattr(dask, "_CONNECT_SECONDS", 0.5)
-
     with pytest.raises(Unreachable, match=r"No Dask scheduler answers at tcp://127.0.0.1:9 .*python -m dask scheduler"):
-        Cluster("127.0.0.1:9", plan)
+        Cluster("127.0.0.1:9", plan, timing=Timing(connect=0.5))

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from plugins.comfyui import picker
+from plugins.comfyui.choices import picker_names
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import ExecutionFailed, Lost, NotListed
-from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
+from plugins.comfyui.timing import Timing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
@@ -28,16 +28,16 @@ from stand_in.serving import Serving
 from tests.plugins.evidence.made_evidence import BLANK, keep
 from tests.small_plan import Posing
 
-Connect = Callable[[Serving], Server]
+Connect = Callable[..., Server]
 
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Connect to stand-ins."""
+    """Connect to stand-ins: `connect(serving, listed=...)`, where a picker has that long to notice a file."""
     servers: list[Server] = []
 
-    def connected(serving: Serving) -> Server:
-        client = ComfyUI(serving.url)
+    def connected(serving: Serving, *, listed: float = 0.0) -> Server:
+        client = ComfyUI(serving.url, timing=Timing(fetch=0.2, listed=listed, pause=0.02))
         servers.append(Server(client, client.info(), timeout=20))
         return servers[-1]
 
@@ -160,11 +160,8 @@ def test_workflow_that_the_server_changed_is_told(ready: Callable[..., tuple[Mak
     assert "node 2 (LoraLoader) lora_name: got 'spyke_plasma_v1_step600.safetensors'" in str(evidence.failures[0])
 
 
-def test_bytes_that_are_no_picture_fail_the_cell(
-    ready: Callable[..., tuple[Maker, Server]], store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_that_are_no_picture_fail_the_cell(ready: Callable[..., tuple[Maker, Server]], store: Store) -> None:
     """A server that sends no PNG is told with the cell; nothing is kept."""
-    monkeypatch.setattr("plugins.comfyui.fetching._FETCH_SECONDS", 0.2)
     maker, server = ready(Sending(b"<html>"))
 
     with pytest.raises(CellFailedError) as caught:
@@ -303,23 +300,20 @@ def test_picker_gives_its_names(plan: Plan, stand_in: Callable[..., Serving], co
     """Once every staged file is in the picker, its list is given as the server spells it."""
     server = connect(stand_in())
 
-    assert picker_names(plan, server, stage(plan, preflight(plan))) == (
+    assert picker_names(plan, server.client, stage(plan, preflight(plan))) == (
         "spyke_plasma_v1_final.safetensors",
         "spyke_plasma_v1_step600.safetensors",
     )
 
 
-def test_picker_without_a_staged_file_is_told(
-    plan: Plan, stand_in: Callable[..., Serving], connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_picker_without_a_staged_file_is_told(plan: Plan, stand_in: Callable[..., Serving], connect: Connect) -> None:
     """A server that does not list what was staged reads another folder, and the options that mend it are told."""
-    monkeypatch.setattr(picker, "_LISTED_SECONDS", 0)
     staged = stage(plan, preflight(plan))
     server = connect(stand_in())
     staged[0].file.unlink()
 
     with pytest.raises(NotListed) as caught:
-        picker_names(plan, server, staged)
+        picker_names(plan, server.client, staged)
 
     assert str(caught.value) == (
         f"spyke_plasma_v1_step600.safetensors lies in {plan.paths.loras}, but is not in the LoRA list of "
@@ -332,16 +326,14 @@ def test_picker_with_another_file_of_that_name_is_told(
     plan: Plan,
     stand_in: Callable[..., Serving],
     connect: Connect,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server that has another file under a staged name would render other bytes; both steps are told."""
-    monkeypatch.setattr(picker, "_LISTED_SECONDS", 0)
     staged = stage(plan, preflight(plan))
     server = connect(stand_in())
     staged[0].file.write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
 
     with pytest.raises(NotListed) as caught:
-        picker_names(plan, server, staged)
+        picker_names(plan, server.client, staged)
 
     assert str(caught.value).startswith(
         f"{server.client.url} has another file under the name spyke_plasma_v1_step600.safetensors than "
@@ -354,7 +346,7 @@ def test_picker_that_is_late_is_waited_for(
 ) -> None:
     """A listing that lags behind, as on a network share, is asked again."""
     staged = stage(plan, preflight(plan))
-    server = connect(stand_in())
+    server = connect(stand_in(), listed=5.0)
     real, calls = server.client.loras, []
 
     def late() -> tuple[str, ...]:
@@ -362,9 +354,8 @@ def test_picker_that_is_late_is_waited_for(
         return real() if len(calls) > 1 else ()
 
     monkeypatch.setattr(server.client, "loras", late)
-    monkeypatch.setattr(picker.time, "sleep", lambda _: None)
 
-    assert len(picker_names(plan, server, staged)) == 2
+    assert len(picker_names(plan, server.client, staged)) == 2
     assert len(calls) == 2
 
 

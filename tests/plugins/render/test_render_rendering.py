@@ -104,7 +104,7 @@ def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering
     rendering = render(cells, work)
     assert "picture" == rendering.result(cells[0], meanwhile=show)
     assert "cell 1 of 1  baseline x forest  waiting for the server" == lines[0]
-    assert "1 of 1 cells done" == rendering.board.line()
+    assert "1 of 1 cells done" == rendering.progress.line()
 
 
 def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -122,7 +122,7 @@ def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -
         rendering.result(cells[1], meanwhile=quiet)
     others = [cell for cell in cells if cell != cells[1]]
     assert [cell.id for cell in others] == [rendering.result(cell, meanwhile=quiet) for cell in others]
-    assert "6 of 6 cells done" == rendering.board.line()
+    assert "6 of 6 cells done" == rendering.progress.line()
 
 
 def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -210,7 +210,7 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
     assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=quiet) for cell in cells]
     assert AHEAD + 2 >= asked.count("dead")
     assert {dead: "nobody is there"} == rendering.gave_back
-    assert "12 of 12 cells done" == rendering.board.line()
+    assert "12 of 12 cells done" == rendering.progress.line()
 
 
 def test_a_server_that_answers_as_none_does_gets_no_more(

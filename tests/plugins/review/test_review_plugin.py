@@ -18,7 +18,7 @@ from tests.small_plan import ROOT, Suite
 _LISTING = """
 import sys, pytest
 pytest.main(["-m", "generate", "--collect-only", "-q", "-p", "no:cacheprovider"])
-print("loaded:", [name for name in ("hypothesis", "mirakuru", "psutil", "aiohttp") if name in sys.modules])
+print("loaded:", [name for name in ("hypothesis", "psutil", "aiohttp") if name in sys.modules])
 """
 
 
