@@ -161,6 +161,10 @@ class Workflow:
         """The classes of its nodes, and of those that are put in."""
         return classes_of(self.parts.graph)
 
+    def spelled(self, place: Place) -> str:
+        """Name an input as a person knows it."""
+        return spelled(self.parts.graph, place)
+
     def check(self, filled: Filled, types: NodeTypes, *, server: str) -> None:
         """Hold a filled graph against what a server tells of its nodes. Raises `WorkflowError` with every difference.
 
