@@ -116,10 +116,10 @@ class _Finder:
         questions: Questions,
     ) -> None:
         self.whole, self.graph, self.picture = whole, _sent(whole, picture), picture
-        self.wiring = Wiring(self.graph, types)
         self.nodes, self.files, self.questions = nodes, files, questions
         self.unclear_negative = Questions()
         self.save = picture.node if whole[picture.node]["class_type"] == SAVE_IMAGE else [*self.graph][-1]
+        self.wiring = Wiring(self.graph, types, end=self.save)
 
     def parts(self) -> Parts | None:
         """Return all parts; None where something is asked."""
@@ -148,7 +148,11 @@ class _Finder:
         base = find_base(wiring, base_root) if base_root else None
         endings, batches = find_endings(wiring), find_batches(wiring)
         skip = self._clip_skip(texts)
-        left = tuple(slot for slot in every if slot not in tested and is_loaded(slot) and not is_off(wiring, slot))
+        left = tuple(
+            slot
+            for slot in every
+            if slot not in tested and slot.loader in wiring.active and is_loaded(slot) and not is_off(wiring, slot)
+        )
         without = tuple(dict.fromkeys(chain.user for chain in found if chain not in chosen and chain.root != root))
         sampler = self._sampler(found)
         inserted = root is not None
@@ -235,7 +239,7 @@ class _Finder:
             return ()
         found = [
             Place(node=node, field=name)
-            for node, content in self.graph.items()
+            for node, content in self.wiring.active.items()
             for name in self.wiring.texts(node)
             if side in name.lower() and isinstance(content["inputs"][name], str)
         ]
@@ -263,7 +267,9 @@ class _Finder:
                 if not cut:
                     lacking[Place(node=node, field=link.field)] = None
         places |= dict.fromkeys(
-            Place(node=node, field="clip_skip") for node, it in self.graph.items() if "clip_skip" in it["inputs"]
+            Place(node=node, field="clip_skip")
+            for node, it in self.wiring.active.items()
+            if "clip_skip" in it["inputs"]
         )
         return ClipSkip(places=tuple(places), lacking=tuple(lacking))
 

@@ -19,13 +19,20 @@ _FIELD: Final = "lora_name"
 def tested_slots(
     wiring: Wiring, every: Sequence[Slot], *, wanted: str | None, files: frozenset[str], questions: Questions
 ) -> Found:
-    """Return the slots of the tested LoRA, or the output that the plan has a loader put behind; neither where none is.
+    """Return the slots of the tested LoRA, or the output that the plan has a loader put behind, if either is known.
 
     `wanted` is what the plan names.
     """
     if wanted:
         return _named(wiring, every, wanted, questions)
     tested = [slot for slot in every if names(slot, files)]
+    active = [slot for slot in tested if slot.loader in wiring.active]
+    if tested and not active:
+        questions.ask(
+            f"The tested LoRA is loaded by node {label(wiring.graph, tested[0].loader)}, on a side that a switch leaves "
+            "out. Turn the switch over in ComfyUI, and export again."
+        )
+    tested = active or tested
     on = [slot for slot in tested if not is_off(wiring, slot)]
     if len(on) == 1:
         tested = on

@@ -37,7 +37,7 @@ def chains(wiring: Wiring) -> tuple[Chain, ...]:
     """Return the models that are sampled with, one for each input that takes one."""
     found: list[Chain] = []
     sampling = samplers(wiring)
-    for node in wiring.graph:
+    for node in wiring.active:
         taken = wiring.links(node, MODEL)
         is_user = node in sampling or wiring.gives(node, GUIDER) or wiring.links(node, CONDITIONING)
         only_hands_on = wiring.gives(node, MODEL) and node not in sampling

@@ -27,7 +27,7 @@ class Candidate:
 def samplers(wiring: Wiring) -> set[str]:
     """Return the nodes that sample: they take a guider, or a model with prompts or latents, and give a picture."""
     found = set()
-    for node in wiring.graph:
+    for node in wiring.active:
         takes = {link.kind for link in wiring.links(node)}
         gives = any(wiring.gives(node, kind) for kind in (LATENT, IMAGE))
         if gives and (GUIDER in takes or (MODEL in takes and takes & {CONDITIONING, LATENT})):

@@ -62,7 +62,7 @@ def find_setting(wiring: Wiring, name: str) -> Setting:
         wiring,
         [
             Place(node=node, field=one)
-            for node, content in wiring.graph.items()
+            for node, content in wiring.active.items()
             for one, value in content["inputs"].items()
             if is_value_of(one, {name}) and not isinstance(value, dict)
         ],
@@ -82,7 +82,7 @@ def _setting(wiring: Wiring, places: Iterable[Place]) -> Setting:
 def find_endings(wiring: Wiring) -> tuple[Ending, ...]:
     """Return where samplers are held to a part of their steps."""
     found = []
-    for node, content in wiring.graph.items():
+    for node, content in wiring.active.items():
         inputs = content["inputs"]
         steps = wiring.value_of(inputs.get("steps"))
         old = int(steps) if _is_number(steps) else None
@@ -114,7 +114,7 @@ def find_size(wiring: Wiring, begun: Iterable[Chain]) -> dict[str, Setting]:
         if len(values) == 1 and all(map(_is_number, values)):
             places += [
                 Place(node=node, field=key)
-                for node, content in wiring.graph.items()
+                for node, content in wiring.active.items()
                 if key in content["inputs"] and wiring.value_of(content["inputs"][key]) in values
             ]
         found[key] = _setting(wiring, dict.fromkeys(places))
@@ -160,7 +160,8 @@ def repeats(wiring: Wiring, picture: str) -> list[str]:
             count = wiring.value_of(value)
             if not _is_number(count) or count <= 1:
                 continue
-            again = takes & gives and _REPEATS.search(name)
+            others = [one for one in content["inputs"] if one != name and _is_number(content["inputs"][one])]
+            again = takes & gives and _REPEATS.search(name) and (name != "amount" or not others)
             if again or (LATENT in gives and not takes and _FRAMES.search(name)):
                 found.append(
                     f"Node {label(wiring.graph, node)} makes {count:g} pictures ({name} = {count:g}) where a cell "

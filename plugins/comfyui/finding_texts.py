@@ -47,7 +47,7 @@ class Side:
 
 def sinks(wiring: Wiring) -> Iterator[Link]:
     """Yield the links by which conditionings reach what samples with them, or packs them up for it."""
-    for node in wiring.graph:
+    for node in wiring.active:
         taken = wiring.links(node, CONDITIONING)
         if taken and (
             not wiring.gives(node, CONDITIONING) or (wiring.links(node, MODEL) and wiring.gives(node, LATENT))
@@ -158,7 +158,7 @@ def marked(wiring: Wiring, side: str) -> tuple[Place, ...]:
     mark = MARKS[side]
     found = [
         Place(node=node, field=name)
-        for node, content in wiring.graph.items()
+        for node, content in wiring.active.items()
         for name, value in content["inputs"].items()
         if isinstance(value, str) and mark in value
     ]

@@ -192,7 +192,8 @@ def told(wiring: Wiring, slot: Slot) -> str:
 def bypass_of(wiring: Wiring, node: str) -> dict[int, Any] | None:
     """Return what each output of a LoRA loader goes on from without it; None where that is not plain."""
     around: dict[int, Any] = {}
-    used = {link.slot for link in wiring.consumers.get(node, ())}
+    links = (linked(wiring.graph, value) for one in wiring.graph.values() for value in one["inputs"].values())
+    used = {link[1] for link in links if link and link[0] == node}
     for kind in (MODEL, CLIP):
         slots_of = [slot for slot in wiring.gives(node, kind) if slot in used]
         taken = wiring.links(node, kind)

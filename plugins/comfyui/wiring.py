@@ -43,8 +43,9 @@ class Link:
 class Wiring:
     """A graph whose links are typed: by the output, else by the input, else by the input's name."""
 
-    def __init__(self, graph: Graph, types: NodeTypes) -> None:
+    def __init__(self, graph: Graph, types: NodeTypes, *, end: str | None = None) -> None:
         self.graph: Final = graph
+        self._end: Final = end
         self.types: Final = types
         self._skipped: Final[dict[str, set[str]]] = {}
         declared: dict[tuple[str, int], str] = {}
@@ -153,6 +154,14 @@ class Wiring:
         """Yield the links of all nodes."""
         for links in self._links.values():
             yield from links
+
+    @cached_property
+    def active(self) -> Graph:
+        """The nodes that `end` is made from, but for those on a side that a switch leaves out; all without an end."""
+        if self._end is None:
+            return self.graph
+        kept = self.before([self._end])
+        return {node: content for node, content in self.graph.items() if node in kept}
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[Link, ...]]:

@@ -207,6 +207,28 @@ def test_slot_that_is_switched_off_is_switched_on_for_checkpoints(types: str) ->
 
 
 @pytest.mark.parametrize("types", TYPES)
+def test_slot_on_a_side_that_a_switch_leaves_out_is_told(types: str) -> None:
+    """A tested LoRA that the graph does not use would make every checkpoint the baseline; seeds there are set too."""
+    graph = case("refused_unet_loader_with_lora")
+    graph |= {
+        "12": node("ComfySwitchNode", switch=False, on_false=["1", 0], on_true=["11", 0]),
+        "13": node("LoraLoaderModelOnly", model=["12", 0], lora_name="style.safetensors", strength_model=1.0),
+    }
+    put(graph, "10.model", ["13", 0])
+    assert (
+        "cannot be used as it is:\n"
+        "  The tested LoRA is loaded by node 11 'LoraLoaderModelOnly', on a side that a switch leaves out. Turn the "
+        "switch over in ComfyUI, and export again."
+    ) == refusal(graph, types)
+    put(graph, "12.switch", value=True)
+    baseline = fill(read(graph, types), lora=None)
+    assert (["1", 0], "style.safetensors") == (
+        baseline["12"]["inputs"]["on_true"],
+        baseline["13"]["inputs"]["lora_name"],
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
 def test_others_in_a_stack_stay_in_the_baseline(types: str) -> None:
     """What the plan does not name is in every picture, the baseline too, and is named as left alone."""
     graph = linked(case("silent_lora_stack"), n10_switch_2="On", n10_lora_name_2="style.safetensors")
