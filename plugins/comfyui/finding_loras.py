@@ -29,8 +29,8 @@ def tested_slots(
     active = [slot for slot in tested if slot.loader in wiring.active]
     if tested and not active:
         questions.ask(
-            f"The tested LoRA is loaded by node {label(wiring.graph, tested[0].loader)}, on a side that a switch leaves "
-            "out. Turn the switch over in ComfyUI, and export again."
+            f"The tested LoRA is loaded by node {label(wiring.graph, tested[0].loader)}, on a side that a switch "
+            "leaves out. Turn the switch over in ComfyUI, and export again."
         )
     tested = active or tested
     on = [slot for slot in tested if not is_off(wiring, slot)]

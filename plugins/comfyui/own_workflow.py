@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from plugins.comfyui.choices import ServerChoices, one_base_model
 from plugins.comfyui.errors import NotListed
@@ -73,7 +72,7 @@ def _spelled(plan: Plan, workflow: Workflow, choices: ServerChoices) -> str:
     wanted = plan.sampling.base_model
     if place is None:
         return wanted
-    known = read_types(choices.nodes).get(workflow.parts.graph[place.node]["class_type"])
+    known = read_types(choices.nodes).get(workflow.graph[place.node]["class_type"])
     options = known.inputs[place.field].options if known and place.field in known.inputs else None
     if options is None:
         return wanted
@@ -88,8 +87,3 @@ def base_file(plan: Plan, base_model: str) -> Path | None:
     folders = ("checkpoints", "diffusion_models", "unet")
     found = (plan.paths.comfyui / "models" / folder / name for folder in folders)
     return next((file for file in found if file.is_file()), None)
-
-
-def described(choices: Sequence[ServerChoices]) -> dict[str, Any]:
-    """Return what the types were read from, to be kept: with it the same parts are found without a server."""
-    return dict(choices[0].nodes)

@@ -152,14 +152,14 @@ class Workflow:
         return Filled(graph=graph, save=self.parts.save, sampler=self.parts.sampler)
 
     @property
+    def graph(self) -> Graph:
+        """The nodes that are sent, before a cell is written into them."""
+        return self.parts.graph
+
+    @property
     def base(self) -> Base | None:
         """Where the tested model's loader names its file; None where it names none, or several."""
         return None if self.parts.is_merged else self.parts.base
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes of its nodes, and of those that are put in."""
-        return classes_of(self.parts.graph)
 
     def spelled(self, place: Place) -> str:
         """Name an input as a person knows it."""

@@ -21,8 +21,9 @@ from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.plugin import hold
-from plugins.generate.preparing import pictures, workflow_of
+from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
+from plugins.generate.workflows import workflow_of
 from plugins.loras.copying import digest_of
 from plugins.loras.deployment import Installed, unfinished
 from plugins.loras.errors import DeploymentError, LoraError
@@ -112,7 +113,9 @@ def _open_gate(config: pytest.Config) -> None:
     checkpoint = select(plan, config.getoption("selected_step"), chosen=chosen)
     preflight(plan)
     loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
-    wanted = ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
+    wanted = ExpectedInputs(
+        plan=plan, workflow=workflow_of(plan, reports(config)), loras=loras, simulated=config.getoption("demo")
+    )
     store = pictures(reports(config))
     evidence = pass_gate(wanted, store, checkpoint)
     hold(config)
@@ -279,7 +282,7 @@ def _deploy(config: pytest.Config, show: Callable[[str], None]) -> Deployment:
 def _roll_back(config: pytest.Config, show: Callable[[str], None]) -> Rollback:
     plan, simulated = the_plan(config), config.getoption("demo")
     undoing = Undoing(
-        asked=ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras={}, simulated=simulated),
+        asked=ExpectedInputs(plan=plan, workflow=workflow_of(plan, reports(config)), loras={}, simulated=simulated),
         servers=the_servers(config),
         reports=reports(config),
         meanwhile=show,
@@ -358,7 +361,7 @@ def judged(deployment: Deployment, production: Plan, request: pytest.FixtureRequ
         fail(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.")
     return ExpectedInputs(
         plan=production,
-        workflow=workflow_of(production),
+        workflow=workflow_of(production, reports(request.config)),
         loras={name: one.sha256 for name, one in deployment.candidates.items()},
         simulated=request.config.getoption("demo"),
     )

@@ -18,7 +18,7 @@ from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.stability import StabilityCheck
 from plugins.pictures.check import Outcome
-from plugins.pictures.checks import check_not_blank, check_not_noise, check_size, check_workflow, effect_of
+from plugins.pictures.checks import check_not_blank, check_not_noise, check_workflow, effect_of
 from plugins.pictures.picture import Picture, PictureError, read_picture
 from plugins.plan.cells import Cell, column
 from plugins.plan.messages import UserError
@@ -26,7 +26,6 @@ from plugins.plan.plan import Checkpoint
 
 CLEAR: Final = 2.0
 """On a server that is not bit-stable, every other candidate must be at least this many times as far away."""
-_LARGEST_AT_LEAST: Final = 4_000_000
 
 
 class ProofError(UserError):
@@ -178,14 +177,12 @@ class ProductionRenderer:
         )
         finished = server.render(filled, _ignore)
         try:
-            picture = read_picture(
-                finished.png, largest=max(_LARGEST_AT_LEAST, plan.sampling.width * plan.sampling.height)
-            )
+            picture = read_picture(finished.png, largest=self.asked.largest)
         except PictureError as error:
             raise ProofError(f"{url} sent no usable picture of {file} x {cell.row}: {error}.") from error
         write_atomically(to, finished.png)
         checks = (
-            check_size(picture, width=plan.sampling.width, height=plan.sampling.height),
+            self.asked.check_size(picture),
             check_not_blank(picture),
             check_not_noise(picture),
             check_workflow(picture, sent=filled.graph, remembered=finished.workflow),

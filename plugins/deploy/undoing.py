@@ -15,6 +15,7 @@ from typing import Final
 from PIL import Image
 
 from plugins.comfyui.choices import choices_of
+from plugins.comfyui.own_workflow import base_model_on, classes_for
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Deployment, put_back_on_error
 from plugins.deploy.proof import CLEAR, ProductionRenderer, ProofError
@@ -167,7 +168,9 @@ class Undoing:
         """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
         found = {}
         for server in self.servers:
-            base_model = choices_of(server.client).base_model(self.asked.plan)
+            plan = self.asked.plan
+            choices = choices_of(server.client, classes=classes_for(plan))
+            base_model = base_model_on(plan, self.asked.workflow, [choices])
             renders = ProductionRenderer(asked=self.asked, base_model=base_model)
             server.forget_weights(again=True)  # another file may be cached under this very name (COMFYUI.md, fact 1)
             for cell in column(self.asked.plan, None):

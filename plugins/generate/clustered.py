@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from plugins.comfyui.choices import ServerChoices, one_base_model
+from plugins.comfyui.choices import ServerChoices
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Unreachable
+from plugins.comfyui.own_workflow import classes_for
 from plugins.evidence.store import Store
-from plugins.generate.preparing import Prepared, asked_of, check_base, maker_of, remembered_digests, workflow_of
+from plugins.generate.preparing import Prepared, asked_of, check_base, maker_of, remembered_digests
+from plugins.generate.workflows import prepare_workflow
 from plugins.loras.header import Header
 from plugins.loras.staging import Staged, unstaged
 from plugins.plan.plan import Checkpoint, Plan
@@ -31,11 +33,11 @@ def prepare_on_cluster(
     LoRA files are not staged here: each is sent where its bytes lack, before its first picture there.
     Raises `ComfyUIError` where no worker is of use, or where one drives a stand-in, and `LoraError`.
     """
-    workflow = workflow_of(plan)
+    classes = classes_for(plan)
     offers: dict[DaskServer, ServerChoices] = {}
     left_out: dict[str, str] = {}
     with ThreadPoolExecutor(len(cluster.servers)) as threads:
-        for server, asked in [(server, threads.submit(_offer, server, plan)) for server in cluster.servers]:
+        for server, asked in [(server, threads.submit(_offer, server, plan, classes)) for server in cluster.servers]:
             try:
                 offers[server] = asked.result()
             except ComfyUIError as error:
@@ -48,7 +50,7 @@ def prepare_on_cluster(
     if not offers:
         reasons = "".join(f"\n  {reason}" for reason in left_out.values())
         raise Unreachable(f"No worker of the Dask scheduler at {cluster.address} can render this plan:{reasons}")
-    base_model = one_base_model(plan, tuple(offers.values()))
+    workflow, base_model = prepare_workflow(plan, tuple(offers.values()), store.folder.parent)
     check_base(plan, headers, base_model)
 
     beside: dict[RenderServer, DaskServer] = {server: server for server in offers}
@@ -69,8 +71,9 @@ def prepare_on_cluster(
     return Clustered(prepared=ready, left_out=left_out)
 
 
-def _offer(server: DaskServer, plan: Plan) -> ServerChoices:
+def _offer(server: DaskServer, plan: Plan, classes: tuple[str, ...]) -> ServerChoices:
     """Ask a worker, and refuse it where the plan's base model or sampler is not there."""
-    offer = server.choices()
-    offer.base_model(plan)
+    offer = server.choices(classes)
+    if not plan.workflow:
+        offer.base_model(plan)
     return offer

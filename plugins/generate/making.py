@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from PIL import Image
 
@@ -29,7 +29,6 @@ from plugins.pictures.checks import (
     check_no_training_copy,
     check_not_blank,
     check_not_noise,
-    check_size,
     check_workflow,
     effect_of,
 )
@@ -39,9 +38,6 @@ from plugins.plan.cells import Cell
 from plugins.plan.messages import UserError
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer, render_cell
-
-_LARGEST_AT_LEAST: Final = 4_000_000
-"""Pixels that are decoded in any case, so that a picture of the wrong size is told by its size."""
 
 
 class CellFailedError(UserError):
@@ -121,7 +117,7 @@ class Maker:
             return None
         place.forget_weights(again=True)
         filled = self._filled(cell, place, f"{self.tag}-again")
-        second = read_picture(place.render(filled, lambda _: None).png, largest=self._largest)
+        second = read_picture(place.render(filled, lambda _: None).png, largest=self.asked.largest)
         with Image.open(self.store.picture(cell)) as picture:
             difference = effect_of(second.image, picture)
         canary = StabilityCheck(
@@ -146,13 +142,9 @@ class Maker:
         """Return the staged LoRA of a cell; None for a baseline."""
         return self.staged[cell.checkpoint.id] if cell.checkpoint else None
 
-    @property
-    def _largest(self) -> int:
-        return max(self.asked.plan.sampling.width * self.asked.plan.sampling.height, _LARGEST_AT_LEAST)
-
     def _checked(self, cell: Cell, filled: Filled, finished: Finished, info: ServerInfo) -> Rendered:
         try:
-            picture = read_picture(finished.png, largest=self._largest)
+            picture = read_picture(finished.png, largest=self.asked.largest)
         except PictureError as error:
             raise CellFailedError(
                 f"{info.url} sent no usable picture of {cell}: {error}. "
@@ -168,7 +160,7 @@ class Maker:
         before = self._other_weights_before(cell, filled, picture.pixels_sha256)
         stale = (check_fresh_weights(lora=staged.sha256, before=before),) if staged and before else ()
         checks = (
-            check_size(picture, width=sampling.width, height=sampling.height),
+            self.asked.check_size(picture),
             check_not_blank(picture),
             check_not_noise(picture),
             check_no_training_copy(nearest),

@@ -100,8 +100,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     header = f"{plan.title}: {size} on {where}"
     left_out = config.stash.get(_LEFT_OUT, None)
     if left_out is None:
-        return [header, told(prepared.staged, plan.paths.loras)]
-    return [header, *(f"left out: {reason}" for reason in left_out.values())]
+        return [header, *prepared.maker.asked.workflow.lines(), told(prepared.staged, plan.paths.loras)]
+    return [header, *prepared.maker.asked.workflow.lines(), *(f"left out: {reason}" for reason in left_out.values())]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.comfyui.choices import choices_of, one_base_model, picker_names
+from plugins.comfyui.choices import choices_of, picker_names
 from plugins.comfyui.names import find_lora
-from plugins.comfyui.node_types import NodeTypes
+from plugins.comfyui.own_workflow import base_file, classes_for
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.making import Maker
+from plugins.generate.workflows import prepare_workflow
 from plugins.loras.digests import Digests
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, check_fit, read_header
@@ -32,18 +33,6 @@ class Prepared:
     maker: Maker
 
 
-def workflow_of(plan: Plan, types: NodeTypes | None = None) -> Workflow:
-    """Return the plan's own workflow, or the built-in one. `types` are what a server tells of its nodes.
-
-    Raises `WorkflowError`.
-    """
-    if plan.workflow is None:
-        return Workflow.built_in()
-    return Workflow.read(
-        plan.workflow, types=types, nodes=plan.comfyui.nodes, files=plan.lora_files, sampling=plan.sampling
-    )
-
-
 def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: Mapping[Checkpoint, Header]) -> Prepared:
     """Check the base model, stage every checkpoint, and see each of them in every server's picker.
 
@@ -51,8 +40,9 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     Raises `WorkflowError`, `NotListed`, `StagingError` or another `ComfyUIError`; the first three before anything
     is copied, but for a picker that does not show what was staged.
     """
-    workflow = workflow_of(plan)
-    base_model = one_base_model(plan, [choices_of(server.client) for server in servers])
+    classes = classes_for(plan)
+    choices = [choices_of(server.client, classes=classes) for server in servers]
+    workflow, base_model = prepare_workflow(plan, choices, store.folder.parent)
     check_base(plan, headers, base_model)
     with remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
@@ -111,9 +101,9 @@ def maker_of(
 
 def _base_header(plan: Plan, base_model: str) -> Header | None:
     """Read the base model's header where its file lies in the ComfyUI folder; None where it is elsewhere."""
-    file = plan.paths.comfyui / "models" / "checkpoints" / base_model.replace("\\", "/")
+    file = base_file(plan, base_model)
     try:
-        return read_header(file) if file.is_file() else None
+        return read_header(file) if file else None
     except HeaderError:
         return None  # a .ckpt, say; ComfyUI loads more kinds of files than LoRAs come in
 
