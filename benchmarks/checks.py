@@ -59,7 +59,7 @@ def _without_checks() -> Iterator[None]:
         for name in _CHECKS:
             stack.enter_context(patch.object(making, name, lambda *_, **__: _PASSED))
         stack.enter_context(patch.object(making, "fingerprint", lambda _: b""))
-        stack.enter_context(patch.object(making.Maker, "make_again", lambda *_: None))
+        stack.enter_context(patch.object(making.Prepared, "make_again", lambda *_: None))
         stack.enter_context(patch.object(Comparing, "judge", judge))
         stack.enter_context(patch.object(Server, "forget_weights", lambda *_, **__: None))
         yield

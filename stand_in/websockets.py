@@ -12,7 +12,6 @@ from aiohttp import WSMsgType, web
 
 from stand_in.faults import Faults
 
-FEATURES: Final = {"supports_preview_metadata": True, "max_upload_size": 100 * 1024 * 1024}
 PREVIEW: Final = 1
 PREVIEW_WITH_METADATA: Final = 4
 """Event numbers of binary frames (big-endian u32 first)."""
@@ -25,13 +24,15 @@ class WebSockets:
     new one, which then stays open and hears nothing (docs/comfyui.md, "Connecting again").
     """
 
-    def __init__(self, faults: Faults, greeting: Callable[[str], list[tuple[str, dict[str, Any]]]]) -> None:
+    def __init__(
+        self, faults: Faults, greeting: Callable[[str], list[tuple[str, dict[str, Any]]]], own_features: dict[str, Any]
+    ) -> None:
         self._faults = faults
         self._greeting = greeting
+        self._own_features = own_features
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._features: dict[str, dict[str, Any]] = {}
         self._transports: dict[str, asyncio.Transport] = {}
-        self._open: set[web.WebSocketResponse] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outgoing: asyncio.Queue[tuple[str, dict[str, Any], str | None] | tuple[bytes, str | None]] = (
             asyncio.Queue()
@@ -71,7 +72,6 @@ class WebSockets:
         client_id = request.query.get("clientId", "") or uuid.uuid4().hex
         self._sockets[client_id] = socket
         self._features[client_id] = {}
-        self._open.add(socket)
         if isinstance(request.transport, asyncio.Transport):
             self._transports[client_id] = request.transport
         try:
@@ -84,7 +84,6 @@ class WebSockets:
                     await self._heard(client_id, message.data, first=first)
                     first = False
         finally:
-            self._open.discard(socket)
             self._sockets.pop(client_id, None)
             self._features.pop(client_id, None)
             self._transports.pop(client_id, None)
@@ -96,18 +95,13 @@ class WebSockets:
         if transport is not None:
             transport.abort()
 
-    async def close(self) -> None:
-        """End every connection."""
-        for socket in list(self._open):
-            await socket.close()
-
     async def _heard(self, client_id: str, text: str, *, first: bool) -> None:
         """Answer the one message that clients may send: their features, at the very start."""
         with contextlib.suppress(json.JSONDecodeError, AttributeError):
             message = json.loads(text)
             if first and message.get("type") == "feature_flags":
                 self._features[client_id] = message.get("data", {})
-                await self._send("feature_flags", FEATURES, client_id)
+                await self._send("feature_flags", self._own_features, client_id)
 
     async def _send(self, event: str, data: dict[str, Any], client_id: str | None) -> None:
         for socket in self._sockets_of(client_id):

@@ -75,7 +75,9 @@ class Machines:
         self._comfyui = comfyui
         self._stack = stack
         self._scheduler = stack.enter_context(
-            LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=":0")
+            LocalCluster(
+                n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            )
         )
 
     @property
@@ -130,7 +132,7 @@ class Machines:
 
 def until(true: Callable[[], object]) -> None:
     """Wait for something, but not for ever."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not true():
         assert end > time.monotonic(), "it did not happen"
         time.sleep(0.01)

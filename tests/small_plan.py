@@ -17,6 +17,7 @@ from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 from stand_in.faults import Faults
 from stand_in.serving import Serving, serve
+from stand_in.versions import TODAY
 from stand_in.workspace import make_workspace
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +95,7 @@ class Posing(Faults):
         """Answer /system_stats as a real ComfyUI does."""
         if request.path.endswith("/system_stats"):
             device = {"name": "cpu", "type": "cpu", "index": None}
-            return web.json_response({"system": {"comfyui_version": "0.3.64"}, "devices": [device]})
+            return web.json_response({"system": {"comfyui_version": TODAY.version}, "devices": [device]})
         return await super().answer(request)
 
 
@@ -136,13 +137,13 @@ class Suite:
             encoding="utf-8",
         )
 
-    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         with self.start(*arguments) as process:
             return finish(process, timeout=timeout)
 
 
-def finish(process: "subprocess.Popen[str]", *, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def finish(process: "subprocess.Popen[str]", *, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
     """Wait for a command that was started; one that does not end is killed, and the test fails."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -151,6 +152,14 @@ def finish(process: "subprocess.Popen[str]", *, timeout: float = 60.0) -> subpro
         process.communicate()
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut() -> Iterator[None]:
+    """Let files stay in memory: nobody cuts the power of a test, and waiting for the disk takes a third of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A person's own workflow on the servers of a run: read by their types, with the plan's base model, and checked."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from plugins.comfyui.choices import ServerChoices, one_base_model
 from plugins.comfyui.errors import NotListed
@@ -79,11 +78,3 @@ def _spelled(plan: Plan, workflow: Workflow, choices: ServerChoices) -> str:
     return find_base_model(
         wanted, options, server=choices.url, folder=f"the folder that {workflow.spelled(place)} lists"
     )
-
-
-def base_file(plan: Plan, base_model: str) -> Path | None:
-    """Return the base model's file where it lies in the plan's ComfyUI folder; None where it is elsewhere."""
-    name = base_model.replace("\\", "/")
-    folders = ("checkpoints", "diffusion_models", "unet")
-    found = (plan.paths.comfyui / "models" / folder / name for folder in folders)
-    return next((file for file in found if file.is_file()), None)

@@ -88,7 +88,10 @@ class Server:
         """
         with self._forgetting:
             if again or not self._forgot:
-                self._forget()
+                try:
+                    self._forget()
+                except Lost:  # restarted, or its queue was cleared: in that case it may not have forgotten
+                    self._forget()
                 self._forgot = True
 
     def ask(self, question: Callable[[ComfyUI], Answer]) -> Answer:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,7 +21,7 @@ from urllib3.util import Retry as HttpRetry
 from plugins.comfyui.deadline import Deadline
 from plugins.comfyui.errors import BadAnswer, BrokenAnswer, ComfyUIError, Unreachable
 from plugins.comfyui.timing import Timing
-from plugins.plan.messages import Secret
+from plugins.plan.messages import Secret, without_credentials
 
 _BUSY: Final = (429, 502, 503, 504)
 """What a proxy in front of a server says when the server is not there just now."""
@@ -151,15 +151,6 @@ class Transport:
             if size > _LARGEST_ANSWER:
                 raise BadAnswer(f"{self.url} sent more than {_LARGEST_ANSWER >> 20} MB in one answer. Is it a ComfyUI?")
         return b"".join(parts)
-
-
-def without_credentials(url: str) -> str:
-    """Return a server's address as it may be shown."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    netloc = f"[{host}]" if ":" in host else host
-    netloc = f"{netloc}:{parts.port}" if parts.port else netloc
-    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
 
 def headers_from_environment() -> dict[str, str]:

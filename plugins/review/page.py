@@ -1,13 +1,11 @@
 """The report page: one fragment of HTML with its own style and script, for pytest-html to put on top."""
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.plan import BASELINE, Checkpoint
@@ -55,20 +53,7 @@ def environment(templates: Path) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=_compiled(),
     )
-
-
-def _compiled() -> FileSystemBytecodeCache | None:
-    """Keep compiled templates where Python keeps compiled modules, if it may write there."""
-    folder = _TEMPLATES / "__pycache__"
-    if sys.dont_write_bytecode:
-        return None
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        return None
-    return FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
 
 
 def frame_script() -> Markup:
@@ -155,7 +140,7 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
 
 def _argument(checkpoint: Checkpoint) -> str:
     """How `--selected-step` names it: `600`, `final`."""
-    return checkpoint.label or str(checkpoint.step)
+    return checkpoint.argument
 
 
 def _link(path: PurePosixPath) -> str:

@@ -21,6 +21,8 @@ from stand_in.serving import serve
 from tests.commands.looking import Result, snapshot, together, told
 from tests.small_plan import ROOT, Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 Prepare = Callable[[Path, ExitStack], Mapping[str, str] | None]
 """Plants a mistake in a plan's folder; gives words for the command and for what is expected of it."""
 EXPECTED = ("reports/.lock",)
@@ -166,7 +168,7 @@ CASES = {
             ('name = "spyke_plasma_v1"', 'name = "../spyke"'),
             ("steps = 2", 'steps = "2"\nsmapler = 1'),
             ('id = "novel_pose"', 'id = "Forest"'),
-            ("step = 920", "step = 600"),
+            ('step = 920\nlabel = "final"', "step = 600"),
         ),
         says=(
             "The plan {folder}/plan.toml has 5 mistakes:",
@@ -404,7 +406,7 @@ def test_mistyped_stage_is_refused(made_plan: Path) -> None:
 def test_workflow_that_the_server_refuses_is_told_in_words(
     plan_file: Path, run_suite: Callable[..., Result], tmp_path: Path
 ) -> None:
-    """A workflow that the server would not take is told before anything is staged, with node, input and what it takes."""
+    """A workflow that the server would not take is told before anything is staged, with node and input."""
     graph = copy.deepcopy(BUILT_IN)
     graph["2"]["inputs"]["lora_name"] = "spyke_plasma_v1.safetensors"
     graph["7"]["inputs"]["denoise"] = 7.0

@@ -10,11 +10,17 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from aiohttp import web
 from PIL import Image
 
+from stand_in.serving import listening
+
 RECORDINGS: Final = Path(__file__).parent / "recordings"
+TODAY: Final = "0.33.0"
+VERSIONS: Final = (TODAY, "0.3.64")
+"""Versions of ComfyUI that were recorded."""
 
 
 class Socket(StrEnum):
@@ -25,9 +31,9 @@ class Socket(StrEnum):
     NEVER = "no frames"
 
 
-def recording(name: str) -> Any:
+def recording(name: str, version: str = TODAY) -> Any:
     """Read one recording."""
-    return json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((RECORDINGS / version / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def picture() -> bytes:
@@ -63,11 +69,6 @@ class Replay:
         application.router.add_get("/view", self._view)
         application.router.add_route("*", "/{path:.*}", self._recorded)
         return application
-
-    async def close(self) -> None:
-        """End the connections."""
-        for socket in self._connected:
-            await socket.close()
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
@@ -123,7 +124,7 @@ class Replay:
         return web.Response(body=picture(), content_type="image/png")
 
     async def _recorded(self, request: web.Request) -> web.StreamResponse:
-        told = self._answers.get((request.method, request.path_qs))
+        told = self._answers.get((request.method, unquote(request.path_qs)))
         if told is None:
             return web.Response(status=404)
         if told["content_type"] is None or told["content_type"].startswith("text/"):
@@ -138,27 +139,22 @@ class Replay:
 
 
 @contextmanager
-def replayed(run: str | None, *exchanges: str, socket: Socket = Socket.AFTER) -> Iterator[Replay]:
+def replayed(run: str | None, *exchanges: str, version: str = TODAY, socket: Socket = Socket.AFTER) -> Iterator[Replay]:
     """Serve a recorded run, and recorded exchanges, on a free port."""
-    told = [exchange for name in exchanges for exchange in _exchanges(recording(name))]
+    told = [exchange for name in exchanges for exchange in _exchanges(recording(name, version))]
     started = threading.Event()
     made: list[tuple[Replay, asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve() -> None:
-        replay, stop = Replay(recording(run) if run else None, told, socket), asyncio.Event()
-        runner = web.AppRunner(replay.application(), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        replay.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        made.append((replay, asyncio.get_running_loop(), stop))
-        started.set()
-        await stop.wait()
-        await replay.close()
-        await runner.cleanup()
+        replay, stop = Replay(recording(run, version) if run else None, told, socket), asyncio.Event()
+        async with listening(replay.application()) as replay.url:
+            made.append((replay, asyncio.get_running_loop(), stop))
+            started.set()
+            await stop.wait()
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), name="replay", daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(30)
     replay, loop, stop = made[0]
     try:
         yield replay

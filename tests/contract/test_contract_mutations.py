@@ -8,6 +8,8 @@ import websocket
 from tests.contract.mutations import MUTATIONS
 from tests.contract.servers import stand_in
 
+pytestmark = pytest.mark.slow
+
 NOTICED = (AssertionError, LookupError, websocket.WebSocketException)
 """A difference, something that is missing, or a wait that comes to its end."""
 
@@ -19,7 +21,7 @@ def test_drift_is_noticed(name: str, tmp_path: Path, made: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         mutation.apply(patch)
         with (
-            stand_in(tmp_path / "ComfyUI", made, dialect=mutation.dialect, patience=0.5) as server,
+            stand_in(tmp_path / "ComfyUI", made, patience=0.5) as server,
             server.corner() as subject,
             pytest.raises(NOTICED),
         ):

@@ -10,10 +10,10 @@ from typing import Any
 from PIL import Image
 
 from plugins.comfyui.workflow import BUILT_IN, Workflow
-from plugins.deploy.deployment import RECORD, read_record
+from plugins.deploy.records import RECORD, read_record
 from plugins.deploy.summary import Summary
 from plugins.evidence.store import Store
-from plugins.loras.header import read_header
+from plugins.loras.header import read_header, said
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import matrix
@@ -41,7 +41,7 @@ def told_of_lora(header: str) -> Callable[[Ground], tuple[object, object]]:
     """Read a LoRA with this header, and see that what is told of it is one short line."""
 
     def act(ground: Ground) -> tuple[object, object]:
-        told = lora(header)(ground).told  # type: ignore[attr-defined]
+        told = said(lora(header)(ground))  # type: ignore[arg-type]
         return (True, True), (told.isprintable(), len(told) < 400)
 
     return act
@@ -133,8 +133,8 @@ def ballot(content: bytes) -> Callable[[Ground], object]:
 def judged(ground: Ground) -> Judged:
     """Have every picture of the plan made and judged."""
     reports = ground.folder / "reports"
-    there = Judged(plan=ground.plan, asked=asked_of(ground.plan), store=Store(reports / "pictures"), reports=reports)
-    keep_all(there.asked, there.store)
+    there = Judged(plan=ground.plan, expected=asked_of(ground.plan), store=Store(reports / "pictures"), reports=reports)
+    keep_all(there.expected, there.store)
     return there
 
 

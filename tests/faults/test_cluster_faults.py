@@ -12,7 +12,7 @@ import pytest
 from plugins.comfyui import errors
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, Silent, Unreachable
 from plugins.evidence.store import Store
-from plugins.generate.clustered import prepare_on_cluster
+from plugins.generate.preparing import prepare_on_cluster
 from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
@@ -23,9 +23,8 @@ from tests.faults.pair import BECOMES, Comes, check
 from tests.faults.stand import Fault, Stage, standing
 from tests.faults.test_server_faults import HASTY, TABLE
 from tests.machines import Machines
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 WORKERS = ("anna", "bert")
 """The ComfyUI beside the first one has the fault."""
@@ -68,11 +67,11 @@ class Workers:
                 stack.enter_context(standing(fault, comfyui, **details))
             cluster = Cluster(self.address, plan, timing=TIMING)
             stack.callback(cluster.close)
-            prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan)).prepared
-            places = tuple(sorted(prepared.places, key=lambda place: place.info.worker))
+            prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan))
+            places = tuple(sorted(prepared.servers, key=lambda place: place.info.worker))
             for place in places:
                 place.forget_weights(again=True)
-            yield Stage(faults=faults, prepared=replace(prepared, places=places), store=store, cells=matrix(plan))
+            yield Stage(faults=faults, prepared=replace(prepared, servers=places), store=store, cells=matrix(plan))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +103,7 @@ def test_every_kind_of_error_crosses_with_its_words(workers: Workers, plan: Plan
     """What gives a cell back does so from a worker, too; what fails a cell does that, and nothing loses its words."""
     words = "http://gpu1:8188 said “nein”.\nLook at its terminal."
     with workers.staged(plan, Fault(), Fault()) as stage:
-        place = stage.prepared.places[0]
+        place = stage.prepared.servers[0]
         assert isinstance(place, DaskServer)
         told = {kind: came_back(place, kind, words) for kind in KINDS}
     own = {Silent: Unreachable, Unreachable: Unreachable, Interrupted: Interrupted}

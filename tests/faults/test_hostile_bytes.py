@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from plugins.deploy.deployment import RecordError, read_record
+from plugins.deploy.records import RecordError, read_record
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.errors import HeaderError
-from plugins.loras.header import Header, read_header
+from plugins.loras.header import Header, read_header, said
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import matrix
 from plugins.plan.messages import UserError, visible
@@ -48,8 +48,8 @@ def judged(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """Return the small plan with a picture and evidence of every cell."""
     plan = read_plan(made_plan / "plan.toml")
     reports = tmp_path_factory.mktemp("bytes") / "reports"
-    judged = Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
-    keep_all(judged.asked, judged.store)
+    judged = Judged(plan=plan, expected=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
+    keep_all(judged.expected, judged.store)
     return judged
 
 
@@ -189,4 +189,4 @@ def test_any_lora_header_is_read_or_refused(readers: dict[str, Reader], data: st
     found = outcome(readers["lora"], lora(spoiled))
     if found is not None:
         assert isinstance(found, Header)
-        assert (True, True) == (found.told.isprintable(), found.step is None or found.step >= 0)
+        assert (True, True) == (said(found).isprintable(), found.step is None or found.step >= 0)

@@ -12,9 +12,6 @@ from plugins.plan.plan import Plan
 from stand_in.versions import LATER, TODAY, Version
 from tests.faults.planted import TARGET
 from tests.faults.stand import CELLS, Fault, json_answer, staged
-from tests.torn import TORN
-
-pytestmark = TORN
 
 AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"
@@ -105,7 +102,7 @@ FRAMES = {
 }
 POST = {
     "POST taken, connection reset": finished(lambda: p.lost_answer(lambda _, request: p.reset(request))),
-    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"answer": 0.3}),
+    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"answer": 2.0}),
     "POST taken, answer cut": finished(lambda: p.lost_answer(lambda _, request: p.cut(request, b'{"prompt_id"'))),
     "POST taken, answered 200 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(200))),
     "POST taken, answered 502 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(502))),
@@ -176,7 +173,7 @@ WORKER = {
     ),
     "never answers any more": stops(
         lambda: p.silent_for(lambda _: True), "did not answer", TERMINAL, AGAIN, TIMEOUT,
-        timeout=5.0, waits={**REACHING["waits"], "answer": 0.5},
+        timeout=5.0, waits={**REACHING["waits"], "answer": 2.0},
     ),
 }  # fmt: skip
 HISTORIES = {
@@ -247,9 +244,22 @@ OTHERS = {
     "a proxy that closes connections behind our back": finished(p.hanging_up, fronted=True),
 }
 TABLE = {**SOCKET, **FRAMES, **POST, **WORKER, **HISTORIES, **PICTURES, **OTHERS}
+LONG = {
+    "POST taken, answer too late",
+    "POST answered 503, Retry-After in seconds",
+    "one cell hangs, others come after it",
+    "one cell hangs, and is over when it is interrupted",
+    "models take long to load, each within the time",
+    "never answers any more",
+    "others' picture takes longer than our time",
+    "others' picture takes for ever",
+}
+"""Rows that wait for a second or more."""
 
 
-@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=name, marks=[pytest.mark.slow] * (name in LONG)) for name, row in TABLE.items()]
+)
 def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; our queue is empty then, and others' prompts are untouched."""
     fault = row.fault()
@@ -269,4 +279,5 @@ def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.Mo
 
 def test_table_is_long_enough() -> None:
     """No row is lost by being given another's name."""
+    assert set(TABLE) >= LONG
     assert sum(map(len, (SOCKET, FRAMES, POST, WORKER, HISTORIES, PICTURES, OTHERS))) == len(TABLE)

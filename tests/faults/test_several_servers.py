@@ -9,9 +9,8 @@ from plugins.plan.plan import Plan
 from tests.faults.pair import BECOMES, Comes, check
 from tests.faults.stand import Fault, staged
 from tests.faults.test_server_faults import TABLE
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("name", "comes"), BECOMES.items(), ids=BECOMES)

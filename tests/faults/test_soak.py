@@ -8,19 +8,19 @@ import zlib
 from collections import Counter
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from plugins.comfyui.timing import Timing
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure
 from tests.faults.planted import is_post, page, reset, restart_apart
 from tests.faults.stand import Fault, cell_of, staged
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 CELLS = 500
 WARM = 300

@@ -4,6 +4,7 @@
 
 import errno
 import threading
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from tests.stand_in.raw_client import Client, graph, write_lora
 
 def test_out_of_memory(comfyui: Path) -> None:
     """A failure in a node is an execution_error of its type, and the next prompt runs."""
+    first = str(uuid.uuid4())
 
     class OutOfMemory(Faults):
         def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
-            if (prompt_id, node_id, class_type) == ("first", "3", "KSampler"):
+            if (prompt_id, node_id, class_type) == (first, "3", "KSampler"):
                 raise NodeFailure("torch.OutOfMemoryError", "Allocation on device")
 
     with serve(comfyui, faults=OutOfMemory()) as serving, Client(serving.url) as client:
-        error = client.run(graph(), prompt_id="first").history["status"]["messages"][-1]
+        error = client.run(graph(), prompt_id=first).history["status"]["messages"][-1]
         assert "execution_error" == error[0]
         assert "torch.OutOfMemoryError" == error[1]["exception_type"]
         assert error[1]["exception_message"].startswith("Allocation on device\n")
@@ -53,7 +55,7 @@ def test_dead_worker(comfyui: Path) -> None:
 
     with serve(comfyui, faults=Dead()) as serving, Client(serving.url) as client:
         first, second = client.submit(graph()), client.submit(graph())
-        serving.server.worker.join(5.0)
+        serving.server.worker.join(30)
         assert {} == client.get(f"/history/{first}").json() | client.get(f"/history/{second}").json()
         assert {"exec_info": {"queue_remaining": 2}} == client.get("/prompt").json()
 
@@ -64,7 +66,7 @@ def test_late_history(comfyui: Path) -> None:
 
     class LateHistory(Faults):
         def before_history(self, prompt_id: str) -> None:
-            gate.wait(5)
+            gate.wait(30)
 
     with serve(comfyui, faults=LateHistory()) as serving, Client(serving.url) as client:
         prompt_id = client.submit(graph())

@@ -43,6 +43,8 @@ from tests.verdicts.scene import (
     rewrite,
 )
 
+pytestmark = pytest.mark.slow
+
 SetScene = Callable[..., Scene]
 LIED_ABOUT = "step600-forest"
 """The cell that most lies are about."""
@@ -106,8 +108,8 @@ def bomb(side: int) -> bytes:
     [
         pytest.param(
             instead(Image.new("RGB", (64, 64))),
-            "blank: the picture is nearly one colour, rgb(0, 0, 0): 100.0% of it. Black is what NaN gives: try another "
-            "VAE, or start ComfyUI with --force-fp32.",
+            "blank: the picture is nearly one colour, rgb(0, 0, 0): 100.0% of it. Black is what NaN gives: where the "
+            "baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI with --force-fp32.",
             id="all-black",
         ),
         pytest.param(
@@ -385,7 +387,7 @@ def test_lora_of_another_architecture_is_refused(scene: SetScene, plan: Plan) ->
 
     assert str(caught.value) == (
         "The base model AnythingXL_inkBase.safetensors is SD 1.x, and these LoRAs are not:\n"
-        "  final: module networks.lora; rank 1; base model version sd_v1; shaped for SDXL; keys lora_unet* (1)\n"
+        "  final: module networks.lora; rank 1; base model version sd_v1; made for SDXL; keys lora_unet* (1)\n"
         "  Correct `base_model` under [sampling] in the plan: it must be of the kind that they were trained on."
     )
     assert list(plan.paths.loras.iterdir()) == []
@@ -785,7 +787,7 @@ def test_replaced_file_is_rendered_anew_on_a_busy_server(scene: SetScene, tmp_pa
     def before_prompt(prompt_id: str) -> None:
         ran.append(prompt_id)
         if prompt_id == theirs[0]:
-            ours.wait(10)
+            ours.wait(30)
 
     def reply(request: web.Request, server: Server) -> None:
         if request.path.endswith("/prompt") and request.method == "POST" and server.queue.remaining() == len(theirs):

@@ -12,7 +12,7 @@ const actions = {
   reset: resetZoom,
   mirror,
   nearest: () => toggleOther("nearest"),
-  close: () => viewer.close(),
+  close: closeViewer,
   help: () => help.showModal(),
   expect: () => toggleExpectations(),
 };

@@ -18,6 +18,12 @@ function openViewer(id) {
   drawStage();
 }
 
+// Not on the `close` event: that one comes later, and would take the focus away from where it is by then.
+function closeViewer() {
+  viewer.close();
+  cellElements.get(cellId())?.querySelector(".picture").focus();
+}
+
 function flip(across, down) {
   const order = columns();
   const column = order[(order.indexOf(shown.column) + across + order.length) % order.length];
@@ -179,6 +185,6 @@ review.addEventListener("click", ({ target }) => {
   const button = target.closest(".picture");
   if (button) openViewer(button.closest("td").dataset.cell);
 });
-viewer.addEventListener("close", () => cellElements.get(cellId())?.querySelector(".picture").focus());
+viewer.addEventListener("cancel", closeViewer);
 part("other").addEventListener("change", ({ target }) => compareWith(target.value));
 draws.push(() => { if (viewer.open) drawViewer(); });

@@ -30,7 +30,7 @@ def web() -> Iterator[Web]:
             state.seen.append((self.command, self.path, dict(self.headers), body))
             status, headers, content = state.answers.get(place, state.answers.get("", (404, {}, b"")))
             if status == 0:
-                state.let_go.wait(10)
+                state.let_go.wait(30)
                 self.close_connection = True
                 return
             self.send_response(status)

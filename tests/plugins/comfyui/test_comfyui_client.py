@@ -198,7 +198,7 @@ def test_silence_ends(web: Web, call: str) -> None:
     method, path = ("GET", "/system_stats") if call == "info" else ("POST", "/interrupt")
     assert f"{web.url} did not answer {method} {path} within 0 s." == str(error)
     assert isinstance(error, Unreachable)
-    assert 1.0 > time.monotonic() - begun
+    assert 20 > time.monotonic() - begun
     assert 1 == len(web.seen)
     client.close()
 

@@ -51,7 +51,7 @@ def serving(stand_in: Callable[..., Serving], noting: Noting) -> Serving:
 
 def until(true: Callable[[], object]) -> None:
     """Wait for something, but not for long."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not true():
         assert end > time.monotonic(), "it did not happen"
         time.sleep(0.005)
@@ -85,12 +85,12 @@ def test_messages_go_to_whoever_follows(serving: Serving) -> None:
     hub.send("new_kind", {"prompt_id": ["a"]}, client_id)
     hub.send("executing", {"prompt_id": "a", "node": "3"}, client_id)
     hub.send("executing", {"prompt_id": "end"}, client_id)
-    assert seen.wait(5)
+    assert seen.wait(30)
     events.unfollow("a")
     seen.clear()
     hub.send("executing", {"prompt_id": "a", "node": "4"}, client_id)
     hub.send("executing", {"prompt_id": "end"}, client_id)
-    assert seen.wait(5)
+    assert seen.wait(30)
     events.close()
     client.close()
     assert [("executing", "a", "3")] == [(one.type, one.data.prompt_id, one.data.node) for one in heard]
@@ -109,7 +109,7 @@ def test_dropped_socket_connects_under_a_new_id(serving: Serving, noting: Noting
     heard = threading.Event()
     events.follow("a", lambda _: heard.set())
     serving.server.hub.send("executing", {"prompt_id": "a"}, second)
-    assert heard.wait(5)
+    assert heard.wait(30)
     events.close()
     client.close()
     assert 3 == len(set(noting.client_ids))
@@ -141,9 +141,9 @@ def test_closing_takes_no_time(serving: Serving) -> None:
     begun = time.monotonic()
     events.close()
     client.close()
-    assert 1 > time.monotonic() - begun
+    assert 4 > time.monotonic() - begun
     assert not events._thread.is_alive()
-    until(lambda: not serving.server.hub._open)
+    until(lambda: not serving.server.hub._sockets)
 
 
 def test_absent_socket_keeps_nobody_waiting(serving: Serving, noting: Noting) -> None:
@@ -155,7 +155,7 @@ def test_absent_socket_keeps_nobody_waiting(serving: Serving, noting: Noting) ->
     assert 32 == len(events.client_id)
     events.close()
     client.close()
-    assert 2 > time.monotonic() - begun
+    assert 4 > time.monotonic() - begun
 
 
 class Garbling(Noting):

@@ -70,7 +70,7 @@ def failure(call: Callable[[], object]) -> ComfyUIError:
     return raised.value
 
 
-def until(true: Callable[[], object], *, seconds: float = 5.0) -> None:
+def until(true: Callable[[], object], *, seconds: float = 30.0) -> None:
     """Wait for something, but not for long."""
     end = time.monotonic() + seconds
     while not true():
@@ -154,9 +154,9 @@ def test_interrupted_by_somebody_else(
     serving = stand_in(seconds_per_image=5)
     running = threading.Event()
     rendering = apart.submit(connect(serving).render, filled(staged, steps=50), lambda run: run.value and running.set())
-    assert running.wait(5)
+    assert running.wait(30)
     serving.server.executor.interrupt()
-    error = failure(lambda: rendering.result(5))
+    error = failure(lambda: rendering.result(30))
     assert isinstance(error, Interrupted)
     told = f"Somebody interrupted this picture on {serving.url}. To have it, run this again; "
     assert f"{told}what is finished is kept." == str(error)
@@ -164,12 +164,12 @@ def test_interrupted_by_somebody_else(
 
 def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor) -> None:
     """A prompt that is neither in the history nor in the queue any more is lost, and the message says what to do."""
-    serving = stand_in(seconds_per_image=1.0)
+    serving = stand_in(seconds_per_image=600)
     foreign(serving, staged)
     rendering = apart.submit(connect(serving).render, filled(staged), ignore_progress)
     until(lambda: len(serving.server.queue.current()[1]) == 1)
     serving.server.queue.clear()
-    error = failure(lambda: rendering.result(5))
+    error = failure(lambda: rendering.result(30))
     assert isinstance(error, Lost)
     assert (
         f"{serving.url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
@@ -240,9 +240,9 @@ def test_socket_dropped_in_the_middle(
     first = server._events.client_id
     running = threading.Event()
     rendering = apart.submit(server.render, filled(staged), lambda run: run.value and running.set())
-    assert running.wait(5)
+    assert running.wait(30)
     serving.drop(first)
-    assert rendering.result(5).png.startswith(b"\x89PNG")
+    assert rendering.result(30).png.startswith(b"\x89PNG")
     until(lambda: server._events.client_id != first)
     server.render(filled(staged, "step600-novel_pose"), news.append)
     assert [(1, 2), (2, 2)] == list(dict.fromkeys((run.value, run.maximum) for run in news if run.maximum))
@@ -261,7 +261,7 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
     begun = time.monotonic()
     error = failure(lambda: connect(serving, timeout=0.3).render(filled(staged), ignore_progress))
     assert isinstance(error, Silent)
-    assert 2 > time.monotonic() - begun > 0.3
+    assert 20 > time.monotonic() - begun > 0.3
     assert (
         f"{serving.url} gave no sign of life for 0 s. If it is only slow, raise "
         "`timeout` under [comfyui] in the plan; else look at its terminal, restart it, "
@@ -269,16 +269,26 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
     ) == str(error)
 
 
+@pytest.mark.slow
 def test_waiting_behind_our_own_picture_is_no_silence(
     staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor
 ) -> None:
     """A picture that waits behind a slow one of ours is not given up while that one makes progress."""
-    serving = stand_in(seconds_per_image=1.5)
-    server = connect(serving, timeout=0.6)
-    first = apart.submit(server.render, filled(staged, steps=15), ignore_progress)
+    begun: list[str] = []
+
+    class FirstSlow(Posing):
+        def before_step(self, prompt_id: str, node_id: str, step: int) -> None:
+            del node_id, step
+            begun.append(prompt_id)
+            if prompt_id == begun[0]:
+                time.sleep(0.4)
+
+    serving = stand_in(faults=FirstSlow())
+    server = connect(serving, timeout=2.0)
+    first = apart.submit(server.render, filled(staged, steps=6), ignore_progress)
     until(serving.server.queue.remaining)
-    second = apart.submit(server.render, filled(staged, "final-forest", steps=15), ignore_progress)
-    assert [b"\x89PNG"] * 2 == [one.result(10).png[:4] for one in (first, second)]
+    second = apart.submit(server.render, filled(staged, "final-forest"), ignore_progress)
+    assert [b"\x89PNG"] * 2 == [one.result(30).png[:4] for one in (first, second)]
 
 
 class TakenUnanswered(Posing):
@@ -345,20 +355,20 @@ def test_server_out_of_reach(
     comes_back: bool,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
     """A server that cannot be reached for a moment costs nothing; one that stays away is told, with what to do."""
-    timing = replace(QUICK, reach=5.0 if comes_back else 0.3)
+    timing = replace(QUICK, reach=30.0 if comes_back else 0.3)
     faults = Gone()
     serving = stand_in(faults=faults, seconds_per_image=0.3)
     running, server = threading.Event(), connect(serving, timing=timing)
     rendering = apart.submit(server.render, filled(staged), lambda run: run.value and running.set())
-    assert running.wait(5)
+    assert running.wait(30)
     faults.gone.set()
     if comes_back:
         time.sleep(0.2)
         faults.gone.clear()
-        assert b"\x89PNG" == rendering.result(5).png[:4]
+        assert b"\x89PNG" == rendering.result(30).png[:4]
     else:
         serving.drop(next(iter(serving.server.hub._sockets)))
-        error = failure(lambda: rendering.result(10))
+        error = failure(lambda: rendering.result(30))
         faults.gone.clear()
         assert isinstance(error, Unreachable)
         assert f"{serving.url} has not answered for 1 s. Look at its terminal; when it runs again, " in str(error)
@@ -411,7 +421,7 @@ def test_closing_withdraws_ours_alone(
     after = foreign(serving, staged)
     until(lambda: history(serving, before))
     server.close()
-    errors = [failure(lambda one=rendering: one.result(5)) for rendering in renderings]  # type: ignore[misc]
+    errors = [failure(lambda one=rendering: one.result(30)) for rendering in renderings]  # type: ignore[misc]
     until(lambda: history(serving, after))
     assert ["success", "success"] == [history(serving, one)["status"]["status_str"] for one in (before, after)]
     ended = [entry["status"]["messages"][-1][0] for entry in serving.server.queue.history().values()]
@@ -446,11 +456,11 @@ def test_prompt_that_arrives_after_closing_is_withdrawn(
     serving = stand_in(faults=faults, seconds_per_image=5)
     server = connect(serving)
     rendering = apart.submit(server.render, filled(staged, steps=50), ignore_progress)
-    assert faults.arrived.wait(5)
+    assert faults.arrived.wait(30)
     server.close()
     faults.let_through.set()
-    assert isinstance(failure(lambda: rendering.result(5)), Interrupted)
-    until(lambda: serving.server.queue.remaining() == 0, seconds=2)
+    assert isinstance(failure(lambda: rendering.result(30)), Interrupted)
+    until(lambda: serving.server.queue.remaining() == 0)
 
 
 class AppliesFreeLate(Posing):
