@@ -182,7 +182,13 @@ class DeploySession:
         plan, verified = self._command.plan, tuple(self.verified.values())
         match self._done:
             case Deployment():
-                return Summary(plan=plan, deployment=self._done, ballot=self._ballot, verified=verified).markdown()
+                return Summary(
+                    plan=plan,
+                    deployment=self._done,
+                    ballot=self._ballot,
+                    verified=verified,
+                    workflow=tuple(workflow_of(plan, self._command.reports).lines()) if plan.workflow else (),
+                ).markdown()
             case Rollback():
                 return rollback_summary(plan, self._done, verified)
             case None:

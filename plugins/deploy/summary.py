@@ -25,6 +25,8 @@ class Summary:
     deployment: Deployment
     ballot: Ballot | None
     verified: tuple[Verified, ...]
+    workflow: tuple[str, ...] = ()
+    """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
 
     def markdown(self) -> str:
         """Return it as Markdown."""
@@ -170,18 +172,20 @@ class Summary:
 
     def _settings(self) -> str:
         sampling, server = self.plan.sampling, self.deployment.server
-        settings = (
-            ("Base model", sampling.base_model),
-            ("Sampler", f"{sampling.sampler}, scheduler {sampling.scheduler}, {sampling.steps} steps"),
-            ("CFG", f"{sampling.cfg:g}"),
-            ("Clip skip", str(sampling.clip_skip)),
-            ("Size", f"{sampling.width}x{sampling.height}"),
-            ("LoRA strength", f"{sampling.lora_strength:g}"),
-            ("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"),
-        )
-        return "\n".join(
-            ["## How the pictures were made", "", *(f"- {name}: {_plain(value)}" for name, value in settings)]
-        )
+        if self.plan.workflow:
+            told = [("Settings", ", ".join((*sampling.facts, "all else as in the workflow")))]
+            told += [("Found", line) for line in self.workflow]
+        else:
+            told = [
+                ("Base model", sampling.base_model),
+                ("Sampler", f"{sampling.sampler}, scheduler {sampling.scheduler}, {sampling.steps} steps"),
+                ("CFG", f"{sampling.cfg:g}"),
+                ("Clip skip", str(sampling.clip_skip)),
+                ("Size", f"{sampling.width}x{sampling.height}"),
+                ("LoRA strength", f"{sampling.lora_strength:g}"),
+            ]
+        told.append(("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"))
+        return "\n".join(["## How the pictures were made", "", *(f"- {name}: {_plain(value)}" for name, value in told)])
 
 
 def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:

@@ -108,6 +108,8 @@ class Review:
     """Whether the server gives the same picture again, in a sentence; empty where it was not measured."""
     doubts: tuple[str, ...] = ()
     """What is odd about the checkpoints, in a sentence each."""
+    workflow: tuple[str, ...] = ()
+    """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
     command: str = "pytest -m deploy --selected-step=STEP"
     """What to type after judging; STEP stands for the chosen checkpoint."""
 
