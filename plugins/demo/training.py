@@ -15,7 +15,7 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 def training_run(plan: Plan) -> TrainingRun:
     """Return the training run whose checkpoints the plan tests, and the workflow that renders them."""
-    base_model = plan.sampling.base_model
+    base_model = plan.sampling.base_model or TrainingRun().base_model
     return TrainingRun(
         name=plan.name,
         base_model=base_model if base_model.endswith(_WEIGHTS) else f"{base_model}.safetensors",
