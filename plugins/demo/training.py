@@ -12,6 +12,9 @@ from stand_in.training import TrainingRun
 _WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
+_APART: Final = 100
+"""Steps."""
+
 
 def training_run(plan: Plan) -> TrainingRun:
     """Return the training run whose checkpoints the plan tests, and the workflow that renders them."""
@@ -19,7 +22,7 @@ def training_run(plan: Plan) -> TrainingRun:
     return TrainingRun(
         name=plan.name,
         base_model=base_model if base_model.endswith(_WEIGHTS) else f"{base_model}.safetensors",
-        checkpoints={checkpoint.file: checkpoint.step for checkpoint in plan.checkpoints},
+        checkpoints=_steps(plan),
         min_size=plan.production.min_size,
         max_size=plan.production.max_size,
         workflow=_workflow(plan.workflow) if plan.workflow else None,
@@ -47,3 +50,12 @@ def _prompt_in(png: bytes) -> str:
 
     with Image.open(io.BytesIO(png)) as picture:
         return str(picture.info["prompt"])
+
+
+def _steps(plan: Plan) -> dict[str, int]:
+    """Return each file's step; one that the plan does not know comes a while after the checkpoint before it."""
+    steps: dict[str, int] = {}
+    for checkpoint in plan.checkpoints:
+        before = max(steps.values(), default=0)
+        steps[checkpoint.file] = before + _APART if checkpoint.step is None else checkpoint.step
+    return steps

@@ -9,6 +9,7 @@ from PIL import Image
 
 from plugins.evidence.evidence import ComparedRecord, Evidence
 from plugins.evidence.store import Store
+from plugins.loras.header import said
 from plugins.loras.staging import Staged
 from plugins.pictures.check import Check, Outcome
 from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
@@ -102,7 +103,7 @@ class Comparing:
             identical=ours == theirs,
             effect=compared.effect,
             lora=staged.file.name,
-            header=staged.header.told,
+            header=said(staged.header),
         )
         return evidence.with_check(check).model_copy(update={"compared": compared})
 

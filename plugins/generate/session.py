@@ -76,7 +76,7 @@ class GenerateSession:
         return self._generation
 
     def header(self) -> Iterable[str]:
-        """Yield what will be rendered, where, and what staging did."""
+        """Yield what will be rendered, where, what staging did, and what is odd about the checkpoints."""
         plan, prepared = self._plan, self._prepared
         where = " and ".join(str(server.info) for server in prepared.servers)
         yield f"{plan.title}: {len(plan.checkpoints)} checkpoints x {len(plan.prompts)} prompts on {where}"
@@ -84,6 +84,7 @@ class GenerateSession:
             yield told(prepared.staged, plan.paths.loras)
         else:
             yield from (f"left out: {reason}" for reason in prepared.left_out.values())
+        yield from (f"warning: {doubt}" for doubt in prepared.doubts)
 
     def last_lines(self) -> Iterable[str]:
         """Yield what the terminal shows in the end; nothing where no test asked for a picture."""

@@ -118,7 +118,7 @@ def _plot(measure: Measure, review: Review) -> Plot:
                 x=place[0],
                 y=place[1],
                 name=step_name(checkpoint),
-                tick=checkpoint.label or str(checkpoint.step),
+                tick=checkpoint.argument,
                 told=measure.told(one),
                 labelled=place[0] in labelled,
                 anchor=_anchor(places[index - 1] if index else None, place, (*places, None)[index + 1]),
@@ -130,9 +130,13 @@ def _plot(measure: Measure, review: Review) -> Plot:
 
 
 def _places(measure: Measure, metrics: Sequence[Metrics]) -> list[_Place | None]:
-    """Return each checkpoint's place: across by step, up from 0 to the largest number; None where not measured."""
+    """Return each checkpoint's place: across by step, up from 0 to the largest number; None where not measured.
+
+    Where a step is not known, they stand in their order, at equal distances.
+    """
     values = [measure.of(one) for one in metrics]
-    steps = [one.step for one in metrics]
+    known = [one.step for one in metrics if one.step is not None]
+    steps = known if len(known) == len(metrics) else list(range(len(metrics)))
     first, span = min(steps, default=0), max(steps, default=0) - min(steps, default=0)
     top = max((value for value in values if value), default=1.0)
     places: list[_Place | None] = []

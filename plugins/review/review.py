@@ -171,5 +171,5 @@ def step_name(checkpoint: Checkpoint | None) -> str:
     """Name a column in words: `step 600`, `final, step 920`, `baseline, no LoRA`."""
     if checkpoint is None:
         return f"{BASELINE}, no LoRA"
-    step = f"step {checkpoint.step}"
-    return f"{checkpoint.label}, {step}" if checkpoint.label else step
+    known = checkpoint.label and checkpoint.when != checkpoint.label
+    return f"{checkpoint.label}, {checkpoint.when}" if known else checkpoint.when

@@ -168,7 +168,7 @@ CASES = {
             ('name = "spyke_plasma_v1"', 'name = "../spyke"'),
             ("steps = 2", 'steps = "2"\nsmapler = 1'),
             ('id = "novel_pose"', 'id = "Forest"'),
-            ("step = 920", "step = 600"),
+            ('step = 920\nlabel = "final"', "step = 600"),
         ),
         says=(
             "The plan {folder}/plan.toml has 5 mistakes:",

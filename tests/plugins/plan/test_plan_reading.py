@@ -13,6 +13,8 @@ _NOT_PORTABLE = (
     "cannot be part of a file name everywhere; "
     "use letters, digits, '_', '-' and '.', starting with a letter or digit, and no folder"
 )
+_TRIGGER = "the copies' names begin with it. The trigger word goes into the prompts, spelled as it was trained"
+_BELOW = "must be a file below `checkpoints`, with '/' between folders, and no '..'"
 _ADDRESS = "is not the address of a server; write it like http://127.0.0.1:8188"
 _TAKEN = "already means something else; a label is a word such as 'final'"
 _PLACE = "names no place on this machine; write a path such as '~/Code/plasma'"
@@ -34,13 +36,48 @@ def test_right_plan_is_read(draft: Draft) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "mistake"),
     [
-        pytest.param('name = "spyke"', 'name = "a/b"', f"name: 'a/b' {_NOT_PORTABLE}", id="name-with-folder"),
-        pytest.param('name = "spyke"', "name = '..\\x'", rf"name: '..\\x' {_NOT_PORTABLE}", id="name-with-backslash"),
-        pytest.param('name = "spyke"', 'name = ".hidden"', f"name: '.hidden' {_NOT_PORTABLE}", id="name-hidden"),
-        pytest.param('name = "spyke"', 'name = "spyké"', f"name: 'spyké' {_NOT_PORTABLE}", id="name-unicode"),
-        pytest.param('name = "spyke"', 'name = "con"', f"name: 'con' {_NOT_PORTABLE}", id="name-con"),
-        pytest.param('name = "spyke"', 'name = "LPT1.x"', f"name: 'LPT1.x' {_NOT_PORTABLE}", id="name-lpt1"),
-        pytest.param('name = "spyke"', 'name = "spyke."', f"name: 'spyke.' {_NOT_PORTABLE}", id="name-trailing-dot"),
+        pytest.param(
+            'name = "spyke"',
+            'name = "a/b"',
+            f"name: 'a/b' {_NOT_PORTABLE}. Try name = 'a_b': {_TRIGGER}",
+            id="name-with-folder",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            "name = '..\\x'",
+            rf"name: '..\\x' {_NOT_PORTABLE}. Try name = 'x': {_TRIGGER}",
+            id="name-with-backslash",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = ".hidden"',
+            f"name: '.hidden' {_NOT_PORTABLE}. Try name = 'hidden': {_TRIGGER}",
+            id="name-hidden",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "spyké"',
+            f"name: 'spyké' {_NOT_PORTABLE}. Try name = 'spyk': {_TRIGGER}",
+            id="name-unicode",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "con"',
+            f"name: 'con' {_NOT_PORTABLE}. Try name = 'lora_con': {_TRIGGER}",
+            id="name-con",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "LPT1.x"',
+            f"name: 'LPT1.x' {_NOT_PORTABLE}. Try name = 'lora_LPT1.x': {_TRIGGER}",
+            id="name-lpt1",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "spyke."',
+            f"name: 'spyke.' {_NOT_PORTABLE}. Try name = 'spyke': {_TRIGGER}",
+            id="name-trailing-dot",
+        ),
         pytest.param('name = "spyke"', "name = 3", "name: must be text in quotes, not 3", id="name-number"),
         pytest.param('name = "spyke"\n', "", "name: is missing", id="name-missing"),
         pytest.param(
@@ -239,20 +276,26 @@ def test_right_plan_is_read(draft: Draft) -> None:
             "sampling.negative: must be text in quotes, not []",
             id="negative",
         ),
-        pytest.param("step = 600\n", "", "checkpoint[0].step: is missing", id="step-missing"),
+        pytest.param(
+            "step = 600\n",
+            "",
+            "checkpoint[0]: neither the plan nor 'spyke-600.safetensors' says when it was saved; "
+            'write step = 600 or epoch = 5, or label = "final"',
+            id="step-missing",
+        ),
         pytest.param(
             "step = 600", "step = -1", "checkpoint[0].step: should be greater than or equal to 0, not -1", id="step"
         ),
         pytest.param(
             _FILE,
             'file = "../x.safetensors"',
-            "checkpoint[0].file: '../x.safetensors' must be a plain file name everywhere, without a folder",
+            "checkpoint[0].file: '../x.safetensors' " + _BELOW,
             id="file-above",
         ),
         pytest.param(
             _FILE,
             r"file = 'C:\x.safetensors'",
-            r"checkpoint[0].file: 'C:\\x.safetensors' must be a plain file name everywhere, without a folder",
+            r"checkpoint[0].file: 'C:\\x.safetensors' " + _BELOW,
             id="file-on-drive",
         ),
         pytest.param(
@@ -405,7 +448,9 @@ def test_all_mistakes_are_listed_at_once(draft: Draft) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "mistake"),
     [
-        pytest.param("step = 600", "step = 920", "checkpoint[1].step: 920 is already checkpoint[0]'s", id="step"),
+        pytest.param(
+            'step = 920\nlabel = "final"', "step = 600", "checkpoint[1].step: 600 is already checkpoint[0]'s", id="step"
+        ),
         pytest.param(
             "step = 600",
             'step = 600\nlabel = "Final"',
