@@ -39,16 +39,20 @@ def _portable(name: str) -> str:
     return name
 
 
+def portable_name(text: str) -> str:
+    """Return a name like a text that can be part of a file name everywhere."""
+    name = _UNSAFE.sub("_", text)[:_LONGEST_NAME].strip("._-") or "lora"
+    return f"lora_{name}"[:_LONGEST_NAME] if _RESERVED_ON_WINDOWS.match(name) else name
+
+
 def _plan_name(name: str) -> str:
     """Accept what may be part of a file name everywhere; offer that where it is something else, such as a trigger."""
     try:
         return _portable(name)
     except ValueError as error:
-        offer = _UNSAFE.sub("_", name).strip("._-")[:_LONGEST_NAME] or "lora"
-        offer = f"lora_{offer}" if _RESERVED_ON_WINDOWS.match(offer) else offer
         raise ValueError(
-            f"{error}. Try name = {offer!r}: the copies' names begin with it. The trigger word goes into the prompts, "
-            "spelled as it was trained"
+            f"{error}. Try name = {portable_name(name)!r}: the copies' names begin with it. The trigger word goes into "
+            "the prompts, spelled as it was trained"
         ) from None
 
 

@@ -106,6 +106,8 @@ class Review:
     """Each checkpoint's numbers, by step."""
     stability: str = ""
     """Whether the server gives the same picture again, in a sentence; empty where it was not measured."""
+    doubts: tuple[str, ...] = ()
+    """What is odd about the checkpoints, in a sentence each."""
     command: str = "pytest -m deploy --selected-step=STEP"
     """What to type after judging; STEP stands for the chosen checkpoint."""
 

@@ -436,11 +436,11 @@ def test_all_mistakes_are_listed_at_once(draft: Draft) -> None:
     assert draft.mistakes() == [
         "name: must be text in quotes, not 1",
         "paths.comfyui: must be a path in quotes, not 2",
-        "sampling.steps: is missing",
         "sampling.width: should be greater than or equal to 16, not 8",
         "sampling.stepz: unknown key; did you mean 'steps'?",
         "checkpoint[0].step: must be a whole number, without quotes, not '600'",
         "production.min_size: '?' is not a size; write it like \"50 MB\"",
+        "sampling.steps: is missing",
         "prompt[1].id: 'Forest' is already prompt[0]'s; each needs its own",
     ]
 
@@ -671,3 +671,37 @@ def test_file_name_may_have_any_letters(draft: Draft) -> None:
     plan = draft.change("spyke-600.safetensors", "Spyké 1 - Schritt 600.safetensors").read()
 
     assert plan.training_file(plan.checkpoints[0]).name == "Spyké 1 - Schritt 600.safetensors"
+
+
+OWN = """
+workflow = "mine.json"
+[comfyui.nodes]
+prompt = ["11.value"]
+lora = "10.lora_1"
+"""
+
+
+def test_own_workflow_brings_its_settings(draft: Draft) -> None:
+    """With an own workflow all settings but the seeds may be left out, and parts of it be named."""
+    left_out = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
+    for line in [line for line in draft.text.splitlines() if line.split(" =")[0] in left_out]:
+        draft.change(f"{line}\n", "")
+    assert [f"sampling.{key}: is missing" for key in left_out] == draft.mistakes()
+    draft.change("\n[sampling]", f"{OWN}\n[sampling]")
+    plan = draft.read()
+    assert [] == [key for key in left_out if plan.sampling.gives(key)]
+    assert (("11.value",), "10.lora_1", None) == (
+        plan.comfyui.nodes.prompt,
+        plan.comfyui.nodes.lora,
+        plan.comfyui.nodes.picture,
+    )
+
+
+def test_wrong_names_in_nodes_are_told(draft: Draft) -> None:
+    """A mistyped part of an own workflow is told, and so is one of no workflow at all."""
+    draft.change("\n[sampling]", f"{OWN.replace('lora =', 'lorra =')}\n[sampling]")
+    assert ["comfyui.nodes.lorra: unknown key; did you mean 'lora'?"] == draft.mistakes()
+    draft.change("lorra", "lora").change('workflow = "mine.json"', "")
+    assert [
+        "comfyui: [comfyui.nodes] names nodes of an own workflow; name its file with `workflow`, or take it out"
+    ] == draft.mistakes()
