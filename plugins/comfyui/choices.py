@@ -1,5 +1,7 @@
 """What a server offers in its drop-downs, held against what a plan asks for and which files were staged."""
 
+import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +104,7 @@ def picker_names(plan: Plan, client: ComfyUI, staged: Sequence[Staged]) -> tuple
             _find(client, name, listed, file=one.file, metadata=one.header.metadata)
         return listed
 
-    return _once_listed(client, look)
+    return _once_listed(client, look, folder=plan.paths.loras)
 
 
 def picker_name(client: ComfyUI, name: str, *, file: Path, metadata: Mapping[str, str]) -> str:
@@ -110,11 +112,17 @@ def picker_name(client: ComfyUI, name: str, *, file: Path, metadata: Mapping[str
 
     Raises `NotListed` as `picker_names` does.
     """
-    return _once_listed(client, lambda: _find(client, name, client.loras(), file=file, metadata=metadata))
+    return _once_listed(
+        client, lambda: _find(client, name, client.loras(), file=file, metadata=metadata), folder=file.parent
+    )
 
 
-def _once_listed(client: ComfyUI, look: Callable[[], Found]) -> Found:
-    """Look until nothing is missing any more; a picker may notice a new file late."""
+def _once_listed(client: ComfyUI, look: Callable[[], Found], *, folder: Path) -> Found:
+    """Look until nothing is missing any more; a picker may notice a new file late.
+
+    A server lists a folder anew once its time changes. A file that came within the clock's tick of the last listing
+    leaves the same time behind and would never be seen, so the folder's time is set to now before each further look.
+    """
     timing = client.timing
     attempts = Retry(timing.listed, pause=timing.pause, longest=timing.pause)
     while True:
@@ -123,6 +131,8 @@ def _once_listed(client: ComfyUI, look: Callable[[], Found]) -> Found:
         except NotListed:
             if not attempts.wait():
                 raise
+            with contextlib.suppress(OSError):  # somebody else's folder: then waiting is all there is
+                os.utime(folder)
 
 
 def _find(client: ComfyUI, name: str, listed: Sequence[str], *, file: Path, metadata: Mapping[str, str]) -> str:
