@@ -1,7 +1,6 @@
 """Deployment's door to pytest: the selection, the gate before the first test, and the summary after the last."""
 
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Final, NoReturn
 
 import pytest
@@ -14,7 +13,15 @@ from plugins.deploy.gate import GateError, pass_gate
 from plugins.deploy.page import render_deployment, render_rollback
 from plugins.deploy.proof import Prover
 from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
-from plugins.deploy.selection import SelectionError, judged_by, select
+from plugins.deploy.selection import (
+    SavedBallot,
+    SelectionError,
+    ballot_lines,
+    choice_of,
+    find_ballots,
+    judged_by,
+    select,
+)
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.deploy.undoing import PreviousProduction, Undoing, find_former, find_taken_back
 from plugins.evidence.files import write_atomically
@@ -32,7 +39,7 @@ from plugins.plan.plan import Plan
 from plugins.plan.plugin import GROUP, reports, running, stages, the_plan, typed_path
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
 from plugins.render.plugin import live_line
-from plugins.review.ballot import Ballot, BallotError, read_ballot
+from plugins.review.ballot import Ballot, BallotError
 from plugins.review.gathering import gather
 from plugins.review.plugin import with_options
 
@@ -47,6 +54,8 @@ _FORMER: Final = pytest.StashKey[PreviousProduction]()
 _DEPLOYED: Final = pytest.StashKey[Deployment]()
 _ROLLED_BACK: Final = pytest.StashKey[Rollback]()
 _BALLOT: Final = pytest.StashKey[Ballot]()
+_CHOSEN: Final = pytest.StashKey[list[str]]()
+"""By which ballot, in lines for the header."""
 _VERIFIED: Final = pytest.StashKey[dict[str, Verified]]()
 
 
@@ -107,9 +116,8 @@ def _recover(config: pytest.Config) -> Installed | None:
 def _open_gate(config: pytest.Config) -> None:
     """See that the selection may be deployed. Raises this room's errors, and those of the rooms before it."""
     plan = the_plan(config)
-    file = ballot_file(config)
-    chosen = read_ballot(file).choice if file else None
-    checkpoint = select(plan, config.getoption("selected_step"), chosen=chosen)
+    typed, ballots = config.getoption("selected_step"), saved_ballots(config)
+    checkpoint = select(plan, typed, chosen=choice_of(ballots, typed) if ballots else None)
     preflight(plan)
     loras = {checkpoint.id: digest_of(plan.training_file(checkpoint)) for checkpoint in plan.checkpoints}
     wanted = ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=config.getoption("demo"))
@@ -117,10 +125,10 @@ def _open_gate(config: pytest.Config) -> None:
     evidence = pass_gate(wanted, store, checkpoint)
     hold(config)
     record = None
-    if file:
+    if ballots:
         shown = gather(wanted, reports(config), failed={}, command="")
-        ballot, record = judged_by(file, checkpoint, plan, shown.entries, simulated=wanted.simulated)
-        config.stash[_BALLOT] = ballot
+        ballot, record = judged_by(ballots[0].file, checkpoint, plan, shown.entries, simulated=wanted.simulated)
+        config.stash[_BALLOT], config.stash[_CHOSEN] = ballot, [*ballot_lines(ballots, typed)]
     the_servers(config)
     config.stash[_READY] = Selected(
         asked=wanted,
@@ -153,6 +161,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if plan and (ready := config.stash.get(_READY, None)):
         source, target = plan.training_file(ready.checkpoint), plan.production_file
         lines += [f"{plan.title}: deploying {ready.checkpoint.id}", f"{source} -> {target}"]
+        lines += config.stash.get(_CHOSEN, [])
     if plan and (former := config.stash.get(_FORMER, None)):
         lines += [f"{plan.title}: rolling back {former.taken_out}", f"{former.file} -> {plan.production_file}"]
     return [line for line in lines if line]
@@ -231,12 +240,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{rollback} No checkpoint counts as selected until you deploy one.")
 
 
-def ballot_file(config: pytest.Config) -> Path | None:
-    """Return the ballot that was named, or the one in the reports folder; None where there is neither."""
+def saved_ballots(config: pytest.Config) -> list[SavedBallot]:
+    """Return the ballot that was named, or those in the reports folder; the first one counts."""
     if given := config.getoption("ballot"):
-        return typed_path(config, given)
-    usual = reports(config) / "ballot.json"
-    return usual if usual.exists() else None
+        return [SavedBallot.at(typed_path(config, given))]
+    return find_ballots(reports(config))
 
 
 @pytest.fixture(scope="session")

@@ -262,6 +262,22 @@ class Criterion(_Part):
     """The prompts on which to look for it; none means all."""
 
 
+def _rate(value: object) -> float | None:
+    """Read `"all"` as None, and a share of pictures as it is."""
+    if value == "all":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f'{value!r} is neither "all" nor a share between 0 and 1, such as 0.8')
+    return float(value)
+
+
+class Selection(_Part):
+    """When a checkpoint passes a criterion."""
+
+    rate: Annotated[float | None, BeforeValidator(_rate), Field(alias="pass")] = None
+    """None: yes on all pictures that were looked at. Else the share that the interval's lower end must reach."""
+
+
 def _size(value: object) -> int:
     """Read `"50 MB"` as 50,000,000 bytes; a bare number is bytes."""
     if isinstance(value, bool):
@@ -308,6 +324,7 @@ class Plan(_Part):
     checkpoints: Annotated[tuple[Checkpoint, ...], _Lax, Field(alias="checkpoint", min_length=1)]
     prompts: Annotated[tuple[Prompt, ...], _Lax, Field(alias="prompt", min_length=1)]
     criteria: Annotated[tuple[Criterion, ...], _Lax, Field(alias="criterion")] = ()
+    selection: Selection = Selection()
     production: Production
 
     @field_validator("checkpoints")

@@ -16,14 +16,11 @@ function columnName(id) {
 }
 
 function startBlind() {
-  const marked = Object.values(ballot.marks).some((marks) => Object.keys(marks).length);
+  const marked = Object.keys(ballot.marks).length > 0;
   const question = "Start blind? What is marked so far was marked with the names in view, and is cleared.";
   if ((marked || ballot.choice) && !confirm(question)) return;
-  change((now) => {
-    now.marks = map();
-    now.choice = null;
-    now.blind = { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false };
-  });
+  dropped = [];
+  change(() => ({ marks: map(), choice: null, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
 }
 
 function shuffled(ids) {
@@ -47,7 +44,7 @@ function drawColumns() {
 }
 
 blindButton.addEventListener("click", () => {
-  if (isBlind()) change((now) => { now.blind.revealed = true; });
+  if (isBlind()) change(({ blind }) => ({ blind: { ...blind, revealed: true } }));
   else startBlind();
 });
 draws.push(drawColumns);
