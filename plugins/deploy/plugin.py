@@ -54,7 +54,7 @@ _FORMER: Final = pytest.StashKey[PreviousProduction]()
 _DEPLOYED: Final = pytest.StashKey[Deployment]()
 _ROLLED_BACK: Final = pytest.StashKey[Rollback]()
 _BALLOT: Final = pytest.StashKey[Ballot]()
-_CHOSEN: Final = pytest.StashKey[list[str]]()
+_CHOSEN: Final = pytest.StashKey[tuple[str, ...]]()
 """By which ballot, in lines for the header."""
 _VERIFIED: Final = pytest.StashKey[dict[str, Verified]]()
 
@@ -128,7 +128,7 @@ def _open_gate(config: pytest.Config) -> None:
     if ballots:
         shown = gather(wanted, reports(config), failed={}, command="")
         ballot, record = judged_by(ballots[0].file, checkpoint, plan, shown.entries, simulated=wanted.simulated)
-        config.stash[_BALLOT], config.stash[_CHOSEN] = ballot, [*ballot_lines(ballots, typed)]
+        config.stash[_BALLOT], config.stash[_CHOSEN] = ballot, tuple(ballot_lines(ballots, typed))
     the_servers(config)
     config.stash[_READY] = Selected(
         asked=wanted,
@@ -161,7 +161,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if plan and (ready := config.stash.get(_READY, None)):
         source, target = plan.training_file(ready.checkpoint), plan.production_file
         lines += [f"{plan.title}: deploying {ready.checkpoint.id}", f"{source} -> {target}"]
-        lines += config.stash.get(_CHOSEN, [])
+        lines += config.stash.get(_CHOSEN, ())
     if plan and (former := config.stash.get(_FORMER, None)):
         lines += [f"{plan.title}: rolling back {former.taken_out}", f"{former.file} -> {plan.production_file}"]
     return [line for line in lines if line]

@@ -119,7 +119,8 @@ class Ballot(_Saved):
         """Count a criterion's marks on a checkpoint's pictures in these rows."""
         marked = self.marks.get(checkpoint, {})
         marks = (marked.get(row, {}).get(criterion) for row in rows)
-        return Figure(**Counter(mark.answer for mark in marks if mark))
+        count = Counter(mark.answer for mark in marks if mark)
+        return Figure(yes=count["yes"], no=count["no"], unsure=count["unsure"])
 
     def _marks(self) -> Iterable[Mark]:
         return (mark for rows in self.marks.values() for marks in rows.values() for mark in marks.values())
