@@ -161,7 +161,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if plan and (ready := config.stash.get(_READY, None)):
         source, target = plan.training_file(ready.checkpoint), plan.production_file
         lines += [f"{plan.title}: deploying {ready.checkpoint.id}", f"{source} -> {target}"]
-        lines += config.stash.get(_CHOSEN, ())
+        chosen = config.stash.get(_CHOSEN, ())
+        lines += chosen
     if plan and (former := config.stash.get(_FORMER, None)):
         lines += [f"{plan.title}: rolling back {former.taken_out}", f"{former.file} -> {plan.production_file}"]
     return [line for line in lines if line]

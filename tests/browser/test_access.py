@@ -93,13 +93,17 @@ def test_keys_do_nothing_while_text_is_typed(page: Page) -> None:
 
 
 def test_expectations_can_be_hidden(page: Page) -> None:
-    """What to expect of each step is there at first, and goes and comes with a key."""
+    """What to expect of a step is read after looking: on demand, and not before something of it is marked."""
     told = page.locator('.expect [data-column="step600"]')
-    expect(told).to_contain_text("Often the sweet spot")
-    page.keyboard.press("e")
     expect(told).to_be_hidden()
     page.keyboard.press("e")
+    expect(told).to_be_hidden()
+    page.locator('.judge .marks[data-checkpoint="step600"] [value="yes"]').first.click()
     expect(told).to_be_visible()
+    expect(told).to_contain_text("Often the sweet spot")
+    expect(page.locator('.expect [data-column="step800"]')).to_be_hidden()
+    page.keyboard.press("e")
+    expect(told).to_be_hidden()
 
 
 def test_pictures_have_names_for_screen_readers(page: Page) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from plugins.review.review import Review
 from tests.browser.conftest import Open
 from tests.plugins.review.sample import COPY
 
@@ -212,14 +213,14 @@ def test_nearest_training_image_is_named_and_compared(page: Page) -> None:
     expect(page.locator("#divider")).to_be_hidden()
 
 
-def test_settings_and_digest_stand_beside_the_picture(page: Page) -> None:
+def test_settings_and_digest_stand_beside_the_picture(page: Page, review: Review) -> None:
     """Beside the large picture are its seed, LoRA, digests, server and checks, and a link to the PNG."""
     enlarge(page, "final-novel_pose")
     page.locator("#made summary").click()
     told = page.locator("#settings").inner_text()
     for part in ("42", "spyke_plasma_v1_final.safetensors, strength 1", "96 x 96", "ComfyUI 0.3.64"):
         assert part in told
-    assert page.locator('[data-cell="final-novel_pose"] code').get_attribute("title") in told
+    assert review.by_id["final-novel_pose"].digest in told
     assert "pictures/final/novel_pose.png" == page.locator("#png").get_attribute("href")
     expect(page.locator("#viewer-flags")).to_contain_text(COPY.message)
 

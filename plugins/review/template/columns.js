@@ -5,8 +5,13 @@ const trueNames = new Map([...nameElements].map(([id, span]) => [id, span.textCo
 const blindButton = document.getElementById("blind");
 
 // Ids from left to right, as they are now.
-function columns() {
+function allColumns() {
   return ["baseline", ...(isBlind() ? ballot.blind.order : data.checkpoints.map(({ id }) => id))];
+}
+
+// Those that are not hidden.
+function columns() {
+  return allColumns().filter((id) => !away.has(id));
 }
 
 function columnName(id) {
@@ -34,11 +39,12 @@ function shuffled(ids) {
 function drawColumns() {
   review.classList.toggle("blind", isBlind());
   document.getElementById("expectations").disabled = isBlind();
+  if (isBlind()) showExpectations(false);
   blindButton.textContent = isBlind() ? "Reveal the checkpoints" : "Judge blind";
   for (const [id, span] of nameElements) span.textContent = columnName(id);
   for (const line of review.querySelectorAll("tr.movable")) {
     const cells = new Map([...line.querySelectorAll("[data-column]")].map((cell) => [cell.dataset.column, cell]));
-    const wanted = columns().filter((id) => cells.has(id));
+    const wanted = allColumns().filter((id) => cells.has(id));
     if ([...cells.keys()].join() !== wanted.join()) line.append(...wanted.map((id) => cells.get(id)));
   }
 }

@@ -3,6 +3,8 @@
 const part = (id) => document.getElementById(id);
 
 function drawDecision() {
+  const { done, total } = progress();
+  part("progress").textContent = `${done} of ${total} marked`;
   const verdict = suggestion();
   const { choice, reason, judge } = ballot;
   tell("verdict", (isBlind() ? blindProgress() : verdict.reason).split("\n"));
@@ -19,7 +21,7 @@ function drawDecision() {
 
 function drawChoices() {
   const labels = new Map([...part("choices").children].map((label) => [label.dataset.column, label]));
-  const wanted = columns().slice(1).map((id) => labels.get(id));
+  const wanted = allColumns().slice(1).map((id) => labels.get(id));
   if (wanted.some((label, index) => label !== part("choices").children[index])) part("choices").append(...wanted);
   for (const [id, label] of labels) {
     label.firstElementChild.checked = ballot.choice === id;

@@ -17,6 +17,7 @@ const actions = {
   differ: () => lookBy("difference"),
   beside: () => lookBy("beside"),
   next: goToNext,
+  open: () => goToOpen(document.activeElement.closest(".marks")),
   close: () => viewer.close(),
   help: () => help.showModal(),
   expect: () => toggleExpectations(),
@@ -40,7 +41,7 @@ const viewerKeys = {
 const panKeys = {
   ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0), ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60),
 };
-const pageKeys = { e: actions.expect, j: () => goToOpen(), c: () => takeChoice(), s: () => save() };
+const pageKeys = { e: actions.expect, j: actions.open, c: () => takeChoice(), s: () => save() };
 const markKeys = { y: "yes", n: "no", u: "unsure", Backspace: "" };
 
 document.addEventListener("keydown", (event) => {
@@ -121,9 +122,13 @@ function letTabPass() {
 }
 
 function toggleExpectations() {
-  const hide = review.classList.toggle("no-expectations");
-  viewer.classList.toggle("no-expectations", hide);
-  part("expectations").setAttribute("aria-pressed", String(!hide));
+  if (isBlind()) return say("Not while you judge blind: they would tell the checkpoints apart.");
+  return showExpectations(!review.classList.contains("expecting"));
+}
+
+function showExpectations(on) {
+  review.classList.toggle("expecting", on);
+  part("expectations").setAttribute("aria-pressed", String(on));
 }
 
 for (const button of document.querySelectorAll("[data-action]")) {

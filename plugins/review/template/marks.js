@@ -12,6 +12,7 @@ function drawMarks() {
     score.textContent = [told.join(", ") || "not marked yet", ...(closed ? ["passed over"] : []), ...(chosen ? ["chosen"] : [])].join("; ");
     score.closest("th").classList.toggle("chosen", chosen);
     score.closest("th").classList.toggle("closed", closed);
+    review.querySelector(`.expect [data-column="${CSS.escape(id)}"]`).classList.toggle("early", !Object.keys(ballot.marks[id] ?? {}).length && data.criteria.length > 0);
   }
   for (const field of document.querySelectorAll("textarea[data-note]")) {
     const written = ballot.notes[field.dataset.note][field.dataset.id] ?? "";
@@ -46,8 +47,10 @@ function pictureRowsOf(checkpoint, criterion) {
 
 function press(button, all) {
   const { checkpoint, criterion, row } = button.closest(".marks").dataset;
-  const taken = button.getAttribute("aria-pressed") === "true" ? "" : button.value;
-  mark(checkpoint, [criterion], taken, row && !all ? [row] : undefined);
+  const answer = button.getAttribute("aria-pressed") === "true" ? "" : button.value;
+  if (!row) return mark(checkpoint, [criterion], answer);
+  shown.criterion = data.criteria.findIndex(({ id }) => id === criterion);
+  return answerHere(answer, all);
 }
 
 // All criteria of a checkpoint that have no mark yet.

@@ -53,7 +53,9 @@ function drawViewer() {
   drawMarks();
 }
 
+// What to expect is read after looking: from the first mark on.
 function expectation(column) {
+  if (column !== "baseline" && data.criteria.length && !ballot.marks[column]) return "";
   return review.querySelector(`.expect td[data-column="${CSS.escape(column)}"]`).textContent;
 }
 
@@ -132,14 +134,20 @@ function goToCriterion(number) {
   return drawViewer();
 }
 
-// The next picture with something to mark: down this column, then the columns after it, then from the start.
+// The next picture with something to mark: in this column, then in those after it, then from the start.
 function nextPicture() {
-  const order = columns().slice(1);
-  const start = Math.max(order.indexOf(shown.column), 0);
-  const cells = [...order.slice(start), ...order.slice(0, start)].flatMap((column) => data.rows.map(({ id }) => [column, id]));
-  const from = order.includes(shown.column) ? shown.row + 1 : 0;
-  const found = [...cells.slice(from), ...cells.slice(0, from)].find(([column, row]) => openOn(column, row));
-  return found ?? null;
+  const order = turned(columns().slice(1), columns().slice(1).indexOf(shown.column));
+  const rows = data.rows.map(({ id }) => id);
+  for (const column of order) {
+    const row = (column === shown.column ? turned(rows, shown.row + 1) : rows).find((id) => openOn(column, id));
+    if (row !== undefined) return [column, row];
+  }
+  return null;
+}
+
+// A list that begins at one of its places, and goes round.
+function turned(list, start) {
+  return [...list.slice(Math.max(start, 0)), ...list.slice(0, Math.max(start, 0))];
 }
 
 function openOn(column, row) {
