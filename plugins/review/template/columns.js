@@ -37,6 +37,7 @@ function shuffled(ids) {
 }
 
 function drawColumns() {
+  if (isBlind() && !review.classList.contains("blind")) clearStage();
   review.classList.toggle("blind", isBlind());
   document.getElementById("expectations").disabled = isBlind();
   if (isBlind()) showExpectations(false);

@@ -101,6 +101,16 @@ function drawBeside(beside, withOther) {
   stage.style.setProperty("--panes", beside ? count + 1 + (withOther ? 1 : 0) : 1);
 }
 
+// What was looked at before has a name that blind judging hides.
+function clearStage() {
+  Object.assign(compared, { other: "", look: "divider" });
+  for (const image of stage.querySelectorAll("img")) {
+    Object.assign(image, { alt: "", src: "data:," });
+    Object.assign(image.dataset, { cell: "", loaded: "" });
+  }
+  for (const tag of stage.querySelectorAll(".tag")) tag.textContent = "";
+}
+
 // Each key names what to compare with; pressed again, it goes to the next of its kind, then back to nothing.
 function toggleOther(kind) {
   const options = [...part("other").options].map((option) => option.value).filter((value) => value.startsWith(kind));
