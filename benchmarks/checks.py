@@ -21,6 +21,7 @@ from unittest.mock import patch
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.demo.process import StandIn
+from plugins.demo.training import training_run
 from plugins.evidence import making
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
@@ -58,7 +59,7 @@ def _without_checks() -> Iterator[None]:
         for name in _CHECKS:
             stack.enter_context(patch.object(making, name, lambda *_, **__: _PASSED))
         stack.enter_context(patch.object(making, "fingerprint", lambda _: b""))
-        stack.enter_context(patch.object(making.Maker, "make_again", lambda *_: None))
+        stack.enter_context(patch.object(making.Prepared, "make_again", lambda *_: None))
         stack.enter_context(patch.object(Comparing, "judge", judge))
         stack.enter_context(patch.object(Server, "forget_weights", lambda *_, **__: None))
         yield
@@ -93,7 +94,7 @@ def measure(folder: Path, *, rounds: int = _ROUNDS) -> tuple[list[tuple[float, f
     """Generate in turn with and without checks; gives (seconds, own processor seconds) of every round of both."""
     workspace = folder / "workspace"
     with_checks, without = [], []
-    with StandIn.start(workspace, plan=_PLAN, seconds_per_image=_SECONDS_PER_IMAGE) as stand_in:
+    with StandIn.start(workspace, run=training_run(read_plan(_PLAN)), seconds_per_image=_SECONDS_PER_IMAGE) as stand_in:
         plan = _plan_in(workspace)
         bare = plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
         _generate(plan, stand_in.url, folder / "first")  # stages the files, warms up

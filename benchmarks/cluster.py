@@ -35,7 +35,9 @@ def cluster(plan: Plan, folder: Path, seconds: float) -> Iterator[tuple[str, lis
     """Start a scheduler and workers, each beside a stand-in of its own; gives its address, and the workers."""
     with contextlib.ExitStack() as stack:
         scheduler = stack.enter_context(
-            LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None)
+            LocalCluster(
+                n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            )
         )
         workers = []
         for number in range(WORKERS):

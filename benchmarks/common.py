@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from plugins.demo.training import training_run
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 from stand_in.serving import serve
@@ -72,7 +73,7 @@ def write_plan(folder: Path, *, checkpoints: int = 5, prompts: int = 3, small: b
     text += "".join(_PROMPT.format(number=number) for number in range(prompts))
     path = folder / "plan.toml"
     path.write_text(text, "utf-8")
-    make_workspace(read_plan(path), folder)
+    make_workspace(training_run(read_plan(path)), folder)
     return path
 
 

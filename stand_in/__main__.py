@@ -9,13 +9,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-_SPYKE: Final = Path(__file__).resolve().parents[1] / "plans" / "spyke.toml"
+from stand_in.training import TrainingRun, TrainingRunError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C, or until stdin closes where that was asked for. Gives the exit status."""
+    """Serve until Ctrl-C, or until stdin closes where that was asked for. Return the exit status."""
     options = _parser().parse_args(arguments)
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     with contextlib.suppress(KeyboardInterrupt):
@@ -25,15 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _serve(options: argparse.Namespace) -> int:
     # Imported late, so that --help and a wrong option answer at once.
-    from plugins.plan.reading import PlanError, read_plan  # noqa: PLC0415
     from stand_in.server import Server  # noqa: PLC0415
     from stand_in.serving import run_server  # noqa: PLC0415
     from stand_in.workspace import make_workspace  # noqa: PLC0415
 
     try:
-        workspace = make_workspace(read_plan(options.plan), options.workspace)
-    except (PlanError, OSError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 (a program of its own)
+        run = TrainingRun() if options.run is None else TrainingRun.from_json(options.run.read_bytes())
+        workspace = make_workspace(run, options.workspace)
+    except TrainingRunError as error:
+        print(f"{options.run} describes no training run: {error}", file=sys.stderr)  # noqa: T201 (a program of its own)
+        return 1
+    except OSError as error:
+        print(error, file=sys.stderr)  # noqa: T201
         return 1
     stop = asyncio.Event()
     if options.until_stdin_closes:
@@ -67,7 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stand_in", description=__doc__)
     parser.add_argument("--port", type=int, default=8188, help="0 picks a free one (default: 8188)")
     parser.add_argument("--workspace", type=Path, required=True, help="folder to work in, made if missing")
-    parser.add_argument("--plan", type=Path, default=_SPYKE, help="whose checkpoints to make (default: Spyke's)")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="FILE",
+        help="training run whose checkpoints to make, as stand_in.training.TrainingRun in JSON (default: its defaults)",
+    )
     parser.add_argument(
         "--seconds-per-image",
         type=float,

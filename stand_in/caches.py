@@ -1,6 +1,6 @@
 """What a ComfyUI remembers from one prompt to the next: results by signature, node objects by id.
 
-Only what the last prompt used survives (COMFYUI, "Order matters"; fact 6).
+Only what the last prompt used survives (docs/comfyui.md, "What is remembered").
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Caches:
         self._objects = {key: value for key, value in self._objects.items() if key in names}
 
     def has(self, node_id: str) -> bool:
-        """Tell whether a node's result is known."""
+        """Return whether a node's result is known."""
         return self._signatures.get(node_id) in self._results
 
     def values(self, node_id: str) -> Values:

@@ -1,4 +1,4 @@
-"""The nodes that the stand-in knows: what each takes and gives, as `/object_info` tells it.
+"""The nodes that the stand-in knows: what each takes and gives, as `/object_info` describes it.
 
 Ranges, defaults and choices are ComfyUI 0.3.64's, so that a workflow passes or fails validation here as there.
 """
@@ -42,7 +42,7 @@ class Input:
     kind: str | Files | tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     bare: bool = False
-    """Whether `/object_info` tells no options at all, not even `{}`."""
+    """Whether `/object_info` has no options at all for it, not even `{}`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,14 +219,14 @@ class Catalogue:
             return ["COMBO", {**entry.options, "options": choices}]
         return [choices, dict(entry.options)]
 
-    def _told(self, entry: Input) -> list[Any]:
+    def _described(self, entry: Input) -> list[Any]:
         config = self.config(entry)
         return config[:1] if entry.bare and not config[1] else config
 
     def info(self, name: str) -> dict[str, Any]:
         """Describe one node type as `/object_info/{name}` does; the name must be known."""
         node = NODE_TYPES[name]
-        inputs: dict[str, Any] = {"required": {key: self._told(entry) for key, entry in node.required.items()}}
+        inputs: dict[str, Any] = {"required": {key: self._described(entry) for key, entry in node.required.items()}}
         if node.hidden:
             inputs["hidden"] = dict(node.hidden)
         info: dict[str, Any] = {

@@ -1,6 +1,6 @@
-"""Runs one prompt: node by node along its links, telling every step in ComfyUI's frames and order.
+"""Runs one prompt: node by node along its links, reporting every step in ComfyUI's frames and order.
 
-Order of frames: COMFYUI.md, "WebSocket"; recorded in run_*.json.
+docs/comfyui.md, "Order of messages".
 """
 
 import threading
@@ -44,7 +44,7 @@ class Executor:
         self.caches = Caches()
         self.client_id: str | None = None
         self.running_node: str | None = None
-        """The node that a client which connects anew is told about."""
+        """The node that a client hears of when it connects again."""
         self._interrupted = threading.Event()
         self._send = send
         self._faults = faults
@@ -64,11 +64,11 @@ class Executor:
         self._interrupted.set()
 
     def free(self) -> None:
-        """Forget everything (COMFYUI fact 1)."""
+        """Forget everything."""
         self.caches = Caches()
 
     def run(self, item: Item) -> Outcome:
-        """Run one prompt to its end; failures are told, not raised."""
+        """Run one prompt to its end; failures are part of the outcome, not raised."""
         _, prompt_id, workflow, extra_data, outputs = item
         self._interrupted.clear()
         self.client_id = extra_data.get("client_id")
@@ -106,7 +106,7 @@ class Executor:
         outcome: Outcome,
         executed: list[str],
     ) -> bool:
-        """Run one node; tells how it went. Gives whether it went well."""
+        """Run one node and report how it went. Return whether it succeeded."""
         class_type = workflow[node_id]["class_type"]
         self._send("progress_state", self._progress.start(node_id), self.client_id)
         inputs = self._inputs(node_id, workflow, extra_data)
@@ -140,8 +140,8 @@ class Executor:
         self._node_id = node_id
         if self.client_id is not None:
             self.running_node = node_id
-            told = {"node": node_id, "display_node": node_id, "prompt_id": prompt_id}
-            self._send("executing", told, self.client_id)
+            data = {"node": node_id, "display_node": node_id, "prompt_id": prompt_id}
+            self._send("executing", data, self.client_id)
         node = self.caches.object(node_id, class_type)
         if node is None:
             node = NODES[class_type](self._kit)
@@ -175,30 +175,30 @@ class Executor:
         return inputs | {name: hidden[name] for name in node_type.hidden}
 
     def _repeat(self, node_id: str) -> None:
-        """Tell an output node's old result again (COMFYUI fact 6)."""
+        """Send an output node's old result again."""
         shown = self.caches.shown(node_id)
         self._executed(node_id, shown.output if shown else None)
         self._send("progress_state", self._progress.finish(node_id), self.client_id)
 
     def _executed(self, node_id: str, output: dict[str, Any] | None) -> None:
         if self.client_id is not None:
-            told = {
+            data = {
                 "node": node_id,
                 "display_node": node_id,
                 "output": output,
                 "prompt_id": self._progress.prompt_id,
             }
-            self._send("executed", told, self.client_id)
+            self._send("executed", data, self.client_id)
 
     def _step(self, done: int, of: int) -> None:
-        """Tell one sampling step; raises `Interrupted` instead when asked to stop."""
+        """Report one sampling step. Raises `Interrupted` instead when asked to stop."""
         prompt_id, node_id = self._progress.prompt_id, self._node_id
         self._faults.before_step(prompt_id, node_id, done)
         if self._interrupted.is_set():
             raise Interrupted
         self._send("progress_state", self._progress.update(node_id, done, of), self.client_id)
-        told = {"value": done, "max": of, "prompt_id": prompt_id, "node": node_id}
-        self._send("progress", told, self.client_id)
+        data = {"value": done, "max": of, "prompt_id": prompt_id, "node": node_id}
+        self._send("progress", data, self.client_id)
         if self._preview is not None:
             self._preview(prompt_id, node_id, done, of, self.client_id)
 

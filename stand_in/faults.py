@@ -19,7 +19,7 @@ Frame = tuple[str, dict[str, Any]]
 
 
 class NodeFailure(Exception):
-    """An error inside a node, told to clients as an `execution_error` of `exception_type`."""
+    """An error inside a node, which clients see as an `execution_error` of `exception_type`."""
 
     def __init__(self, exception_type: str, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,10 @@ class NodeFailure(Exception):
 
 
 class WorkerDied(BaseException):
-    """Raised by a hook to end the worker thread for good: prompts are accepted and never run (issue 16312)."""
+    """Raised by a hook to end the worker thread for good: prompts are accepted and never run.
+
+    See docs/comfyui.md, "A dead worker".
+    """
 
 
 class Faults:
@@ -43,7 +46,7 @@ class Faults:
         """Act before each sampling step, counted from 1; may block or raise as `before_node`."""
 
     def before_history(self, prompt_id: str) -> None:
-        """Act between `execution_success` and the history entry (COMFYUI fact 4)."""
+        """Act between `execution_success` and the history entry."""
 
     def lora_of(self, path: Path) -> Path:
         """Name the file whose weights are loaded when `path` is asked for."""
@@ -58,7 +61,7 @@ class Faults:
         return png
 
     def free_now(self) -> bool:
-        """Say whether an idle worker applies `/free` at once; if not, after the next prompt (COMFYUI fact 1)."""
+        """Return whether an idle worker applies `/free` at once; if not, after the next prompt."""
         return True
 
     def frames(self, event: str, data: dict[str, Any], client_id: str | None) -> Iterable[Frame]:

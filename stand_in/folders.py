@@ -57,7 +57,7 @@ class SaveTarget:
 
 
 class Folders:
-    """One ComfyUI folder. Listings are remembered until a folder's mtime changes (COMFYUI fact 7)."""
+    """One ComfyUI folder. Listings are remembered until a folder's mtime changes (docs/comfyui.md, "Files")."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()

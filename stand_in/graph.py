@@ -13,7 +13,7 @@ _LINK_LENGTH: Final = 2
 
 
 def is_link(value: object) -> TypeGuard[list[Any]]:
-    """Tell a link `["id", slot]` from a plain value."""
+    """Return whether a value is a link, `["id", slot]`."""
     return (
         isinstance(value, list)
         and len(value) == _LINK_LENGTH
@@ -23,7 +23,7 @@ def is_link(value: object) -> TypeGuard[list[Any]]:
 
 
 def links(node: Mapping[str, Any]) -> Iterator[tuple[str, Link]]:
-    """Name the linked inputs of a node, in the order in which it gives them."""
+    """Yield the linked inputs of a node, in the order of its inputs."""
     for name, value in node["inputs"].items():
         if is_link(value):
             yield name, (value[0], int(value[1]))
@@ -32,7 +32,7 @@ def links(node: Mapping[str, Any]) -> Iterator[tuple[str, Link]]:
 def signature(workflow: Workflow, node_id: str) -> Signature:
     """Return what a node's result depends on: its class and inputs, and those of all its ancestors.
 
-    Two nodes with one signature have one result, whatever their ids (COMFYUI fact 6).
+    Two nodes with one signature have one result, whatever their ids.
     """
     order: dict[str, int] = {node_id: 0}
     parts: list[object] = []

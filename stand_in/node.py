@@ -17,7 +17,7 @@ Ui = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Kit:
-    """What nodes work with. `step(done, of)` tells a sampling step, and raises when it must stop."""
+    """What nodes work with. `step(done, of)` reports a sampling step, and raises when it must stop."""
 
     folders: Folders
     faults: Faults
@@ -27,7 +27,7 @@ class Kit:
 
 
 class Node(ABC):
-    """One node of a workflow; called with its inputs by name, it gives its outputs and what to show."""
+    """One node of a workflow; called with its inputs by name, it returns its outputs and what to show."""
 
     def __init__(self, kit: Kit) -> None:
         self.kit = kit

@@ -1,7 +1,7 @@
 """What each kind of node does, with facts in place of tensors.
 
 A node object lives as long as its id and class stay in the prompts that run one after the other; LoraLoader
-keeps the last LoRA it loaded, which is why a replaced file is served stale (COMFYUI fact 1).
+keeps the last LoRA it loaded, which is why a replaced file is served stale (docs/comfyui.md, "Stale weights").
 """
 
 # ruff: noqa: D102  (the one method of a node does what its class says)
@@ -36,7 +36,7 @@ class VAELoader(Node):
 
 
 class LoraNode(Node):
-    """Keeps the LoRA that it loaded last until another path is asked for (COMFYUI fact 1)."""
+    """Keeps the LoRA that it loaded last until another path is asked for."""
 
     _path: Path | None = None
     _place: tuple[int, int, int] | None = None
@@ -58,7 +58,7 @@ class LoraNode(Node):
 
 
 def _place(path: Path) -> tuple[int, int, int]:
-    """Tell one file's bytes on the disk from another's, whatever they hold."""
+    """Return what identifies a file's place on the disk, whatever it holds."""
     seen = path.stat()
     return seen.st_dev, seen.st_ino, seen.st_size
 

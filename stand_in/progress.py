@@ -1,4 +1,4 @@
-"""How far each node of the running prompt is, as `progress_state` frames tell it."""
+"""How far each node of the running prompt is, as `progress_state` frames report it."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ class Progress:
         self._nodes: dict[str, dict[str, Any]] = {}
 
     def start(self, node_id: str) -> dict[str, Any]:
-        """Note that a node starts; gives the frame's data."""
-        return self._told(node_id, value=0.0, most=1.0, state="running")
+        """Note that a node starts. Return the frame's data."""
+        return self._set(node_id, value=0.0, most=1.0, state="running")
 
     def update(self, node_id: str, value: int, most: int) -> dict[str, Any]:
-        """Note a step of a node; gives the frame's data."""
-        return self._told(node_id, value=value, most=most, state="running")
+        """Note a step of a node. Return the frame's data."""
+        return self._set(node_id, value=value, most=most, state="running")
 
     def finish(self, node_id: str) -> dict[str, Any]:
-        """Note that a node is done, or was cached; gives the frame's data."""
+        """Note that a node is done, or was cached. Return the frame's data."""
         most = self._nodes[node_id]["max"] if node_id in self._nodes else 1
-        return self._told(node_id, value=most, most=most, state="finished")
+        return self._set(node_id, value=most, most=most, state="finished")
 
-    def _told(self, node_id: str, *, value: float, most: float, state: str) -> dict[str, Any]:
+    def _set(self, node_id: str, *, value: float, most: float, state: str) -> dict[str, Any]:
         self._nodes[node_id] = {
             "value": value,
             "max": most,

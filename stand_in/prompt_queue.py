@@ -14,12 +14,12 @@ SECRETS: Final = ("auth_token_comfy_org", "api_key_comfy_org")
 """Extra data that the history does not keep: keys for paid nodes."""
 
 Item = tuple[float, str, Workflow, dict[str, Any], list[str]]
-"""A queued prompt as the API tells it: number, id, workflow, extra_data, outputs."""
+"""A queued prompt as the API has it: number, id, workflow, extra_data, outputs."""
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """How a prompt ended, as its history entry tells it."""
+    """How a prompt ended, as its history entry has it."""
 
     completed: bool = True
     messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -55,7 +55,7 @@ class PromptQueue:
             if not self._pending or self._closed:
                 return None
             item = heapq.heappop(self._pending)
-            # The history tells the prompt as it was taken, whatever the run does to it.
+            # The history has the prompt as it was taken, whatever the run does to it.
             self._running[item[1]] = copy.deepcopy(item)
             self._changed()
             return item
@@ -102,7 +102,7 @@ class PromptQueue:
             for index, item in enumerate(self._pending):
                 if item[1] == prompt_id:
                     if len(self._pending) == 1:
-                        self.clear()  # so that it is told twice, as ComfyUI does
+                        self.clear()  # so that `changed` is called twice, as in ComfyUI
                     else:
                         del self._pending[index]
                         heapq.heapify(self._pending)

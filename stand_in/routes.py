@@ -55,7 +55,7 @@ class Routes:
         router.add_post(f"{prefix}/history", self.post_history)
 
     async def get_prompt(self, _request: web.Request) -> web.Response:
-        """Tell how many prompts wait or run."""
+        """Count the prompts that wait or run."""
         return web.json_response({"exec_info": {"queue_remaining": self._queue.remaining()}})
 
     async def post_prompt(self, request: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ class Routes:
         return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors})
 
     async def get_queue(self, _request: web.Request) -> web.Response:
-        """Tell what runs and what waits."""
+        """Return what runs and what waits."""
         running, pending = self._queue.current()
         return web.json_response({"queue_running": running, "queue_pending": pending})
 
@@ -116,13 +116,13 @@ class Routes:
         return web.Response()
 
     async def get_history(self, request: web.Request) -> web.Response:
-        """Tell the finished prompts."""
+        """Return the finished prompts."""
         most = request.query.get("max_items")
         offset = int(request.query.get("offset", "-1"))
         return web.json_response(self._queue.history(most=None if most is None else int(most), offset=offset))
 
     async def get_history_of(self, request: web.Request) -> web.Response:
-        """Tell one finished prompt; `{}` while it is unknown or unfinished."""
+        """Return one finished prompt; `{}` while it is unknown or unfinished."""
         return web.json_response(self._queue.history_of(request.match_info["prompt_id"]))
 
     async def post_history(self, request: web.Request) -> web.Response:

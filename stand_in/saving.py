@@ -14,7 +14,7 @@ from stand_in.node import Kit, Node, Ui, Values
 from stand_in.values import Pictures
 
 SIMULATED_CHUNK: Final = "simulated"
-"""PNG text chunk by which a picture of the stand-in can be told from a real one."""
+"""PNG text chunk that marks a picture of the stand-in."""
 
 
 class SaveImage(Node):

@@ -60,7 +60,6 @@ class Server:
             self.app.router.add_get(f"{prefix}/ws", self.hub.connect)
             routes.add_to(self.app, prefix)
             views.add_to(self.app, prefix)
-        self.app.router.add_get("/{path:.*}", views.get_nothing)
 
     def _middleware(self) -> Any:  # noqa: ANN401 (aiohttp's own decorated function)
         @web.middleware
@@ -106,7 +105,7 @@ class Server:
 
 
 def _is_foreign(request: web.Request) -> bool:
-    """Tell a request that a page of another site sent to this machine; ComfyUI refuses those with 403.
+    """Return whether a page of another site sent this request to this machine; ComfyUI refuses those with 403.
 
     A Host that is not this machine's is left to the proxy that passed it on.
     """

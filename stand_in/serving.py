@@ -3,19 +3,16 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from aiohttp import web
 
 from stand_in.faults import Faults
+from stand_in.listening import HOST, LeftOpenError, Listener
 from stand_in.server import Server
 from stand_in.versions import TODAY, Version
-
-HOST: Final = "127.0.0.1"
-"""The stand-in never answers to another machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,7 @@ def serve(
 ) -> Iterator[Serving]:
     """Serve a ComfyUI folder from a thread of this process; port 0 picks a free one.
 
-    Raises `OSError` when the port is taken.
+    Raises `OSError` when the port is taken, and `LeftOpenError` at the end when something does not end with it.
     """
     server = Server(comfyui, seconds_per_image=seconds_per_image, faults=faults, dialect=dialect)
     started = threading.Event()
@@ -86,19 +83,38 @@ def serve(
 
 
 async def run_server(server: Server, *, port: int, ready: Callable[[str], None], stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; calls `ready` with the address once requests are answered."""
-    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
+    """Serve until `stop` is set; calls `ready` with the address once requests are answered.
+
+    Raises `OSError` when the port is taken, and `LeftOpenError` when something does not end with the server.
+    """
     publishing = asyncio.create_task(server.hub.publish())
     try:
-        site = web.TCPSite(runner, HOST, port)
-        await site.start()
-        server.worker.start()
-        ready(f"http://{HOST}:{runner.addresses[0][1]}")
-        await stop.wait()
+        async with listening(server.app, port=port) as url:
+            server.worker.start()
+            try:
+                ready(url)
+                await stop.wait()
+            finally:
+                await asyncio.to_thread(server.worker.stop)
     finally:
-        if server.worker.is_alive:
-            await asyncio.to_thread(server.worker.stop)
-        await server.hub.close()
         publishing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await publishing
+    if server.worker.is_alive:
+        raise LeftOpenError("the worker is still busy: a hook blocks it")
+
+
+@contextlib.asynccontextmanager
+async def listening(app: web.Application, *, port: int = 0) -> AsyncIterator[str]:
+    """Give an application an address; port 0 picks a free one. When it is left, every connection has ended."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        assert runner.server is not None  # noqa: S101 (it is set up; for the type checker)
+        listener = await Listener.start(runner.server, port=port)
+        try:
+            yield f"http://{HOST}:{listener.port}"
+        finally:
+            await listener.close()
+    finally:
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""May this workflow run? Checked as ComfyUI checks it, and told in its words.
+"""May this workflow run? Checked as ComfyUI checks it, and refused in its words.
 
 The error types and messages are part of the protocol: recorded in run_bad_seed.json, run_unknown_lora.json,
 run_unknown_node.json, run_no_outputs.json and run_partly_valid.json.
@@ -24,7 +24,7 @@ class Verdict:
     """What validation found: the outputs that may run, and what is wrong with the others.
 
     `error` is set when nothing may run; `node_errors` alone means that some outputs were dropped
-    (COMFYUI fact 3).
+    (docs/comfyui.md, "Partly valid prompts").
     """
 
     outputs: tuple[str, ...] = ()
@@ -172,7 +172,7 @@ def _check_value(inputs: dict[str, Any], name: str, config: list[Any], dialect: 
             value = inputs[name] = value["__value__"]
         if isinstance(kind, str) and kind in _CONVERSIONS:
             value = inputs[name] = _CONVERSIONS[kind](value)
-    except Exception as error:  # noqa: BLE001 (told to the client, as ComfyUI tells it)
+    except Exception as error:  # noqa: BLE001 (an answer to the client, as in ComfyUI)
         return _reason(
             "invalid_input_type",
             f"Failed to convert an input value to a {kind} value",
@@ -191,11 +191,11 @@ def _check_value(inputs: dict[str, Any], name: str, config: list[Any], dialect: 
         return _reason("value_bigger_than_max", message, name, **about)
     choices = kind if isinstance(kind, list) else options.get("options")
     if isinstance(choices, list) and value not in choices:
-        told, sent = str(choices), repr(value) if dialect.plain_choices else f"'{value}'"
+        offered, sent = str(choices), repr(value) if dialect.plain_choices else f"'{value}'"
         if len(choices) > _LONG_LIST:
-            told = f"(list of length {len(choices)})"
+            offered = f"(list of length {len(choices)})"
             about["input_config"] = None
-        return _reason("value_not_in_list", "Value not in list", f"{name}: {sent} not in {told}", **about)
+        return _reason("value_not_in_list", "Value not in list", f"{name}: {sent} not in {offered}", **about)
     return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 UNKNOWN_TRAINING = 0.65
-"""Training fraction that is assumed for a LoRA whose header does not tell its steps."""
+"""Training fraction that is assumed for a LoRA whose header does not name its steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Lora:
     digest: str
     """Differs as soon as one byte of the file differs."""
     fits_model: bool
-    """Whether any of its keys names a layer of the diffusion model (COMFYUI fact 2)."""
+    """Whether any of its keys names a layer of the diffusion model (docs/comfyui.md, "A LoRA that fits nothing")."""
     fits_clip: bool
 
 

@@ -11,13 +11,13 @@ class Version:
     combo_lists: bool = False
     """Pickers read `["COMBO", {"options": [...]}]` instead of `[[...], {}]`, as nodes of the new kind do already."""
     missing_node_type: bool = False
-    """A node of unknown class, or without one, is told as `missing_node_type`, with its id, class and title."""
+    """A node of unknown class, or without one, is refused as `missing_node_type`, with its id, class and title."""
     canonical_prompt_ids: bool = False
     """Only canonical lowercase UUIDs are taken as `prompt_id`; null is as good as none."""
     plain_choices: bool = False
-    """A choice that is not offered is told as Python writes it, so that a number has no quotes."""
+    """A choice that is not offered is quoted as Python writes it, so that a number has no quotes."""
     create_times: bool = False
-    """Extra data tell when a prompt was posted, and keys for paid nodes are dropped as soon as it is."""
+    """Extra data hold the time at which a prompt was posted, and keys for paid nodes are dropped as soon as it is."""
     previews: bool = False
     """Sampling steps send binary preview pictures, as with `--preview-method`."""
 
@@ -31,4 +31,4 @@ LATER = Version(
     plain_choices=True,
     create_times=True,
 )
-"""What COMFYUI.md calls "later", all at once."""
+"""A newer version, with all its differences at once."""

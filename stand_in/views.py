@@ -51,12 +51,7 @@ class Views:
         router.add_get(f"{prefix}/view_metadata/{{folder}}", self.get_metadata)
         router.add_get(f"{prefix}/system_stats", self.get_system_stats)
         router.add_get(f"{prefix}/features", self.get_features)
-        router.add_get(f"{prefix}/extensions", self.get_extensions)
         router.add_post(f"{prefix}/upload/image", self.post_upload)
-
-    async def get_nothing(self, _request: web.Request) -> web.Response:
-        """Answer for the user interface's files, of which there are none here."""
-        return web.Response(status=404, content_type="application/octet-stream")
 
     async def get_root(self, _request: web.Request) -> web.Response:
         """Say what answers here, to whoever opens the address in a browser."""
@@ -144,10 +139,6 @@ class Views:
         """Name what the server can do."""
         return web.json_response(FEATURES)
 
-    async def get_extensions(self, _request: web.Request) -> web.Response:
-        """List no extensions: there is no user interface here."""
-        return web.json_response([])
-
     async def post_upload(self, request: web.Request) -> web.Response:
         """Take a picture into the input folder; a name that is taken gets a number, unless overwritten.
 
@@ -189,7 +180,7 @@ def _annotated(name: str | None, kind: str) -> tuple[str | None, str]:
 
 
 def _is_whole(query: Any) -> bool:  # noqa: ANN401 (a MultiDict of strings)
-    """Tell whether a picture is asked for as it is, and not as a preview or a channel."""
+    """Return whether a picture is asked for as it is, and not as a preview or a channel."""
     return "preview" not in query and query.get("channel", "rgba") not in {"rgb", "a"}
 
 

@@ -22,7 +22,7 @@ class WebSockets:
     """Sends frames to clients by their id. `greeting` gives what a client hears first.
 
     Keeps a fault of note: when a client connects again under its old id, the old connection's end removes the
-    new one, which then stays open and hears nothing (COMFYUI fact 5).
+    new one, which then stays open and hears nothing (docs/comfyui.md, "Connecting again").
     """
 
     def __init__(self, faults: Faults, greeting: Callable[[str], list[tuple[str, dict[str, Any]]]]) -> None:
@@ -31,7 +31,6 @@ class WebSockets:
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._features: dict[str, dict[str, Any]] = {}
         self._transports: dict[str, asyncio.Transport] = {}
-        self._open: set[web.WebSocketResponse] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outgoing: asyncio.Queue[tuple[str, dict[str, Any], str | None] | tuple[bytes, str | None]] = (
             asyncio.Queue()
@@ -71,20 +70,18 @@ class WebSockets:
         client_id = request.query.get("clientId", "") or uuid.uuid4().hex
         self._sockets[client_id] = socket
         self._features[client_id] = {}
-        self._open.add(socket)
         if isinstance(request.transport, asyncio.Transport):
             self._transports[client_id] = request.transport
         try:
             for event, data in self._greeting(client_id):
-                for told in self._faults.frames(event, data, client_id):
-                    await self._send(*told, client_id)
+                for frame in self._faults.frames(event, data, client_id):
+                    await self._send(*frame, client_id)
             first = True
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
                     await self._heard(client_id, message.data, first=first)
                     first = False
         finally:
-            self._open.discard(socket)
             self._sockets.pop(client_id, None)
             self._features.pop(client_id, None)
             self._transports.pop(client_id, None)
@@ -95,11 +92,6 @@ class WebSockets:
         transport = self._transports.get(client_id)
         if transport is not None:
             transport.abort()
-
-    async def close(self) -> None:
-        """End every connection."""
-        for socket in list(self._open):
-            await socket.close()
 
     async def _heard(self, client_id: str, text: str, *, first: bool) -> None:
         """Answer the one message that clients may send: their features, at the very start."""

@@ -50,7 +50,7 @@ def check(path: Path) -> dict[str, Any]:
         header, start = _opened(path, _HEADER_LIMIT)
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         if start + max(ends, default=0) != path.stat().st_size:
-            raise ValueError(f"{path} is cut short")  # noqa: TRY301 (told below, in the library's words)
+            raise ValueError(f"{path} is cut short")  # noqa: TRY301 (reported below, in the library's words)
     except (ValueError, KeyError, TypeError) as error:
         try:
             with safe_open(path, framework="np"):
@@ -75,7 +75,7 @@ def read_lora(path: Path) -> Lora:
 
 
 def read_base(path: Path) -> str:
-    """Return what tells one base model from another: a digest of its header and size. Raises as `check` does."""
+    """Return what identifies a base model: a digest of its header and size. Raises as `check` does."""
     header = json.dumps(check(path), sort_keys=True)
     return hashlib.sha256(f"{header} {path.stat().st_size}".encode()).hexdigest()[:16]
 
@@ -150,6 +150,8 @@ def _checksum(path: Path) -> str:
 
 def _fraction(metadata: Mapping[str, str]) -> float:
     try:
+        if told := metadata.get("stand_in_training"):
+            return min(1.0, max(0.0, float(told)))
         return min(1.0, max(0.0, float(metadata["ss_steps"]) / float(metadata["ss_max_train_steps"])))
     except (KeyError, ValueError, ZeroDivisionError):
         return UNKNOWN_TRAINING

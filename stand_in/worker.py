@@ -51,7 +51,7 @@ class Worker:
             pass  # asked for by a test: the server goes on answering, and nothing ever runs again
 
     def _turn(self) -> None:
-        """Run one prompt, if there is one, and then do what `/free` asked for (COMFYUI fact 1)."""
+        """Run one prompt, if there is one, and then do what `/free` asked for (docs/comfyui.md, "Stale weights")."""
         item = self._queue.take()
         if item is not None:
             prompt_id = item[1]

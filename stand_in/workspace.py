@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from plugins.plan.plan import Checkpoint, Plan
 from stand_in.drawing import TRAINING_IMAGES, draw_training_image
 from stand_in.networks import lora_shapes
+from stand_in.training import TrainingRun
 from stand_in.weights import write_weights
 
 _MARGIN: Final = 1.03
-"""Checkpoints are this much larger than the plan's minimum."""
-_WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
+"""Checkpoints are this much larger than the run's minimum."""
 _MARKER: Final = "SIMULATED.txt"
 _MARKER_TEXT: Final = (
     "This folder belongs to the embedded ComfyUI stand-in: its checkpoints hold no training, and its pictures are "
@@ -51,50 +50,46 @@ class Workspace:
         )
 
 
-def make_workspace(plan: Plan, folder: Path) -> Workspace:
+def make_workspace(run: TrainingRun, folder: Path) -> Workspace:
     """Make what is missing below `folder`; what is there stays as it is. Raises `OSError`."""
     workspace = Workspace.at(folder)
     for path in (workspace.checkpoints, workspace.training_images, workspace.loras, workspace.output):
         path.mkdir(parents=True, exist_ok=True)
     _if_missing(workspace.folder / _MARKER, _MARKER_TEXT.encode)
-    base = workspace.base_models / _with_ending(plan.sampling.base_model)
+    base = workspace.base_models / run.base_model
     if not base.exists():
         write_weights(base, {"simulated.weight": (16, 16)}, {"format": "pt"}, seed=base.name)
-    rank, shapes = lora_shapes(round(plan.production.min_size * _MARGIN), plan.production.max_size)
-    for checkpoint in plan.checkpoints:
-        path = workspace.checkpoints / checkpoint.file
+    rank, shapes = lora_shapes(round(run.min_size * _MARGIN), run.max_size)
+    for file, step in run.checkpoints.items():
+        path = workspace.checkpoints / file
         if not path.exists():
-            metadata = _metadata(plan, checkpoint, rank)
-            write_weights(path, shapes, metadata, seed=f"{plan.name} {checkpoint.step}")
+            write_weights(path, shapes, _metadata(run, step, rank), seed=f"{run.name} {step}")
     for index in range(TRAINING_IMAGES):
-        path = workspace.training_images / f"{plan.name}_{index + 1:02}.png"
+        path = workspace.training_images / f"{run.name}_{index + 1:02}.png"
         _if_missing(path, lambda index=index: _training_image(index))  # type: ignore[misc]
     return workspace
 
 
-def _metadata(plan: Plan, checkpoint: Checkpoint, rank: int) -> dict[str, str]:
+def _metadata(run: TrainingRun, step: int, rank: int) -> dict[str, str]:
     """Return what kohya's trainer writes into a header, as far as anybody reads it."""
     return {
         "format": "pt",
         "modelspec.architecture": "stable-diffusion-v1/lora",
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.title": plan.name,
+        "modelspec.title": run.name,
         "simulated": "true",
         "ss_base_model_version": "sd_v1",
-        "ss_max_train_steps": str(max(other.step for other in plan.checkpoints)),
+        "ss_max_train_steps": str(run.last_step),
         "ss_network_alpha": str(rank),
         "ss_network_dim": str(rank),
         "ss_network_module": "networks.lora",
         "ss_num_train_images": "23",
-        "ss_output_name": plan.name,
-        "ss_sd_model_name": _with_ending(plan.sampling.base_model),
-        "ss_steps": str(checkpoint.step),
+        "ss_output_name": run.name,
+        "ss_sd_model_name": run.base_model,
+        "ss_steps": str(step),
+        "stand_in_training": f"{run.shown_training(step):.4f}",
     }
-
-
-def _with_ending(base_model: str) -> str:
-    return base_model if base_model.endswith(_WEIGHTS) else f"{base_model}.safetensors"
 
 
 def _training_image(index: int) -> bytes:

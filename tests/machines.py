@@ -14,16 +14,12 @@ from typing import Self
 from aiohttp import web
 from distributed import LocalCluster
 
+from plugins.comfyui.timing import Timing
 from stand_in.serving import Serving, serve
 from tests.small_plan import ROOT, Posing
 
-IMPATIENT = """
-from plugins.comfyui import patience
-
-patience._REACH_SECONDS = 1.0
-patience._REACH_PART = 1000
-"""
-"""What a worker of these tests loads first: it gives up soon on a server that does not answer."""
+IMPATIENT = Timing(reach=1.0, reach_fraction=0.001)
+"""Gives up soon on a server that does not answer."""
 
 
 class Moody(Posing):
@@ -78,11 +74,11 @@ class Machines:
         self._folder = folder
         self._comfyui = comfyui
         self._stack = stack
-        self._preload = folder / "impatient.py"
         self._scheduler = stack.enter_context(
-            LocalCluster(n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None)
+            LocalCluster(
+                n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            )
         )
-        self._preload.write_text(IMPATIENT, encoding="utf-8")
 
     @property
     def address(self) -> str:
@@ -104,8 +100,7 @@ class Machines:
         mood = Moody()
         serving = self._stack.enter_context(serve(comfyui, faults=mood))
         self._stack.callback(mood.calm)
-        preload = self._preload if cwd == ROOT else None
-        worker = self.join(name, url=serving.url, comfyui=comfyui, cwd=cwd, preload=preload)
+        worker = self.join(name, url=serving.url, comfyui=comfyui, cwd=cwd)
         return Machine(name=name, worker=worker, serving=serving, mood=mood, comfyui=comfyui)
 
     def folder_of(self, name: str) -> Path:
@@ -114,13 +109,10 @@ class Machines:
         shutil.copytree(self._comfyui, comfyui)
         return comfyui
 
-    def join(
-        self, name: str, *, url: str, comfyui: Path, cwd: Path = ROOT, preload: Path | None
-    ) -> "subprocess.Popen[bytes]":
-        """Start a worker process that drives the ComfyUI at an address, and loads a module first where one is given."""
+    def join(self, name: str, *, url: str, comfyui: Path, cwd: Path = ROOT) -> "subprocess.Popen[bytes]":
+        """Start a worker process that drives the ComfyUI at an address."""
         command = [sys.executable, "-m", "dask", "worker", self.address, "--name", name, "--nthreads", "1"]
         command += ["--no-nanny", "--no-dashboard", "--host", "127.0.0.1", "--local-directory", str(self._folder)]
-        command += ["--preload", str(preload)] if preload else []
         log = self._stack.enter_context((self._folder / f"{name}.log").open("wb"))
         environment = {"COMFYUI_URL": url, "COMFYUI_DIR": str(comfyui)}
         worker = subprocess.Popen(
@@ -140,7 +132,7 @@ class Machines:
 
 def until(true: Callable[[], object]) -> None:
     """Wait for something, but not for ever."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not true():
         assert end > time.monotonic(), "it did not happen"
         time.sleep(0.01)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from plugins.demo.training import training_run
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 from stand_in.faults import Faults
@@ -82,7 +83,7 @@ def write_plan(folder: Path, text: str = PLAN) -> Path:
     """Write a plan, and beside it what it lacks of its training outputs, ComfyUI folder and training images."""
     path = folder / "plan.toml"
     path.write_text(text, encoding="utf-8")
-    make_workspace(read_plan(path), folder)
+    make_workspace(training_run(read_plan(path)), folder)
     return path
 
 
@@ -135,13 +136,13 @@ class Suite:
             encoding="utf-8",
         )
 
-    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         with self.start(*arguments) as process:
             return finish(process, timeout=timeout)
 
 
-def finish(process: "subprocess.Popen[str]", *, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def finish(process: "subprocess.Popen[str]", *, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
     """Wait for a command that was started; one that does not end is killed, and the test fails."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -150,6 +151,14 @@ def finish(process: "subprocess.Popen[str]", *, timeout: float = 60.0) -> subpro
         process.communicate()
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut() -> Iterator[None]:
+    """Let files stay in memory: nobody cuts the power of a test, and waiting for the disk takes a third of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,19 @@
-"""The server's event socket: news of our prompts while they run. Advice only; the history is the truth."""
+"""The server's event socket: news of our prompts while they run. They are hints; the history is the truth."""
 
 import contextlib
-import json
 import threading
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import websocket
 
-from plugins.comfyui.client import ComfyUI, ca_bundle
+from plugins.comfyui.answers import Message, read_frame
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.transport import ca_bundle
 
-Listener = Callable[[Mapping[str, Any]], None]
+Listener = Callable[[Message], None]
 
-_CONNECT_SECONDS: Final = 5.0
-_AGAIN_SECONDS: Final = 1.0
 _STATE: Final = '{"type": "progress_state"'
 """How the longest and most frequent message begins: all nodes of a prompt, at every step of one."""
 
@@ -22,12 +21,13 @@ _STATE: Final = '{"type": "progress_state"'
 class Events:
     """Listens to one server in the background, and hands each message to whoever follows its prompt.
 
-    After a drop it connects again under a new client id (COMFYUI.md, fact 5); messages of prompts posted under the
-    old one do not come any more, which is why nobody may rely on messages alone.
+    After a drop it connects again under a new client id (docs/comfyui.md, "Connecting again"); messages of prompts
+    posted under the old one do not come any more, so nobody may rely on messages alone.
     """
 
     def __init__(self, client: ComfyUI) -> None:
         self._client = client
+        self._timing = client.timing
         self._listeners: dict[str, Listener] = {}
         self._stopping = threading.Event()
         self._connected = threading.Event()
@@ -39,7 +39,7 @@ class Events:
     @property
     def client_id(self) -> str:
         """The id to send with a prompt, so that its messages come here. Waits a little for the first connection."""
-        self._connected.wait(_CONNECT_SECONDS)
+        self._connected.wait(self._timing.connect)
         return self._client_id
 
     def follow(self, prompt_id: str, listener: Listener) -> None:
@@ -56,7 +56,7 @@ class Events:
         if self._socket is not None:
             with contextlib.suppress(OSError, websocket.WebSocketException):
                 self._socket.abort()  # type: ignore[no-untyped-call]  # wakes the thread that waits in it
-        self._thread.join(_CONNECT_SECONDS)
+        self._thread.join(self._timing.connect)
 
     def _listen(self) -> None:
         while not self._stopping.is_set():
@@ -64,7 +64,7 @@ class Events:
             try:
                 self._socket = websocket.create_connection(
                     f"{self._client.websocket_url}?clientId={client_id}",
-                    timeout=_CONNECT_SECONDS,
+                    timeout=self._timing.connect,
                     header=dict(self._client.websocket_headers),
                     sslopt={} if ca_bundle() is True else {"ca_certs": ca_bundle()},
                     skip_utf8_validation=True,  # in Python, byte by byte: 60 ms a picture; decoding tells it as well
@@ -80,7 +80,7 @@ class Events:
                     self._pass_on(self._socket.recv())
             except Exception:  # noqa: BLE001 (news are advice: whatever is wrong with them, polling goes on without)
                 self._connected.set()  # nobody should wait for a socket that does not come
-                self._stopping.wait(_AGAIN_SECONDS)
+                self._stopping.wait(self._timing.reconnect)
             finally:
                 if self._socket is not None:
                     with contextlib.suppress(OSError, websocket.WebSocketException):
@@ -91,11 +91,7 @@ class Events:
     def _pass_on(self, frame: str | bytes) -> None:
         if not isinstance(frame, str) or not frame or frame.startswith(_STATE):
             return  # previews, and what `progress` tells as well
-        try:
-            message = json.loads(frame)
-        except (ValueError, RecursionError):
-            return
-        data = message.get("data") if isinstance(message, dict) else None
-        listener = self._listeners.get(str(data.get("prompt_id"))) if isinstance(data, dict) else None
-        if listener is not None:
+        message = read_frame(frame)
+        listener = self._listeners.get(message.data.prompt_id) if message else None
+        if message and listener:
             listener(message)

@@ -1,4 +1,4 @@
-"""A model that a person named is found in the server's own list."""
+"""Finding a model that a person named in the server's own list."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -45,7 +45,7 @@ def check_offered(wanted: str, listed: Sequence[str], *, key: str, server: str) 
 
 
 def is_called(wanted: str, name: str) -> bool:
-    """Say whether a model as a server listed it is what a plan calls `wanted`."""
+    """Return whether a model as a server lists it is what a plan calls `wanted`."""
     return _spellings(wanted)[0] in _spellings(name)
 
 

@@ -1,65 +1,99 @@
-"""ComfyUI's refusal of a workflow, told in words: which node, which input, what was sent, what is allowed."""
+"""ComfyUI's refusal of a workflow, in words: which node, which input, what was sent, what is allowed."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import AliasPath, BeforeValidator, Field, ValidationError
+
+from plugins.comfyui.answers import Sent, options_of
 
 _SHOWN: Final = 8
+_LONGEST: Final = 200
+"""Letters of an answer in another shape than ComfyUI's, which is quoted as it is."""
 
 
-def told_rejection(answer: Any, graph: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ANN401 (JSON)
+class Mistake(Sent):
+    """One thing that is wrong with a node, or with the workflow as a whole."""
+
+    type: Any = None
+    message: Any = None
+    details: Any = None
+    input_name: Any = Field(default=None, validation_alias=AliasPath("extra_info", "input_name"))
+    """The input that it is about, if it is about one."""
+    input_config: Any = Field(default=None, validation_alias=AliasPath("extra_info", "input_config"))
+    received_value: Any = Field(default=None, validation_alias=AliasPath("extra_info", "received_value"))
+
+    def __str__(self) -> str:
+        message = self.message if "message" in self.model_fields_set else self.type
+        return f"{message}" + (f" ({self.details})" if self.details else "")
+
+
+class NodeMistakes(Sent):
+    """What is wrong with one node."""
+
+    class_type: Any = None
+    errors: tuple[Mistake, ...] = ()
+
+
+class Refusal(Sent):
+    """The body of a refused POST /prompt. `node_errors` is a list, and empty, where no node is at fault."""
+
+    error: Mistake | Any = None
+    node_errors: Annotated[
+        dict[str, NodeMistakes], BeforeValidator(lambda value: value if isinstance(value, dict) else {})
+    ] = Field(default={})
+
+
+def describe_rejection(answer: Any, graph: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ANN401 (JSON)
     """Put the body of a refused POST /prompt into words, one line for each mistake."""
-    if not isinstance(answer, dict):
-        return str(answer)[:200] or "it does not say why"
     try:
-        lines = list(_node_lines(answer.get("node_errors"), graph))
-    except (AttributeError, TypeError):  # a shape that ComfyUI does not send
-        return str(answer)[:200]
-    error = answer.get("error")
-    if not lines and isinstance(error, dict):
-        details = error.get("details")
-        lines = [f"{error.get('message', error.get('type'))}" + (f" ({details})" if details else "")]
-    elif not lines and error:
-        lines = [str(error)]
-    return "".join(f"\n  {line}" for line in lines) or str(answer)[:200]
+        return _describe(answer, graph)
+    except RecursionError:
+        return "in words that are nested too deep to show"
 
 
-def _node_lines(node_errors: Any, graph: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:  # noqa: ANN401 (JSON)
-    for node_id, found in node_errors.items() if isinstance(node_errors, dict) else ():
-        node = f"node {node_id} ({found.get('class_type', graph.get(node_id, {}).get('class_type', '?'))})"
-        for error in found.get("errors", ()):
-            yield f"{node}{_told(error, graph.get(node_id, {}).get('inputs', {}))}"
+def _describe(answer: Any, graph: Mapping[str, Mapping[str, Any]]) -> str:  # noqa: ANN401 (JSON)
+    if not isinstance(answer, dict):
+        return str(answer)[:_LONGEST] or "it does not say why"
+    try:
+        refusal = Refusal.model_validate(answer)
+        lines = list(_node_lines(refusal, graph))
+        if not lines and refusal.error:
+            lines = [str(refusal.error)]
+    except ValidationError:  # a shape that ComfyUI does not send
+        lines = []
+    return "".join(f"\n  {line}" for line in lines) or str(answer)[:_LONGEST]
 
 
-def _told(error: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-    extra = error.get("extra_info") or {}
-    name = extra.get("input_name")
-    kind = error.get("type")
+def _node_lines(refusal: Refusal, graph: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for node_id, found in refusal.node_errors.items():
+        sent = graph.get(node_id, {})
+        kind = found.class_type if "class_type" in found.model_fields_set else sent.get("class_type", "?")
+        for mistake in found.errors:
+            yield f"node {node_id} ({kind}){_line(mistake, sent.get('inputs', {}))}"
+
+
+def _line(mistake: Mistake, inputs: Mapping[str, Any]) -> str:
+    name = mistake.input_name
     if name is None:
-        details = error.get("details")
-        return f": {error.get('message', kind)}" + (f" ({details})" if details else "")
-    sent = extra.get("received_value", inputs.get(name))
-    told = f", input {name}: "
-    if kind == "required_input_missing":
-        return told + "nothing was sent, but it is required"
-    told += f"sent {sent!r}"
-    config = extra.get("input_config") or ()
-    allowed = _allowed(config, sent)
-    return told + (f", allowed {allowed}" if allowed else f": {error.get('message')}")
+        return f": {mistake}"
+    if mistake.type == "required_input_missing":
+        return f", input {name}: nothing was sent, but it is required"
+    sent = mistake.received_value if "received_value" in mistake.model_fields_set else inputs.get(str(name))
+    allowed = _allowed(mistake.input_config, sent)
+    return f", input {name}: sent {sent!r}" + (f", allowed {allowed}" if allowed else f": {mistake.message}")
 
 
 def _allowed(config: Any, sent: Any) -> str:  # noqa: ANN401 (JSON)
     """Describe an input's list, nearest names first, or its range; empty where the server does not say."""
-    if not isinstance(config, list | tuple) or not config:
-        return ""
-    limits = config[1] if len(config) > 1 and isinstance(config[1], dict) else {}
-    listed = limits.get("options") if config[0] == "COMBO" else config[0]
-    if isinstance(listed, list):
-        names = [str(name) for name in listed]
+    names = options_of(config)
+    if names is not None:
         near = get_close_matches(str(sent), names, n=_SHOWN, cutoff=0.3)
         shown = (near + [name for name in names if name not in near])[:_SHOWN]
         more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
         return (", ".join(shown) + more) if shown else "nothing: its list is empty"
-    if "min" in limits and "max" in limits:
+    limits = config[1] if isinstance(config, list | tuple) and len(config) > 1 else None
+    if isinstance(limits, dict) and "min" in limits and "max" in limits:
         return f"{limits['min']} to {limits['max']}"
     return ""

@@ -1,13 +1,11 @@
 """What became of one prompt: a pure fold of the server's messages, fed by the socket and by the history alike."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from plugins.comfyui.client import ImageRef
+from plugins.comfyui.answers import HistoryEntry, Message, MessageData
 
 
 class Phase(StrEnum):
@@ -41,90 +39,54 @@ class Run:
     """The end marker was seen: the history has been written."""
 
 
-def fold(run: Run, message: Mapping[str, Any]) -> Run:
-    """Return the run as it is after a message; messages of other prompts, and unknown ones, change nothing.
+def ignore_progress(run: Run) -> None:
+    """Do nothing about how far a prompt has come."""
 
-    The order of messages is that of COMFYUI.md ("WebSocket"), but none is relied on: an end stays an end.
+
+def fold(run: Run, message: Message) -> Run:
+    """Return the run as it is after a message; messages of other prompts, and of unknown kinds, change nothing.
+
+    No order of messages is relied on: an end stays an end.
     """
-    data = message.get("data")
-    if not isinstance(data, Mapping) or data.get("prompt_id") != run.prompt_id:
+    if message.data.prompt_id != run.prompt_id:
         return run
-    kind = message.get("type")
-    if kind == "executing" and data.get("node") is None:
+    if message.type == "executing" and message.data.node is None:
         return replace(run, closed=True)
-    return run if run.phase.ended else replace(run, **_changes(str(kind), data))
+    return run if run.phase.ended else replace(run, **_changes(message.type, message.data))
 
 
-def _changes(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Name what a message changes in a run that has not ended."""
+def _changes(kind: str, data: MessageData) -> dict[str, Any]:
+    """Return what a message changes in a run that has not ended."""
     changes: dict[str, Any] = {}
     match kind:
         case "execution_start":
-            changes = {"phase": Phase.RUNNING, "started": _time(data)}
+            changes = {"phase": Phase.RUNNING, "started": data.timestamp}
         case "executing":
-            changes = {"phase": Phase.RUNNING, "node": str(data.get("node")), "value": 0, "maximum": 0}
-        case "progress":
-            value, maximum = _whole(data.get("value")), _whole(data.get("max"))
-            if value is not None and maximum is not None:
-                changes = {"phase": Phase.RUNNING, "node": str(data.get("node")), "value": value, "maximum": maximum}
+            changes = {"phase": Phase.RUNNING, "node": data.node, "value": 0, "maximum": 0}
+        case "progress" if data.value is not None and data.max is not None:
+            changes = {"phase": Phase.RUNNING, "node": str(data.node), "value": data.value, "maximum": data.max}
         case "execution_success":
-            changes = {"phase": Phase.SUCCEEDED, "ended": _time(data)}
+            changes = {"phase": Phase.SUCCEEDED, "ended": data.timestamp}
         case "execution_error":
-            changes = {"phase": Phase.FAILED, "ended": _time(data), "error": _told(data)}
+            changes = {"phase": Phase.FAILED, "ended": data.timestamp, "error": _error(data)}
         case "execution_interrupted":
-            changes = {"phase": Phase.INTERRUPTED, "ended": _time(data)}
+            changes = {"phase": Phase.INTERRUPTED, "ended": data.timestamp}
     return changes
 
 
-def from_history(run: Run, entry: Mapping[str, Any]) -> Run:
-    """Return the run as the history tells it, which is the truth: what was folded before counts for nothing."""
-    told = Run(prompt_id=run.prompt_id)
-    status = entry.get("status")
-    status = status if isinstance(status, Mapping) else {}
-    messages = status.get("messages")
-    for message in messages if isinstance(messages, list | tuple) else ():
-        if isinstance(message, list | tuple) and len(message) == 2:  # noqa: PLR2004 (type, data)
-            told = fold(told, {"type": message[0], "data": message[1]})
-    succeeded = status.get("status_str") == "success" and status.get("completed") is True
-    if not succeeded and told.phase not in {Phase.FAILED, Phase.INTERRUPTED}:
-        told = replace(told, phase=Phase.FAILED, error="the server's history says so, without a reason")
-    elif succeeded:
-        told = replace(told, phase=Phase.SUCCEEDED)
-    return replace(told, closed=True)
+def from_history(prompt_id: str, entry: HistoryEntry) -> Run:
+    """Return the run as the history tells it, which is the truth: what was heard before counts for nothing."""
+    run = Run(prompt_id=prompt_id)
+    for message in entry.messages:
+        run = fold(run, message)
+    if entry.status == "success" and entry.completed:
+        run = replace(run, phase=Phase.SUCCEEDED)
+    elif run.phase not in {Phase.FAILED, Phase.INTERRUPTED}:
+        run = replace(run, phase=Phase.FAILED, error="the server's history says so, without a reason")
+    return replace(run, closed=True)
 
 
-def images(entry: Mapping[str, Any], node: str) -> tuple[ImageRef, ...]:
-    """Return the pictures that `node` saved, as the history of a prompt lists them."""
-    outputs = entry.get("outputs")
-    output = outputs.get(node) if isinstance(outputs, Mapping) else None
-    listed = output.get("images") if isinstance(output, Mapping) else None
-    return tuple(
-        ImageRef(
-            filename=str(image.get("filename", "")),
-            subfolder=str(image.get("subfolder", "")),
-            type=str(image.get("type", "output")),
-        )
-        for image in (listed if isinstance(listed, list | tuple) else ())
-        if isinstance(image, Mapping)
-    )
-
-
-def _whole(number: object) -> int | None:
-    """Return a count that the server told; None for what is none, such as JSON's NaN and Infinity."""
-    if isinstance(number, float):
-        return int(number) if math.isfinite(number) else None
-    return number if isinstance(number, int) else None
-
-
-def _time(data: Mapping[str, Any]) -> datetime | None:
-    stamp = data.get("timestamp")
-    try:
-        return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int | float) else None
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-def _told(data: Mapping[str, Any]) -> str:
-    """Put an execution error into words: node, exception, message."""
-    message = " ".join(str(data.get("exception_message", "")).split())
-    return f"node {data.get('node_id')} ({data.get('node_type')}) raised {data.get('exception_type')}: {message[:500]}"
+def _error(data: MessageData) -> str:
+    """Describe an execution error in one line: node, exception, message."""
+    message = " ".join(data.exception_message.split())
+    return f"node {data.node_id} ({data.node_type}) raised {data.exception_type}: {message[:500]}"

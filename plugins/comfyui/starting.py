@@ -1,17 +1,19 @@
-"""Starting ComfyUI when nothing answers (mission, task 2: `cd ~/tools/ComfyUI && python main.py`)."""
+"""Starting a ComfyUI where nothing answers, as a person would: `cd ~/ComfyUI && python main.py`."""
 
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mirakuru import HTTPExecutor
-from mirakuru.exceptions import ExecutorError, ProcessExitedWithError, TimeoutExpired
+import requests
 
+from plugins.comfyui.deadline import Retry
 from plugins.comfyui.errors import Unreachable
+from plugins.comfyui.timing import Timing
 
 _LAST_LINES: Final = 15
 _VENV_FOLDERS: Final = (".venv", "venv")
@@ -20,63 +22,82 @@ _OURS: Final = frozenset({"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "COMFYUI_HE
 
 
 class Started:
-    """A ComfyUI that we started, and so may stop. Its output is in `log`."""
+    """A ComfyUI that we started, and so may stop. Its output is in `log`.
+
+    `timeout` is the plan's, in seconds. Raises `Unreachable` where it does not answer by then, or ends.
+    """
 
     def __init__(self, command: Sequence[str], *, folder: Path, url: str, log: Path, timeout: float) -> None:
         self.log: Final = log
+        self._url: Final = url
+        self._timing: Final = Timing()
+        self._process: subprocess.Popen[bytes] | None = None
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._output = log.open("w", encoding="utf-8")
-        self._process = _Process(
-            list(command),
-            url=f"{url}/system_stats",
-            method="GET",
-            cwd=str(folder),
-            envvars=environment(folder),
-            stdout=self._output,
-            stderr=self._output,
-            timeout=timeout,
-        )
-        told = " ".join(command)
+        self._output = log.open("wb")
         try:
-            self._process.start()
-        except (OSError, ExecutorError) as error:
-            self.stop()
-            raise Unreachable(
-                f"ComfyUI was started in {folder} ({told}), but {_why(error, timeout)}{self._tail()}"
-            ) from error
+            problem = self._start(command, folder=folder, timeout=timeout)
         except BaseException:
             self.stop()
             raise
+        if problem:
+            self.stop()
+            raise Unreachable(f"ComfyUI was started in {folder} ({' '.join(command)}), but {problem}{self._tail()}")
 
     def stop(self) -> None:
         """End the server that we started, and whatever it started."""
-        process = self._process.process
-        if process is not None and hasattr(os, "killpg"):
-            with contextlib.suppress(ExecutorError):
-                self._process.stop(signal.SIGTERM, expected_returncode=-signal.SIGTERM)
-        elif process is not None:
-            process.terminate()
-            process.wait(timeout=10)
+        if self._process is not None:
+            self._end(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._timing.let_go)
+            self._end(getattr(signal, "SIGKILL", signal.SIGTERM))
+            self._process.wait()
         self._output.close()
+
+    def _start(self, command: Sequence[str], *, folder: Path, timeout: float) -> str:
+        """Start the server and wait until it answers; return what went wrong, or nothing."""
+        if self._answers():
+            return f"that failed: something else answers at {self._url} already."
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 (the plan's own command)
+                list(command),
+                cwd=folder,
+                env=environment(folder),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                start_new_session=True,  # so that Ctrl-C leaves its end to us
+            )
+        except OSError as error:
+            return f"that failed: {error}."
+        attempts = Retry(timeout, pause=self._timing.pause, longest=self._timing.pause)
+        while not self._answers():
+            if (code := self._process.poll()) is not None:
+                return f"it ended at once (exit code {code})."
+            if not attempts.wait():
+                return f"it did not answer within {timeout:.0f} s (`timeout` under [comfyui] in the plan)."
+        return ""
+
+    def _answers(self) -> bool:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy from the environment cannot reach this machine's own loopback address
+            try:
+                return session.get(f"{self._url}/system_stats", timeout=self._timing.connect).ok
+            except requests.RequestException:
+                return False
+
+    def _end(self, number: int) -> None:
+        """Signal the server and all that it started; on Windows, which has no process groups, the server alone."""
+        assert self._process is not None  # noqa: S101 (for mypy)
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+        else:
+            self._process.terminate()
 
     def _tail(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()[-_LAST_LINES:]
-        said = "".join(f"\n  | {line}" for line in lines) or "\n  | (nothing)"
-        return f" The last lines of its log, {self.log}:{said}"
-
-
-class _Process(HTTPExecutor):
-    """A server process whose end before it answers is noticed, whatever its exit code."""
-
-    @property
-    def envvars(self) -> dict[str, str]:
-        """Mirakuru adds all that this process has; what is this suite's alone is taken out again."""
-        return {name: value for name, value in super().envvars.items() if name not in _OURS}
-
-    def after_start_check(self) -> bool:
-        if self.process is not None and (code := self.process.poll()) is not None:
-            raise ProcessExitedWithError(self, code)
-        return super().after_start_check()
+        quoted = "".join(f"\n  | {line}" for line in lines) or "\n  | (nothing)"
+        return f" The last lines of its log, {self.log}:{quoted}"
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -86,19 +107,11 @@ def environment(folder: Path) -> dict[str, str]:
     """
     env = {name: value for name, value in os.environ.items() if name not in _OURS}
     own = Path(sys.prefix).resolve()
-    places = [place for place in env.get("PATH", "").split(os.pathsep) if place and not _below(Path(place), own)]
+    folders = [path for path in env.get("PATH", "").split(os.pathsep) if path and not _below(Path(path), own)]
     scripts = "Scripts" if os.name == "nt" else "bin"
     found = [str(folder / venv / scripts) for venv in _VENV_FOLDERS if (folder / venv / scripts).is_dir()]
-    return env | {"PATH": os.pathsep.join([*found, *places])}
+    return env | {"PATH": os.pathsep.join([*found, *folders])}
 
 
-def _below(place: Path, own: Path) -> bool:
-    return sys.prefix != sys.base_prefix and place.resolve().is_relative_to(own)
-
-
-def _why(error: Exception, timeout: float) -> str:
-    if isinstance(error, ProcessExitedWithError):
-        return f"it ended at once (exit code {error.exit_code})."
-    if isinstance(error, TimeoutExpired):
-        return f"it did not answer within {timeout:.0f} s (`timeout` under [comfyui] in the plan)."
-    return f"that failed: {error}."
+def _below(path: Path, own: Path) -> bool:
+    return sys.prefix != sys.base_prefix and path.resolve().is_relative_to(own)

@@ -8,8 +8,10 @@ from typing import Any, Final
 import pytest
 
 from plugins.demo.process import StandIn, StandInError
+from plugins.demo.training import training_run
+from plugins.plan.command import GROUP
 from plugins.plan.plan import Plan
-from plugins.plan.plugin import GROUP, plan_file, reports, running, stages
+from plugins.plan.stash import COMMAND
 
 _STAND_IN: Final = pytest.StashKey[StandIn]()
 
@@ -23,20 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep a demonstration's files apart from those of real runs."""
-    if config.getoption("demo"):
-        config.option.reports = str(reports(config) / "demo")
-
-
 def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mapping[str, Mapping[str, Any]] | None:
     """Carry the plan out in the demo's workspace, on the stand-in."""
-    if not config.getoption("demo"):
+    command = config.stash[COMMAND]
+    if not command.demo:
         return None
-    if config.getoption("comfyui_url") or config.getoption("comfyui_dir"):
+    if command.comfyui_urls or command.comfyui_dir:
         raise pytest.UsageError("--demo brings its own ComfyUI. Leave out --comfyui-url and --comfyui-dir, or --demo.")
-    workspace = reports(config) / "workspace"
+    workspace = command.reports / "workspace"
     paths = {
         "project": str(workspace),
         "checkpoints": "output/loras/spyke",
@@ -51,15 +47,16 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
     comfyui: dict[str, Any] = {"start": []}
     if plan.workflow:
         comfyui["workflow"] = str(plan.workflow)
-    if running(config):
-        comfyui |= {"url": None, "urls": [_stand_in(config, workspace).url]}
+    if command.runs:
+        comfyui |= {"url": None, "urls": [_stand_in(config, plan, workspace).url]}
     return {"paths": paths, "comfyui": comfyui}
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say that nothing here is real."""
-    if config.getoption("demo") and stages(config):
-        return f"SIMULATED: --demo draws its pictures; no LoRA is really tested. All files are in {reports(config)}"
+    command = config.stash[COMMAND]
+    if command.demo and command.stages:
+        return f"SIMULATED: --demo draws its pictures; no LoRA is really tested. All files are in {command.reports}"
     return None
 
 
@@ -69,10 +66,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stand_in.stop()
 
 
-def _stand_in(config: pytest.Config, workspace: Path) -> StandIn:
+def _stand_in(config: pytest.Config, plan: Plan, workspace: Path) -> StandIn:
     if _STAND_IN not in config.stash:
         try:
-            config.stash[_STAND_IN] = StandIn.start(workspace, plan=plan_file(config))
+            config.stash[_STAND_IN] = StandIn.start(workspace, run=training_run(plan))
         except (StandInError, OSError) as error:
             raise pytest.UsageError(f"The demonstration could not be started: {error}") from None
     return config.stash[_STAND_IN]

@@ -10,13 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from stand_in.training import TrainingRun
+
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _READY: Final = "ready "
 _LAST_LINES: Final = 40
 
 
 class StandInError(Exception):
-    """The stand-in did not start; the message ends with the last that it said."""
+    """The stand-in did not start; the message ends with its last output."""
 
 
 class StandIn:
@@ -31,18 +33,22 @@ class StandIn:
         cls,
         workspace: Path,
         *,
-        plan: Path,
+        run: TrainingRun,
         seconds_per_image: float = 0.3,
         timeout: float = 30.0,
         port: int = 0,
     ) -> Self:
-        """Make what `workspace` lacks and answer on `port`, 0 for any free one.
+        """Make what `workspace` lacks of a training run's outputs, and answer on `port`, 0 for any free one.
 
-        Waits up to `timeout` seconds. Raises `StandInError`.
+        Waits up to `timeout` seconds. Raises `StandInError`, or `OSError` where the workspace cannot be made.
         """
+        workspace = workspace.absolute()
+        workspace.mkdir(parents=True, exist_ok=True)
+        facts = workspace / "training-run.json"
+        facts.write_text(run.to_json(), encoding="utf-8")
         command = [
             *(sys.executable, "-m", "stand_in", "--until-stdin-closes"),
-            *("--workspace", str(workspace.absolute()), "--plan", str(plan.absolute())),
+            *("--workspace", str(workspace), "--run", str(facts)),
             *("--port", str(port), "--seconds-per-image", str(seconds_per_image)),
         ]
         process = subprocess.Popen(  # noqa: S603 (this suite's own program)
@@ -95,7 +101,7 @@ class StandIn:
 
 
 def _read(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None]") -> None:
-    """Pass on what the child says, to its end, so that it never waits for a reader."""
+    """Pass on the child's output until it ends, so that the pipe never fills up."""
     if process.stdout is not None:
         with process.stdout as output:
             for line in output:

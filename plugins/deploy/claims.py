@@ -1,19 +1,19 @@
-"""The plan's claims about production, each as a question that gives what speaks against it (mission, verification).
+"""The plan's claims about production, each checked by one function.
 
-Every function returns lines for a person to act on; none means that the claim holds.
+Every function returns what contradicts the claim, in lines for a person to act on; none means that it holds.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from plugins.deploy.deployment import Deployment
 from plugins.deploy.gate import tested_cells
+from plugins.deploy.records import Deployment
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.loras import journal
 from plugins.loras.copies import evaluation_copies
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError, HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
@@ -38,7 +38,7 @@ def production_is_present(plan: Plan) -> list[str]:
 
 
 def production_has_its_size(plan: Plan) -> list[str]:
-    """Hold the production file's size against the plan's (mission: 50-200 MB)."""
+    """Compare the production file's size with the plan's."""
     path = plan.production_file
     if not path.is_file():
         return [f"{path} is not there."]
@@ -77,10 +77,10 @@ def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -
     return problems
 
 
-def every_checkpoint_was_tested(asked: ExpectedInputs, store: Store, deployment: Deployment) -> list[str]:
+def every_checkpoint_was_tested(expected: ExpectedInputs, store: Store, deployment: Deployment) -> list[str]:
     """Look for the evidence that the selection rested on: every checkpoint, on every prompt, as it was judged."""
-    plan = asked.plan
-    problems = [str(gap) for gap in asked.gaps(store, tested_cells(plan))]
+    plan = expected.plan
+    problems = [str(one) for one in expected.missing(store, tested_cells(plan))]
     for cell in tested_cells(plan):
         judged = deployment.judged.get(cell.id)
         if judged is None:
@@ -102,7 +102,7 @@ def every_checkpoint_was_tested(asked: ExpectedInputs, store: Store, deployment:
 
 
 def ballot_is_unchanged(deployment: Deployment) -> list[str]:
-    """Look whether the ballot is still the one that was deployed by; none may have been saved."""
+    """Compare the ballot, if any, with the one that the deployment was made by."""
     ballot = deployment.ballot
     if ballot is None:
         return []
@@ -114,18 +114,18 @@ def ballot_is_unchanged(deployment: Deployment) -> list[str]:
     return []
 
 
-def proof_was_given(asked: ExpectedInputs, store: Store, deployment: Deployment) -> list[str]:
+def proof_was_given(expected: ExpectedInputs, store: Store, deployment: Deployment) -> list[str]:
     """Look for the proof that production renders what was judged: every row of the selected checkpoint.
 
     The pictures of the proof must be there, and unchanged.
     """
-    selected = asked.plan.checkpoint(deployment.selected)
+    selected = expected.plan.checkpoint(deployment.selected)
     if selected is None:
         return [f"The plan no longer has {deployment.selected}, which was deployed. Put its [[checkpoint]] back."]
     proven = {one.row for one in deployment.proof}
     problems = [
         f"{cell}: no picture of the production LoRA was compared with it when it was deployed"
-        for cell in column(asked.plan, selected)
+        for cell in column(expected.plan, selected)
         if cell.row not in proven
     ]
     problems += [
@@ -141,7 +141,7 @@ def proof_was_given(asked: ExpectedInputs, store: Store, deployment: Deployment)
 
 
 def _changed(path: Path, pixels_sha256: str) -> str:
-    """Say where a picture is not the one with these pixels; empty where it is."""
+    """Return how a picture is not the one with these pixels; empty where it is."""
     try:
         found = read_picture(path.read_bytes(), largest=_LARGEST).pixels_sha256
     except OSError:
@@ -152,12 +152,12 @@ def _changed(path: Path, pixels_sha256: str) -> str:
 
 
 def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) -> list[str]:
-    """Hold the bytes in production against those of the checkpoint that was selected."""
+    """Compare the bytes in production with those of the checkpoint that was selected."""
     path = plan.production_file
     if not path.is_file():
         return [f"{path} is not there."]
     try:
-        begun = unfinished(path)
+        begun = journal.pending(path)
     except DeploymentError as error:
         return [str(error)]
     if begun:
@@ -174,7 +174,7 @@ def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) ->
 
 
 def no_forbidden_lora_on_disk(plan: Plan) -> list[str]:
-    """Look for LoRAs that must not exist, in any case, in any subfolder (LORA-05)."""
+    """Look for LoRAs that must not exist, in upper or lower case, in any subfolder."""
     try:
         names = forbidden_among(files_below(plan.paths.loras), plan.production.forbidden)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The selected checkpoint goes into production, and what was done is put on record (mission, task 3)."""
+"""The selected checkpoint goes into production, is proven there, and what was done is put on record."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -6,102 +6,40 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from plugins.comfyui.errors import ComfyUIError
-from plugins.deploy.proof import ProofError, Proven
-from plugins.evidence.evidence import Evidence, ServerRecord, Sha256
-from plugins.evidence.files import write_atomically
+from plugins.deploy.proof import ProofError
+from plugins.deploy.records import (
+    RECORD,
+    ROLLBACK,
+    BallotRecord,
+    Candidate,
+    Deployment,
+    Judged,
+    Proven,
+    RecordError,
+    read_record,
+    read_rollback,
+    write_record,
+)
+from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.loras import journal
 from plugins.loras.copies import CleanUp, remove_evaluation_copies
-from plugins.loras.copying import digest_of, sync_folder
-from plugins.loras.deployment import Installed, backup_of, install, restore, settle, unfinished
+from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError, LoraError
+from plugins.loras.journal import Installation
 from plugins.plan.cells import Cell
-from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint
-from plugins.plan.small_files import read_small
-
-RECORD: Final = "deployment.json"
-
-
-class RecordError(UserError):
-    """A record of a deployment that is not there or cannot be believed; the message names the file."""
-
-
-class Candidate(BaseModel):
-    """One checkpoint as it was when the selection was made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    step: int
-    file: str
-    sha256: Sha256
-
-
-class Judged(BaseModel):
-    """One picture that the selection rests on, and the evidence of it, as they were then."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pixels_sha256: Sha256
-    evidence_sha256: Sha256
-    prompt_id: str
-    """The server's id of the rendering: another one means that it was rendered again since."""
-
-
-class BallotRecord(BaseModel):
-    """The ballot that a deployment was made by."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: Path
-    sha256: Sha256
-
-
-class Deployment(BaseModel):
-    """What was deployed, out of what, and on which evidence. Paths are absolute."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    installed: str = ""
-    """The id of the installation that this is the record of."""
-    plan_name: str
-    plan_digest: Sha256
-    simulated: bool
-    selected: str
-    candidates: dict[str, Candidate]
-    """By checkpoint id."""
-    judged: dict[str, Judged]
-    """What the selection rests on, by cell id."""
-    production: Path
-    replaced_sha256: Sha256 | None
-    backup: Path | None
-    removed: tuple[Path, ...] = ()
-    left: dict[str, str] = {}
-    """Evaluation copies that were not removed, and why."""
-    observed: str = ""
-    ballot: BallotRecord | None = None
-    proof: tuple[Proven, ...]
-    """What production rendered, held against what was judged."""
-    server: ServerRecord
-    deployed: datetime
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the deployed bytes."""
-        return self.candidates[self.selected].sha256
+from plugins.plan.plan import Checkpoint, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selected:
     """A checkpoint that passed the gate, with all that its deployment needs to know."""
 
-    asked: ExpectedInputs
+    expected: ExpectedInputs
     store: Store
     checkpoint: Checkpoint
     evidence: Mapping[Cell, Evidence]
@@ -118,27 +56,27 @@ def deploy(
 ) -> Deployment:
     """Put the selected checkpoint in place, prove what it renders, and only then remove the evaluation copies.
 
-    `forget` makes the servers forget what they loaded under the production name once the former file is back
-    (COMFYUI.md, fact 1).
+    `forget` makes the servers forget what they loaded under the production name, once the former file is back.
 
     Raises `DeploymentError` where production could not be changed, or did not render what was judged: the former
     production file is then in place again, or the message says where it is. Where this process is killed, `recover`
     puts it back.
     """
-    asked, plan = selected.asked, selected.asked.plan
+    expected, plan = selected.expected, selected.expected.plan
     target = plan.production_file
     with put_back_on_error(target, forget, told="Evaluation copies were left where they are."):
-        installed = install(plan.training_file(selected.checkpoint), target, sha256=asked.loras[selected.checkpoint.id])
-        installed = _as_undone_by_rollback(installed, record)
+        source = plan.training_file(selected.checkpoint)
+        installed = journal.begin(source, target, sha256=expected.loras[selected.checkpoint.id])
+        installed = _with_way_back(installed, record)
         deployment = _recorded(selected, installed, prove())
-        _write(deployment, record)
+        write_record(deployment, record)
     deployment = deployment.model_copy(update=_clean_up(selected, installed))
     with contextlib.suppress(OSError):  # the record is there already, but for the clean-up
-        _write(deployment, record)
+        write_record(deployment, record)
     return deployment
 
 
-def _as_undone_by_rollback(installed: Installed, record: Path) -> Installed:
+def _with_way_back(installed: Installation, record: Path) -> Installation:
     """Where the deployment on record put these bytes there, keep what that one replaced: a rollback goes back to it."""
     if installed.replaced_sha256 != installed.sha256:
         return installed
@@ -149,17 +87,17 @@ def _as_undone_by_rollback(installed: Installed, record: Path) -> Installed:
     if (earlier.sha256, earlier.production) != (installed.sha256, installed.file):
         return installed
     former = earlier.replaced_sha256
-    backup = backup_of(installed.file, former) if former else None
+    backup = journal.backup_of(installed.file, former) if former else None
     return installed.model_copy(update={"replaced_sha256": former, "backup": backup})
 
 
-def _clean_up(selected: Selected, installed: Installed) -> dict[str, Any]:
-    """Remove what a proven deployment no longer needs; what cannot be removed is told, and is no reason to undo it."""
-    asked, plan = selected.asked, selected.asked.plan
+def _clean_up(selected: Selected, installed: Installation) -> dict[str, Any]:
+    """Remove what a proven deployment no longer needs; what cannot be removed is on record, and undoes nothing."""
+    expected, plan = selected.expected, selected.expected.plan
     cleaned, left = CleanUp(removed=(), left={}), {}
     try:
-        installed = settle(installed, [plan.training_file(one) for one in plan.checkpoints])
-        cleaned = remove_evaluation_copies(plan, frozenset(asked.loras.values()))
+        installed = journal.commit(installed, [plan.training_file(one) for one in plan.checkpoints])
+        cleaned = remove_evaluation_copies(plan, frozenset(expected.loras.values()))
     except OSError as error:
         left[str(error.filename)] = f"cleaning up stopped there ({error.strerror or error}); deploy again"
     left |= {str(path): reason for path, reason in cleaned.left.items()}
@@ -168,7 +106,7 @@ def _clean_up(selected: Selected, installed: Installed) -> dict[str, Any]:
 
 @contextmanager
 def put_back_on_error(target: Path, forget: Callable[[], None], *, told: str = "") -> Iterator[None]:
-    """Put the former production file back where putting another one there, or its proof, went wrong or was stopped.
+    """Put the former production file back where installing another one, or its proof, went wrong or was stopped.
 
     Raises `DeploymentError` that says what was wrong, what was done, and what more is `told`.
     """
@@ -187,8 +125,8 @@ def put_back_on_error(target: Path, forget: Callable[[], None], *, told: str = "
 def _put_back(target: Path, forget: Callable[[], None]) -> str:
     """Put the former production file back where a deployment was begun, and say what was done; never raises."""
     try:
-        begun = unfinished(target)
-        done = restore(begun) if begun else f"{target} already held these bytes, and was left as it is."
+        begun = journal.pending(target)
+        done = journal.rollback(begun) if begun else f"{target} already held these bytes, and was left as it is."
     except (LoraError, OSError) as error:
         return f"{target} holds a LoRA that is UNPROVEN: {error}"
     try:
@@ -198,16 +136,43 @@ def _put_back(target: Path, forget: Callable[[], None]) -> str:
     return done
 
 
-def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...]) -> Deployment:
-    plan, asked = selected.asked.plan, selected.asked
+def recover(plan: Plan, reports: Path) -> str:
+    """Bring to an end what a killed run left half done: what was proven is kept, what was not is taken back.
+
+    Returns what was taken back, in words; empty where nothing was. Raises `DeploymentError` or `OSError` where that
+    cannot be done.
+    """
+    begun = journal.pending(plan.production_file)
+    if begun is None:
+        return ""
+    if _was_proven(begun, reports):
+        journal.commit(begun, [plan.training_file(one) for one in plan.checkpoints])
+        return ""
+    what = "rollback" if begun.rollback else "deployment"
+    return f"An earlier {what} was stopped before it was proven. {journal.rollback(begun)}"
+
+
+def _was_proven(begun: Installation, reports: Path) -> bool:
+    """Look for the record that is written when a deployment or a rollback was proven; a broken one proves nothing."""
+    with contextlib.suppress(RecordError):
+        if read_record(reports / RECORD).installed == begun.id:
+            return True
+    with contextlib.suppress(RecordError):
+        rollback = read_rollback(reports / ROLLBACK)
+        return rollback is not None and rollback.installed == begun.id
+    return False
+
+
+def _recorded(selected: Selected, installed: Installation, proof: tuple[Proven, ...]) -> Deployment:
+    plan, expected = selected.expected.plan, selected.expected
     return Deployment(
         installed=installed.id,
         plan_name=plan.name,
         plan_digest=plan.digest,
-        simulated=asked.simulated,
+        simulated=expected.simulated,
         selected=selected.checkpoint.id,
         candidates={
-            one.id: Candidate(step=one.step, file=one.file, sha256=asked.loras[one.id]) for one in plan.checkpoints
+            one.id: Candidate(step=one.step, file=one.file, sha256=expected.loras[one.id]) for one in plan.checkpoints
         },
         judged={
             cell.id: Judged(
@@ -226,21 +191,3 @@ def _recorded(selected: Selected, installed: Installed, proof: tuple[Proven, ...
         server=next(iter(selected.evidence.values())).server,
         deployed=datetime.now(UTC),
     )
-
-
-def read_record(path: Path) -> Deployment:
-    """Read what the last deployment left. Raises `RecordError`."""
-    try:
-        return Deployment.model_validate_json(read_small(path))
-    except FileNotFoundError:
-        raise RecordError(
-            f"No deployment is on record in {path.parent}. Deploy with pytest -m deploy --selected-step=STEP, or name "
-            "the folder of the run that did: --reports DIR."
-        ) from None
-    except (OSError, ValidationError, RecursionError) as error:
-        raise RecordError(f"{path} is not a readable record of a deployment: {str(error).splitlines()[0]}") from error
-
-
-def _write(deployment: Deployment, path: Path) -> None:
-    write_atomically(path, deployment.model_dump_json(indent=2) + "\n")
-    sync_folder(path.parent)  # it must be there before the way back is given up

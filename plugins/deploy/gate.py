@@ -11,7 +11,7 @@ from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan
 
 NEEDED: Final = ("size", "blank", "noise", "LoRA effect", "twin")
-"""The checks that every judged picture must have been put to, whatever they said."""
+"""The checks that must have been made of every judged picture, whatever their outcome."""
 
 
 class GateError(UserError):
@@ -19,20 +19,20 @@ class GateError(UserError):
 
 
 def tested_cells(plan: Plan) -> tuple[Cell, ...]:
-    """Name the cells that a selection rests on: every checkpoint on every prompt, without the baselines."""
+    """Return the cells that a selection rests on: every checkpoint on every prompt, without the baselines."""
     return tuple(cell for checkpoint in plan.checkpoints for cell in column(plan, checkpoint))
 
 
-def pass_gate(asked: ExpectedInputs, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
+def pass_gate(expected: ExpectedInputs, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
     """Return the evidence that the selection rests on.
 
-    Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now
-    (mission: "testing all 5 candidates against 3 test prompts"), or a picture of the selected one failed a check.
+    Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now, or a
+    picture of the selected one failed a check.
     """
-    cells = tested_cells(asked.plan)
-    gaps = asked.gaps(store, cells)
-    problems = [str(gap) for gap in gaps]
-    shut = {gap.cell for gap in gaps}
+    cells = tested_cells(expected.plan)
+    missing = expected.missing(store, cells)
+    problems = [str(one) for one in missing]
+    shut = {one.cell for one in missing}
     evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
     for cell, found in evidence.items():
         told = _unchecked(found) + ([str(check) for check in found.failures] if cell.checkpoint == selected else [])
@@ -52,7 +52,7 @@ def pass_gate(asked: ExpectedInputs, store: Store, selected: Checkpoint) -> dict
 
 
 def _unchecked(evidence: Evidence) -> list[str]:
-    """Name the checks that a picture was never put to, as when a run was killed before it compared them."""
+    """Return the checks that were never made of a picture, as when a run was killed before it compared them."""
     outcomes = {check.name: check.outcome for check in evidence.checks}
     return [
         f"its check {name!r} was not made"

@@ -5,9 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
-from plugins.deploy.deployment import Deployment
-from plugins.deploy.proof import Proven
-from plugins.deploy.rollback import Rollback
+from plugins.deploy.records import Deployment, Proven, Rollback
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Plan
 from plugins.review.page import environment, frame_script

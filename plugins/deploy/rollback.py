@@ -1,95 +1,230 @@
-"""What a rollback did, on record; and what a killed deployment or rollback left half done is brought to its end."""
+"""The former production file goes back into place, and is proven as a deployment is: `-m deploy --rollback`.
+
+It needs no gate: nobody selects anything, and the file may be none of the checkpoints. What it must render is found
+out first, from the same bytes under another name.
+"""
 
 import contextlib
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from PIL import Image
 
-from plugins.deploy.deployment import RECORD, Deployment, RecordError, read_record
-from plugins.evidence.evidence import Sha256
-from plugins.loras.deployment import Installed, restore, settle, unfinished
+from plugins.comfyui.choices import choices_of
+from plugins.comfyui.server import Server
+from plugins.deploy.deployment import put_back_on_error
+from plugins.deploy.proof import CLEAR, ProductionRenderer, ProofError, forget_all
+from plugins.deploy.records import ROLLBACK, Deployment, Rollback, write_record
+from plugins.generate.expected import ExpectedInputs
+from plugins.loras import journal
+from plugins.loras.copies import evaluation_copies, former_copy, remove_evaluation_copies
+from plugins.loras.copying import copy_part, digest_of
+from plugins.loras.errors import DeploymentError
+from plugins.loras.journal import Installation
+from plugins.pictures.checks import effect_of
+from plugins.pictures.picture import Picture
+from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Plan
-from plugins.plan.small_files import read_small
 
-ROLLBACK: Final = "rollback.json"
+_NOTHING_DONE: Final = "Nothing was changed."
 
 
-class Rollback(BaseModel):
-    """What a rollback did. Paths are absolute."""
+@dataclass(frozen=True, kw_only=True)
+class PreviousProduction:
+    """The production file before the last deployment."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    installed: str
-    """The id of the installation that this is the record of."""
-    plan_name: str
-    simulated: bool
-    production: Path
-    sha256: Sha256
-    """Digest of the file that was put back."""
+    sha256: str
+    file: Path
+    """Where its bytes are now."""
     checkpoint: str | None
-    """The checkpoint that it is; None where it is none of the plan's."""
+    """The checkpoint that it is; None where it is none of the plan's, or nobody knows."""
     taken_out: str
-    """The checkpoint, or the digest, that was in production."""
-    proof: dict[str, str]
-    """What production rendered of each row, in words."""
     undone: datetime | None
-    """When the deployment was made that this took back: another one on record is newer than this."""
-    rolled_back: datetime
+    """When the deployment that is taken back was made; None where that one was never finished."""
 
-    @property
-    def name(self) -> str:
-        """What is in production now, in words."""
-        return self.checkpoint or f"the file that was there before (SHA-256 {self.sha256[:12]})"
 
-    def __str__(self) -> str:
-        return (
-            f"Production was rolled back from {self.taken_out} to {self.name} on {self.rolled_back:%Y-%m-%d %H:%M} UTC."
+def find_previous(plan: Plan, deployment: Deployment) -> PreviousProduction:
+    """Find the file that the last deployment replaced: its backup, or the training output that it was.
+
+    Raises `DeploymentError` where there was none, its bytes are nowhere, or production was changed since.
+    """
+    production, former = plan.production_file, deployment.replaced_sha256
+    now = digest_of(production) if production.is_file() else None
+    if now != deployment.sha256:
+        held = f"holds other bytes (SHA-256 {now[:12]})" if now else "is not there"
+        raise DeploymentError(
+            f"{production} {held}; {deployment.selected} ({deployment.sha256[:12]}) was deployed. Somebody changed it "
+            f"since, so there is nothing to roll back. {_NOTHING_DONE}"
+        )
+    if former is None:
+        raise DeploymentError(
+            f"There was no production LoRA before {deployment.selected} was deployed, so there is nothing to put back. "
+            f"Deploy another checkpoint: pytest -m deploy --selected-step=STEP. {_NOTHING_DONE}"
+        )
+    if former == deployment.sha256:
+        raise DeploymentError(
+            f"{production} held the bytes of {deployment.selected} before it was deployed, too. Nothing to put back."
+        )
+    places = [*filter(None, [deployment.backup]), *(plan.training_file(one) for one in plan.checkpoints)]
+    names = (name for name, one in deployment.candidates.items() if one.sha256 == former)
+    for place in places:
+        if place.is_file() and digest_of(place) == former:
+            return PreviousProduction(
+                sha256=former,
+                file=place,
+                checkpoint=next(names, None),
+                taken_out=deployment.selected,
+                undone=deployment.deployed,
+            )
+    looked = ", ".join(map(str, places))
+    raise DeploymentError(
+        f"The bytes that were in production before (SHA-256 {former[:12]}) are nowhere: looked at {looked}. "
+        f"{_NOTHING_DONE}"
+    )
+
+
+def find_taken_back(plan: Plan, begun: Installation) -> PreviousProduction:
+    """Find what `recover` put back from a deployment that was stopped; it is in production, and still to be proven.
+
+    Raises `DeploymentError` where there was none, or production was changed meanwhile.
+    """
+    production, former = plan.production_file, begun.replaced_sha256
+    if former is None:
+        raise DeploymentError("Nothing is left to roll back.")
+    if not production.is_file() or digest_of(production) != former:
+        kept = f" {begun.backup} is what was there before." if begun.backup and begun.backup.is_file() else ""
+        raise DeploymentError(f"There is nothing to roll back: {production} was changed by somebody else.{kept}")
+    training = ((one.id, plan.training_file(one)) for one in plan.checkpoints)
+    names = {digest_of(file): name for name, file in training if file.is_file()}
+    return PreviousProduction(
+        sha256=former,
+        file=production,
+        checkpoint=names.get(former),
+        taken_out=names.get(begun.sha256, "a deployment that was stopped"),
+        undone=None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductionRollback:
+    """Takes the last deployment back, on servers that all read the plan's loras folder."""
+
+    expected: ExpectedInputs
+    servers: Sequence[Server]
+    reports: Path
+    meanwhile: Callable[[str], None]
+    """Shows a line of progress."""
+
+    def roll_back(self, previous: PreviousProduction) -> Rollback:
+        """Put the previous file back into production, prove that every server renders from it, and clean up.
+
+        Raises `DeploymentError` where it could not be put back, or production renders something else: then the file
+        that was there is in place again, or the message says where it is.
+        """
+        plan = self.expected.plan
+        production = plan.production_file
+        with put_back_on_error(production, lambda: forget_all(self.servers)):
+            with _under_another_name(previous, plan) as copy:
+                wanted = self._render(copy.name, "former")
+                installed = journal.begin(previous.file, production, sha256=previous.sha256, is_rollback=True)
+                found = self._render(production.name, "rollback")
+            rollback = self._recorded(previous, installed, self._compare(found, wanted, previous.taken_out))
+            if previous.undone:
+                write_record(rollback, self.reports / ROLLBACK)
+        with contextlib.suppress(OSError):  # it is proven and on record; what stays is a file more
+            training = [plan.training_file(one) for one in plan.checkpoints]
+            journal.commit(installed, training)  # first: another reports folder's run would take back what is pending
+            journal.backup_of(production, previous.sha256).unlink(missing_ok=True)  # production has these bytes again
+            if evaluation_copies(plan):
+                remove_evaluation_copies(plan, frozenset(digest_of(one) for one in training if one.is_file()))
+        return rollback
+
+    def _recorded(self, previous: PreviousProduction, installed: Installation, proof: dict[str, str]) -> Rollback:
+        plan = self.expected.plan
+        return Rollback(
+            installed=installed.id,
+            plan_name=plan.name,
+            simulated=self.expected.simulated,
+            production=plan.production_file,
+            sha256=previous.sha256,
+            checkpoint=previous.checkpoint,
+            taken_out=previous.taken_out,
+            proof=proof,
+            undone=previous.undone,
+            rolled_back=datetime.now(UTC),
         )
 
+    def _render(self, file: str, folder: str) -> dict[tuple[str, Cell], Picture]:
+        """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
+        found = {}
+        for server in self.servers:
+            base_model = server.ask(choices_of).base_model(self.expected.plan)
+            renderer = ProductionRenderer(expected=self.expected, base_model=base_model, file=file)
+            server.forget_weights(again=True)  # another file may be cached under this very name
+            for cell in column(self.expected.plan, None):
+                self.meanwhile(f"rollback  {file} x {cell.row}")
+                to = self.reports / "proof" / folder / f"{cell.row}.png"
+                found[server.client.url, cell] = renderer.render(cell, server, to=to)
+        return found
 
-def recover(plan: Plan, reports: Path) -> str:
-    """Bring to an end what a killed run left half done: what was proven is kept, what was not is taken back.
+    def _compare(
+        self, found: Mapping[tuple[str, Cell], Picture], wanted: Mapping[tuple[str, Cell], Picture], taken_out: str
+    ) -> dict[str, str]:
+        """Compare what production renders with what the same bytes gave under another name; return it row by row.
 
-    Says what was taken back; empty where nothing was. Raises `DeploymentError` or `OSError` where that cannot be done.
-    """
-    begun = unfinished(plan.production_file)
-    if begun is None:
-        return ""
-    if _was_proven(begun, reports):
-        settle(begun, [plan.training_file(one) for one in plan.checkpoints])
-        return ""
-    what = "rollback" if begun.rollback else "deployment"
-    return f"An earlier {what} was stopped before it was proven. {restore(begun)}"
+        Raises `ProofError` where they differ by more than production differs from what was taken out, twice over.
+        """
+        told = {}
+        for (url, cell), picture in found.items():
+            same = wanted[url, cell]
+            if picture.pixels_sha256 == same.pixels_sha256:
+                told[cell.row] = "as the same bytes under another name, pixel for pixel"
+                continue
+            distance = effect_of(picture.image, same.image)
+            other = self._distance_from(taken_out, cell, picture)
+            at = "cannot be read, to tell by how much it may differ" if other is None else f"is at {other:.2f}"
+            told[cell.row] = f"{distance:.2f} of 255 from the same bytes under another name; {taken_out}'s picture {at}"
+            if other is None or other < CLEAR * distance:
+                production = self.expected.plan.production.file
+                raise ProofError(
+                    f"{production} x {cell.row} on {url} is not what was put back: it is {told[cell.row]}."
+                )
+        return told
+
+    def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float | None:
+        """Measure how far a picture is from a column's one of the same row; None where that cannot be read."""
+        path = self.reports / "pictures" / column_id / f"{cell.row}.png"
+        try:
+            with Image.open(path) as theirs:
+                return effect_of(picture.image, theirs)
+        except OSError:
+            return None
 
 
-def _was_proven(begun: Installed, reports: Path) -> bool:
-    """Look for the record that is written when a deployment or a rollback was proven; a broken one proves nothing."""
-    with contextlib.suppress(RecordError):
-        if read_record(reports / RECORD).installed == begun.id:
-            return True
-    with contextlib.suppress(RecordError):
-        rollback = _read_rollback(reports / ROLLBACK)
-        return rollback is not None and rollback.installed == begun.id
-    return False
-
-
-def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:
-    """Return the rollback that took this deployment back; None where it still stands.
-
-    Raises `RecordError`.
-    """
-    found = _read_rollback(path)
-    return found if found and found.undone == deployment.deployed else None
-
-
-def _read_rollback(path: Path) -> Rollback | None:
+@contextmanager
+def _under_another_name(previous: PreviousProduction, plan: Plan) -> Iterator[Path]:
+    """Put the previous bytes beside production for as long as it takes to see what they render."""
+    copy = former_copy(plan, previous.sha256)
     try:
-        return Rollback.model_validate_json(read_small(path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError, RecursionError) as error:
-        told = f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}"
-        raise RecordError(f"{told}. Move it away; production is held against the last deployment then.") from error
+        if copy.exists() and digest_of(copy) != previous.sha256:
+            raise DeploymentError(f"{copy} is in the way. Move it elsewhere. {_NOTHING_DONE}")
+        part, digest = copy_part(previous.file, copy)
+        try:
+            if digest != previous.sha256:
+                raise DeploymentError(f"{previous.file} changed while it was copied. {_NOTHING_DONE}")
+            part.replace(copy)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise DeploymentError(
+            f"{copy} could not be written: {error.strerror or error}. {_NOTHING_DONE} Make the folder writable or free "
+            "some room, then run this again."
+        ) from error
+    try:
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.deploy.deployment import BallotRecord
+from plugins.deploy.records import BallotRecord
 from plugins.loras.copying import digest_of
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan

@@ -1,10 +1,9 @@
-"""SUMMARY.md: what was compared, what was selected and seen, and what was verified (mission, output)."""
+"""SUMMARY.md: what was compared, what was selected and seen, and what was verified."""
 
 import re
 from dataclasses import dataclass
 
-from plugins.deploy.deployment import Deployment
-from plugins.deploy.rollback import Rollback
+from plugins.deploy.records import Deployment, Rollback
 from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot, figures
@@ -21,7 +20,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """All that the summary tells."""
+    """All that the summary contains."""
 
     plan: Plan
     deployment: Deployment
@@ -29,7 +28,7 @@ class Summary:
     verified: tuple[Verified, ...]
 
     def markdown(self) -> str:
-        """Write it out."""
+        """Return it as Markdown."""
         parts = [
             self._head(),
             self._compared(),
@@ -99,7 +98,7 @@ class Summary:
         return ["The criteria:", "\n".join(lines)] if lines else []
 
     def _judged(self, ballot: Ballot) -> list[str]:
-        """Tell the ballot: the choice and its reason, the marks criterion by criterion, and the notes."""
+        """Return the ballot in words: the choice and its reason, the marks criterion by criterion, and the notes."""
         selected = self.deployment.selected
         told = [
             f"The rule gave: {_plain(ballot.suggestion.checkpoint or 'none')} ({_plain(ballot.suggestion.reason)})."
@@ -131,7 +130,7 @@ class Summary:
         return [*parts, "\n".join(cells)]
 
     def _visible(self, ballot: Ballot) -> str:
-        """Tell which details were seen on the prompt that is there to show them (mission: in Test 3's output)."""
+        """Return which details were seen on the prompt that is there to show them."""
         answers, lines = ballot.answers(self.deployment.selected), []
         for prompt in self.plan.prompts:
             looked_for = [one for one in self.plan.criteria if one.prompts == (prompt.id,)]
@@ -192,7 +191,7 @@ class Summary:
 
 
 def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:
-    """Write out what a rollback did."""
+    """Return what a rollback did, as Markdown."""
     head = [f"# {_plain(plan.title)}: rolled back to {_plain(rollback.name)}"]
     if rollback.simulated:
         head.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")
@@ -217,10 +216,10 @@ def _verifications(verified: tuple[Verified, ...]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep text from being read as Markdown or HTML."""
+    """Return text escaped, so that nothing in it is Markdown or HTML."""
     return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(visible(text).split()))
 
 
 def _code(text: str) -> str:
-    """Keep text whole between backticks."""
+    """Return text fit to stand between backticks."""
     return " ".join(visible(text).split()).replace("`", "'")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.pictures.check import Check, Outcome
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -37,17 +38,6 @@ class LoraRecord(_Record):
     file: str
     sha256: Sha256
     strength: float
-
-
-class ServerRecord(_Record):
-    """Who rendered it; the address carries no credentials."""
-
-    url: str
-    comfyui_version: str
-    device: str
-    simulated: bool
-    worker: str = ""
-    """The worker of a cluster that it ran beside, if any; the address is then as that worker sees it."""
 
 
 class RunRecord(_Record):
@@ -99,7 +89,7 @@ class Evidence(_Record):
     """Digest of the workflow and the LoRA's bytes: whether this picture is still what would be rendered."""
     workflow: dict[str, Any]
     """The graph in API format, exactly as it was sent."""
-    server: ServerRecord
+    server: ServerInfo
     run: RunRecord
     picture: PictureRecord
     nearest: NearestRecord | None = None

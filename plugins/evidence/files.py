@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def leads_away(reports: Path) -> Path | None:
-    """Name a folder of a run's pictures that is a link out of `reports`, where a run would write and replace unseen."""
+    """Return the first folder of a run's pictures that is a link to outside of `reports`, or None."""
     kept = [reports / name for name in ("pictures", "proof", "previews")]
     folders = [path for folder in kept for path in (folder, *folder.glob("*"))]
     home = _real(reports)

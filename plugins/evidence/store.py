@@ -40,7 +40,7 @@ class Store:
         write_atomically(self.evidence(cell), evidence.model_dump_json(indent=2) + "\n")
 
     def plan_name(self) -> str:
-        """Name the plan whose pictures lie here, by the first that can be read; empty where there are none."""
+        """Return the name of the plan whose pictures lie here, from the first that can be read, or ""."""
         for path in self.folder.glob("*/*.json"):
             try:
                 return Evidence.model_validate_json(read_small(path)).plan.name

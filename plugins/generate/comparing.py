@@ -1,4 +1,4 @@
-"""What a picture tells only beside others: whether the LoRA did anything, and whether it is the cell's own."""
+"""Checks that need other pictures: whether the LoRA did anything, and whether the picture is the cell's own."""
 
 import threading
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _BASELINES: Final = 16
 
 
 class Comparing:
-    """Holds each picture of a run against its baseline, and against all that are known.
+    """Compares each picture of a run with its baseline, and with all that are known.
 
     Safe to use from several threads: what is known of a cell is what lies on the disk.
     """
@@ -46,10 +46,10 @@ class Comparing:
     def judge(
         self, cell: Cell, evidence: Evidence, *, staged: Staged | None, image: Image.Image | None = None
     ) -> Evidence:
-        """Add to the evidence of a picture that lies in its place what the comparison says, and keep it.
+        """Add the comparison's checks to the evidence of a picture that lies in its place, and keep it.
 
-        Twins are told in the evidence of both. Where no baseline is known, the effect of the LoRA is said to be not
-        checked. `image` is the picture where it is at hand; else it is opened. Raises `OSError`.
+        Twins are named in the evidence of both. Where no baseline is known, the effect of the LoRA is not checked.
+        `image` is the picture where it is at hand; else it is opened. Raises `OSError`.
         """
         if staged:
             evidence = self._with_effect(cell, evidence, staged, image)
@@ -75,7 +75,7 @@ class Comparing:
             alike.append(cell)
 
     def _twins(self, cell: Cell, evidence: Evidence) -> dict[Cell, Evidence]:
-        """Return the other cells with these pixels; another check tells that a picture is its baseline's."""
+        """Return the other cells with these pixels; that a picture is its baseline's is the LoRA effect's affair."""
         return {
             other: self._known[other]
             for other in self._alike.get(evidence.picture.pixels_sha256, ())
@@ -107,7 +107,7 @@ class Comparing:
         return evidence.with_check(check).model_copy(update={"compared": compared})
 
     def _baseline(self, cell: Cell) -> Image.Image:
-        """Return a baseline's picture; the first ones stay open, since every column is held against the same ones."""
+        """Return a baseline's picture; the first ones stay open, since every column is compared with the same ones."""
         if cell in self._baselines:
             return self._baselines[cell]
         picture = _opened(self._store.picture(cell))

@@ -1,4 +1,4 @@
-"""The disk that pictures and evidence are kept on: is there room, and what is told when it is full."""
+"""The disk that pictures and evidence are kept on: whether there is room, and the message when it is full."""
 
 import shutil
 from collections.abc import Collection
@@ -36,7 +36,7 @@ def check_room(store: Store, cells: Collection[Cell], sampling: Sampling) -> Non
 
 
 def told_unkept(folder: Path, error: OSError) -> str:
-    """Say that a picture or its evidence could not be kept, and what to do."""
+    """Return that a picture or its evidence could not be kept, and what to do."""
     return (
         f"It could not be kept in {folder}: {error.strerror or error}. Make the folder writable, or free some room, "
         "then run this again; what is finished is kept."

@@ -1,4 +1,4 @@
-"""What the plan asks for now, held against the evidence of what was rendered."""
+"""What the plan asks for now, compared with the evidence of what was rendered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,10 +30,13 @@ class ExpectedInputs:
     workflow: Workflow
     loras: Mapping[str, str]
     simulated: bool
-    """Whether this command runs on the stand-in: simulated and real evidence never stand for each other."""
+    """Whether this command runs on the stand-in: simulated evidence never counts as real, nor real as simulated."""
 
     def filled(self, cell: Cell, *, base_model: str, lora_file: str | None, tag: str = "") -> Filled:
-        """Return the workflow of a cell, ready to be sent. `tag` makes the server save its picture anew (fact 6)."""
+        """Return the workflow of a cell, ready to be sent.
+
+        `tag` is part of the file name: to a workflow that it knows, a server answers without a picture.
+        """
         return self.workflow.fill(
             cell,
             self.plan.sampling,
@@ -43,14 +46,14 @@ class ExpectedInputs:
         )
 
     def inputs_digest(self, cell: Cell, *, base_model: str) -> str:
-        """Digest of all that the cell's picture is to be made from."""
+        """Return a digest of all that the cell's picture is to be made from."""
         if cell.checkpoint is None:
             return self.filled(cell, base_model=base_model, lora_file=None).digest(None)
         file = self.plan.staged_file(cell.checkpoint)
         return self.filled(cell, base_model=base_model, lora_file=file).digest(self.loras[cell.checkpoint.id])
 
     def mismatch(self, cell: Cell, evidence: Evidence) -> str:
-        """Say why a cell's evidence is not of what the plan asks for now; empty where it is."""
+        """Return why a cell's evidence is not of what the plan asks for now; empty where it is."""
         if evidence.simulated != self.simulated:
             return "it is SIMULATED" if evidence.simulated else "it is a real picture, and this is a --demo run"
         if cell.checkpoint and (evidence.lora is None or evidence.lora.sha256 != self.loras[cell.checkpoint.id]):
@@ -65,8 +68,8 @@ class ExpectedInputs:
             return "the plan's prompt, seed, settings or workflow were changed since it was rendered"
         return ""
 
-    def gaps(self, store: Store, cells: tuple[Cell, ...]) -> tuple[MissingEvidence, ...]:
-        """Name the cells that lack evidence of what the plan asks for now."""
+    def missing(self, store: Store, cells: tuple[Cell, ...]) -> tuple[MissingEvidence, ...]:
+        """Return the cells without evidence of what the plan asks for now."""
         found = []
         for cell in cells:
             try:

@@ -1,7 +1,7 @@
 """One run over the chosen cells: what holds is kept, the rest is rendered ahead, and all are compared."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
@@ -10,12 +10,11 @@ from PIL import Image
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.evidence.evidence import Evidence
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
 from plugins.generate.disk import told_unkept
-from plugins.generate.making import CellFailedError
 from plugins.generate.preparing import Prepared
-from plugins.generate.stability import StabilityCheck
-from plugins.pictures.picture import PictureError
+from plugins.generate.stability import StabilityCheck, check_stability
 from plugins.plan.cells import Cell, matrix
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
@@ -45,24 +44,28 @@ class Generation:
         self.rendered = 0
         self.stability = ""
         """Whether the server gives the same picture again, in a sentence; empty while it was not measured."""
-        self._maker: Final = prepared.maker
+        self._renderer: Final = prepared.renderer
+        self._recorder: Final = prepared.recorder
+        self._store: Final = prepared.store
         self._on_kept = on_kept
         baselines = dict.fromkeys(cell.baseline for cell in chosen)
         cells = [*baselines, *(cell for cell in chosen if cell.checkpoint)]
         self._reused: Final = (
-            {} if regenerate else {cell: found for cell in cells if (found := self._maker.recall(cell))}
+            {} if regenerate else {cell: found for cell in cells if (found := self._recorder.reusable(cell))}
         )
-        self._comparing: Final = Comparing(self._maker.store)
+        self._comparing: Final = Comparing(self._store)
         ours = frozenset(cells)
-        for cell in matrix(self._maker.asked.plan):
+        for cell in matrix(prepared.expected.plan):
             # a cell of an earlier run (`-k step600`) may have a picture of this one
-            if found := self._reused.get(cell) if cell in ours else self._maker.current(cell):
+            if found := self._reused.get(cell) if cell in ours else self._recorder.current(cell):
                 self._comparing.know(cell, found)
         wanted = [cell for cell in cells if cell not in self._reused]
-        self._rendering = Rendering(wanted, servers=prepared.places, work=self._render_and_keep)
+        self._rendering = Rendering(wanted, servers=prepared.servers, work=self._make)
         self._again: Future[StabilityCheck | None] | None = None
         if wanted:
-            again = partial(self._maker.make_again, wanted[0], prepared.places)
+            again = partial(
+                check_stability, wanted[0], renderer=self._renderer, store=self._store, servers=prepared.servers
+            )
             self._again = self._rendering.after(wanted[0], again)
         self._judged: dict[Cell, Evidence] = {}
 
@@ -72,7 +75,7 @@ class Generation:
         return len(self._reused)
 
     def evidence(self, cell: Cell, *, show: Show) -> Evidence:
-        """Return a cell's evidence, with what the comparison with its baseline and the others says.
+        """Return a cell's evidence, with the results of its comparison with its baseline and the others.
 
         Raises `CellFailedError` where there is no picture.
         """
@@ -84,9 +87,9 @@ class Generation:
                 with contextlib.suppress(CellFailedError):
                     self.evidence(cell.baseline, show=show)
             try:
-                self._judged[cell] = self._comparing.judge(cell, found, staged=self._maker.staged_for(cell))
+                self._judged[cell] = self._comparing.judge(cell, found, staged=self._recorder.staged_for(cell))
             except OSError as error:  # the picture is kept; the next run compares it
-                self.failures[cell] = told_unkept(self._maker.store.folder, error)
+                self.failures[cell] = told_unkept(self._store.folder, error)
                 raise CellFailedError(self.failures[cell]) from error
         return self._judged[cell]
 
@@ -101,33 +104,52 @@ class Generation:
         return self._rendering.gave_back
 
     def measure_stability(self, show: Show) -> None:
-        """Wait for the first cell that was rendered to be rendered once more, and say what that told."""
+        """Wait for the first cell that was rendered to be rendered once more, and keep the result as a sentence."""
         if self._again is None:
             return
         show("rendering one picture again, to see whether the server gives the same")
         try:
-            canary = self._again.result()
-        except (ComfyUIError, PictureError, OSError) as error:
+            found = self._again.result()
+        except (ComfyUIError, CellFailedError, OSError) as error:
             self.stability = f"Whether the server gives the same picture again was not measured: {error}"
         else:
-            self.stability = str(canary or "")
+            self.stability = str(found or "")
 
     def close(self) -> None:
         """Withdraw what is still queued."""
         self._rendering.close()
 
-    def _render_and_keep(
-        self, cell: Cell, place: RenderServer, board: Progress, posted: Callable[[], None]
-    ) -> Evidence:
-        """Render a cell and keep its picture, compared with those that are there already; called by a thread."""
-        rendered = self._maker.make(cell, place, board, posted)
-        staged = self._maker.staged_for(cell)
+    def last_lines(self) -> Iterator[str]:
+        """Yield what the terminal shows in the end: how many pictures were made, by whom not, and the stability."""
+        again = "; --regenerate renders them again" if self.reused else ""
+        yield f"pictures: {self.rendered} rendered, {self.reused} reused with their evidence{again}"
+        for server, reason in self.gave_back.items():
+            what = reason.partition(". ")[0].rstrip(".")  # what to do about it stands where a cell failed
+            yield f"{server.info} gave cells back, for others to render: {what}."
+        if self.stability:
+            yield self.stability
+
+    def _make(self, cell: Cell, server: RenderServer, progress: Progress, posted: Callable[[], None]) -> Evidence:
+        """Make a cell's picture and its evidence. This is a cell's whole life, in a thread of the executor's.
+
+        1. Render: workflow, run, and the four checks of the picture itself (`CellRenderer.render` has the steps).
+        2. Put the evidence together: what the picture was made from, if the LoRA file is still the one that was staged.
+           The picture is compared with the training images.
+        3. Keep the picture, as the server sent it.
+        4. Compare it with its baseline and with all other cells, and keep the evidence: it is written last.
+        5. Tell the other rooms: the review makes the preview while the next cell renders.
+
+        Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep, or it cannot be kept.
+        """
+        rendered = self._renderer.render(cell, server, progress=progress, posted=posted)
+        evidence = self._recorder.evidence(rendered)
+        staged, image = self._recorder.staged_for(cell), rendered.picture.image
         try:
-            self._maker.store.write_picture(cell, rendered.png)
-            evidence = self._comparing.judge(cell, rendered.evidence, staged=staged, image=rendered.image)
+            self._store.write_picture(cell, rendered.finished.png)
+            evidence = self._comparing.judge(cell, evidence, staged=staged, image=image)
         except OSError as error:
-            raise CellFailedError(told_unkept(self._maker.store.folder, error)) from error
-        self._on_kept(cell, rendered.image)
+            raise CellFailedError(told_unkept(self._store.folder, error)) from error
+        self._on_kept(cell, image)
         return evidence
 
     def _awaited(self, cell: Cell, show: Show) -> Evidence:

@@ -1,200 +1,146 @@
-"""Evidence's door to pytest: preparing a run, and the evidence that each test asks for."""
+"""Generating's door to pytest: one test for each cell, and the evidence that each test asks for."""
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
-from filelock import BaseFileLock, FileLock, Timeout
 from PIL import Image
 
-from plugins.comfyui.errors import ComfyUIError
-from plugins.comfyui.plugin import the_servers
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.files import leads_away
-from plugins.evidence.store import EvidenceError
-from plugins.generate.disk import check_room
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
-from plugins.generate.preparing import Prepared, pictures, prepare
-from plugins.loras.copying import folder_lock
-from plugins.loras.errors import LoraError
-from plugins.loras.header import Header
-from plugins.loras.staging import preflight, told
-from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint, Plan
-from plugins.plan.plugin import reports, running, the_plan
+from plugins.generate.session import GenerateSession
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.command import GROUP
+from plugins.plan.messages import UserError
 from plugins.plan.stages import GENERATE
-from plugins.render.plugin import chosen_cells, live_line, the_cluster
+from plugins.plan.stash import COMMAND
 
-_LEFT_OUT: Final = pytest.StashKey[Mapping[str, str]]()
-_PREPARED: Final = pytest.StashKey[Prepared]()
-_LOCKS: Final = pytest.StashKey[list[BaseFileLock]]()
-_GENERATION: Final = pytest.StashKey[Generation]()
+LiveLine = Callable[[], AbstractContextManager[Callable[[str], None]]]
 
 
-class _Hooks:
-    """What other rooms may hear of."""
+@dataclass
+class _State:
+    """What this room keeps of a command that generates."""
+
+    locks: ExitStack = field(default_factory=ExitStack)
+    session: GenerateSession | None = None
+
+
+_STATE: Final = pytest.StashKey[_State]()
+
+
+class Hooks:
+    """The hooks through which other rooms hear of a run."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_acceptance_generating(self, config: pytest.Config) -> GenerateSession | None:
+        """Return what a generating run works with; None in any other run."""
 
     @pytest.hookspec
     def pytest_picture_kept(self, config: pytest.Config, cell: Cell, picture: Image.Image) -> None:
         """Hear of a picture that was rendered, once it lies in its place.
 
-        Called by the thread that rendered it: what is raised here is told where the cell's test asks for the picture.
+        Called by the thread that rendered it; an exception fails the test of the cell.
         """
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Let other rooms hear of each picture."""
-    pluginmanager.add_hookspecs(_Hooks)
+    """Let other rooms hear of the run, and of each picture."""
+    pluginmanager.add_hookspecs(Hooks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --regenerate."""
+    group = parser.getgroup(GROUP)
+    group.addoption("--regenerate", action="store_true", help="render again what has evidence already")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Make everything ready before the first test, so that what is wrong is said once."""
-    config = session.config
-    if GENERATE not in running(config):
+    """Make everything ready before the first test, so that what is wrong is reported once."""
+    config, command = session.config, session.config.stash[COMMAND]
+    if GENERATE not in command.runs:
         return
-    plan = the_plan(config)
+    state = config.stash[_STATE] = _State()
+    on_cluster = config.getoption("cluster") is not None
     try:
-        headers = preflight(plan)
-        hold(config)
-        config.stash[_PREPARED] = _prepare(config, plan, headers)
-    except (ComfyUIError, LoraError) as error:
+        state.session = GenerateSession(
+            command,
+            locks=state.locks,
+            servers=lambda: config.hook.pytest_acceptance_servers(config=config),
+            cluster=(lambda: config.hook.pytest_acceptance_cluster(config=config)) if on_cluster else None,
+        )
+    except UserError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def _prepare(config: pytest.Config, plan: Plan, headers: Mapping[Checkpoint, Header]) -> Prepared:
-    """Make the servers of this command ready: those of the cluster, or those at hand."""
-    store, cluster = pictures(reports(config)), the_cluster(config)
-    if cluster is None:
-        return prepare(plan, the_servers(config), store, headers=headers)
-    from plugins.generate.clustered import prepare_on_cluster  # noqa: PLC0415 (Dask is optional)
-
-    clustered = prepare_on_cluster(plan, cluster, store, headers=headers)
-    config.stash[_LEFT_OUT] = clustered.left_out
-    return clustered.prepared
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test for each cell that renders a LoRA (`checkpoint_cell`), and for each baseline (`baseline_cell`)."""
+    for fixture, with_lora in (("baseline_cell", False), ("checkpoint_cell", True)):
+        if fixture in metafunc.fixturenames:
+            plan = metafunc.config.stash[COMMAND].plan
+            cells = [cell for cell in matrix(plan) if (cell.checkpoint is not None) == with_lora]
+            ids = [cell.id if with_lora else cell.row for cell in cells]
+            metafunc.parametrize(fixture, cells, ids=ids)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """See that there is room for what the chosen tests will render."""
-    prepared = session.config.stash.get(_PREPARED, None)
-    if prepared is None:
-        return
-    chosen = chosen_cells(session)
-    cells = {*chosen, *(cell.baseline for cell in chosen)}
-    try:
-        check_room(prepared.maker.store, cells, the_plan(session.config).sampling)
-    except EvidenceError as error:
-        raise pytest.UsageError(str(error)) from None
+    if run := pytest_acceptance_generating(session.config):
+        try:
+            run.check_room(_chosen_cells(session))
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what will be rendered, where, and what staging did."""
-    prepared = config.stash.get(_PREPARED, None)
-    if prepared is None:
-        return []
-    plan = the_plan(config)
-    where = " and ".join(str(place.info) for place in prepared.places)
-    size = f"{len(plan.checkpoints)} checkpoints x {len(plan.prompts)} prompts"
-    header = f"{plan.title}: {size} on {where}"
-    left_out = config.stash.get(_LEFT_OUT, None)
-    if left_out is None:
-        return [header, told(prepared.staged, plan.paths.loras)]
-    return [header, *(f"left out: {reason}" for reason in left_out.values())]
+    """Show what will be rendered, where, and what staging did."""
+    run = pytest_acceptance_generating(config)
+    return list(run.header()) if run else []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how many pictures were made, how many had evidence already, and whether the server gives the same again."""
-    if run := config.stash.get(_GENERATION, None):
-        again = "; --regenerate renders them again" if run.reused else ""
-        terminalreporter.write_line(
-            f"pictures: {run.rendered} rendered, {run.reused} reused with their evidence{again}"
-        )
-        for place, reason in run.gave_back.items():
-            what = reason.partition(". ")[0].rstrip(".")  # what to do about it is told where a cell failed
-            terminalreporter.write_line(f"{place.info} gave cells back, for others to render: {what}.")
-        if run.stability:
-            terminalreporter.write_line(run.stability)
+    """Show how many pictures were made, how many were reused, and whether the server gives the same again."""
+    if run := pytest_acceptance_generating(config):
+        for line in run.last_lines():
+            terminalreporter.write_line(line)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let the next run have the folders."""
-    for lock in config.stash.get(_LOCKS, ()):
-        lock.release()
+    if state := config.stash.get(_STATE, None):
+        state.locks.close()
 
 
-def hold(config: pytest.Config) -> None:
-    """Keep a second run out of these reports and this loras folder until this one ends. Raises `pytest.UsageError`."""
-    if _LOCKS in config.stash:
-        return
-    folder, loras = reports(config), the_plan(config).paths.loras
-    if away := leads_away(folder):
-        raise pytest.UsageError(
-            f"{away} is a link to {away.resolve()}, outside of {folder}, and a run replaces files there. "
-            "Remove the link, or name a folder for all that a run leaves: --reports=DIR"
-        )
-    held: list[BaseFileLock] = []
-    config.stash[_LOCKS] = held
-    places: list[tuple[Path, BaseFileLock]] = [(folder, FileLock(folder / ".lock"))]
-    if config.getoption("cluster") is None:  # its workers hold their own loras folders while they write
-        places.append((loras, folder_lock(loras)))
-    for place, lock in places:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise pytest.UsageError(f"Another run is using {place}. Wait for it to end, then run this again.") from None
-        except OSError as error:
-            raise pytest.UsageError(
-                f"{lock.lock_file} cannot be locked: {error}. Remove it, or its owner can."
-            ) from None
-        held.append(lock)
-    others = pictures(folder).plan_name()
-    if others and others != the_plan(config).name:
-        raise pytest.UsageError(
-            f"{folder} holds the pictures of another plan, {others!r}. Give this one a folder of its own: "
-            f"--reports={folder.parent / the_plan(config).name}"
-        )
-
-
-def the_prepared(config: pytest.Config) -> Prepared | None:
-    """Return what a generating run works with; None in any other run."""
-    return config.stash.get(_PREPARED, None)
-
-
-def failures(config: pytest.Config) -> Mapping[Cell, str]:
-    """Return the cells that gave no picture in this run, with the reason."""
-    generation = config.stash.get(_GENERATION, None)
-    return generation.failures if generation else {}
-
-
-def known(config: pytest.Config) -> Mapping[Cell, Evidence]:
-    """Return the evidence that this run made or held against the plan: no need to read it again."""
-    generation = config.stash.get(_GENERATION, None)
-    return generation.known if generation else {}
+def pytest_acceptance_generating(config: pytest.Config) -> GenerateSession | None:
+    """Return the run of this command, once it is prepared."""
+    state = config.stash.get(_STATE, None)
+    return state.session if state else None
 
 
 @pytest.fixture(scope="session")
-def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
+def generation(request: pytest.FixtureRequest, live_line: LiveLine) -> Iterator[Generation]:
     """Render the cells of all chosen tests ahead of them, in their order."""
-    config = request.config
+    config, session = request.config, request.session
 
-    def kept(cell: Cell, picture: Image.Image) -> None:
+    def on_kept(cell: Cell, picture: Image.Image) -> None:
         config.hook.pytest_picture_kept(config=config, cell=cell, picture=picture)
 
-    regenerate = config.getoption("regenerate")
-    run = Generation(config.stash[_PREPARED], chosen_cells(request.session), regenerate=regenerate, on_kept=kept)
-    config.stash[_GENERATION] = run
-    yield run
-    session = request.session
+    run = pytest_acceptance_generating(config)
+    assert run is not None, "a picture is asked for where -m generate is not"  # noqa: S101 (a mistake of ours)
+    generation = run.begin(_chosen_cells(session), regenerate=config.getoption("regenerate"), on_kept=on_kept)
+    yield generation
     if not (session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED):
-        with live_line(config) as show:
-            run.measure_stability(show)
-    run.close()
+        with live_line() as show:
+            generation.measure_stability(show)
+    generation.close()
 
 
 @pytest.fixture
-def evidence_of(generation: Generation, request: pytest.FixtureRequest) -> Callable[[Cell], Evidence]:
+def evidence_of(generation: Generation, live_line: LiveLine) -> Callable[[Cell], Evidence]:
     """Return the evidence of a cell: kept from an earlier run where it still holds, else rendered now.
 
     A cell without a picture fails its own test.
@@ -202,9 +148,16 @@ def evidence_of(generation: Generation, request: pytest.FixtureRequest) -> Calla
 
     def evidence(cell: Cell) -> Evidence:
         try:
-            with live_line(request.config) as show:
+            with live_line() as show:
                 return generation.evidence(cell, show=show)
         except CellFailedError as error:
             raise pytest.fail.Exception(f"{cell} gave no picture. {error}", pytrace=False) from None
 
     return evidence
+
+
+def _chosen_cells(session: pytest.Session) -> list[Cell]:
+    """Return the cells of the tests that will run, in their order."""
+    specs = [getattr(item, "callspec", None) for item in session.items]
+    found = [spec.params.get("checkpoint_cell") or spec.params.get("baseline_cell") for spec in specs if spec]
+    return [cell for cell in found if isinstance(cell, Cell)]

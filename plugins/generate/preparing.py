@@ -1,35 +1,55 @@
-"""Everything that must be right before the first picture: files, server, base model, picker. In that order."""
+"""Everything that must be right before the first picture: files, servers, base model, pickers. In that order."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from plugins.comfyui.choices import choices_of, one_base_model
+from plugins.comfyui.choices import ServerChoices, choices_of, one_base_model, picker_names
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, Unreachable
 from plugins.comfyui.names import find_lora
-from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
+from plugins.generate.cell_renderer import CellRenderer
 from plugins.generate.expected import ExpectedInputs
-from plugins.generate.making import Maker
+from plugins.generate.record import Recorder
 from plugins.loras.digests import Digests
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, check_fit, read_header
-from plugins.loras.staging import Staged, stage
+from plugins.loras.staging import Staged, stage, unstaged
 from plugins.pictures.likeness import TrainingSet, training_images
+from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint, Plan
 from plugins.render.render_server import RenderServer
+
+if TYPE_CHECKING:
+    from plugins.render.cluster import Cluster, DaskServer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A server park and a staged matrix, ready to render."""
+    """Servers that were asked and LoRAs that are in place, ready to render."""
 
-    places: tuple[RenderServer, ...]
+    servers: tuple[RenderServer, ...]
     staged: tuple[Staged, ...]
-    maker: Maker
+    renderer: CellRenderer
+    recorder: Recorder
+    left_out: Mapping[str, str] | None = None
+    """Why workers of a cluster were left out, by their names; None where the servers are at hand."""
+
+    @property
+    def expected(self) -> ExpectedInputs:
+        """What the evidence of this run must be of."""
+        return self.recorder.expected
+
+    @property
+    def store(self) -> Store:
+        """Where this run keeps its pictures."""
+        return self.recorder.store
 
 
 def workflow_of(plan: Plan) -> Workflow:
@@ -37,67 +57,125 @@ def workflow_of(plan: Plan) -> Workflow:
     return Workflow.read(plan.workflow) if plan.workflow else Workflow.built_in()
 
 
+def pictures(reports: Path) -> Store:
+    """Return the store of a reports folder's pictures."""
+    return Store(reports / "pictures")
+
+
 def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: Mapping[Checkpoint, Header]) -> Prepared:
     """Check the base model, stage every checkpoint, and see each of them in every server's picker.
 
-    `headers` are those of the training outputs, as `preflight` gave them.
+    `headers` are those of the training outputs, as `preflight` returned them.
     Raises `WorkflowError`, `NotListed`, `StagingError` or another `ComfyUIError`; the first three before anything
     is copied, but for a picker that does not show what was staged.
     """
     workflow = workflow_of(plan)
     base_model = one_base_model(plan, [choices_of(server.client) for server in servers])
-    check_base(plan, headers, base_model)
-    with remembered_digests(store) as digest:
-        staged = stage(plan, headers, digest=digest)
-    listed: dict[RenderServer, tuple[str, ...]] = {server: picker_names(plan, server, staged) for server in servers}
-
-    def lora_name(place: RenderServer, one: Staged) -> str:
-        wanted = plan.picker_name(one.file.name)
-        return find_lora(wanted, listed[place], server=place.info.url, folder=one.file.parent)
-
-    asked = asked_of(plan, workflow, staged, simulated=any(server.info.simulated for server in servers))
-    maker = maker_of(asked, store, base_model=base_model, staged=staged, lora_name=lora_name)
-    return Prepared(places=servers, staged=staged, maker=maker)
-
-
-@contextmanager
-def remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
-    """Return what digests a file, once per change of the file, over all runs with this reports folder."""
-    digests = Digests(store.folder.parent / ".digests.json")
-    yield digests.of
-    digests.save()
-
-
-def check_base(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> None:
-    """Refuse LoRAs that do not fit the base model, where its file lies in the plan's ComfyUI folder."""
     check_fit(headers, _base_header(plan, base_model), base_model=base_model)
+    with _remembered_digests(store) as digest:
+        staged = stage(plan, headers, digest=digest)
+    listed: dict[RenderServer, tuple[str, ...]] = {
+        server: picker_names(plan, server.client, staged) for server in servers
+    }
+
+    def lora_name(server: RenderServer, one: Staged) -> str:
+        wanted = plan.picker_name(one.file.name)
+        return find_lora(wanted, listed[server], server=server.info.url, folder=one.file.parent)
+
+    expected = _expected(plan, workflow, staged, simulated=any(server.info.simulated for server in servers))
+    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name)
 
 
-def asked_of(plan: Plan, workflow: Workflow, staged: tuple[Staged, ...], *, simulated: bool) -> ExpectedInputs:
-    """Return what the evidence of this run must be of."""
-    return ExpectedInputs(
-        plan=plan, workflow=workflow, loras={one.checkpoint.id: one.sha256 for one in staged}, simulated=simulated
-    )
+def prepare_on_cluster(
+    plan: Plan, cluster: "Cluster", store: Store, *, headers: Mapping[Checkpoint, Header]
+) -> Prepared:
+    """Ask every worker what the ComfyUI beside it offers, and go on with those that have what the plan asks for.
+
+    LoRA files are not staged here: each is sent where its bytes are missing, before its first picture there.
+    Raises `ComfyUIError` where no worker is of use, or where one drives a stand-in, and `LoraError`.
+    """
+    from plugins.render.cluster import lora_file  # noqa: PLC0415 (Dask is optional)
+
+    workflow = workflow_of(plan)
+    choices, left_out = _choices_of_workers(plan, cluster)
+    base_model = one_base_model(plan, tuple(choices.values()))
+    check_fit(headers, _base_header(plan, base_model), base_model=base_model)
+    workers: dict[RenderServer, DaskServer] = {server: server for server in choices}
+
+    def lora_name(server: RenderServer, one: Staged) -> str:
+        return workers[server].ensure_lora(lora_file(plan, one), one)
+
+    with _remembered_digests(store) as digest:
+        staged = unstaged(plan, headers, digest=digest)
+    expected = _expected(plan, workflow, staged, simulated=False)
+    servers = tuple(choices)
+    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name, left_out=left_out)
 
 
-def maker_of(
-    asked: ExpectedInputs,
+def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServer, ServerChoices], dict[str, str]]":
+    """Return what the workers of use offer, and why the others are left out, by their names."""
+
+    def ask(server: "DaskServer") -> ServerChoices:
+        choices = server.choices()
+        choices.base_model(plan)
+        return choices
+
+    found: dict[DaskServer, ServerChoices] = {}
+    left_out: dict[str, str] = {}
+    with ThreadPoolExecutor(len(cluster.servers)) as threads:
+        for server, answer in [(server, threads.submit(ask, server)) for server in cluster.servers]:
+            try:
+                found[server] = answer.result()
+            except ComfyUIError as error:
+                left_out[server.worker] = str(error)
+    if simulated := [server.worker for server in found if server.info.simulated]:
+        raise BadAnswer(
+            f"Beside these Dask workers runs a stand-in, whose pictures are SIMULATED: {', '.join(simulated)}. "
+            "They would not tell anything of your LoRA. Start a real ComfyUI there."
+        )
+    if not found:
+        reasons = "".join(f"\n  {reason}" for reason in left_out.values())
+        raise Unreachable(f"No worker of the Dask scheduler at {cluster.address} can render this plan:{reasons}")
+    return found, left_out
+
+
+def _expected(plan: Plan, workflow: Workflow, staged: tuple[Staged, ...], *, simulated: bool) -> ExpectedInputs:
+    loras = {one.checkpoint.id: one.sha256 for one in staged}
+    return ExpectedInputs(plan=plan, workflow=workflow, loras=loras, simulated=simulated)
+
+
+def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
+    expected: ExpectedInputs,
     store: Store,
+    servers: tuple[RenderServer, ...],
+    staged: tuple[Staged, ...],
     *,
     base_model: str,
-    staged: tuple[Staged, ...],
     lora_name: Callable[[RenderServer, Staged], str],
-) -> Maker:
-    """Return what makes this run's pictures."""
-    return Maker(
-        asked=asked,
+    left_out: Mapping[str, str] | None = None,
+) -> Prepared:
+    recorder = Recorder(
+        expected=expected,
         store=store,
         base_model=base_model,
         staged={one.checkpoint.id: one for one in staged},
-        lora_name=lora_name,
-        training=TrainingSet(training_images(asked.plan.paths.training_images)),
-        tag=uuid.uuid4().hex[:8],
+        training=TrainingSet(training_images(expected.plan.paths.training_images)),
     )
+
+    def lora_of(cell: Cell, server: RenderServer) -> str | None:
+        one = recorder.staged_for(cell)
+        return lora_name(server, one) if one else None
+
+    renderer = CellRenderer(expected=expected, base_model=base_model, lora_name=lora_of, tag=uuid.uuid4().hex[:8])
+    return Prepared(servers=servers, staged=staged, renderer=renderer, recorder=recorder, left_out=left_out)
+
+
+@contextmanager
+def _remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
+    """Yield what digests a file, once per change of the file, over all runs with this reports folder."""
+    digests = Digests(store.folder.parent / ".digests.json")
+    yield digests.of
+    digests.save()
 
 
 def _base_header(plan: Plan, base_model: str) -> Header | None:
@@ -107,8 +185,3 @@ def _base_header(plan: Plan, base_model: str) -> Header | None:
         return read_header(file) if file.is_file() else None
     except HeaderError:
         return None  # a .ckpt, say; ComfyUI loads more kinds of files than LoRAs come in
-
-
-def pictures(reports: Path) -> Store:
-    """Return the store of a reports folder's pictures."""
-    return Store(reports / "pictures")

@@ -42,15 +42,15 @@ class Cell:
 
 
 def matrix(plan: Plan) -> tuple[Cell, ...]:
-    """All cells in the order of rendering: the baseline first, then checkpoint by checkpoint.
+    """Return all cells in the order of rendering: the baseline first, then checkpoint by checkpoint.
 
-    A server then loads each LoRA once (COMFYUI.md, "Order matters").
+    In this order a server loads each LoRA once.
     """
     return tuple(cell for checkpoint in (None, *plan.checkpoints) for cell in column(plan, checkpoint))
 
 
 def column(plan: Plan, checkpoint: Checkpoint | None) -> Iterator[Cell]:
-    """One checkpoint's cells, from the top row down."""
+    """Yield one checkpoint's cells, from the top row down."""
     several = len(plan.sampling.seeds) > 1
     for prompt in plan.prompts:
         for seed in plan.sampling.seeds:

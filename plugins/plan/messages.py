@@ -1,10 +1,11 @@
-"""What a person is told quotes files, servers and the command line: nothing of it may steer the terminal, or be secret.
+"""Messages quote files, servers and the command line: nothing of that may steer the terminal, or give away a secret.
 
 Every error of this suite that a person may see is a `UserError`.
 """
 
 import re
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 _UNSEEN: Final = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f"  # control characters, those of terminal escape codes among them; line breaks stay
@@ -16,7 +17,7 @@ _CREDENTIALS: Final = re.compile(r"(?<=//)[^\s/?#'\"<>]*@")
 
 
 def visible(text: str) -> str:
-    """Spell out what would steer the terminal or mislead the eye; line breaks stay."""
+    """Escape what would steer the terminal or mislead the eye; line breaks stay."""
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -25,8 +26,17 @@ def masked(text: str) -> str:
     return _CREDENTIALS.sub("***@", text)
 
 
+def without_credentials(url: str) -> str:
+    """Return a server's address as it may be shown."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    place = f"[{host}]" if ":" in host else host
+    place = f"{place}:{parts.port}" if parts.port else place
+    return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
+
+
 class UserError(Exception):
-    """What a person is told: what is wrong, where, and what to do next. Its words may quote anything."""
+    """An error that a person reads: what is wrong, where, and what to do next. Its words may quote anything."""
 
     def __init__(self, message: str) -> None:
         super().__init__(masked(visible(message)))

@@ -1,4 +1,4 @@
-"""The plan's door to pytest: which plan, which stages, and where a run leaves its files."""
+"""The plan's door to pytest: the command that was typed, the stages' markers, and the plan."""
 
 import gc
 import signal
@@ -9,18 +9,17 @@ from typing import Any, Final
 
 import pytest
 
+from plugins.plan.command import DEFAULT_PLAN, GROUP, Command
 from plugins.plan.plan import Plan
 from plugins.plan.reading import PlanError, read_plan
-from plugins.plan.stages import STAGES, asked
-
-GROUP: Final = "checkpoint acceptance"
-DEFAULT_PLAN: Final = "plans/spyke.toml"
+from plugins.plan.stages import STAGES, stages_of
+from plugins.plan.stash import COMMAND
 
 Overrides = Mapping[str, Mapping[str, Any]]
 """Keys of a plan's tables, by table."""
 
-_PLAN: Final = pytest.StashKey[Plan]()
-_FORMER: Final = pytest.StashKey[dict[int, Any]]()
+_SIGNALS: Final = pytest.StashKey[dict[int, Any]]()
+"""What signals meant before."""
 
 
 class Hooks:
@@ -44,11 +43,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Put the command together, before any other hook of a room asks for it."""
+    option = config.option
+    listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
+    config.stash[COMMAND] = Command(
+        suite=config.rootpath,
+        typed_in=config.invocation_params.dir,
+        stages=stages_of(option.markexpr or "", config.args, _acceptance(config)),
+        only_lists=any(getattr(option, one, None) for one in listing),
+        plan_typed=option.plan,
+        reports_typed=option.reports,
+        comfyui_dir=option.comfyui_dir,
+        comfyui_urls=tuple(option.comfyui_url or ()),
+        demo=option.demo,
+        read=lambda path: _read(config, path),
+    )
+
+
+def _read(config: pytest.Config, path: Path) -> Plan:
+    """Read the plan, with what the other rooms replace in it. Raises `pytest.UsageError` naming every mistake."""
+    try:
+        plan = read_plan(path)
+        overrides: list[Overrides] = config.hook.pytest_acceptance_plan_overrides(config=config, plan=plan)
+        merged: dict[str, dict[str, Any]] = {}
+        for override in overrides:
+            for table, values in override.items():
+                merged.setdefault(table, {}).update(values)
+        return read_plan(path, merged) if merged else plan
+    except PlanError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the stages' markers. A picture takes as long as it takes: no test's time-out holds for a stage."""
+    """Declare the stages' markers, and make pytest fit for a stage."""
     for stage, meaning in STAGES.items():
         config.addinivalue_line("markers", f"{stage}: {meaning}")
-    if not stages(config):
+    if not config.stash[COMMAND].stages:
         return
     if getattr(config.option, "numprocesses", None):
         raise pytest.UsageError(
@@ -58,96 +90,50 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     gc.freeze()  # what is loaded by now stays: no need to look through it again and again
     if config.pluginmanager.has_plugin("hypothesispytest"):
-        config.pluginmanager.unregister(name="hypothesispytest")  # it would load Hypothesis when the run ends: 0.2 s
+        config.pluginmanager.unregister(name="hypothesispytest")  # it would load Hypothesis when the run ends: 0.8 s
     if getattr(config.option, "timeout", None) is None:
-        config.option.timeout = 0  # pytest-timeout's, meant for the suite's own tests
+        config.option.timeout = 0  # pytest-timeout's is for the suite's own tests; a picture takes as long as it takes
     config.addinivalue_line("filterwarnings", "default")  # a library's warning must not fail a picture
     if threading.current_thread() is threading.main_thread():
         # A service manager's stop, or a closed terminal, is a person's Ctrl-C: withdraw what is queued, put
         # production back, write the report.
         wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        config.stash[_FORMER] = {one: signal.signal(one, signal.default_int_handler) for one in wanted}
+        config.stash[_SIGNALS] = {one: signal.signal(one, signal.default_int_handler) for one in wanted}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let signals mean what they did."""
-    for number, handler in config.stash.get(_FORMER, {}).items():
+    for number, handler in config.stash.get(_SIGNALS, {}).items():
         signal.signal(number, handler)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Read the plan, so that its mistakes are said once, before the first test."""
-    config, option = session.config, session.config.option
-    ours = getattr(option, "demo", False) or option.plan != DEFAULT_PLAN
-    if ours and not option.markexpr and config.args_source != pytest.Config.ArgsSource.ARGS:
+    """Read the plan, so that its mistakes are reported once, before the first test."""
+    config, command = session.config, session.config.stash[COMMAND]
+    ours = command.demo or command.plan_typed != DEFAULT_PLAN
+    if ours and not config.option.markexpr and config.args_source != pytest.Config.ArgsSource.ARGS:
         raise pytest.UsageError(
             "What is to be done? Add -m generate, -m deploy or -m verify. (pytest alone runs the suite's own tests.)"
         )
-    if stages(session.config):
-        the_plan(session.config)
+    if command.stages:
+        _ = command.plan
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Keep the acceptance suite and the suite's own tests apart: a command runs one or the other."""
-    acceptance = _acceptance(config)
+    acceptance, stages = _acceptance(config), config.stash[COMMAND].stages
     if collection_path.is_relative_to(acceptance):
-        return None if stages(config) else True
-    if stages(config) and collection_path.is_relative_to(acceptance.parent):
+        return None if stages else True
+    if stages and collection_path.is_relative_to(acceptance.parent):
         return None if acceptance.is_relative_to(collection_path) else True
     return None
 
 
-def stages(config: pytest.Config) -> frozenset[str]:
-    """Name the stages that this command asks for; empty means the suite's own tests."""
-    return asked(config.option.markexpr or "", config.args, _acceptance(config))
-
-
-def running(config: pytest.Config) -> frozenset[str]:
-    """Name the stages that this command carries out: none where it only lists tests or fixtures."""
-    listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
-    return frozenset() if any(getattr(config.option, one, None) for one in listing) else stages(config)
-
-
-def typed_path(config: pytest.Config, text: str) -> Path:
-    """Return the place that a person typed; a shell leaves `~` as it is after `--option=`."""
-    return config.invocation_params.dir / Path(text).expanduser()
-
-
-def plan_file(config: pytest.Config) -> Path:
-    """Return the plan's file: as typed, or seen from the suite's folder."""
-    typed = typed_path(config, config.getoption("plan"))
-    ours = config.rootpath / config.getoption("plan")
-    return ours if ours.exists() and not typed.exists() else typed
-
-
-def the_plan(config: pytest.Config) -> Plan:
-    """Return the plan of this command, read once. Raises `pytest.UsageError` naming every mistake in it."""
-    if _PLAN not in config.stash:
-        path = plan_file(config)
-        try:
-            plan = read_plan(path)
-            overrides: list[Overrides] = config.hook.pytest_acceptance_plan_overrides(config=config, plan=plan)
-            merged: dict[str, dict[str, Any]] = {}
-            for override in overrides:
-                for table, values in override.items():
-                    merged.setdefault(table, {}).update(values)
-            config.stash[_PLAN] = read_plan(path, merged) if merged else plan
-        except PlanError as error:
-            raise pytest.UsageError(str(error)) from None
-    return config.stash[_PLAN]
-
-
-def reports(config: pytest.Config) -> Path:
-    """Return the folder where this run leaves its files."""
-    given = config.getoption("reports")
-    return typed_path(config, given) if given else config.rootpath / "reports"
-
-
 @pytest.fixture(scope="session")
-def plan(request: pytest.FixtureRequest) -> Plan:
+def plan(pytestconfig: pytest.Config) -> Plan:
     """Return the plan of this run."""
-    return the_plan(request.config)
+    return pytestconfig.stash[COMMAND].plan
 
 
 def _acceptance(config: pytest.Config) -> Path:

@@ -15,8 +15,8 @@ STAGES: Final = {
 }
 
 
-def asked(mark_expression: str, arguments: Iterable[str], acceptance: Path) -> frozenset[str]:
-    """Name the stages that a command line asks for.
+def stages_of(mark_expression: str, arguments: Iterable[str], acceptance: Path) -> frozenset[str]:
+    """Return the stages that a command line asks for.
 
     A stage is asked for where `-m` names it (and not after `not`). Without `-m`, a file or node below the
     `acceptance` folder asks for its own stage: `pytest tests/acceptance/test_verify.py`.

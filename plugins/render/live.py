@@ -15,7 +15,7 @@ class LiveLine:
     """Shows how far a run has come without touching what pytest has printed.
 
     On a terminal the line stands below pytest's dots and is wiped when a test ends. Elsewhere a line is printed every
-    ten seconds. `width` gives the terminal's columns, `clock` seconds.
+    ten seconds. `width` returns the terminal's columns, `clock` seconds.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class LiveLine:
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is a line to take away."""
+        """Whether there is a line to remove."""
         return bool(self._shown)
 
     def wipe(self) -> None:
-        """Take the line away, before pytest goes on printing."""
+        """Remove the line, before pytest goes on printing."""
         if self._shown:
             self._shown = ""
             self._stream.write(f"{_BELOW}{_BACK}")

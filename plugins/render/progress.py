@@ -1,4 +1,4 @@
-"""How far the rendering has come: told by the threads that render, read by whoever shows it."""
+"""How far the rendering has come: written by the threads that render, read by whoever shows it."""
 
 import threading
 import time
@@ -51,7 +51,7 @@ class Progress:
             self._sampler.pop(cell, None)
 
     def line(self) -> str:
-        """Tell it in one line: `cell 7 of 18  step600 x novel_pose  sampling 12/20  0:41 left`."""
+        """Return it in one line: `cell 7 of 18  step600 x novel_pose  sampling 12/20  0:41 left`."""
         with self._lock:
             if self._done >= self._total:
                 return f"{self._total} of {self._total} cells done"

@@ -1,11 +1,11 @@
-"""Where cells are rendered: a ComfyUI that this process talks to, or one beside a worker of a cluster."""
+"""Where cells are rendered: on a ComfyUI that this process talks to, or on one beside a worker of a cluster."""
 
 from collections.abc import Callable
 from typing import Protocol
 
-from plugins.comfyui.client import ServerInfo
+from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.errors import Lost
-from plugins.comfyui.run import Run
+from plugins.comfyui.run import Run, ignore_progress
 from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
 
@@ -27,10 +27,15 @@ class RenderServer(Protocol):
         """Withdraw our prompts, and nobody else's."""
 
 
-def render_cell(place: RenderServer, filled: Filled, on_progress: Callable[[Run], None]) -> Finished:
-    """Render one workflow: all that is done on the server's side of the seam. Raises `ComfyUIError`."""
-    place.forget_weights()
+def render_cell(server: RenderServer, filled: Filled, on_progress: Callable[[Run], None] = ignore_progress) -> Finished:
+    """Render one workflow, and once more where it was lost: the only place where a cell is retried on its server.
+
+    A server that was restarted has lost its queue, but is there again. Before its first picture it reads LoRA files
+    anew. Beside a Dask worker, that worker does all this. `on_progress` is called once the workflow is queued, and
+    whenever it moves on. Raises `ComfyUIError`.
+    """
+    server.forget_weights()
     try:
-        return place.render(filled, on_progress)
-    except Lost:  # the server was restarted: its queue is gone, but it is there again
-        return place.render(filled, on_progress)
+        return server.render(filled, on_progress)
+    except Lost:
+        return server.render(filled, on_progress)

@@ -1,4 +1,4 @@
-"""Cells are rendered ahead of the tests that ask for them, so that no server idles while a picture is checked."""
+"""Rendering cells ahead of the tests that ask for them, so that no server idles while a picture is checked."""
 
 import threading
 from bisect import insort
@@ -23,7 +23,7 @@ _TICK_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class _Last:
-    """What is to be done last."""
+    """Work that is done last, by the server that rendered `cell`."""
 
     cell: Cell
     work: Callable[[], Any]
@@ -49,7 +49,7 @@ class Rendering(Generic[Result]):
         servers: Sequence[RenderServer],
         work: Callable[[Cell, RenderServer, Progress, Callable[[], None]], Result],
     ) -> None:
-        self.board: Final = Progress(len(cells))
+        self.progress: Final = Progress(len(cells))
         self._cells = cells
         self._work = work
         self._servers = servers
@@ -57,11 +57,11 @@ class Rendering(Generic[Result]):
         self._waiting = list(range(len(cells)))
         """Numbers of the cells that no server has at the moment, in order."""
         self._tried: dict[int, list[RenderServer]] = {}
-        """The servers that gave a cell back."""
+        """The servers that gave each cell back."""
         self._misses = dict.fromkeys(servers, 0)
-        """How many cells each server did not render one after the other, by its own fault."""
+        """How many cells in a row each server failed to render, by its own fault."""
         self.gave_back: Final[dict[RenderServer, str]] = {}
-        """Why each server that did so last gave a cell back that others may render."""
+        """Each server that gave cells back for others to render, and why it did so last."""
         self._made_on: dict[Cell, RenderServer] = {}
         self._last: _Last | None = None
         self._turns = {server: threading.Lock() for server in servers}
@@ -74,14 +74,14 @@ class Rendering(Generic[Result]):
                 self._threads.submit(self._serve, server)
 
     def result(self, cell: Cell, *, meanwhile: Callable[[str], None]) -> Result:
-        """Wait for a cell's result, telling `meanwhile` ten times a second how far the run has come."""
+        """Wait for a cell's result; meanwhile, call `meanwhile` with the progress ten times a second."""
         future = self._results[cell]
         while not (future.cancelled() or wait([future], timeout=_TICK_SECONDS).done):
-            meanwhile(self.board.line())
+            meanwhile(self.progress.line())
         return future.result()
 
     def after(self, cell: Cell, work: Callable[[], Other]) -> Future[Other]:
-        """Have something done last by the server that rendered `cell`, while other servers render what is left.
+        """Schedule `work` for the end, by the server that rendered `cell`, while other servers render what is left.
 
         Where that server never has its turn again, it is done once every cell has been begun.
         """
@@ -106,7 +106,7 @@ class Rendering(Generic[Result]):
         self._threads.shutdown(wait=True)
 
     def _serve(self, server: RenderServer) -> None:
-        """Have one cell after the other rendered on a server; `AHEAD` threads of each server do so."""
+        """Render one cell after the other on a server; `AHEAD` threads of each server do so."""
         while True:
             with self._turn(server) as posted:
                 if self._is_last_for(server):
@@ -116,7 +116,7 @@ class Rendering(Generic[Result]):
                     return
                 cell = self._cells[number]
                 try:
-                    result = self._work(cell, server, self.board, posted)
+                    result = self._work(cell, server, self.progress, posted)
                 except (Unreachable, Silent) as error:
                     self._miss(server, error, back=number)
                 except BadAnswer as error:
@@ -128,10 +128,10 @@ class Rendering(Generic[Result]):
                     self._misses[server] = 0
                     self._made_on[cell] = server
                     self._results[cell].set_result(result)
-                    self.board.end(cell)
+                    self.progress.end(cell)
 
     def _is_last_for(self, server: RenderServer) -> bool:
-        """Say whether what is to be done last is this server's, and the others can do without it from now on."""
+        """Return whether this server has to do the last work, and the others can do without it from now on."""
         with self._lock:
             mine = self._last is not None and self._made_on.get(self._last.cell) is server
             return mine and len(self._waiting) < len(self._servers)
@@ -149,7 +149,7 @@ class Rendering(Generic[Result]):
 
     @contextmanager
     def _turn(self, server: RenderServer) -> Iterator[Callable[[], None]]:
-        """Wait until the server's cell before this one is posted; gives what ends the turn before the block ends."""
+        """Wait until the server's cell before this one is posted; yield what ends the turn before the block ends."""
         turn = self._turns[server]
         turn.acquire()
         held = [turn]
@@ -197,11 +197,11 @@ class Rendering(Generic[Result]):
             self._fail(one, error)
 
     def _others(self, number: int) -> list[RenderServer]:
-        """Name the servers that may still render a cell."""
+        """Return the servers that may still render a cell."""
         tried = self._tried.get(number, ())
         return [one for one in self._servers if one not in self._lost and one not in tried]
 
     def _fail(self, number: int, error: BaseException) -> None:
         cell = self._cells[number]
         self._results[cell].set_exception(error)
-        self.board.end(cell)
+        self.progress.end(cell)

@@ -1,7 +1,7 @@
 """What a Dask worker does for a run: it drives the ComfyUI beside it, and takes the LoRA files that this one lacks.
 
-A worker is told where its ComfyUI is by COMFYUI_URL and COMFYUI_DIR in its environment; else it is where the plan says,
-as seen from the worker. Whatever goes wrong comes back as a plain `Unreachable`, `BadAnswer`, `Interrupted` or
+COMFYUI_URL and COMFYUI_DIR in a worker's environment say where its ComfyUI is; else it is where the plan says, as seen
+from the worker. Whatever goes wrong comes back as a plain `Unreachable`, `BadAnswer`, `Interrupted` or
 `ComfyUIError`.
 """
 
@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -17,26 +17,27 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 from filelock import Timeout
 
 import plugins.render
-from plugins.comfyui.choices import ServerChoices, choices_of
-from plugins.comfyui.client import ComfyUI, ServerInfo
+from plugins.comfyui.answers import ServerInfo
+from plugins.comfyui.choices import ServerChoices, choices_of, picker_name
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.ending import stopped
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, NotListed, Silent, Unreachable
-from plugins.comfyui.picker import picker_name
-from plugins.comfyui.run import Run
 from plugins.comfyui.server import Finished, Server
+from plugins.comfyui.timing import Timing
 from plugins.comfyui.workflow import Filled
 from plugins.loras.copying import digest_of, drop_parts, folder_lock, new_part, stamp_of
 from plugins.render.render_server import render_cell
 
 Given = ParamSpec("Given")
-Told = TypeVar("Told")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """What a worker must know of a run. Places are texts: a worker may run on another system."""
+    """What a worker must know of a run. Paths are texts: a worker may run on another system."""
 
     run: str
-    """A word of the run's own."""
+    """A name that no other run has."""
     suite: str
     """Digest of the suite's sources: worker and run must be of one version."""
     url: str
@@ -44,11 +45,16 @@ class WorkerSettings:
     loras: str
     """The loras folder as seen from the ComfyUI folder."""
     timeout: float
+    """The plan's, in seconds."""
+    timing: Timing = field(default_factory=Timing)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoraFile:
-    """A LoRA that a server must have: its name in the loras folder and in the picker, its bytes, its header."""
+    """A LoRA that a worker's server must have: its names in the loras folder and in the picker, its bytes, its header.
+
+    A `Staged` file cannot be sent in its place: a path of this system may mean nothing on the worker's.
+    """
 
     file: str
     picker_name: str
@@ -59,23 +65,23 @@ class LoraFile:
 class WorkerAgent:
     """One worker's ComfyUI in one run. Safe to use from several threads."""
 
-    def __init__(self, errand: WorkerSettings, *, worker: str) -> None:
-        self._errand: Final = errand
+    def __init__(self, settings: WorkerSettings, *, worker: str) -> None:
+        self._settings: Final = settings
         self._worker: Final = worker
-        self._url: Final = os.environ.get("COMFYUI_URL") or errand.url
-        self._comfyui: Final = Path(os.environ.get("COMFYUI_DIR") or errand.comfyui).expanduser()
-        self._loras: Final = self._comfyui / errand.loras
+        self._url: Final = os.environ.get("COMFYUI_URL") or settings.url
+        self._comfyui: Final = Path(os.environ.get("COMFYUI_DIR") or settings.comfyui).expanduser()
+        self._loras: Final = self._comfyui / settings.loras
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._closed = False
-        self._held: dict[str, tuple[str, tuple[int, int, int]]] = {}
-        """Digest of each LoRA that was looked at, with the file's size, time and place then."""
+        self._known: dict[str, tuple[str, tuple[int, int, int]]] = {}
+        """Digest of each LoRA that was read, with the file's stamp then."""
         self._part: Path | None = None
         """A LoRA that is on its way here."""
         self._digest = hashlib.sha256()
 
-    def offer(self) -> tuple[ServerInfo, ServerChoices]:
-        """Say what the server is, and what it offers."""
+    def describe(self) -> tuple[ServerInfo, ServerChoices]:
+        """Return what the server is, and what it offers."""
         if not self._comfyui.is_dir():
             raise Unreachable(
                 f"{self._comfyui} is not there. Start the worker with COMFYUI_DIR=... in its environment, which names "
@@ -88,8 +94,9 @@ class WorkerAgent:
                 f"{error} Start the ComfyUI beside this worker, which does not start it; or start the worker with "
                 "COMFYUI_URL=http://... in its environment, which names another address."
             ) from error
-        offer = choices_of(server.client)
-        return replace(server.info, worker=self._worker), replace(offer, url=f"{offer.url} beside {self._worker}")
+        choices = choices_of(server.client)
+        info = server.info.model_copy(update={"worker": self._worker})
+        return info, replace(choices, url=f"{choices.url} beside {self._worker}")
 
     def forget(self) -> None:
         """Have the server forget all that it has in memory."""
@@ -97,7 +104,7 @@ class WorkerAgent:
 
     def render(self, workflow: Filled, loras: tuple[LoraFile, ...]) -> Finished:
         """Render a workflow that uses these LoRAs."""
-        finished = render_cell(self._connected(), workflow, _ignore)
+        finished = render_cell(self._connected(), workflow)
         for lora in loras:
             if not self._holds(lora):
                 raise ComfyUIError(
@@ -111,7 +118,7 @@ class WorkerAgent:
         return self._listed(lora) if self._holds(lora) else None
 
     def receive(self, lora: LoraFile, block: bytes, *, first: bool) -> None:
-        """Take the next bytes of a LoRA. One LoRA comes at a time."""
+        """Append the next bytes of a LoRA; the first block of one drops what came of another."""
         try:
             if first or self._part is None:
                 self._loras.mkdir(parents=True, exist_ok=True)
@@ -125,7 +132,7 @@ class WorkerAgent:
             raise self._unwritable(lora, error) from error
 
     def install(self, lora: LoraFile) -> str:
-        """Put the LoRA that came in place, in one step, and give its name in the picker."""
+        """Put the received LoRA in its place, in one step, and return its name in the picker."""
         part, self._part = self._part, None
         target = self._place(lora)
         try:
@@ -142,7 +149,7 @@ class WorkerAgent:
             raise self._unwritable(lora, error) from error
         finally:
             drop_parts(self._place(lora))
-        self._held[lora.file] = lora.sha256, stamp_of(target)
+        self._known[lora.file] = lora.sha256, stamp_of(target)
         return self._listed(lora)
 
     def close(self) -> None:
@@ -159,11 +166,11 @@ class WorkerAgent:
     def _connected(self) -> Server:
         with self._lock:
             if self._closed:
-                raise Interrupted("The run was stopped before this picture was begun.")
+                raise stopped()
             if self._server is None:
-                client = ComfyUI(self._url)
+                client = ComfyUI(self._url, timing=self._settings.timing)
                 try:
-                    self._server = Server(client, client.info(), timeout=self._errand.timeout)
+                    self._server = Server(client, client.info(), timeout=self._settings.timeout)
                 except BaseException:
                     client.close()
                     raise
@@ -176,19 +183,21 @@ class WorkerAgent:
                 lambda client: picker_name(client, lora.picker_name, file=file, metadata=lora.metadata)
             )
         except NotListed as error:
-            raise Unreachable(f"{error} (A Dask worker is told its ComfyUI's folder by COMFYUI_DIR.)") from error
+            raise Unreachable(
+                f"{error} (COMFYUI_DIR in a Dask worker's environment names its ComfyUI's folder.)"
+            ) from error
 
     def _holds(self, lora: LoraFile) -> bool:
         """Whether the loras folder has these very bytes under the LoRA's name; a file is read again once it changed."""
         file = self._place(lora)
         try:
             stamp = stamp_of(file)
-            held = self._held.get(lora.file)
-            if held is None or held[1] != stamp:
-                held = self._held[lora.file] = digest_of(file), stamp
+            known = self._known.get(lora.file)
+            if known is None or known[1] != stamp:
+                known = self._known[lora.file] = digest_of(file), stamp
         except OSError:
             return False
-        return held[0] == lora.sha256
+        return known[0] == lora.sha256
 
     def _unwritable(self, lora: LoraFile, error: OSError) -> Unreachable:
         return Unreachable(
@@ -198,11 +207,11 @@ class WorkerAgent:
 
 
 def on_worker(
-    errand: WorkerSettings,
-    call: Callable[Concatenate[WorkerAgent, Given], Told],
+    settings: WorkerSettings,
+    call: Callable[Concatenate[WorkerAgent, Given], Answer],
     *given: Given.args,
     **named: Given.kwargs,
-) -> Told:
+) -> Answer:
     """Call a method of the agent of the worker that this runs on.
 
     Secedes first, so that the worker's thread pool stays free for the next prompt.
@@ -212,20 +221,20 @@ def on_worker(
     worker = get_worker()
     secede()
     name = str(worker.name)
-    if errand.suite != suite_digest():
+    if settings.suite != suite_digest():
         raise Unreachable(
             "It runs another version of this suite. Bring its checkout to the same commit, and start it again."
         )
-    if errand.run not in worker.extensions:
+    if settings.run not in worker.extensions:
         joined = threading.Event()
 
         def join() -> None:
-            worker.extensions.setdefault(errand.run, WorkerAgent(errand, worker=name))
+            worker.extensions.setdefault(settings.run, WorkerAgent(settings, worker=name))
             joined.set()
 
         worker.loop.add_callback(join)  # the worker's own thread reads that list; an extension is closed with it
         joined.wait()
-    agent: WorkerAgent = worker.extensions[errand.run]
+    agent: WorkerAgent = worker.extensions[settings.run]
     try:
         return call(agent, *given, **named)
     except (Unreachable, Silent) as error:
@@ -244,7 +253,3 @@ def suite_digest() -> str:
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
-
-
-def _ignore(run: Run) -> None:
-    """Take no notice of how far a picture has come."""

@@ -49,7 +49,10 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def write_contact_sheet(review: Review, path: Path) -> None:
-    """Draw the sheet and put it at `path`, whole or not at all; one that shows just this is left. Raises `OSError`."""
+    """Draw the sheet and put it at `path`, whole or not at all. Raises `OSError`.
+
+    A sheet that shows the same is left: drawing it would take an eighth of a run that has nothing else to do.
+    """
     digest, shows = _digest(review), PngInfo()
     if _shown(path) == digest:
         return
@@ -60,7 +63,7 @@ def write_contact_sheet(review: Review, path: Path) -> None:
 
 
 def _digest(review: Review) -> str:
-    """Digest of all that a sheet shows."""
+    """Return a digest of all that a sheet shows."""
     references = [training_source(path).name for paths in review.shown_references for path in paths]
     digest = hashlib.sha256(f"{review.plan.model_dump_json()} {review.simulated} {references}".encode())
     for entry in review.by_id.values():
@@ -92,11 +95,11 @@ class _Sheet:
     @classmethod
     def of(cls, review: Review) -> "_Sheet":
         """Choose the size of the pictures."""
-        asked = review.plan.sampling
+        size = review.plan.sampling
         columns = ((_REFERENCE,) if any(review.shown_references) else ()) + review.columns
         for side in _SIDES:
-            scale = side / max(asked.width, asked.height)
-            width, height = max(round(asked.width * scale), 48), max(round(asked.height * scale), 48)
+            scale = side / max(size.width, size.height)
+            width, height = max(round(size.width * scale), 48), max(round(size.height * scale), 48)
             row = len(columns) * (width + _GAP) * (height + _BESIDE)
             if len(review.rows) * row <= _PIXELS:
                 break

@@ -16,7 +16,7 @@ from plugins.review.review import Entry, Review
 
 
 def gather(
-    asked: ExpectedInputs,
+    expected: ExpectedInputs,
     reports: Path,
     *,
     failed: Mapping[Cell, str],
@@ -25,45 +25,45 @@ def gather(
 ) -> Review:
     """Return all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current.
 
-    `known` is evidence that was held against the plan and its picture already; the rest is read.
+    `known` is evidence that was compared with the plan and its picture already; the rest is read.
     """
     store = pictures(reports)
-    images = training_images(asked.plan.paths.training_images)
+    images = training_images(expected.plan.paths.training_images)
     there = frozenset(images)
     entries = []
-    for cell in matrix(asked.plan):
+    for cell in matrix(expected.plan):
         # A picture from an earlier run is not shown where this run could not make it again.
-        found = failed.get(cell) or known.get(cell) or _found(asked, store, cell)
+        found = failed.get(cell) or known.get(cell) or _found(expected, store, cell)
         if isinstance(found, str):
             entries.append(Entry(cell=cell, evidence=None, problem=found))
         else:
-            nearest = _nearest(asked, found)
+            nearest = _nearest(expected, found)
             entries.append(Entry(cell=cell, evidence=found, nearest=nearest if nearest in there else None))
     evidence = [entry.evidence for entry in entries if entry.evidence]
-    canary = read_stability(reports)
+    stability = read_stability(reports)
     return Review(
-        plan=asked.plan,
+        plan=expected.plan,
         reports=reports,
         entries=tuple(entries),
         references=images,
-        simulated=asked.simulated,
-        metrics=tuple(metrics_of(checkpoint, evidence) for checkpoint in asked.plan.checkpoints),
-        stability=str(canary) if canary else "",
+        simulated=expected.simulated,
+        metrics=tuple(metrics_of(checkpoint, evidence) for checkpoint in expected.plan.checkpoints),
+        stability=str(stability) if stability else "",
         command=command,
     )
 
 
-def _found(asked: ExpectedInputs, store: Store, cell: Cell) -> Evidence | str:
-    """Read a cell's evidence; where there is none that counts, say why."""
+def _found(expected: ExpectedInputs, store: Store, cell: Cell) -> Evidence | str:
+    """Return a cell's evidence; where there is none that counts, why."""
     try:
         evidence = store.read(cell)
     except EvidenceError as error:
         return str(error)
     if evidence is None:
         return "pytest -m generate renders it"
-    return asked.mismatch(cell, evidence) or evidence
+    return expected.mismatch(cell, evidence) or evidence
 
 
-def _nearest(asked: ExpectedInputs, evidence: Evidence) -> Path | None:
-    folder = asked.plan.paths.training_images
+def _nearest(expected: ExpectedInputs, evidence: Evidence) -> Path | None:
+    folder = expected.plan.paths.training_images
     return folder / evidence.nearest.image if folder and evidence.nearest else None

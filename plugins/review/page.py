@@ -1,14 +1,12 @@
 """The report page: one fragment of HTML with its own style and script, for pytest-html to put on top."""
 
 import hashlib
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.plan import BASELINE, Checkpoint
@@ -56,20 +54,7 @@ def environment(templates: Path) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=_compiled(),
     )
-
-
-def _compiled() -> FileSystemBytecodeCache | None:
-    """Keep compiled templates where Python keeps compiled modules, if it may write there."""
-    folder = _TEMPLATES / "__pycache__"
-    if sys.dont_write_bytecode:
-        return None
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        return None
-    return FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
 
 
 def frame_script() -> Markup:

@@ -82,20 +82,20 @@ def make_previews(sources: Iterable[Source], reports: Path) -> dict[Path, Previe
     unique = {source.path: source for source in sources}
 
     def one(source: Source) -> Preview | None:
-        return make_preview(source, reports, among=len(unique))
+        return make_preview(source, reports, total=len(unique))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
         made = pool.map(one, unique.values())
         return {path: preview for path, preview in zip(unique, made, strict=True) if preview}
 
 
-def make_preview(source: Source, reports: Path, *, among: int) -> Preview | None:
-    """Return the preview of one of so many pictures on a page; None for one that cannot be read.
+def make_preview(source: Source, reports: Path, *, total: int) -> Preview | None:
+    """Return the preview of one of `total` pictures on a page; None for one that cannot be read.
 
     One of the picture as it lies there, and not too large to be embedded, is kept. Raises `OSError` where one that is
     to be linked cannot be written.
     """
-    form = _form(among)
+    form = _form(total)
     path = reports / _place(source, form)
     try:
         if there := _there(path, source, form):
@@ -109,12 +109,12 @@ def make_preview(source: Source, reports: Path, *, among: int) -> Preview | None
     return Preview(_address(source, form, shrunk.content), shrunk.width, shrunk.height)
 
 
-def write_preview(picture: Image.Image, source: Source, reports: Path, *, among: int) -> None:
-    """Write the preview of one of so many pictures, which was just written and needs no decoding any more.
+def write_preview(picture: Image.Image, source: Source, reports: Path, *, total: int) -> None:
+    """Write the preview of one of `total` pictures, which was just written and needs no decoding any more.
 
     Where it cannot be, it is made when the page is.
     """
-    form = _form(among)
+    form = _form(total)
     with contextlib.suppress(*UNREADABLE):
         _write(_shrunk(picture, form).content, reports / _place(source, form), source.path.stat())
 
@@ -125,8 +125,8 @@ def beside(source: Source, reports: Path) -> Path | None:
     return next((path for path in paths if _is_current(path, source)), None)
 
 
-def _form(among: int) -> _Form:
-    return replace(_EMBEDDED, share=EMBEDDED_BYTES // among) if among <= EMBED_AT_MOST else _LINKED
+def _form(total: int) -> _Form:
+    return replace(_EMBEDDED, share=EMBEDDED_BYTES // total) if total <= EMBED_AT_MOST else _LINKED
 
 
 def _place(source: Source, form: _Form) -> PurePosixPath:
@@ -134,7 +134,7 @@ def _place(source: Source, form: _Form) -> PurePosixPath:
 
 
 def _is_current(preview: Path, source: Source) -> bool:
-    """Say whether a preview is of the picture as it is now: it was given the picture's time."""
+    """Return whether a preview is of the picture as it is now: it has the picture's time."""
     return preview.is_file() and preview.stat().st_mtime_ns == source.path.stat().st_mtime_ns
 
 

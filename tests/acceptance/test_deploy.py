@@ -2,8 +2,7 @@
 
 import pytest
 
-from plugins.deploy.deployment import Deployment
-from plugins.deploy.rollback import Rollback
+from plugins.deploy.records import Deployment, Rollback
 
 pytestmark = pytest.mark.deploy
 

@@ -6,46 +6,46 @@ import pytest
 
 from plugins.comfyui.server import Server
 from plugins.deploy import claims
-from plugins.deploy.deployment import Deployment
-from plugins.deploy.plugin import Fail
+from plugins.deploy.records import Deployment
+from plugins.deploy.session import Fail
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan
 
-Hold = Callable[[Iterable[str]], None]
+AssertNone = Callable[[Iterable[str]], None]
 
 pytestmark = [pytest.mark.deploy, pytest.mark.verify]
 
 
 @pytest.fixture(scope="session")
-def hold(fail: Fail) -> Hold:
-    """Return what fails a test where there are problems, and tells them all."""
+def assert_none(fail: Fail) -> AssertNone:
+    """Return what fails a test where there are problems, and lists them all."""
 
-    def hold(problems: Iterable[str]) -> None:
-        if told := list(problems):
-            fail("\n".join(told))
+    def assert_none(problems: Iterable[str]) -> None:
+        if found := list(problems):
+            fail("\n".join(found))
 
-    return hold
+    return assert_none
 
 
-def test_production_lora_is_present(production: Plan, hold: Hold) -> None:
+def test_production_lora_is_present(production: Plan, assert_none: AssertNone) -> None:
     """The production LoRA is there, and is a whole safetensors file."""
-    hold(claims.production_is_present(production))
+    assert_none(claims.production_is_present(production))
 
 
-def test_production_lora_has_its_size(production: Plan, hold: Hold) -> None:
+def test_production_lora_has_its_size(production: Plan, assert_none: AssertNone) -> None:
     """The production LoRA's size is within the plan's range."""
-    hold(claims.production_has_its_size(production))
+    assert_none(claims.production_has_its_size(production))
 
 
-def test_no_evaluation_copies_remain(production: Plan, hold: Hold) -> None:
+def test_no_evaluation_copies_remain(production: Plan, assert_none: AssertNone) -> None:
     """No step-labelled evaluation copies remain in the loras folder."""
-    hold(claims.no_evaluation_copies_remain(production))
+    assert_none(claims.no_evaluation_copies_remain(production))
 
 
-def test_picker_lists_production_lora(production: Plan, servers: tuple[Server, ...], hold: Hold) -> None:
+def test_picker_lists_production_lora(production: Plan, servers: tuple[Server, ...], assert_none: AssertNone) -> None:
     """ComfyUI's LoRA picker offers the production LoRA."""
-    hold(
+    assert_none(
         problem
         for server in servers
         for problem in claims.picker_lists_production(production, server.client.loras(), server=server.client.url)
@@ -53,37 +53,39 @@ def test_picker_lists_production_lora(production: Plan, servers: tuple[Server, .
 
 
 def test_every_checkpoint_was_tested_on_every_prompt(
-    judged: ExpectedInputs, store: Store, deployment: Deployment, hold: Hold
+    judged: ExpectedInputs, store: Store, deployment: Deployment, assert_none: AssertNone
 ) -> None:
     """Every checkpoint was tested on every prompt before the selection."""
-    hold(claims.every_checkpoint_was_tested(judged, store, deployment))
+    assert_none(claims.every_checkpoint_was_tested(judged, store, deployment))
 
 
-def test_ballot_is_unchanged(deployment: Deployment, hold: Hold) -> None:
+def test_ballot_is_unchanged(deployment: Deployment, assert_none: AssertNone) -> None:
     """The ballot that the deployment was made by, if any, is as it was."""
-    hold(claims.ballot_is_unchanged(deployment))
+    assert_none(claims.ballot_is_unchanged(deployment))
 
 
 def test_production_lora_rendered_what_was_judged(
-    judged: ExpectedInputs, store: Store, deployment: Deployment, hold: Hold
+    judged: ExpectedInputs, store: Store, deployment: Deployment, assert_none: AssertNone
 ) -> None:
     """The production LoRA, rendered once more after deployment, gave the pictures that were judged."""
-    hold(claims.proof_was_given(judged, store, deployment))
+    assert_none(claims.proof_was_given(judged, store, deployment))
 
 
-def test_production_lora_is_the_selected_checkpoint(production: Plan, deployment: Deployment, hold: Hold) -> None:
+def test_production_lora_is_the_selected_checkpoint(
+    production: Plan, deployment: Deployment, assert_none: AssertNone
+) -> None:
     """The production LoRA holds the bytes of the selected checkpoint."""
-    hold(claims.production_is_the_selected_checkpoint(production, deployment))
+    assert_none(claims.production_is_the_selected_checkpoint(production, deployment))
 
 
-def test_no_forbidden_lora_on_disk(production: Plan, hold: Hold) -> None:
+def test_no_forbidden_lora_on_disk(production: Plan, assert_none: AssertNone) -> None:
     """No forbidden LoRA lies in the loras folder (LORA-05)."""
-    hold(claims.no_forbidden_lora_on_disk(production))
+    assert_none(claims.no_forbidden_lora_on_disk(production))
 
 
-def test_no_forbidden_lora_in_picker(production: Plan, servers: tuple[Server, ...], hold: Hold) -> None:
+def test_no_forbidden_lora_in_picker(production: Plan, servers: tuple[Server, ...], assert_none: AssertNone) -> None:
     """No forbidden LoRA is offered by ComfyUI's picker (LORA-05)."""
-    hold(
+    assert_none(
         problem
         for server in servers
         for problem in claims.no_forbidden_lora_in_picker(production, server.client.loras(), server=server.client.url)

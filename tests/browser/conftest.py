@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from plugins.review.review import Review
 from tests.browser.chromium import NoChromiumError, start_chromium
@@ -14,6 +14,8 @@ from tests.small_plan import made_plan, plan, plan_file, run_suite, stand_in
 __all__ = ["made_plan", "plan", "plan_file", "run_suite", "stand_in"]
 
 Open = Callable[..., Page]
+_LONGEST_MS = 30_000
+expect.set_options(timeout=_LONGEST_MS)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ class Visits:
         context = self.browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         self.contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(5_000)
+        page.set_default_timeout(_LONGEST_MS)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on("request", lambda request: self.requested(request.url))
         page.on("dialog", lambda dialog: dialog.accept())

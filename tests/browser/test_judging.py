@@ -65,6 +65,18 @@ def test_whole_judgement_by_keys_alone(page: Page, tmp_path: Path) -> None:
     assert not ballot.judged_blind
 
 
+def test_closing_a_picture_does_not_take_the_focus_back(page: Page) -> None:
+    """The focus goes to the picture at once when it is closed, and never away from where it was put since."""
+    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    expect(page.locator('[data-cell="step800-novel_pose"] .picture')).to_be_focused()
+    page.keyboard.press("Enter")
+    page.evaluate("document.querySelector('[data-action=close]').click(); document.getElementById('reason').focus()")
+    page.evaluate("new Promise((turn) => setTimeout(turn, 50))")
+    expect(page.locator("#reason")).to_be_focused()
+
+
 def test_ballot_carries_what_was_judged(page: Page, review: Review, tmp_path: Path) -> None:
     """The ballot names the plan and every picture's digest, so that it is known what was judged."""
     ballot = saved(page, tmp_path)

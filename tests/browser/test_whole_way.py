@@ -13,7 +13,7 @@ from stand_in.serving import Serving
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 BRACER = """
 [[criterion]]

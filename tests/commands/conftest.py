@@ -10,7 +10,7 @@ import pytest
 from plugins.plan.reading import read_plan
 from stand_in.serving import serve
 from tests.commands.looking import cell_of, snapshot
-from tests.commands.whole_way import TEXT, TITLE, FailingCell, Story
+from tests.commands.whole_way import TEXT, TITLE, FailingCell, Story, made_of_pictures
 from tests.small_plan import PLAN, Suite, made_plan, plan, plan_file, run_suite, stand_in, write_plan
 
 __all__ = ["made_plan", "plan", "plan_file", "run_suite", "stand_in"]
@@ -42,6 +42,7 @@ def story(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
         def go(name: str, *arguments: str) -> None:
             story.results[name] = suite.run("-v", *arguments)
             story.disks[name] = snapshot(folder, without=("data",))
+            story.times[name] = {path: path.stat().st_mtime_ns for path in made_of_pictures(suite.reports)}
             entries = serving.server.queue.history()
             story.rendered[name] = [cell for prompt_id in entries if (cell := cell_of(serving, prompt_id))]
 

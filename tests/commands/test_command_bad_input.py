@@ -21,6 +21,8 @@ from stand_in.serving import serve
 from tests.commands.looking import Result, counts, snapshot, together, told
 from tests.small_plan import ROOT, Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 Prepare = Callable[[Path, ExitStack], Mapping[str, str] | None]
 """Plants a mistake in a plan's folder; gives words for the command and for what is expected of it."""
 EXPECTED = ("reports/.lock",)
@@ -131,7 +133,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from stand_in.__main__ import main
 folder = {str(folder)!r}
-main(["--port", "{port}", "--workspace", folder + "/reports/workspace", "--plan", folder + "/plan.toml"])
+main(["--port", "{port}", "--workspace", folder + "/reports/workspace"])
 """
     (folder / "ComfyUI/main.py").write_text(program, encoding="utf-8")
     start = f"start = ['{sys.executable}', 'main.py']"

@@ -11,7 +11,8 @@ import pytest
 from tests.commands.looking import Result, counts, told
 from tests.machines import Machine, Machines, until
 from tests.small_plan import PLAN, Suite, finish
-from tests.torn import TORN
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,6 @@ class Runs:
     """How many prompts were waiting on each machine when the stopped command had ended."""
     whole: Result
     folder: Path
-
-
-pytestmark = TORN
 
 
 @pytest.fixture(scope="module")

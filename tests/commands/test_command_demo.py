@@ -10,6 +10,8 @@ import pytest
 from tests.commands.looking import Result, counts, snapshot, together, told
 from tests.small_plan import Suite
 
+pytestmark = pytest.mark.slow
+
 OLD = b"the report of an earlier run"
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from plugins.loras import journal
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import install
 from plugins.plan.reading import read_plan
 from stand_in.serving import serve
 from tests.small_plan import Posing, Suite
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,11 @@ def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         results["summary"] = 0, (suite.reports / "SUMMARY.md").read_text(encoding="utf-8")
         results["page"] = 0, (suite.reports / "deploy.html").read_text(encoding="utf-8")
         go("600-once-more", "-m", "deploy", "--selected-step=600")
-        install(
-            plan.training_file(final), plan.production_file, sha256=digest_of(plan.training_file(final)), rollback=True
+        journal.begin(
+            plan.training_file(final),
+            plan.production_file,
+            sha256=digest_of(plan.training_file(final)),
+            is_rollback=True,
         )
         go("after-a-kill", "-m", "deploy", "--rollback")
     results["digest"] = 0, digest_of(plan.training_file(final))[:12]

@@ -15,6 +15,8 @@ from tests.commands.looking import Result, outcomes, together, told
 from tests.commands.whole_way import Story
 from tests.small_plan import Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 PRODUCTION = "ComfyUI/models/loras/spyke_plasma_v1.safetensors"
 FINAL = "output/loras/spyke/spyke_plasma_v1.safetensors"
 PRESENT = "test_production_lora_is_present"

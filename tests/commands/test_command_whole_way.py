@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from PIL import Image
 
 from tests.commands.looking import counts, outcomes, told
 from tests.commands.whole_way import TEXT, TITLE, Story
@@ -86,6 +87,16 @@ def test_resuming_reuses_every_picture(story: Story) -> None:
     assert "(2 as they were)" in result.stdout
     assert [] == new_cells(story, "resumed", "last_failed")
     assert pictures(story, "last_failed") == pictures(story, "resumed")
+
+
+def test_resuming_makes_no_preview_anew(story: Story) -> None:
+    """Previews and the contact sheet are made of the pictures, once."""
+    made = story.times["last_failed"]
+    previews = {path.stem for path in made if path.suffix == ".webp" and path.parent.name == "step600"}
+    assert {"forest", "novel_pose"} == previews
+    assert made == story.times["resumed"]
+    with Image.open(story.deployed / "reports/previews/step600/forest.webp") as preview:
+        assert (64, 64) == preview.size
 
 
 def test_the_next_command_can_be_typed(story: Story) -> None:

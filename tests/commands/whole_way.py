@@ -26,6 +26,11 @@ class FailingCell(Posing):
             raise NodeFailure("torch.OutOfMemoryError", "Allocation <script>alert(3)</script> \x1b[2J failed")
 
 
+def made_of_pictures(reports: Path) -> list[Path]:
+    """Return what is made of the pictures: previews, and the contact sheet."""
+    return [*reports.glob("previews/*/*"), *reports.glob("contact-sheet.png")]
+
+
 @dataclass
 class Story:
     """One plan's whole way: each command's result, and what was on the disk after it."""
@@ -33,6 +38,8 @@ class Story:
     suite: Suite
     results: dict[str, Result] = field(default_factory=dict)
     disks: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    times: dict[str, dict[Path, int]] = field(default_factory=dict)
+    """When what is made of the pictures was written, in nanoseconds."""
     rendered: dict[str, list[str]] = field(default_factory=dict)
     """The cells that the server had rendered by then, in their order."""
     deployed: Path = Path()

@@ -14,6 +14,8 @@ from typing import Any, Final
 from aiohttp import web
 from PIL import Image
 
+from stand_in.serving import listening
+
 RECORDINGS: Final = Path(__file__).parent / "recordings"
 
 
@@ -63,11 +65,6 @@ class Replay:
         application.router.add_get("/view", self._view)
         application.router.add_route("*", "/{path:.*}", self._recorded)
         return application
-
-    async def close(self) -> None:
-        """End the connections."""
-        for socket in self._connected:
-            await socket.close()
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
@@ -146,19 +143,14 @@ def replayed(run: str | None, *exchanges: str, socket: Socket = Socket.AFTER) ->
 
     async def serve() -> None:
         replay, stop = Replay(recording(run) if run else None, told, socket), asyncio.Event()
-        runner = web.AppRunner(replay.application(), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        replay.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        made.append((replay, asyncio.get_running_loop(), stop))
-        started.set()
-        await stop.wait()
-        await replay.close()
-        await runner.cleanup()
+        async with listening(replay.application()) as replay.url:
+            made.append((replay, asyncio.get_running_loop(), stop))
+            started.set()
+            await stop.wait()
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), name="replay", daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(30)
     replay, loop, stop = made[0]
     try:
         yield replay

@@ -38,7 +38,7 @@ class Pace(Faults):
 
 
 @contextmanager
-def stand_in(folder: Path, made: Path, *, dialect: Version = TODAY, patience: float = 10.0) -> Iterator[Server]:
+def stand_in(folder: Path, made: Path, *, dialect: Version = TODAY, patience: float = 30.0) -> Iterator[Server]:
     """Serve a stand-in over a fresh folder."""
     base = folder / "models" / "checkpoints" / BASE
     write_weights(base, {"w": (4,)}, {"format": "pt"}, seed="base")
@@ -58,7 +58,7 @@ def real(made: Path) -> Server:
     base = os.environ.get("COMFYUI_BASE_MODEL", BASE)
     if not (folder / "models" / "loras").is_dir():
         raise ValueError(f"COMFYUI_DIR: {folder} is no ComfyUI folder, it has no models/loras")
-    with Wire(url, patience=10.0) as wire:
+    with Wire(url, patience=30.0) as wire:
         try:
             told = wire.get("/object_info/CheckpointLoaderSimple").body["CheckpointLoaderSimple"]
             listed = told["input"]["required"]["ckpt_name"][0]

@@ -8,6 +8,8 @@ import websocket
 from tests.contract.mutations import MUTATIONS
 from tests.contract.servers import stand_in
 
+pytestmark = pytest.mark.slow
+
 NOTICED = (AssertionError, LookupError, websocket.WebSocketException)
 """A difference, something that is missing, or a wait that comes to its end."""
 

@@ -11,6 +11,7 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import BadAnswer, ExecutionFailed, Interrupted, Rejected
 from plugins.comfyui.run import Phase, Run
 from plugins.comfyui.server import Finished, Server
+from plugins.comfyui.timing import Timing
 from plugins.comfyui.workflow import Filled
 from tests.contract.replay import RECORDINGS, Replay, Socket, picture, recording, replayed
 
@@ -33,14 +34,8 @@ REFUSED = {
     "run_bad_seed": "node 3 (KSampler), input seed: sent -1, allowed 0 to 18446744073709551615",
     "run_partly_valid": "node 21 (VAEDecode), input vae: nothing was sent, but it is required",
 }
-"""What the client says of a prompt that was refused, wholly or (fact 3) in part."""
+"""What the client says of a prompt that was refused, wholly or in part."""
 EXCHANGES = {"get_routes", "object_info", "post_bad_json", "post_empty", "post_free", "queue_running_and_pending"}
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the history often."""
-    monkeypatch.setattr("plugins.comfyui.waiting._LOOK_SECONDS", 0.05)
 
 
 @contextmanager
@@ -48,7 +43,7 @@ def connected(run: str | None, *exchanges: str, socket: Socket = Socket.AFTER) -
     """Connect our client to a replay; `/system_stats` is the recorded one."""
     with ExitStack() as stack:
         replay = stack.enter_context(replayed(run, "get_routes", *exchanges, socket=socket))
-        client = ComfyUI(replay.url)
+        client = ComfyUI(replay.url, timing=Timing(poll=0.05))
         server = Server(client, client.info(), timeout=10.0)
         stack.callback(server.close)
         yield server, replay

@@ -197,7 +197,7 @@ class Wire:
     @property
     def silence(self) -> float:
         """How many seconds without a frame mean that none will come, on a server for which one has such patience."""
-        return min(0.5, max(0.1, self.patience / 100))
+        return min(0.5, max(0.1, self.patience / 300))
 
     def hears_nothing(self, seconds: float | None = None) -> bool:
         """Whether no frame comes for so long."""

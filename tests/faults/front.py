@@ -6,7 +6,10 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from stand_in.listening import HOST, Listener
+
 _IDLE_SECONDS = 0.02
+_LONGEST_SECONDS = 30.0
 
 
 class Front:
@@ -18,8 +21,7 @@ class Front:
         self.hangs_up = False
         """Whether a connection is closed, without a word, as soon as an answer has passed."""
         self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._listener: Listener | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="front", daemon=True)
         self._thread.start()
         self.accept()
@@ -27,15 +29,15 @@ class Front:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     def accept(self) -> None:
         """Let everybody in, at the port that it had before."""
-        asyncio.run_coroutine_threadsafe(self._accept(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._accept(), self._loop).result(_LONGEST_SECONDS)
 
     def refuse(self) -> None:
         """Cut every connection, and refuse new ones."""
-        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._refuse(), self._loop).result(_LONGEST_SECONDS)
 
     def lead_to(self, url: str) -> None:
         """Cut every connection, and lead new ones to another server of this machine."""
@@ -47,37 +49,37 @@ class Front:
         """Be gone."""
         self.refuse()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(_LONGEST_SECONDS)
         self._loop.close()
 
     async def _accept(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._listener = await Listener.start(self._protocol, port=self.port)
+        self.port = self._listener.port
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for writer in list(self._open):
-            writer.transport.abort()
-        while self._open:  # noqa: ASYNC110 (each ends by itself)
-            await asyncio.sleep(0.001)
+        if self._listener is not None:
+            await self._listener.close()
+            self._listener = None
+        lines = asyncio.all_tasks() - {asyncio.current_task()}
+        for line in lines:
+            line.cancel()
+        await asyncio.gather(*lines, return_exceptions=True)
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
-        try:
-            with contextlib.suppress(OSError):
-                upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self.target)
-                self._open.add(upstream)
-                there = asyncio.create_task(_pump(reader, upstream))
-                try:
-                    await self._back(upstream_reader, writer)
-                finally:
-                    there.cancel()
-                    upstream.transport.abort()
-                    self._open.discard(upstream)
-        finally:
-            writer.transport.abort()
-            self._open.discard(writer)
+        with contextlib.suppress(OSError):
+            upstream_reader, upstream = await asyncio.open_connection(HOST, self.target)
+            there = asyncio.create_task(_pump(reader, upstream))
+            try:
+                await self._back(upstream_reader, writer)
+            finally:
+                there.cancel()
+                upstream.transport.abort()
+                with contextlib.suppress(OSError):
+                    await upstream.wait_closed()
+        writer.transport.abort()
 
     async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answered = False

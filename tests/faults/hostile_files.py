@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from plugins.comfyui.workflow import BUILT_IN, Workflow
-from plugins.deploy.deployment import RECORD, read_record
+from plugins.deploy.records import RECORD, read_record
 from plugins.deploy.summary import Summary
 from plugins.evidence.store import Store
 from plugins.loras.header import read_header
@@ -133,8 +133,8 @@ def ballot(content: bytes) -> Callable[[Ground], object]:
 def judged(ground: Ground) -> Judged:
     """Have every picture of the plan made and judged."""
     reports = ground.folder / "reports"
-    there = Judged(plan=ground.plan, asked=asked_of(ground.plan), store=Store(reports / "pictures"), reports=reports)
-    keep_all(there.asked, there.store)
+    there = Judged(plan=ground.plan, expected=asked_of(ground.plan), store=Store(reports / "pictures"), reports=reports)
+    keep_all(there.expected, there.store)
     return there
 
 

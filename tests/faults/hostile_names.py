@@ -5,8 +5,8 @@ from pathlib import Path
 
 from plugins.evidence.files import leads_away, write_atomically
 from plugins.evidence.store import Store
+from plugins.loras import journal
 from plugins.loras.copying import folder_lock
-from plugins.loras.deployment import install
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
@@ -84,7 +84,7 @@ def deployed_over_a_link(ground: Ground) -> object:
     target = ground.plan.paths.loras / ground.plan.production.file
     link(target, ground.elsewhere / "kept.txt")
     source = ground.plan.training_file(ground.plan.checkpoints[0])
-    return install(source, target, sha256="0" * 64)
+    return journal.begin(source, target, sha256="0" * 64)
 
 
 def pictures_linked_away(ground: Ground) -> tuple[object, object]:

@@ -5,12 +5,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from plugins.comfyui import client as client_module
-from plugins.comfyui.client import ComfyUI, ImageRef, ServerInfo
+from plugins.comfyui import transport
+from plugins.comfyui.answers import ImageRef, ServerInfo
+from plugins.comfyui.choices import picker_names
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.events import Events
 from plugins.comfyui.names import check_offered, find_base_model, find_lora
-from plugins.comfyui.picker import picker_names
-from plugins.comfyui.server import Server
 from plugins.loras.staging import preflight, stage
 from plugins.pictures.check import Check
 from plugins.pictures.checks import check_workflow
@@ -30,8 +31,7 @@ def told(answer: Answer, ask: Callable[[ComfyUI], object] = ComfyUI.info) -> Cal
     """Ask a server that answers so. What is read of one answer is limited to 1 MB, so that the test is quick."""
 
     def act(ground: Ground) -> object:
-        ground.patch.setattr(client_module, "_LARGEST_ANSWER", _LARGEST)
-        ground.patch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
+        ground.patch.setattr(transport, "_LARGEST_ANSWER", _LARGEST)
         return ask(ground.client(answer))
 
     return act
@@ -85,7 +85,7 @@ def refusal(ask: Callable[[], object]) -> str:
     """Return the words in which something is refused."""
     try:
         ask()
-    except client_module.ComfyUIError as error:
+    except ComfyUIError as error:
         return str(error)
     return "it was not refused"
 
@@ -131,7 +131,6 @@ def staged_elsewhere(answer: Answer) -> Callable[[Ground], object]:
     """See the staged LoRAs in the picker of a server that answers so when asked for their notes."""
 
     def act(ground: Ground) -> object:
-        ground.patch.setattr("plugins.comfyui.picker._LISTED_SECONDS", 0.0)
         plan = ground.plan
         staged = stage(plan, preflight(plan))
         names = [one.file.name for one in staged]
@@ -141,10 +140,7 @@ def staged_elsewhere(answer: Answer) -> Callable[[Ground], object]:
             return (answer if "view_metadata" in first else listed)(first)
 
         client = ground.client(routes)
-        info = ServerInfo(url=client.url, comfyui_version="0", device="cpu", simulated=False)
-        server = Server(client, info, timeout=1.0)
-        ground.stack.callback(server.close)
-        return picker_names(plan, server, staged)
+        return picker_names(plan, client, staged)
 
     return act
 

@@ -13,9 +13,9 @@ from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
 from tests.faults.planted import TARGET
 from tests.faults.stand import Stage, Work
-from tests.faults.test_server_faults import TABLE, WAITS
+from tests.faults.test_server_faults import TABLE
 
-_LONGEST_SECONDS = 30.0
+_LONGEST_SECONDS = 60.0
 
 
 class Comes(Enum):
@@ -96,17 +96,10 @@ class Pair:
             raise
 
 
-def hasten(patch: pytest.MonkeyPatch, name: str) -> None:
-    """Make this process's pauses as short as a row of the table has them."""
-    for constant, seconds in {**WAITS, **TABLE[name].waits}.items():
-        patch.setattr(f"plugins.comfyui.{constant}", seconds)
-    patch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
-
-
 def check(name: str, comes: Comes, stage: Stage, patch: pytest.MonkeyPatch) -> None:
     """Render before two servers of which the first has a fault of the table, and see that nothing is lost."""
     row = TABLE[name]
-    faulty, healthy = stage.prepared.places
+    faulty, healthy = stage.prepared.servers
     pair = Pair(stage.make, faulty)
     ended = stage.run(at_once=row.at_once, left=row.left, patch=patch, work=pair)
 

@@ -204,8 +204,7 @@ def not_utf8() -> Fault:
         if event == "execution_start":
             for socket in list(fault.serving.server.hub._sockets.values()):
                 assert socket._writer is not None
-                send = socket._writer.send_frame(b"\xff\xfe\xfd", WSMsgType.TEXT)
-                fault._tasks.append(fault.serving.loop.create_task(send))
+                fault.begin(socket._writer.send_frame(b"\xff\xfe\xfd", WSMsgType.TEXT))
         yield event, data
 
     return framing(frames)
@@ -284,7 +283,7 @@ def late_copy() -> Fault:
 
         The other one waits until the second copy is withdrawn, as it would be by far with real pictures.
         """
-        first, until = posts[0], time.monotonic() + 5
+        first, until = posts[0], time.monotonic() + 30
         if prompt_id in begun or fault.released.is_set():
             return
         while posts.count(first) < 2 or (prompt_id == first and len(fault.ours_pending()) < 2):
@@ -424,7 +423,7 @@ def interrupted_too_late() -> Fault:
         def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
             if prompt_id.startswith(THEIRS) and hanging.is_set():
                 theirs_run.set()
-                told.wait(10)
+                told.wait(30)
             super().before_node(prompt_id, node_id, class_type)
 
     def before_node(fault: Fault, prompt_id: str, class_type: str) -> None:

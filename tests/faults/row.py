@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.timing import Timing
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
@@ -139,7 +140,7 @@ class _Server(ThreadingTCPServer):
 @contextmanager
 def connected(url: str) -> Iterator[ComfyUI]:
     """Connect a client, and let go of it."""
-    client = ComfyUI(url)
+    client = ComfyUI(url, timing=Timing(pause=0.001, listed=0.0))
     try:
         yield client
     finally:

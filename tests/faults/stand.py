@@ -6,8 +6,8 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from aiohttp import web
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.server import Server
+from plugins.comfyui.timing import Timing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
-from plugins.generate.making import CellFailedError
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.preparing import Prepared, prepare
 from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
@@ -33,6 +34,7 @@ from stand_in.faults import Frame
 from stand_in.serving import Serving, serve
 from stand_in.versions import TODAY, Version
 from tests.faults.front import Front, before
+from tests.rendered import rendered_and_kept
 from tests.small_plan import Posing
 from tests.verdicts.scene import without_training_images
 
@@ -42,7 +44,7 @@ Work = Callable[[Cell, RenderServer, Progress, Callable[[], None]], Evidence]
 """What is done for one cell on one server."""
 THEIRS = "theirs"
 """How the ids of somebody else's prompts begin."""
-_LONGEST_SECONDS = 60.0
+_LONGEST_SECONDS = 120.0
 """How long a run may take at most."""
 
 
@@ -163,8 +165,16 @@ class Fault(Posing):
     def send_raw(self, payload: str | bytes) -> None:
         """Send what no ComfyUI sends to every socket; call it in the server's loop."""
         for socket in list(self.serving.server.hub._sockets.values()):
-            send = socket.send_bytes(payload) if isinstance(payload, bytes) else socket.send_str(payload)
-            self._tasks.append(self.serving.loop.create_task(send))
+            self.begin(socket.send_bytes(payload) if isinstance(payload, bytes) else socket.send_str(payload))
+
+    def begin(self, sending: Awaitable[None]) -> None:
+        """Send while the server goes on; whoever has hung up hears nothing. Call it in the server's loop."""
+
+        async def send() -> None:
+            with suppress(ConnectionError):
+                await sending
+
+        self._tasks.append(self.serving.loop.create_task(send()))
 
     def drop_sockets(self) -> None:
         """Cut every socket."""
@@ -232,7 +242,7 @@ class Stage:
         def over(line: str) -> None:
             assert end > time.monotonic(), f"the run does not end: {line}"
 
-        run = Rendering(self.cells, servers=self.prepared.places, work=work or self.make)
+        run = Rendering(self.cells, servers=self.prepared.servers, work=work or self.make)
         try:
             for cell in self.cells:
                 try:
@@ -254,10 +264,7 @@ class Stage:
 
     def make(self, cell: Cell, place: RenderServer, board: Progress, posted: Callable[[], None]) -> Evidence:
         """Render a cell and keep its picture, compared with none."""
-        made = self.prepared.maker.make(cell, place, board, posted)
-        self.store.write_picture(cell, made.png)
-        self.store.write_evidence(cell, made.evidence)
-        return made.evidence
+        return rendered_and_kept(self.prepared, cell, place, progress=board, posted=posted)
 
 
 @contextmanager
@@ -285,7 +292,7 @@ def standing(fault: Fault, comfyui: Path, *, dialect: Version = TODAY) -> Iterat
 
 @contextmanager
 def staged(
-    plan: Plan, *faults: Fault, timeout: float, fronted: bool = False, dialect: Version = TODAY
+    plan: Plan, *faults: Fault, timeout: float, timing: Timing, fronted: bool = False, dialect: Version = TODAY
 ) -> Iterator[Stage]:
     """Prepare the plan on a stand-in for each fault, with a `Front` before the first where one is needed.
 
@@ -297,7 +304,8 @@ def staged(
             faults[0].front = stack.enter_context(before())
         servers = []
         for fault in faults:
-            client = ComfyUI(stack.enter_context(standing(fault, plan.paths.comfyui, dialect=dialect)))
+            url = stack.enter_context(standing(fault, plan.paths.comfyui, dialect=dialect))
+            client = ComfyUI(url, timing=timing)
             servers.append(Server(client, client.info(), timeout=timeout))
             stack.callback(servers[-1].close)
             stack.callback(fault.released.set)
@@ -309,7 +317,7 @@ def staged(
         yield Stage(faults=faults, prepared=prepared, store=store, cells=cells)
 
 
-def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
+def until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Wait for something, but not for ever."""
     end = time.monotonic() + seconds
     while not true():

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from plugins.deploy.deployment import RECORD
-from plugins.deploy.undoing import PreviousProduction, Undoing, find_former
+from plugins.deploy.records import RECORD
+from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.loras.staging import preflight, stage
@@ -38,13 +38,13 @@ MOST: Final = 200
 """More tries than any work has calls: the fault would never have been met."""
 
 
-class Rendered(Undoing):
+class Rendered(ProductionRollback):
     """A rollback that renders without a server: the picture tells the bytes of the file."""
 
     def _render(self, file: str, folder: str) -> dict[tuple[str, Cell], Picture]:
-        sha256 = digest_of(self.asked.plan.paths.loras / file)
+        sha256 = digest_of(self.expected.plan.paths.loras / file)
         found = {}
-        for cell in column(self.asked.plan, None):
+        for cell in column(self.expected.plan, None):
             to = self.reports / "proof" / folder / f"{cell.row}.png"
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(png_of(cell, salt=sha256))
@@ -64,7 +64,7 @@ def judged_in(folder: Path) -> Judged:
     """Return the judged plan of a folder."""
     plan = read_plan(folder / "plan.toml")
     reports = folder / "reports"
-    return Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
+    return Judged(plan=plan, expected=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
 
 
 def judge(plan: Plan, folder: Path) -> Judged:
@@ -74,7 +74,7 @@ def judge(plan: Plan, folder: Path) -> Judged:
         write_weights(plan.training_file(one), {"lora_unet.alpha": (one.step,)}, {"ss_steps": str(one.step)}, seed="s")
     judged = judged_in(folder)
     stage(plan, preflight(plan))
-    keep_all(judged.asked, judged.store)
+    keep_all(judged.expected, judged.store)
     return judged
 
 
@@ -83,18 +83,18 @@ def _new_pictures(judged: Judged, _: object) -> None:
     for cell in matrix(judged.plan)[:2]:
         png = png_of(cell, salt="new")
         judged.store.write_picture(cell, png)
-        judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png))
+        judged.store.write_evidence(cell, evidence_for(judged.expected, cell, png))
 
 
 def _roll_back(judged: Judged, former: PreviousProduction) -> None:
-    Rendered(asked=judged.asked, servers=(), reports=judged.reports, meanwhile=lambda _: None).roll_back(former)
+    Rendered(expected=judged.expected, servers=(), reports=judged.reports, meanwhile=lambda _: None).roll_back(former)
 
 
 WORKS: Final[Mapping[str, Work]] = {
     "stage": Work(lambda _: None, lambda judged, _: stage(judged.plan, preflight(judged.plan))),
     "write-pictures": Work(lambda _: None, _new_pictures),
     "deploy": Work(lambda judged: judged.selected(), lambda judged, selected: judged.deploy_selected(selected)),
-    "roll-back": Work(lambda judged: find_former(judged.plan, judged.record), _roll_back),
+    "roll-back": Work(lambda judged: find_previous(judged.plan, judged.record), _roll_back),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from plugins.comfyui import errors
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, Silent, Unreachable
 from plugins.evidence.store import Store
-from plugins.generate.clustered import prepare_on_cluster
+from plugins.generate.preparing import prepare_on_cluster
 from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
@@ -21,34 +21,15 @@ from plugins.render.worker import WorkerAgent
 from tests.faults.front import Front, before
 from tests.faults.pair import BECOMES, Comes, check
 from tests.faults.stand import Fault, Stage, standing
-from tests.faults.test_server_faults import TABLE, WAITS
+from tests.faults.test_server_faults import HASTY, TABLE
 from tests.machines import Machines
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 WORKERS = ("anna", "bert")
 """The ComfyUI beside the first one has the fault."""
-WORKERS_WAITS = {
-    **WAITS,
-    "patience._REACH_SECONDS": 1.5,
-    "patience._REACH_PART": 1000,
-    "patience._GONE_SECONDS": 0.3,
-    "fetching._FETCH_SECONDS": 0.2,
-    "server._LET_GO_SECONDS": 0.5,
-}
+TIMING = replace(HASTY, reach=1.5, reach_fraction=0.001, gone=0.3, fetch=0.2, let_go=0.5)
 """How long the workers wait, in every row."""
-HASTE = f"""
-from importlib import import_module
-
-from urllib3.util import Retry
-
-Retry.sleep = lambda *_: None
-for name, seconds in {WORKERS_WAITS}.items():
-    module, _, constant = name.partition(".")
-    setattr(import_module(f"plugins.comfyui.{{module}}"), constant, seconds)
-"""
-"""What the workers load first."""
 
 LEFT_OUT = frozenset(
     {
@@ -84,27 +65,25 @@ class Workers:
                 shutil.rmtree(comfyui / "models" / "loras", ignore_errors=True)
                 fault.front = front
                 stack.enter_context(standing(fault, comfyui, **details))
-            cluster = Cluster(self.address, plan)
+            cluster = Cluster(self.address, plan, timing=TIMING)
             stack.callback(cluster.close)
-            prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan)).prepared
-            places = tuple(sorted(prepared.places, key=lambda place: place.info.worker))
+            prepared = prepare_on_cluster(plan, cluster, store, headers=preflight(plan))
+            places = tuple(sorted(prepared.servers, key=lambda place: place.info.worker))
             for place in places:
                 place.forget_weights(again=True)
-            yield Stage(faults=faults, prepared=replace(prepared, places=places), store=store, cells=matrix(plan))
+            yield Stage(faults=faults, prepared=replace(prepared, servers=places), store=store, cells=matrix(plan))
 
 
 @pytest.fixture(scope="module")
 def workers(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """Start a scheduler and two workers, for all tests."""
     folder = tmp_path_factory.mktemp("workers")
-    preload = folder / "hasty.py"
-    preload.write_text(HASTE, encoding="utf-8")
     with ExitStack() as stack:
         machines = stack.enter_context(Machines.over(folder, made_plan / "ComfyUI"))
         comfyui = tuple(machines.folder_of(name) for name in WORKERS)
         fronts = tuple(stack.enter_context(before()) for _ in WORKERS)
         for name, beside, front in zip(WORKERS, comfyui, fronts, strict=True):
-            machines.join(name, url=front.url, comfyui=beside, preload=preload)
+            machines.join(name, url=front.url, comfyui=beside)
         machines.wait_for(*WORKERS)
         yield Workers(address=machines.address, comfyui=comfyui, fronts=fronts)
 
@@ -124,7 +103,7 @@ def test_every_kind_of_error_crosses_with_its_words(workers: Workers, plan: Plan
     """What gives a cell back does so from a worker, too; what fails a cell does that, and nothing loses its words."""
     words = "http://gpu1:8188 said “nein”.\nLook at its terminal."
     with workers.staged(plan, Fault(), Fault()) as stage:
-        place = stage.prepared.places[0]
+        place = stage.prepared.servers[0]
         assert isinstance(place, DaskServer)
         told = {kind: came_back(place, kind, words) for kind in KINDS}
     own = {Silent: Unreachable, Unreachable: Unreachable, Interrupted: Interrupted}
@@ -140,5 +119,5 @@ def came_back(place: DaskServer, kind: type[ComfyUIError], words: str) -> tuple[
         raise kind(words, **details)
 
     with pytest.raises(ComfyUIError) as caught:
-        place._at(fail)()
+        place._call(fail)()
     return caught.type, str(caught.value)

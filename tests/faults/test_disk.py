@@ -13,10 +13,10 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
 from plugins.generate.disk import check_room
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
 from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
 from plugins.plan.cells import Cell, matrix
@@ -112,6 +112,7 @@ def serving(plan_file: Path) -> Iterator[Serving]:
         yield serving
 
 
+@pytest.mark.slow
 def test_small_disk_is_told_before_the_first_picture(plan_file: Path, serving: Serving) -> None:
     """Where the pictures have no room, one message says so, and nothing is sent to the server."""
     folder = plan_file.parent
@@ -124,6 +125,7 @@ def test_small_disk_is_told_before_the_first_picture(plan_file: Path, serving: S
     assert ({}, False) == (serving.server.queue.history(), (folder / "reports/pictures").exists())
 
 
+@pytest.mark.slow
 def test_report_that_cannot_be_written_is_told(plan_file: Path, serving: Serving) -> None:
     """Where the disk is full at the end, pictures and evidence are kept, and one line says what to do."""
     folder = plan_file.parent

@@ -11,20 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from plugins.deploy.proof import Proven
-from plugins.deploy.rollback import recover
-from plugins.loras import copying, deployment
+from plugins.deploy.deployment import recover
+from plugins.deploy.records import Proven
+from plugins.loras import copying, journal
 from plugins.loras.copying import digest_of, folder_lock
-from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
 from tests.faults.steps import judge
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import Posing, Suite, finish
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 FORMER = b"the production LoRA of another day"
 NO_LINKS = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
@@ -57,8 +55,8 @@ def judged(plan: Plan, plan_file: Path) -> Judged:
 
 def is_deployed(judged: Judged) -> bool:
     """Say whether the selected checkpoint is in production, whole, with nothing under way."""
-    right = judged.asked.loras["step600"] == digest_of(judged.production)
-    return right and unfinished(judged.production) is None and judged.copies == []
+    right = judged.expected.loras["step600"] == digest_of(judged.production)
+    return right and journal.pending(judged.production) is None and judged.copies == []
 
 
 def is_untouched(judged: Judged) -> bool:
@@ -123,7 +121,7 @@ def test_target_that_windows_does_not_let_go(judged: Judged, monkeypatch: pytest
         judged.deploy()
     monkeypatch.undo()
 
-    assert unfinished(judged.production) is None
+    assert journal.pending(judged.production) is None
     assert is_untouched(judged) or FORMER == judged.production.read_bytes()
 
 
@@ -151,7 +149,7 @@ def test_file_system_without_hard_links(judged: Judged, monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(deployment.os, "link", refuse)
+    monkeypatch.setattr(journal.os, "link", refuse)
     with pytest.raises(DeploymentError, match="was put back"):
         judged.deploy(prove=lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
 
@@ -169,7 +167,7 @@ def test_backup_that_was_lost(judged: Judged) -> None:
     with pytest.raises(DeploymentError, match=r"UNPROVEN: .* should be the former production file"):
         judged.deploy(prove=prove)
 
-    assert judged.asked.loras["step600"] == digest_of(judged.production)
+    assert judged.expected.loras["step600"] == digest_of(judged.production)
     with pytest.raises(DeploymentError, match="should be the former production file"):
         recover(judged.plan, judged.reports)
 
@@ -232,4 +230,4 @@ def test_command_that_is_killed_while_production_is_proven(
     assert "An earlier deployment was stopped before it was proven. The former" in told.stdout
     assert pytest.ExitCode.OK == told.returncode, told.stdout
     assert (new if again != "--rollback" else former) == digest_of(production)
-    assert unfinished(production) is None
+    assert journal.pending(production) is None

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from plugins.deploy.deployment import RecordError, read_record
+from plugins.deploy.records import RecordError, read_record
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, read_header
@@ -48,8 +48,8 @@ def judged(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """Return the small plan with a picture and evidence of every cell."""
     plan = read_plan(made_plan / "plan.toml")
     reports = tmp_path_factory.mktemp("bytes") / "reports"
-    judged = Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
-    keep_all(judged.asked, judged.store)
+    judged = Judged(plan=plan, expected=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
+    keep_all(judged.expected, judged.store)
     return judged
 
 

@@ -13,6 +13,8 @@ from stand_in.serving import serve
 from tests.commands.looking import Result
 from tests.small_plan import PLAN, Suite
 
+pytestmark = pytest.mark.slow
+
 MARKUP = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\x9b31m\r"
 SEEN = "\\x1b[2J\\x1b]0;owned\\x07\\u202e\\x9b31m"

@@ -24,6 +24,8 @@ from tests.commands.looking import Result, together
 from tests.faults.row import answering, connected, http
 from tests.small_plan import PLAN, Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 USER, PASSWORD, TOKEN = "proxy-user", "proxy-pass/word", "bearer-token"
 TYPED = f"{USER}:proxy-pass%2Fword"
 SECRETS = (

@@ -7,24 +7,16 @@ from typing import Any
 import planted as p
 import pytest
 
+from plugins.comfyui.timing import Timing
 from plugins.plan.plan import Plan
 from stand_in.versions import LATER, TODAY, Version
 from tests.faults.planted import TARGET
 from tests.faults.stand import CELLS, Fault, json_answer, staged
-from tests.torn import TORN
-
-pytestmark = TORN
 
 AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"
 TERMINAL = "ook at its terminal"
-WAITS = {
-    "waiting._LOOK_SECONDS": 0.05,
-    "server._PAUSE_SECONDS": 0.02,
-    "fetching._PAUSE_SECONDS": 0.02,
-    "events._AGAIN_SECONDS": 0.02,
-    "events._CONNECT_SECONDS": 0.5,
-}
+HASTY = Timing(poll=0.05, pause=0.02, reconnect=0.02, connect=0.5)
 """Pauses that are shorter here. How long a thing is waited for is shortened only where a row waits for its end."""
 
 
@@ -43,6 +35,11 @@ class Row:
     """How other people's prompts may end."""
     left: int = 0
     """How many of ours nobody can take out of the queue."""
+
+    @property
+    def timing(self) -> Timing:
+        """Return how long this row waits."""
+        return replace(HASTY, **self.waits)
 
 
 def finished(fault: Callable[[], Fault], **details: Any) -> Row:
@@ -66,9 +63,9 @@ def page(status: int, **headers: str) -> Callable[[], Any]:
 
 
 HISTORY, QUEUE = p.is_about("/history"), p.is_about("/queue")
-LOSING = {"patience._GONE_SECONDS": 0.2}
-FETCHING = {"fetching._FETCH_SECONDS": 0.2}
-REACHING: dict[str, Any] = {"waits": {"patience._REACH_SECONDS": 0.5}, "timeout": 5.0}
+LOSING = {"gone": 0.2}
+FETCHING = {"fetch": 0.2}
+REACHING: dict[str, Any] = {"waits": {"reach": 0.5}, "timeout": 5.0}
 
 SOCKET = {
     "socket dropped once": finished(lambda: p.socket_dropped(1)),
@@ -105,7 +102,7 @@ FRAMES = {
 }
 POST = {
     "POST taken, connection reset": finished(lambda: p.lost_answer(lambda _, request: p.reset(request))),
-    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"client._ANSWER_SECONDS": 0.3}),
+    "POST taken, answer too late": finished(lambda: p.lost_answer(p.never), waits={"answer": 2.0}),
     "POST taken, answer cut": finished(lambda: p.lost_answer(lambda _, request: p.cut(request, b'{"prompt_id"'))),
     "POST taken, answered 200 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(200))),
     "POST taken, answered 502 with a page": finished(lambda: p.lost_answer(lambda *_: p.page(502))),
@@ -155,7 +152,7 @@ WORKER = {
     ),
     "worker dead, and accepts": stops(
         lambda: p.dies(2), "no sign of life", TIMEOUT, TERMINAL, fine=1, left=1, timeout=1.5,
-        waits={"server._LET_GO_SECONDS": 0.2}, theirs=frozenset({"success", "unfinished"}),
+        waits={"let_go": 0.2}, theirs=frozenset({"success", "unfinished"}),
     ),
     "one cell hangs, others wait behind it": one_fails(p.hangs, "no sign of life", TIMEOUT, timeout=2.0),
     "one cell hangs, others come after it": one_fails(p.hangs, "no sign of life", TIMEOUT, timeout=2.0, at_once=1),
@@ -176,7 +173,7 @@ WORKER = {
     ),
     "never answers any more": stops(
         lambda: p.silent_for(lambda _: True), "did not answer", TERMINAL, AGAIN, TIMEOUT,
-        timeout=5.0, waits={**REACHING["waits"], "client._ANSWER_SECONDS": 0.2},
+        timeout=5.0, waits={**REACHING["waits"], "answer": 2.0},
     ),
 }  # fmt: skip
 HISTORIES = {
@@ -247,16 +244,26 @@ OTHERS = {
     "a proxy that closes connections behind our back": finished(p.hanging_up, fronted=True),
 }
 TABLE = {**SOCKET, **FRAMES, **POST, **WORKER, **HISTORIES, **PICTURES, **OTHERS}
+LONG = {
+    "POST taken, answer too late",
+    "POST answered 503, Retry-After in seconds",
+    "one cell hangs, others come after it",
+    "one cell hangs, and is over when it is interrupted",
+    "models take long to load, each within the time",
+    "never answers any more",
+    "others' picture takes longer than our time",
+    "others' picture takes for ever",
+}
+"""Rows that wait for a second or more."""
 
 
-@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=name, marks=[pytest.mark.slow] * (name in LONG)) for name, row in TABLE.items()]
+)
 def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; our queue is empty then, and others' prompts are untouched."""
-    for name, seconds in {**WAITS, **row.waits}.items():
-        monkeypatch.setattr(f"plugins.comfyui.{name}", seconds)
-    monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
     fault = row.fault()
-    stage = staged(plan, fault, timeout=row.timeout, fronted=row.fronted, dialect=row.dialect)
+    stage = staged(plan, fault, timeout=row.timeout, timing=row.timing, fronted=row.fronted, dialect=row.dialect)
     with stage as ready:
         ended = ready.run(at_once=row.at_once, left=row.left, patch=monkeypatch)
     fine = tuple(cell for cell in CELLS if cell not in row.fails)
@@ -272,4 +279,5 @@ def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.Mo
 
 def test_table_is_long_enough() -> None:
     """No row is lost by being given another's name."""
+    assert set(TABLE) >= LONG
     assert sum(map(len, (SOCKET, FRAMES, POST, WORKER, HISTORIES, PICTURES, OTHERS))) == len(TABLE)

@@ -6,18 +6,17 @@ import pytest
 
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
-from tests.faults.pair import BECOMES, Comes, check, hasten
+from tests.faults.pair import BECOMES, Comes, check
 from tests.faults.stand import Fault, staged
 from tests.faults.test_server_faults import TABLE
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("name", "comes"), BECOMES.items(), ids=BECOMES)
 def test_fault_of_one_of_two_servers(name: str, comes: Comes, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; both queues are empty then, and others' are untouched."""
     row = TABLE[name]
-    hasten(monkeypatch, name)
-    with staged(plan, row.fault(), Fault(), timeout=row.timeout, fronted=row.fronted, dialect=row.dialect) as stage:
+    details = {"timeout": row.timeout, "timing": row.timing, "fronted": row.fronted, "dialect": row.dialect}
+    with staged(plan, row.fault(), Fault(), **details) as stage:
         check(name, comes, replace(stage, cells=matrix(plan)), monkeypatch)

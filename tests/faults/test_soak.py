@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from plugins.comfyui.timing import Timing
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure
 from tests.faults.planted import is_post, page, reset, restart_apart
 from tests.faults.stand import Fault, cell_of, staged
-from tests.torn import TORN
 
-pytestmark = TORN
+pytestmark = pytest.mark.slow
 
 CELLS = 500
 WARM = 300
@@ -34,13 +34,7 @@ PADDING = 256_000
 """Bytes by which each picture is made larger, as real ones are, so that one that is kept in memory shows."""
 GROWTH = 100_000
 """Bytes that each cell may leave behind: its evidence is kept, of some 20 kB."""
-WAITS = {
-    "waiting._LOOK_SECONDS": 0.1,
-    "server._PAUSE_SECONDS": 0.02,
-    "fetching._PAUSE_SECONDS": 0.02,
-    "events._AGAIN_SECONDS": 0.02,
-    "patience._GONE_SECONDS": 0.3,
-}
+TIMING = Timing(poll=0.1, pause=0.02, reconnect=0.02, gone=0.3)
 
 
 class Weather(Fault):
@@ -123,18 +117,15 @@ def draw(cells: list[Cell]) -> dict[str, str]:
     return drawn | {cells[number].id: "restarted" for number in RESTARTS}
 
 
-def test_soak(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_soak(plan: Plan) -> None:
     """Every cell has its picture unless a node failed on it; what is saved twice was lost in a restart."""
-    for name, seconds in WAITS.items():
-        monkeypatch.setattr(f"plugins.comfyui.{name}", seconds)
-    monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
     sampling = plan.sampling.model_copy(update={"seeds": tuple(range(90)), "steps": 1})
     plan = plan.model_copy(update={"sampling": sampling})
     cells = list(matrix(plan))[:CELLS]
     drawn = draw(cells)
     weather = Weather(drawn)
     pictures, failures, before = list[str](), dict[str, str](), 0
-    with staged(plan, weather, timeout=30, fronted=True) as stage:
+    with staged(plan, weather, timeout=30, timing=TIMING, fronted=True) as stage:
         weather.armed.set()
         run = Generation(stage.prepared, cells, regenerate=False)
         try:

@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from plugins.deploy.deployment import RECORD
+from plugins.deploy.deployment import recover
 from plugins.deploy.proof import ProofError
-from plugins.deploy.rollback import ROLLBACK, recover, rollback_of
-from plugins.deploy.undoing import find_former
+from plugins.deploy.records import RECORD, ROLLBACK, rollback_of
+from plugins.deploy.rollback import find_previous
 from plugins.evidence.store import EvidenceError
+from plugins.loras import journal
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import unfinished
 from plugins.loras.errors import DeploymentError
 from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix
@@ -28,7 +28,10 @@ from tests.faults.steps import WORKS, judge, judged_in
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import ROOT
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each try is a forked process")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="each try is a forked process"),
+]
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 (where files need not reach a disk, on Linux)
 FOREIGN = b"the production LoRA of another day"
@@ -104,17 +107,17 @@ def test_production_is_the_old_file_or_the_new_one(tries: Tries, fault: str, for
     """
     for one in tries("deploy", fault, former):
         judged = one.judged
-        target, new = judged.production, judged.asked.loras["step600"]
+        target, new = judged.production, judged.expected.loras["step600"]
         old = _digest_of(former, judged)
         assert _held(target) in {old, new}, one
         assert 2 == len(judged.copies) or (_held(target) == new and judged.record.sha256 == new), one
         if one.error is not None:
             assert (new if not one.error else old) == _held(target), one
             assert not one.error or one.error.startswith("DeploymentError"), one
-            assert one.error == "" or unfinished(target) is None, one
+            assert one.error == "" or journal.pending(target) is None, one
 
         proven = (judged.reports / RECORD).exists()
-        left = old if unfinished(target) and not proven else _held(target)
+        left = old if journal.pending(target) and not proven else _held(target)
         recover(judged.plan, judged.reports)
         assert left == _held(target), one
         if judged.copies:
@@ -141,7 +144,7 @@ def test_rollback_ends_with_the_old_file_or_the_new_one(tries: Tries, fault: str
     """A rollback that is stopped or refused anywhere leaves production whole; the next one ends it."""
     for one in tries("roll-back", fault, former):
         judged = one.judged
-        target, new, old = judged.production, judged.asked.loras["step600"], _digest_of(former, judged)
+        target, new, old = judged.production, judged.expected.loras["step600"], _digest_of(former, judged)
         assert _held(target) in {old, new}, one
         if one.error is not None:
             assert (old if not one.error else new) == _held(target), one
@@ -151,7 +154,7 @@ def test_rollback_ends_with_the_old_file_or_the_new_one(tries: Tries, fault: str
             assert old == _held(target), one
             continue
         assert new == _held(target), one
-        WORKS["roll-back"].do(judged, find_former(judged.plan, judged.record))
+        WORKS["roll-back"].do(judged, find_previous(judged.plan, judged.record))
         assert old == _held(target), one
         names = [path.name for path in target.parent.iterdir()]
         assert [target.name] == names, one
@@ -162,10 +165,10 @@ def test_staged_checkpoint_is_whole_or_not_there(tries: Tries, fault: str) -> No
     """Staging that is stopped or refused anywhere leaves no half copy that a picker lists; the next run ends it."""
     for one in tries("stage", fault):
         judged = one.judged
-        assert set(map(digest_of, judged.copies)) <= set(judged.asked.loras.values()), one
+        assert set(map(digest_of, judged.copies)) <= set(judged.expected.loras.values()), one
         assert one.error is None or not one.error or one.error.startswith("StagingError"), one
         staged = stage(judged.plan, preflight(judged.plan))
-        assert [one.sha256 for one in staged] == list(judged.asked.loras.values())
+        assert [one.sha256 for one in staged] == list(judged.expected.loras.values())
         assert sorted(path.file for path in staged) == sorted(judged.plan.paths.loras.iterdir()), one
 
 
@@ -183,7 +186,7 @@ def test_picture_without_its_evidence_was_not_made(tries: Tries, fault: str) -> 
                 refused += 1
                 continue
             assert evidence is not None, one
-            assert judged.asked.mismatch(cell, evidence) == "", one
+            assert judged.expected.mismatch(cell, evidence) == "", one
         assert refused <= 1, one
         WORKS["write-pictures"].do(judged, None)
         assert all(map(judged.store.read, matrix(judged.plan))), one
@@ -196,7 +199,7 @@ def _held(target: Path) -> str | None:
 def _digest_of(former: bytes | str | None, judged: Judged) -> str | None:
     if isinstance(former, bytes):
         return hashlib.sha256(former).hexdigest()
-    return judged.asked.loras[former] if former else None
+    return judged.expected.loras[former] if former else None
 
 
 def _disproven() -> tuple[()]:

@@ -1,5 +1,10 @@
-"""The small plan and its stand-in, for the tests of every room."""
+"""The small plan and its stand-in, for the tests of every room. No example of Hypothesis needs a quick machine."""
 
-from tests.small_plan import PLAN, Posing, made_plan, plan, plan_file, run_suite, stand_in
+from hypothesis import HealthCheck, settings
 
-__all__ = ["PLAN", "Posing", "made_plan", "plan", "plan_file", "run_suite", "stand_in"]
+from tests.small_plan import PLAN, Posing, made_plan, no_power_cut, plan, plan_file, run_suite, stand_in
+
+__all__ = ["PLAN", "Posing", "made_plan", "no_power_cut", "plan", "plan_file", "run_suite", "stand_in"]
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")

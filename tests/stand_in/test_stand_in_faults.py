@@ -53,7 +53,7 @@ def test_dead_worker(comfyui: Path) -> None:
 
     with serve(comfyui, faults=Dead()) as serving, Client(serving.url) as client:
         first, second = client.submit(graph()), client.submit(graph())
-        serving.server.worker.join(5.0)
+        serving.server.worker.join(30)
         assert {} == client.get(f"/history/{first}").json() | client.get(f"/history/{second}").json()
         assert {"exec_info": {"queue_remaining": 2}} == client.get("/prompt").json()
 
@@ -64,7 +64,7 @@ def test_late_history(comfyui: Path) -> None:
 
     class LateHistory(Faults):
         def before_history(self, prompt_id: str) -> None:
-            gate.wait(5)
+            gate.wait(30)
 
     with serve(comfyui, faults=LateHistory()) as serving, Client(serving.url) as client:
         prompt_id = client.submit(graph())

@@ -1,44 +1,91 @@
 """The workspace looks as a trainer and a ComfyUI leave it."""
 
+import ast
 import filecmp
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from safetensors import deserialize
 
-from plugins.plan.plan import Plan
-from plugins.plan.reading import read_plan
 from stand_in.networks import lora_shapes
+from stand_in.training import TrainingRun, TrainingRunError
 from stand_in.weights import read_header, read_lora, size_of
 from stand_in.workspace import Workspace, make_workspace
 
-SPYKE = Path(__file__).parents[3] / "plans" / "spyke.toml"
+ROOT = Path(__file__).parents[2]
+RUN = TrainingRun()
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
-    """Read the plan that the suite ships with."""
-    return read_plan(SPYKE)
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Make a workspace for the default training run."""
+    return make_workspace(RUN, tmp_path_factory.mktemp("workspace"))
 
 
-@pytest.fixture(scope="module")
-def workspace(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Make a workspace for it."""
-    return make_workspace(plan, tmp_path_factory.mktemp("workspace"))
+def test_it_imports_nothing_of_the_suite() -> None:
+    """Every module of the stand-in is imported without loading anything of `plugins` or pytest."""
+    modules = ", ".join(f"stand_in.{path.stem}" for path in (ROOT / "stand_in").glob("[!_]*.py"))
+    script = f"import sys, stand_in.__main__, {modules}\n"
+    script += "print([name for name in sys.modules if name.split('.')[0] in {'plugins', 'pytest', 'tests'}])"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "[]" == result.stdout.strip()
 
 
-def test_checkpoints_are_the_plans(plan: Plan, workspace: Workspace) -> None:
-    """Every checkpoint of the plan is there, of a size that production allows, and nothing else is."""
+def test_no_late_import_of_the_suite() -> None:
+    """No module of the stand-in imports `plugins` inside a function either."""
+    sources = (ROOT / "stand_in").glob("*.py")
+    trees = {path.name: ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for path in sources}
+    imported = {
+        (name, module)
+        for name, nodes in trees.items()
+        for node in nodes
+        for module in _modules(node)
+        if module.split(".")[0] in {"plugins", "tests", "pytest"}
+    }
+    assert set() == imported
+
+
+def _modules(node: ast.AST) -> list[str]:
+    """Name the modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+@pytest.mark.parametrize("run", [RUN, TrainingRun(name="é", checkpoints={"a/b.safetensors": 1}, min_size=0)], ids=repr)
+def test_a_run_is_handed_over_whole(run: TrainingRun) -> None:
+    """A training run written as JSON is read as the same run."""
+    assert run == TrainingRun.from_json(run.to_json())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nonsense", "Invalid JSON"),
+        ('{"nom": "x"}', "nom"),
+        ('{"checkpoints": {"a": "many"}}', "checkpoints.a"),
+    ],
+)
+def test_what_is_no_run_is_refused(text: str, reason: str) -> None:
+    """A text that describes no training run is refused, naming what is wrong."""
+    with pytest.raises(TrainingRunError, match=reason):
+        TrainingRun.from_json(text)
+
+
+def test_checkpoints_are_the_runs(workspace: Workspace) -> None:
+    """Every checkpoint of the run is there, of the size that it asks for, and nothing else is."""
     files = {path.name: path.stat().st_size for path in workspace.checkpoints.iterdir()}
-    assert {checkpoint.file for checkpoint in plan.checkpoints} == set(files)
+    assert set(RUN.checkpoints) == set(files)
     for size in files.values():
-        assert plan.production.min_size < size < 1.1 * plan.production.min_size
+        assert RUN.min_size < size < 1.1 * RUN.min_size
 
 
-def test_checkpoints_are_real_safetensors_files(plan: Plan, workspace: Workspace) -> None:
+def test_checkpoints_are_real_safetensors_files(workspace: Workspace) -> None:
     """The safetensors library opens them; names and shapes are those of a kohya LoRA for SD 1.5."""
-    path = workspace.checkpoints / plan.checkpoints[2].file
+    path = workspace.checkpoints / list(RUN.checkpoints)[2]
     header = read_header(path)
     tensors = dict(deserialize(path.read_bytes()))
     assert header.keys() - {"__metadata__"} == tensors.keys()
@@ -48,32 +95,32 @@ def test_checkpoints_are_real_safetensors_files(plan: Plan, workspace: Workspace
     assert 264 * 3 == len(tensors)
 
 
-def test_headers_tell_the_training(plan: Plan, workspace: Workspace) -> None:
+def test_headers_tell_the_training(workspace: Workspace) -> None:
     """Each header names its step, and how far that is of the whole."""
-    loras = [read_lora(workspace.checkpoints / checkpoint.file) for checkpoint in plan.checkpoints]
+    loras = [read_lora(workspace.checkpoints / file) for file in RUN.checkpoints]
     assert [200, 400, 600, 800, 920] == [round(lora.fraction * 920) for lora in loras]
     assert {"spyke_plasma_v1"} == {lora.trigger for lora in loras}
     assert all(lora.fits_model and lora.fits_clip for lora in loras)
     assert 5 == len({lora.digest for lora in loras})
 
 
-def test_same_bytes_everywhere(plan: Plan, workspace: Workspace, tmp_path: Path) -> None:
+def test_same_bytes_everywhere(workspace: Workspace, tmp_path: Path) -> None:
     """Two workspaces hold the very same files."""
-    again = make_workspace(plan, tmp_path)
+    again = make_workspace(RUN, tmp_path)
     for place in ("checkpoints", "base_models", "training_images"):
         for path in getattr(workspace, place).iterdir():
             other = getattr(again, place) / path.name
             assert filecmp.cmp(path, other, shallow=False)
 
 
-def test_what_is_there_stays(plan: Plan, tmp_path: Path) -> None:
+def test_what_is_there_stays(tmp_path: Path) -> None:
     """Making a workspace again touches nothing, and makes again only what was taken away."""
-    workspace = make_workspace(plan, tmp_path)
-    first, second = (workspace.checkpoints / checkpoint.file for checkpoint in plan.checkpoints[:2])
+    workspace = make_workspace(RUN, tmp_path)
+    first, second = (workspace.checkpoints / file for file in list(RUN.checkpoints)[:2])
     first.write_bytes(b"mine")
     second.unlink()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    make_workspace(plan, tmp_path)
+    make_workspace(RUN, tmp_path)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert {second} == after.keys() - before.keys()
     assert before == {path: after[path] for path in before}
@@ -89,7 +136,7 @@ def test_training_images_and_marker(workspace: Workspace) -> None:
 
 
 def test_loras_folder_starts_empty(workspace: Workspace) -> None:
-    """Nothing is staged yet, and the base model is there under the name that the plan gives."""
+    """Nothing is staged yet, and the base model is there under its name."""
     assert [] == list(workspace.loras.iterdir())
     assert ["AnythingXL_inkBase.safetensors"] == [path.name for path in workspace.base_models.iterdir()]
 

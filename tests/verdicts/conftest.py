@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from plugins.comfyui import fetching, patience, picker, waiting
+from plugins.comfyui.timing import Timing
 from plugins.plan.plan import Plan
 from plugins.render import rendering
 from stand_in.serving import serve
 from stand_in.versions import TODAY, Version
 from tests.plugins.deploy.conftest import judged
-from tests.small_plan import made_plan, plan, plan_file
+from tests.small_plan import made_plan, no_power_cut, plan, plan_file
 from tests.verdicts.scene import Lying, Scene, without_training_images
 
-__all__ = ["judged", "made_plan", "plan", "plan_file"]
+__all__ = ["judged", "made_plan", "no_power_cut", "plan", "plan_file"]
 
 
 @pytest.fixture
@@ -25,10 +25,7 @@ def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     Pictures are rendered one by one, so that a lie about one of them falls on the same moment every time.
     """
     monkeypatch.setattr(rendering, "AHEAD", 1)
-    monkeypatch.setattr(picker, "_LISTED_SECONDS", 0.0)
-    waits = ((waiting, "_LOOK_SECONDS", 0.1), (patience, "_GONE_SECONDS", 0.3), (fetching, "_FETCH_SECONDS", 0.3))
-    for module, name, seconds in waits:
-        monkeypatch.setattr(module, name, seconds)
+    timing = Timing(listed=0.0, poll=0.1, gone=0.3, fetch=0.3)
     bare = without_training_images(plan)
     with ExitStack() as stack:
 
@@ -42,6 +39,6 @@ def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
             faults = faults or Lying()
             serving = stack.enter_context(serve(comfyui or plan.paths.comfyui, faults=faults, dialect=dialect))
             faults.server = serving.server
-            return Scene(plan=plan, reports=tmp_path / "reports", serving=serving)
+            return Scene(plan=plan, reports=tmp_path / "reports", serving=serving, timing=timing)
 
         yield start

@@ -17,13 +17,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server as Client
-from plugins.deploy.deployment import RECORD, Deployment, Selected, deploy
+from plugins.comfyui.timing import Timing
+from plugins.deploy.deployment import Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Prover
+from plugins.deploy.records import RECORD, Deployment
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
 from plugins.generate.preparing import prepare
 from plugins.generate.stability import StabilityCheck, read_stability
 from plugins.loras.copying import digest_of
@@ -149,7 +151,7 @@ class Seen:
     evidence: Mapping[str, Evidence]
     lost: Mapping[str, str]
     """Why a cell has no picture."""
-    canary: StabilityCheck | None
+    stability: StabilityCheck | None
     rendered: int
     reused: int
 
@@ -167,6 +169,7 @@ class Scene:
     plan: Plan
     reports: Path
     serving: Serving
+    timing: Timing
 
     @property
     def store(self) -> Store:
@@ -185,7 +188,7 @@ class Scene:
 
     def connect(self, *, timeout: float = 20.0) -> Client:
         """Connect as a run does: a new one remembers nothing of this server."""
-        client = ComfyUI(self.url)
+        client = ComfyUI(self.url, timing=self.timing)
         return Client(client, client.info(), timeout=timeout)
 
     def generate(
@@ -207,24 +210,28 @@ class Scene:
         evidence = {cell.id: found for cell in cells if cell not in run.failures and (found := self.store.read(cell))}
         lost = {cell.id: reason for cell, reason in run.failures.items()}
         return Seen(
-            evidence=evidence, lost=lost, canary=read_stability(self.reports), rendered=run.rendered, reused=run.reused
+            evidence=evidence,
+            lost=lost,
+            stability=read_stability(self.reports),
+            rendered=run.rendered,
+            reused=run.reused,
         )
 
     def deploy(self, step: str = "step600") -> Deployment:
         """Deploy a checkpoint as `pytest -m deploy` does: gate, production, proof, clean-up."""
         checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
-        asked = asked_of(self.plan)
-        evidence = pass_gate(asked, self.store, checkpoint)
+        expected = asked_of(self.plan)
+        evidence = pass_gate(expected, self.store, checkpoint)
         selected = Selected(
-            asked=asked, store=self.store, checkpoint=checkpoint, evidence=evidence, observed="", ballot=None
+            expected=expected, store=self.store, checkpoint=checkpoint, evidence=evidence, observed="", ballot=None
         )
         server = self.connect()
         prover = Prover(
-            asked=asked,
+            expected=expected,
             evidence=evidence,
             store=self.store,
             servers=(server,),
-            canary=read_stability(self.reports),
+            stability=read_stability(self.reports),
             reports=self.reports,
         )
         try:
@@ -239,9 +246,9 @@ class Scene:
 
     def render_production(self) -> str:
         """Render the production LoRA as another person does, who makes nobody forget anything; give its pixels."""
-        asked, cell = asked_of(self.plan), matrix(self.plan)[2]
+        expected, cell = asked_of(self.plan), matrix(self.plan)[2]
         server = self.connect()
-        filled = asked.filled(
+        filled = expected.filled(
             cell,
             base_model="AnythingXL_inkBase.safetensors",
             lora_file=self.plan.production.file,

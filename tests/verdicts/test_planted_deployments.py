@@ -17,8 +17,8 @@ from PIL import Image
 
 from plugins.comfyui.errors import ExecutionFailed
 from plugins.deploy import claims
-from plugins.deploy.deployment import RECORD, BallotRecord, Deployment
 from plugins.deploy.gate import GateError, pass_gate
+from plugins.deploy.records import RECORD, BallotRecord, Deployment
 from plugins.deploy.selection import SelectionError, judged_by
 from plugins.evidence.evidence import RunRecord
 from plugins.generate.expected import ExpectedInputs
@@ -44,6 +44,8 @@ from tests.verdicts.scene import (
     trembling,
     without_training_images,
 )
+
+pytestmark = pytest.mark.slow
 
 SetScene = Callable[..., Scene]
 URL = "http://127.0.0.1:8188"
@@ -76,7 +78,7 @@ def _other_bytes_of_a_checkpoint_that_is_not_selected(judged: Judged) -> Expecte
 
 def _simulated(judged: Judged) -> ExpectedInputs:
     keep_all(asked_of(judged.plan, simulated=True), judged.store)
-    return judged.asked
+    return judged.expected
 
 
 def _real_pictures_for_a_demo(judged: Judged) -> ExpectedInputs:
@@ -85,7 +87,7 @@ def _real_pictures_for_a_demo(judged: Judged) -> ExpectedInputs:
 
 def _another_plans_name(judged: Judged) -> ExpectedInputs:
     edited(judged.store.evidence(cells_of(judged.plan, "step600-forest")[0]), plan={"name": "june", "digest": "a" * 64})
-    return judged.asked
+    return judged.expected
 
 
 def _other_steps(judged: Judged) -> ExpectedInputs:
@@ -103,55 +105,55 @@ def _another_seed(judged: Judged) -> ExpectedInputs:
 
 
 def _another_base_model(judged: Judged) -> ExpectedInputs:
-    keep(judged.asked, judged.store, cells_of(judged.plan, "step600-forest")[0], base_model="v1-5.safetensors")
-    return judged.asked
+    keep(judged.expected, judged.store, cells_of(judged.plan, "step600-forest")[0], base_model="v1-5.safetensors")
+    return judged.expected
 
 
 def _changed_picture(judged: Judged) -> ExpectedInputs:
     judged.store.picture(cells_of(judged.plan, "step600-forest")[0]).write_bytes(b"painted over")
-    return judged.asked
+    return judged.expected
 
 
 def _lost_picture(judged: Judged) -> ExpectedInputs:
     judged.store.picture(cells_of(judged.plan, "step600-forest")[0]).unlink()
-    return judged.asked
+    return judged.expected
 
 
 def _missing_cell(judged: Judged) -> ExpectedInputs:
     judged.store.evidence(cells_of(judged.plan, "final-novel_pose")[0]).unlink()
-    return judged.asked
+    return judged.expected
 
 
 def _broken_evidence(judged: Judged) -> ExpectedInputs:
     judged.store.evidence(cells_of(judged.plan, "step600-forest")[0]).write_text("{")
-    return judged.asked
+    return judged.expected
 
 
 def _changed_evidence(judged: Judged) -> ExpectedInputs:
     path = judged.store.evidence(cells_of(judged.plan, "step600-forest")[0])
     lora = json.loads(path.read_text("utf-8"))["lora"]
     edited(path, lora=lora | {"sha256": "0" * 64})
-    return judged.asked
+    return judged.expected
 
 
 def _evidence_of_another_cell(judged: Judged) -> ExpectedInputs:
     ours, theirs = cells_of(judged.plan, "step600-forest", "final-forest")
     shutil.copyfile(judged.store.picture(theirs), judged.store.picture(ours))
     shutil.copyfile(judged.store.evidence(theirs), judged.store.evidence(ours))
-    return judged.asked
+    return judged.expected
 
 
 def _failed_picture(judged: Judged) -> ExpectedInputs:
     cell = cells_of(judged.plan, "step600-forest")[0]
-    keep(judged.asked, judged.store, cell, checks=judged.store.read(cell).with_check(BLANK).checks)
-    return judged.asked
+    keep(judged.expected, judged.store, cell, checks=judged.store.read(cell).with_check(BLANK).checks)
+    return judged.expected
 
 
 def _check_that_was_never_made(judged: Judged) -> ExpectedInputs:
     cell = cells_of(judged.plan, "final-forest")[0]
     made = tuple(check for check in judged.store.read(cell).checks if check.name != "twin")
-    keep(judged.asked, judged.store, cell, checks=made)
-    return judged.asked
+    keep(judged.expected, judged.store, cell, checks=made)
+    return judged.expected
 
 
 BYTES = "it was rendered from other bytes (SHA-256 {sha}) than {file} has now"
@@ -227,7 +229,7 @@ ALL = ("step600 x forest", "step600 x novel_pose", "final x forest", "final x no
 def test_gate_stays_shut(judged: Judged, spoil: Callable[[Judged], ExpectedInputs], told: dict[str, str]) -> None:
     """Whatever was not rendered, or not from what is asked for now, is named cell by cell, and nothing is deployed."""
     plan = judged.plan
-    before = {one.id: judged.asked.loras[one.id] for one in plan.checkpoints}
+    before = {one.id: judged.expected.loras[one.id] for one in plan.checkpoints}
     asked = spoil(judged)
 
     with pytest.raises(GateError) as caught:
@@ -389,7 +391,7 @@ NUMBER = r"\d+\.\d\d"
         pytest.param(
             lambda _: sends(lambda _: b"<html>502"),
             r"{url} sent no usable picture of spyke_plasma_v1\.safetensors x forest: it is not a PNG: 9 bytes that "
-            r"begin with b'<html>502'\.",
+            r"begin with b'<html>502'\. If there is a proxy in front of it, look at that; then run this again\.",
             id="html",
         ),
         pytest.param(
@@ -503,9 +505,9 @@ def problems(judged: Judged, live: Deployment, plan: Plan | None = None, listed:
         *claims.production_has_its_size(plan),
         *claims.no_evaluation_copies_remain(plan),
         *claims.picker_lists_production(plan, names, server=URL),
-        *claims.every_checkpoint_was_tested(judged.asked, judged.store, live),
+        *claims.every_checkpoint_was_tested(judged.expected, judged.store, live),
         *claims.ballot_is_unchanged(live),
-        *claims.proof_was_given(judged.asked, judged.store, live),
+        *claims.proof_was_given(judged.expected, judged.store, live),
         *claims.production_is_the_selected_checkpoint(plan, live),
         *claims.no_forbidden_lora_on_disk(plan),
         *claims.no_forbidden_lora_in_picker(plan, names, server=URL),
@@ -538,7 +540,7 @@ def _rendered_again(judged: Judged, _: Deployment) -> None:
     png = png_of(cell, salt="again")
     run = RunRecord(prompt_id="another", started=STARTED, ended=STARTED)
     judged.store.write_picture(cell, png)
-    judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png, run=run))
+    judged.store.write_evidence(cell, evidence_for(judged.expected, cell, png, run=run))
 
 
 def _new_ballot(judged: Judged, _: Deployment) -> None:

@@ -18,7 +18,7 @@ const actions = {
   beside: () => lookBy("beside"),
   next: goToNext,
   open: () => goToOpen(document.activeElement.closest(".marks")),
-  close: () => viewer.close(),
+  close: closeViewer,
   help: () => help.showModal(),
   expect: () => toggleExpectations(),
   undo,

@@ -21,6 +21,12 @@ function rowIndex(row) {
   return data.rows.findIndex((candidate) => candidate.id === row);
 }
 
+// Not on the `close` event: that one comes later, and would take the focus away from where it is by then.
+function closeViewer() {
+  viewer.close();
+  cellElements.get(cellId())?.querySelector(".picture").focus();
+}
+
 function flip(across, down) {
   const order = columns();
   const column = order[(order.indexOf(shown.column) + across + order.length) % order.length];
@@ -181,5 +187,5 @@ review.addEventListener("click", ({ target }) => {
   const button = target.closest(".picture");
   if (button) openViewer(button.closest("td").dataset.cell);
 });
-viewer.addEventListener("close", () => cellElements.get(cellId())?.querySelector(".picture").focus());
+viewer.addEventListener("cancel", closeViewer);
 draws.push(() => { if (viewer.open) drawViewer(); });

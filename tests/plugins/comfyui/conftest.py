@@ -9,6 +9,7 @@ import pytest
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
+from plugins.comfyui.timing import Timing
 from stand_in.serving import Serving
 from tests.plugins.comfyui.plain_web import Web
 
@@ -29,7 +30,7 @@ def web() -> Iterator[Web]:
             state.seen.append((self.command, self.path, dict(self.headers), body))
             status, headers, content = state.answers.get(place, state.answers.get("", (404, {}, b"")))
             if status == 0:
-                state.let_go.wait(10)
+                state.let_go.wait(30)
                 self.close_connection = True
                 return
             self.send_response(status)
@@ -60,19 +61,18 @@ def client(web: Web) -> Iterator[ComfyUI]:
     client.close()
 
 
+QUICK = Timing(poll=0.05, gone=0.3, fetch=0.2, pause=0.02, let_go=0.3, reconnect=0.02)
+"""Looks at the history often, and gives up soon."""
+
+
 @pytest.fixture
-def connect(stand_in: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    """Make servers to render on, `connect(serving, timeout=...)`, that look at the history often."""
+def connect(stand_in: object) -> Iterator[Callable[..., Server]]:
+    """Make servers to render on: `connect(serving, timeout=..., timing=...)`."""
     del stand_in  # it goes after the servers that talk to it
-    waits = {"waiting._LOOK_SECONDS": 0.05, "patience._GONE_SECONDS": 0.3, "fetching._FETCH_SECONDS": 0.2}
-    waits |= {"server._PAUSE_SECONDS": 0.02, "fetching._PAUSE_SECONDS": 0.02, "server._LET_GO_SECONDS": 0.3}
-    waits |= {"events._AGAIN_SECONDS": 0.02}
-    for name, seconds in waits.items():
-        monkeypatch.setattr(f"plugins.comfyui.{name}", seconds)
     with ExitStack() as stack:
 
-        def start(serving: Serving, *, timeout: float = 10.0) -> Server:
-            client = ComfyUI(serving.url)
+        def start(serving: Serving, *, timeout: float = 10.0, timing: Timing = QUICK) -> Server:
+            client = ComfyUI(serving.url, timing=timing)
             server = Server(client, client.info(), timeout=timeout)
             stack.callback(server.close)
             return server

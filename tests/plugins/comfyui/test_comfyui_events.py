@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 import websocket
 from aiohttp import web
 
+from plugins.comfyui.answers import Message
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.events import Events
+from plugins.comfyui.timing import Timing
 from stand_in.faults import Frame
 from stand_in.serving import Serving
 from tests.small_plan import Posing
@@ -49,7 +51,7 @@ def serving(stand_in: Callable[..., Serving], noting: Noting) -> Serving:
 
 def until(true: Callable[[], object]) -> None:
     """Wait for something, but not for long."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not true():
         assert end > time.monotonic(), "it did not happen"
         time.sleep(0.005)
@@ -71,8 +73,8 @@ def test_messages_go_to_whoever_follows(serving: Serving) -> None:
     """A message goes to the follower of its prompt alone, until that follower leaves; the rest is passed over."""
     client = ComfyUI(serving.url)
     events = Events(client)
-    heard: list[Mapping[str, Any]] = []
-    others: list[Mapping[str, Any]] = []
+    heard: list[Message] = []
+    others: list[Message] = []
     seen = threading.Event()
     events.follow("a", heard.append)
     events.follow("b", others.append)
@@ -83,24 +85,21 @@ def test_messages_go_to_whoever_follows(serving: Serving) -> None:
     hub.send("new_kind", {"prompt_id": ["a"]}, client_id)
     hub.send("executing", {"prompt_id": "a", "node": "3"}, client_id)
     hub.send("executing", {"prompt_id": "end"}, client_id)
-    assert seen.wait(5)
+    assert seen.wait(30)
     events.unfollow("a")
     seen.clear()
     hub.send("executing", {"prompt_id": "a", "node": "4"}, client_id)
     hub.send("executing", {"prompt_id": "end"}, client_id)
-    assert seen.wait(5)
+    assert seen.wait(30)
     events.close()
     client.close()
-    assert [{"type": "executing", "data": {"prompt_id": "a", "node": "3"}}] == heard
+    assert [("executing", "a", "3")] == [(one.type, one.data.prompt_id, one.data.node) for one in heard]
     assert [] == others
 
 
-def test_dropped_socket_connects_under_a_new_id(
-    serving: Serving, noting: Noting, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a drop, and a refusal, the socket connects again under an id that it never had (COMFYUI.md, fact 5)."""
-    monkeypatch.setattr("plugins.comfyui.events._AGAIN_SECONDS", 0.01)
-    client = ComfyUI(serving.url)
+def test_dropped_socket_connects_under_a_new_id(serving: Serving, noting: Noting) -> None:
+    """After a drop, and a refusal, the socket connects again under an id that it never had."""
+    client = ComfyUI(serving.url, timing=Timing(reconnect=0.01))
     events = Events(client)
     first = events.client_id
     noting.refusing = 1
@@ -110,7 +109,7 @@ def test_dropped_socket_connects_under_a_new_id(
     heard = threading.Event()
     events.follow("a", lambda _: heard.set())
     serving.server.hub.send("executing", {"prompt_id": "a"}, second)
-    assert heard.wait(5)
+    assert heard.wait(30)
     events.close()
     client.close()
     assert 3 == len(set(noting.client_ids))
@@ -119,8 +118,7 @@ def test_dropped_socket_connects_under_a_new_id(
 
 def test_text_that_is_none_drops_the_socket(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that are no text end the connection, and another one is made."""
-    monkeypatch.setattr("plugins.comfyui.events._AGAIN_SECONDS", 0.01)
-    client = ComfyUI(serving.url)
+    client = ComfyUI(serving.url, timing=Timing(reconnect=0.01))
     events = Events(client)
     first, receive = events.client_id, websocket.WebSocket.recv_data
     broken = [(websocket.ABNF.OPCODE_TEXT, b"\xff")]
@@ -143,9 +141,9 @@ def test_closing_takes_no_time(serving: Serving) -> None:
     begun = time.monotonic()
     events.close()
     client.close()
-    assert 1 > time.monotonic() - begun
+    assert 4 > time.monotonic() - begun
     assert not events._thread.is_alive()
-    until(lambda: not serving.server.hub._open)
+    until(lambda: not serving.server.hub._sockets)
 
 
 def test_absent_socket_keeps_nobody_waiting(serving: Serving, noting: Noting) -> None:
@@ -157,7 +155,7 @@ def test_absent_socket_keeps_nobody_waiting(serving: Serving, noting: Noting) ->
     assert 32 == len(events.client_id)
     events.close()
     client.close()
-    assert 2 > time.monotonic() - begun
+    assert 4 > time.monotonic() - begun
 
 
 class Garbling(Noting):
@@ -178,10 +176,10 @@ def test_senseless_frames_are_passed_over(stand_in: Callable[..., Serving]) -> N
     serving = stand_in(faults=Garbling())
     client = ComfyUI(serving.url)
     events = Events(client)
-    heard: list[Mapping[str, Any]] = []
+    heard: list[Message] = []
     events.follow("end", heard.append)
     serving.server.hub.send("executing", {"prompt_id": "end", "node": None}, events.client_id)
     until(lambda: len(heard) == 2)
     events.close()
     client.close()
-    assert ["progress", "executing"] == [message["type"] for message in heard]
+    assert ["progress", "executing"] == [message.type for message in heard]

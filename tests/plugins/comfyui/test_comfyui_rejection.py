@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.comfyui.rejection import told_rejection
+from plugins.comfyui.rejection import describe_rejection
 from tests.plugins.comfyui.recorded import recording
 
 LORAS = "spyke_plasma_v1_step800.safetensors, spyke_plasma_v1_step600.safetensors"
@@ -22,13 +22,13 @@ TOLD = {
 def test_recorded_refusal_is_told(name: str) -> None:
     """What a real server refused, in whole or in part, is told in one line."""
     post = recording(name)["post"]
-    assert TOLD[name] == told_rejection(post["response"]["body"], post["request"]["json"]["prompt"])
+    assert TOLD[name] == describe_rejection(post["response"]["body"], post["request"]["json"]["prompt"])
 
 
 def test_recorded_unknown_lora_names_what_is_listed() -> None:
     """A name that is not in a list is told with the list, nearest first."""
     post = recording("run_unknown_lora")["post"]
-    told = told_rejection(post["response"]["body"], post["request"]["json"]["prompt"])
+    told = describe_rejection(post["response"]["body"], post["request"]["json"]["prompt"])
     start = "\n  node 10 (LoraLoader), input lora_name: sent 'nope.safetensors', allowed "
     assert start == told[: len(start)]
     names = told[len(start) :].split(", ")
@@ -39,7 +39,7 @@ def test_recorded_unknown_lora_names_what_is_listed() -> None:
 def test_recorded_empty_post_is_told() -> None:
     """A refusal without nodes is told by its message and details."""
     answer = recording("post_empty")["exchange"]["response"]["body"]
-    assert "\n  No prompt provided (No prompt provided)" == told_rejection(answer, {})
+    assert "\n  No prompt provided (No prompt provided)" == describe_rejection(answer, {})
 
 
 def refused(config: Any, *, sent: str = "eulr") -> dict[str, Any]:
@@ -66,7 +66,7 @@ def refused(config: Any, *, sent: str = "eulr") -> dict[str, Any]:
 )
 def test_what_is_allowed_is_told(config: Any, allowed: str) -> None:
     """Lists of both shapes, long and empty ones, and ranges are told; what is not spelled out is left to the server."""
-    assert f"\n  node 7 (KSampler), input sampler_name: sent 'eulr'{allowed}" == told_rejection(refused(config), {})
+    assert f"\n  node 7 (KSampler), input sampler_name: sent 'eulr'{allowed}" == describe_rejection(refused(config), {})
 
 
 def test_each_mistake_has_its_line() -> None:
@@ -81,7 +81,7 @@ def test_each_mistake_has_its_line() -> None:
         "  node 7 (KSampler), input sampler_name: sent 'eulr', allowed 1 to 9",
         "  node 7 (KSampler): Something (else)",
         "  node 8 (VAEDecode): custom",
-    ] == told_rejection(answer, graph).split("\n")
+    ] == describe_rejection(answer, graph).split("\n")
 
 
 def test_what_was_sent_is_looked_up_in_the_graph() -> None:
@@ -89,7 +89,7 @@ def test_what_was_sent_is_looked_up_in_the_graph() -> None:
     answer = refused(["INT", {"min": 1, "max": 9}])
     del answer["node_errors"]["7"]["errors"][0]["extra_info"]["received_value"]
     graph = {"7": {"class_type": "KSampler", "inputs": {"sampler_name": "mine"}}}
-    assert "sent 'mine', allowed 1 to 9" in told_rejection(answer, graph)
+    assert "sent 'mine', allowed 1 to 9" in describe_rejection(answer, graph)
 
 
 JSON = st.recursive(
@@ -109,4 +109,4 @@ ANSWER = JSON | st.fixed_dictionaries(
 @given(ANSWER)
 def test_any_refusal_can_be_told(answer: Any) -> None:
     """Whatever a server answers is told in some words, and never breaks the telling."""
-    assert "" != told_rejection(answer, {"7": {"class_type": "KSampler", "inputs": {}}})
+    assert "" != describe_rejection(answer, {"7": {"class_type": "KSampler", "inputs": {}}})

@@ -1,6 +1,7 @@
 """What became of a prompt is read rightly from the messages, in whatever state they arrive."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.comfyui.client import ComfyUI, ImageRef
+from plugins.comfyui.answers import HistoryEntry, ImageRef, read_message
+from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.events import Events
-from plugins.comfyui.run import Phase, Run, fold, from_history, images
-from plugins.comfyui.sight import Where, look
+from plugins.comfyui.run import Phase, Run, fold, from_history
+from plugins.comfyui.watch import Location, status_of
 from tests.plugins.comfyui.recorded import RUNS, recording, texts
 
 ENDS = {
@@ -37,19 +39,30 @@ def told(kind: str, **data: Any) -> dict[str, Any]:
     return {"type": kind, "data": {"prompt_id": PROMPT, **data}}
 
 
-def after(*messages: dict[str, Any]) -> Run:
-    """Fold messages of the prompt."""
+def folded(run: Run, frame: Mapping[str, Any]) -> Run:
+    """Parse a frame and fold it in; what is no message of a prompt changes nothing."""
+    message = read_message(frame.get("type"), frame.get("data"))
+    return fold(run, message) if message else run
+
+
+def after(*frames: Mapping[str, Any]) -> Run:
+    """Fold frames of the prompt."""
     run = Run(prompt_id=PROMPT)
-    for message in messages:
-        run = fold(run, message)
+    for frame in frames:
+        run = folded(run, frame)
     return run
+
+
+def ended(entry: object) -> Run:
+    """Read the run from an entry of the history."""
+    return from_history(PROMPT, HistoryEntry.model_validate(entry))
 
 
 def replayed(name: str) -> list[Run]:
     """Fold a recording, and give the run after every frame."""
     runs = [Run(prompt_id=recording(name)["prompt_id"])]
     for frame in texts(name):
-        runs.append(fold(runs[-1], frame))
+        runs.append(folded(runs[-1], frame))
     return runs
 
 
@@ -74,7 +87,8 @@ def test_history_and_socket_agree(name: str) -> None:
     """The history of a recorded run tells the same end, at the same times, as its frames did."""
     recorded = recording(name)
     heard = replayed(name)[-1]
-    read = from_history(Run(prompt_id=recorded["prompt_id"]), recorded["history"][recorded["prompt_id"]])
+    entry = HistoryEntry.model_validate(recorded["history"][recorded["prompt_id"]])
+    read = from_history(recorded["prompt_id"], entry)
     assert (heard.phase, heard.error, heard.started, heard.ended, True) == (
         read.phase,
         read.error,
@@ -107,15 +121,15 @@ def test_other_prompts_change_nothing() -> None:
     """Messages of somebody else's prompt, of no prompt, and of unknown kinds leave a run as it is."""
     run = Run(prompt_id=PROMPT)
     for frame in [*texts("run_success"), {"type": "status", "data": {}}, {}, {"type": "x", "data": None}]:
-        assert run == fold(run, frame)
-    assert run == fold(run, told("something_new", node="3"))
+        assert run == folded(run, frame)
+    assert run == folded(run, told("something_new", node="3"))
 
 
 @pytest.mark.parametrize("late", ["execution_success", "execution_error", "execution_interrupted", "execution_start"])
 def test_an_end_stays_an_end(late: str) -> None:
     """Whatever comes after a failure, it stays one."""
     run = after(told("execution_error", node_id="3", node_type="KSampler", exception_type="E", exception_message="m"))
-    assert run == fold(run, told(late, timestamp=1))
+    assert run == folded(run, told(late, timestamp=1))
 
 
 def test_end_marker_alone_is_no_success() -> None:
@@ -139,8 +153,8 @@ def test_progress_may_be_absurd() -> None:
 def test_progress_that_is_no_number_is_ignored(value: object) -> None:
     """Progress that is no number changes nothing, and stops nobody from listening."""
     run = Run(prompt_id=PROMPT)
-    assert run == fold(run, told("progress", node="3", value=value, max=20))
-    assert run == fold(run, told("progress", node="3", value=1, max=value))
+    assert run == folded(run, told("progress", node="3", value=value, max=20))
+    assert run == folded(run, told("progress", node="3", value=1, max=value))
 
 
 @pytest.mark.parametrize(
@@ -179,9 +193,8 @@ def test_error_is_told_in_one_short_line() -> None:
     ids=str,
 )
 def test_history_without_full_success_is_a_failure(status: object) -> None:
-    """Only `success` and `completed` together are a success, whatever was heard before."""
-    heard = after(told("execution_success"))
-    run = from_history(heard, {"status": status})
+    """Only `success` and `completed` together are a success."""
+    run = ended({"status": status})
     assert Phase.FAILED == run.phase
     assert "the server's history says so, without a reason" == run.error
 
@@ -189,15 +202,14 @@ def test_history_without_full_success_is_a_failure(status: object) -> None:
 def test_images_of_the_saving_node_alone() -> None:
     """The pictures are those of the named node, as /view wants them."""
     recorded = recording("run_success")
-    entry = recorded["history"][recorded["prompt_id"]]
-    assert (ImageRef(filename="probe_00307_.png", subfolder="", type="output"),) == images(entry, "9")
-    assert () == images(entry, "8")
+    outputs = HistoryEntry.model_validate(recorded["history"][recorded["prompt_id"]]).outputs
+    assert {"9": (ImageRef(filename="probe_00307_.png", subfolder="", type="output"),)} == outputs
 
 
 @pytest.mark.parametrize("outputs", [None, [], 5, {"9": None}, {"9": []}, {"9": {"images": 5}}, {"9": {"images": [5]}}])
 def test_odd_outputs_hold_no_pictures(outputs: object) -> None:
     """Outputs in another shape than ComfyUI's hold no pictures, and break nothing."""
-    assert () == images({"outputs": outputs}, "9")
+    assert () == HistoryEntry.model_validate({"outputs": outputs}).outputs.get("9", ())
 
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -262,10 +274,9 @@ def test_no_order_of_messages_invents_a_success(messages: list[dict[str, Any]]) 
 @given(JSON, JSON)
 def test_no_history_invents_a_success(status: object, outputs: object) -> None:
     """A history of any shape never crashes, and succeeds only where it says so in full."""
-    run = from_history(Run(prompt_id=PROMPT), {"status": status})
+    run = ended({"status": status, "outputs": outputs})
     full = isinstance(status, dict) and status.get("status_str") == "success" and status.get("completed") is True
     assert (run.phase is Phase.SUCCEEDED) == full
-    images({"outputs": outputs}, "9")
 
 
 FOREIGN = [
@@ -305,14 +316,6 @@ def test_messages_of_others_change_nothing_anywhere(messages: list[dict[str, Any
 
 
 @PATIENT
-@given(st.lists(st.sampled_from(OURS) | WILD, max_size=8), JSON)
-def test_the_history_is_believed_whatever_was_heard(messages: list[dict[str, Any]], entry: object) -> None:
-    """What the socket told decides nothing: the history gives the same end with it and without."""
-    told = entry if isinstance(entry, dict) else {"status": entry, "outputs": entry}
-    assert from_history(Run(prompt_id=PROMPT), told) == from_history(after(*messages), told)
-
-
-@PATIENT
 @given(st.lists(st.text(max_size=20) | st.binary(max_size=20) | WILD.map(json.dumps), max_size=8))
 def test_no_frame_stops_the_listening(frames: list[str | bytes]) -> None:
     """Whatever comes out of the socket is passed on or passed over."""
@@ -345,7 +348,8 @@ ENTRIES = JSON | st.dictionaries(st.just(PROMPT), JSON)
 @given(ENTRIES, QUEUES | JSON, ENTRIES)
 def test_no_answer_is_taken_for_an_end(first: object, queue: object, last: object) -> None:
     """Answers of any shape say where a prompt is, or that nothing is known: an end has an entry of its own."""
-    sight = look(Answering([first, queue, last]), PROMPT, ours=frozenset())
-    entries = [answer[PROMPT] for answer in (first, last) if isinstance(answer, dict) and PROMPT in answer]
-    assert (sight.where is Where.ENDED) == (sight.entry is not None)
-    assert sight.entry is None or sight.entry in entries
+    status = status_of(Answering([first, queue, last]), PROMPT, ours=frozenset())
+    entries = [answer.get(PROMPT) for answer in (first, last) if isinstance(answer, dict)]
+    assert (status.location is Location.ENDED) == (status.entry is not None)
+    read = [HistoryEntry.model_validate(entry) for entry in entries if isinstance(entry, dict)]
+    assert status.entry is None or status.entry in read

@@ -10,7 +10,10 @@ import pytest
 import requests
 
 from plugins.demo.process import StandIn, StandInError
+from plugins.demo.training import training_run
+from plugins.plan.reading import read_plan
 from stand_in.__main__ import main
+from stand_in.training import TrainingRun
 from tests.stand_in.raw_client import Client, graph
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +22,7 @@ SPYKE = ROOT / "plans" / "spyke.toml"
 
 def test_starts_answers_and_stops(tmp_path: Path) -> None:
     """It answers once started, draws a picture, and is gone after stop."""
-    with StandIn.start(tmp_path, plan=SPYKE, seconds_per_image=0.0) as stand_in:
+    with StandIn.start(tmp_path, run=training_run(read_plan(SPYKE)), seconds_per_image=0.0) as stand_in:
         loras = tmp_path / "ComfyUI/models/loras"
         checkpoint = tmp_path / "output/loras/spyke/spyke_plasma_v1-step00000600.safetensors"
         checkpoint.rename(loras / "step600.safetensors")
@@ -30,15 +33,16 @@ def test_starts_answers_and_stops(tmp_path: Path) -> None:
     stand_in.stop()
 
 
+@pytest.mark.slow
 def test_dies_with_its_parent(tmp_path: Path) -> None:
     """When the process that started it is killed, it ends too."""
     script = (
-        "import os, sys; from pathlib import Path; from plugins.demo.process import StandIn;"
-        f"stand_in = StandIn.start(Path({str(tmp_path)!r}), plan=Path({str(SPYKE)!r}));"
+        "import os; from pathlib import Path; from plugins.demo.process import StandIn, TrainingRun;"
+        f"stand_in = StandIn.start(Path({str(tmp_path)!r}), run=TrainingRun());"
         "print(stand_in.url, flush=True); os._exit(1)"
     )
     url = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
             requests.get(url.strip(), timeout=2)
@@ -49,15 +53,29 @@ def test_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_says_why_it_did_not_start(tmp_path: Path) -> None:
-    """A plan that is not there is told with the child's last words."""
-    with pytest.raises(StandInError, match=r"(?s)ended before it answered.*No plan at"):
-        StandIn.start(tmp_path, plan=tmp_path / "none.toml")
+    """A workspace that cannot be made is reported with the child's last words."""
+    (tmp_path / "output").write_bytes(b"a file where a folder should be")
+    with pytest.raises(StandInError, match=r"(?s)ended before it answered.*output"):
+        StandIn.start(tmp_path, run=TrainingRun())
+
+
+def test_a_bad_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that describes no training run ends the stand-in with the file's name and the reason."""
+    path = tmp_path / "run.json"
+    path.write_text("[]", encoding="utf-8")
+    assert 1 == main(["--workspace", str(tmp_path), "--run", str(path)])
+    assert capsys.readouterr().err.startswith(f"{path} describes no training run: ")
+
+
+def test_by_hand_it_is_the_shipped_plan() -> None:
+    """What the stand-in makes when started by hand is what the shipped plan tests."""
+    assert TrainingRun() == training_run(read_plan(SPYKE))
 
 
 def test_says_that_it_took_too_long(tmp_path: Path) -> None:
     """A child that does not answer in time is ended, and told."""
     with pytest.raises(StandInError, match=r"did not answer within 0\.01 s"):
-        StandIn.start(tmp_path, plan=SPYKE, timeout=0.01)
+        StandIn.start(tmp_path, run=TrainingRun(), timeout=0.01)
 
 
 def test_taken_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

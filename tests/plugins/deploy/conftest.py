@@ -16,6 +16,6 @@ def judged(plan: Plan, tmp_path: Path) -> Judged:
     """Return the small plan with every cell rendered and every checkpoint staged."""
     stage(plan, preflight(plan))
     reports = tmp_path / "reports"
-    judged = Judged(plan=plan, asked=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
-    keep_all(judged.asked, judged.store)
+    judged = Judged(plan=plan, expected=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
+    keep_all(judged.expected, judged.store)
     return judged

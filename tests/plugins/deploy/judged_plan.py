@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugins.deploy.deployment import RECORD, BallotRecord, Deployment, Selected, deploy, read_record
+from plugins.deploy.deployment import Selected, deploy
 from plugins.deploy.gate import pass_gate
-from plugins.deploy.proof import Proven
+from plugins.deploy.records import RECORD, BallotRecord, Deployment, Proven, read_record
 from plugins.evidence.evidence import PlanRecord
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
@@ -24,7 +24,7 @@ class Judged:
     """The small plan, rendered and judged."""
 
     plan: Plan
-    asked: ExpectedInputs
+    expected: ExpectedInputs
     store: Store
     reports: Path
 
@@ -41,9 +41,9 @@ class Judged:
     def selected(self, step: str = "step600", observed: str = "", ballot: BallotRecord | None = None) -> Selected:
         """Take a checkpoint through the gate."""
         checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
-        evidence = pass_gate(self.asked, self.store, checkpoint)
+        evidence = pass_gate(self.expected, self.store, checkpoint)
         return Selected(
-            asked=self.asked,
+            expected=self.expected,
             store=self.store,
             checkpoint=checkpoint,
             evidence=evidence,
@@ -99,7 +99,7 @@ class Judged:
         given: dict[str, Any] = {
             "format": 1,
             "plan": PlanRecord(name=self.plan.name, digest=self.plan.digest).model_dump(),
-            "simulated": self.asked.simulated,
+            "simulated": self.expected.simulated,
             "saved": "2025-11-22T20:30:00Z",
             "marks": {"step600": {"hair": {"answer": "yes", "blind": True}}},
             "notes": {"checkpoints": {"step600": "Right bracer visible"}, "cells": {"step600-forest": "Good light"}},

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from plugins.deploy import claims
-from plugins.deploy.deployment import BallotRecord, Deployment
+from plugins.deploy.records import BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
-from plugins.loras import forbidden
+from plugins.loras import forbidden, journal
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import install
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
@@ -57,8 +56,8 @@ def test_every_claim_holds_after_a_deployment(judged: Judged, deployment: Deploy
     assert claims.production_has_its_size(plan) == []
     assert claims.no_evaluation_copies_remain(plan) == []
     assert claims.picker_lists_production(plan, LISTED, server=SERVER) == []
-    assert claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment) == []
-    assert claims.proof_was_given(judged.asked, judged.store, deployment) == []
+    assert claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment) == []
+    assert claims.proof_was_given(judged.expected, judged.store, deployment) == []
     assert claims.production_is_the_selected_checkpoint(plan, deployment) == []
     assert claims.no_forbidden_lora_on_disk(plan) == []
     assert claims.no_forbidden_lora_in_picker(plan, LISTED, server=SERVER) == []
@@ -174,7 +173,7 @@ def test_missing_test_is_told(judged: Judged, deployment: Deployment, cell: Cell
     """Evidence that was deleted since the selection is told."""
     judged.store.evidence(cell).unlink()
 
-    assert claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment) == [
+    assert claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment) == [
         "step600 x forest: it was not rendered"
     ]
 
@@ -183,7 +182,7 @@ def test_unreadable_evidence_is_told_once(judged: Judged, deployment: Deployment
     """Evidence that cannot be read is one problem, not two."""
     judged.store.evidence(cell).write_text("{")
 
-    (problem,) = claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment)
+    (problem,) = claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment)
     assert problem.startswith(f"step600 x forest: {judged.store.evidence(cell)} is not readable evidence")
 
 
@@ -192,7 +191,7 @@ def test_cell_that_the_selection_did_not_rest_on_is_told(judged: Judged, deploym
     fewer = {name: one for name, one in deployment.judged.items() if name != cell.id}
 
     assert claims.every_checkpoint_was_tested(
-        judged.asked, judged.store, deployment.model_copy(update={"judged": fewer})
+        judged.expected, judged.store, deployment.model_copy(update={"judged": fewer})
     ) == ["step600 x forest: it is not among the pictures that the selection was made from"]
 
 
@@ -200,25 +199,25 @@ def test_picture_that_was_rendered_otherwise_since_is_told(judged: Judged, deplo
     """A picture with other pixels than the judged one is told."""
     png = png_of(cell, salt="again")
     judged.store.write_picture(cell, png)
-    judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png))
+    judged.store.write_evidence(cell, evidence_for(judged.expected, cell, png))
 
-    assert claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment) == [
+    assert claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment) == [
         "step600 x forest: its picture is not the one that was judged; it was rendered again since"
     ]
 
 
 def test_picture_that_was_rendered_alike_since_is_good(judged: Judged, deployment: Deployment, cell: Cell) -> None:
     """The same pixels from a later run are the judged ones."""
-    keep(judged.asked, judged.store, cell, run=RunRecord(prompt_id="a later run", started=STARTED, ended=STARTED))
+    keep(judged.expected, judged.store, cell, run=RunRecord(prompt_id="a later run", started=STARTED, ended=STARTED))
 
-    assert claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment) == []
+    assert claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment) == []
 
 
 def test_evidence_that_was_edited_since_is_told(judged: Judged, deployment: Deployment, cell: Cell) -> None:
     """Evidence that was written over after the selection, without a new rendering, is told by its file."""
-    keep(judged.asked, judged.store, cell, checks=())
+    keep(judged.expected, judged.store, cell, checks=())
 
-    assert claims.every_checkpoint_was_tested(judged.asked, judged.store, deployment) == [
+    assert claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment) == [
         f"step600 x forest: {judged.store.evidence(cell)} was changed after the selection was made"
     ]
 
@@ -226,7 +225,7 @@ def test_evidence_that_was_edited_since_is_told(judged: Judged, deployment: Depl
 def test_changed_plan_is_told(judged: Judged, deployment: Deployment) -> None:
     """A plan that asks for other pictures now is not the one that was judged."""
     sampling = judged.plan.sampling.model_copy(update={"cfg": 8.0})
-    now = dataclasses.replace(judged.asked, plan=judged.plan.model_copy(update={"sampling": sampling}))
+    now = dataclasses.replace(judged.expected, plan=judged.plan.model_copy(update={"sampling": sampling}))
 
     problems = claims.every_checkpoint_was_tested(now, judged.store, deployment)
 
@@ -240,7 +239,7 @@ def test_missing_proof_is_told(judged: Judged, deployment: Deployment) -> None:
     """A row that production was not rendered on is told."""
     without = deployment.model_copy(update={"proof": deployment.proof[:1]})
 
-    assert claims.proof_was_given(judged.asked, judged.store, without) == [
+    assert claims.proof_was_given(judged.expected, judged.store, without) == [
         "step600 x novel_pose: no picture of the production LoRA was compared with it when it was deployed"
     ]
 
@@ -249,7 +248,7 @@ def test_production_that_was_never_proven_is_told(judged: Judged, deployment: De
     """The right bytes do not count where a deployment of them was stopped before its proof; the ways out are told."""
     source = judged.plan.training_file(judged.plan.checkpoints[0])
     judged.production.write_bytes(b"the production LoRA of another day")
-    install(source, judged.production, sha256=deployment.sha256)
+    journal.begin(source, judged.production, sha256=deployment.sha256)
 
     assert claims.production_is_the_selected_checkpoint(judged.plan, deployment) == [
         (
@@ -271,7 +270,7 @@ def test_note_that_cannot_be_read_is_told(judged: Judged, deployment: Deployment
 def test_other_candidate_in_production_is_told(judged: Judged, deployment: Deployment) -> None:
     """Another candidate's bytes in production are told by its name, with the command that puts it right."""
     deployment.production.write_bytes(judged.plan.training_file(judged.plan.checkpoints[1]).read_bytes())
-    final, selected = judged.asked.loras["final"][:12], judged.asked.loras["step600"][:12]
+    final, selected = judged.expected.loras["final"][:12], judged.expected.loras["step600"][:12]
 
     assert claims.production_is_the_selected_checkpoint(judged.plan, deployment) == [
         (

@@ -10,8 +10,8 @@ import pytest
 
 from plugins.comfyui.errors import Unreachable
 from plugins.deploy import deployment as deploying
-from plugins.deploy.deployment import RECORD, RecordError, read_record
-from plugins.deploy.proof import ProofError, Proven
+from plugins.deploy.proof import ProofError
+from plugins.deploy.records import RECORD, Proven, RecordError, read_record
 from plugins.loras.errors import DeploymentError
 from plugins.plan.cells import matrix
 from tests.plugins.deploy.judged_plan import Judged
@@ -59,7 +59,7 @@ def test_copies_are_removed_only_after_the_proof(judged: Judged) -> None:
 
     judged.deploy(prove=prove)
 
-    assert seen == [(judged.asked.loras["step600"], 2, False)]
+    assert seen == [(judged.expected.loras["step600"], 2, False)]
     assert judged.copies == []
 
 
@@ -119,7 +119,7 @@ def test_failed_proof_puts_a_former_candidate_back(judged: Judged) -> None:
     with pytest.raises(DeploymentError, match="was put back"):
         judged.deploy("step600", prove=prove)
 
-    assert digest(judged.production.read_bytes()) == judged.asked.loras["final"]
+    assert digest(judged.production.read_bytes()) == judged.expected.loras["final"]
     assert read_record(judged.reports / RECORD).selected == "final"
 
 
@@ -175,8 +175,8 @@ def test_record_says_what_was_deployed_out_of_what(judged: Judged) -> None:
 
     assert read_record(judged.reports / RECORD) == deployment
     assert {name: (one.step, one.sha256) for name, one in deployment.candidates.items()} == {
-        "step600": (600, judged.asked.loras["step600"]),
-        "final": (920, judged.asked.loras["final"]),
+        "step600": (600, judged.expected.loras["step600"]),
+        "final": (920, judged.expected.loras["final"]),
     }
     assert set(deployment.judged) == {"step600-forest", "step600-novel_pose", "final-forest", "final-novel_pose"}
     cell = matrix(judged.plan)[2]

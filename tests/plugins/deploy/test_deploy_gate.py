@@ -65,12 +65,12 @@ def _simulated(judged: Judged, cell: Cell) -> str:
 
 
 def _other_base_model(judged: Judged, cell: Cell) -> str:
-    keep(judged.asked, judged.store, cell, base_model="other.safetensors")
+    keep(judged.expected, judged.store, cell, base_model="other.safetensors")
     return f"{cell}: it was rendered on another base model, other.safetensors"
 
 
 def _other_inputs(judged: Judged, cell: Cell) -> str:
-    keep(judged.asked, judged.store, cell, inputs_digest="0" * 64)
+    keep(judged.expected, judged.store, cell, inputs_digest="0" * 64)
     return f"{cell}: the plan's prompt, seed, settings or workflow were changed since it was rendered"
 
 
@@ -101,13 +101,13 @@ def test_retrained_checkpoint_shuts_the_gate(judged: Judged, step: str) -> None:
     checkpoint = next(one for one in judged.plan.checkpoints if one.id == step)
     file = judged.plan.training_file(checkpoint)
     file.write_bytes(file.read_bytes()[:-1] + b"\1")
-    now = Judged(plan=judged.plan, asked=asked_of(judged.plan), store=judged.store, reports=judged.reports)
+    now = Judged(plan=judged.plan, expected=asked_of(judged.plan), store=judged.store, reports=judged.reports)
 
     with pytest.raises(GateError) as caught:
         now.selected()
 
     _, first, second, _ = str(caught.value).split("\n")
-    was = judged.asked.loras[step][:12]
+    was = judged.expected.loras[step][:12]
     assert first == f"  {step} x forest: it was rendered from other bytes (SHA-256 {was}) than {file} has now"
     assert second.startswith(f"  {step} x novel_pose: it was rendered from other bytes")
 
@@ -132,7 +132,7 @@ def test_everything_missing_is_listed(judged: Judged) -> None:
 def test_failed_check_of_the_selected_checkpoint_shuts_the_gate(judged: Judged) -> None:
     """A checkpoint whose own picture could not be judged is not deployed; the check says why."""
     keep(
-        judged.asked,
+        judged.expected,
         judged.store,
         matrix(judged.plan)[3],
         checks=judged.store.read(matrix(judged.plan)[3]).with_check(BLANK).checks,
@@ -145,7 +145,7 @@ def test_failed_check_of_the_selected_checkpoint_shuts_the_gate(judged: Judged) 
 def test_failed_check_of_another_checkpoint_does_not(judged: Judged) -> None:
     """A bad picture of a checkpoint that nobody selected stands in nobody's way."""
     keep(
-        judged.asked,
+        judged.expected,
         judged.store,
         matrix(judged.plan)[3],
         checks=judged.store.read(matrix(judged.plan)[3]).with_check(BLANK).checks,

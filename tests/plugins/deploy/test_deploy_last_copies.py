@@ -40,7 +40,7 @@ def test_gate_stays_shut_where_a_check_was_not_made(judged: Judged, name: str) -
     cell = matrix(judged.plan)[-1]
     made = judged.store.read(cell)
     assert made is not None
-    keep(judged.asked, judged.store, cell, checks=tuple(check for check in made.checks if check.name != name))
+    keep(judged.expected, judged.store, cell, checks=tuple(check for check in made.checks if check.name != name))
 
     with pytest.raises(GateError, match=f"{cell}: its check '{name}' was not made"):
         judged.selected()
@@ -50,8 +50,8 @@ def test_gate_stays_shut_for_pictures_of_two_base_models(judged: Judged) -> None
     """Pictures that were made on different base models do not compare."""
     cell = matrix(judged.plan)[-1]
     other = f"{judged.plan.sampling.base_model}.ckpt"
-    digest = judged.asked.inputs_digest(cell, base_model=other)
-    keep(judged.asked, judged.store, cell, base_model=other, inputs_digest=digest)
+    digest = judged.expected.inputs_digest(cell, base_model=other)
+    keep(judged.expected, judged.store, cell, base_model=other, inputs_digest=digest)
 
     with pytest.raises(GateError, match="made on several base models"):
         judged.selected()

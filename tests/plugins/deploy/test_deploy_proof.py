@@ -11,15 +11,17 @@ from PIL import Image
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import NotListed
 from plugins.comfyui.server import Server
-from plugins.deploy.proof import ProofError, Proven, Prover
+from plugins.comfyui.timing import Timing
+from plugins.deploy.proof import ProofError, Prover
+from plugins.deploy.records import Proven
 from plugins.evidence.store import Store
 from plugins.generate.preparing import prepare
 from plugins.generate.stability import StabilityCheck
 from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Checkpoint, Plan
-from plugins.render.progress import Progress
 from stand_in.serving import Serving
+from tests.rendered import rendered_and_kept
 from tests.small_plan import Posing
 
 
@@ -46,28 +48,26 @@ class Proof:
     @property
     def production(self) -> Path:
         """The production file."""
-        plan = self.prover.asked.plan
+        plan = self.prover.expected.plan
         return plan.paths.loras / plan.production.file
 
     def put(self, number: int) -> None:
         """Put a checkpoint into production."""
-        plan = self.prover.asked.plan
+        plan = self.prover.expected.plan
         part = self.production.with_suffix(".part")
         part.write_bytes(plan.training_file(plan.checkpoints[number]).read_bytes())
         part.replace(self.production)
 
-    def prove(self, canary: StabilityCheck | None = None) -> tuple[Proven, ...]:
+    def prove(self, stability: StabilityCheck | None = None) -> tuple[Proven, ...]:
         """Prove step600, on a server of which this was found out."""
-        return replace(self.prover, canary=canary).prove(self.selected, meanwhile=self.said.append)
+        return replace(self.prover, stability=stability).prove(self.selected, meanwhile=self.said.append)
 
-    def canary(self, *, stable: bool, device: str | None = None) -> StabilityCheck:
+    def measured(self, *, stable: bool, device: str | None = None) -> StabilityCheck:
         """Say whether the server gives the same picture again."""
         info = self.server.info
         return StabilityCheck(
             cell="baseline-forest",
-            server=info.url,
-            comfyui_version=info.comfyui_version,
-            device=device or info.device,
+            server=info.model_copy(update={"device": device or info.device}),
             stable=stable,
             difference=0.0 if stable else 0.2,
         )
@@ -87,21 +87,17 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     """Render the matrix, and put step600 into production."""
     bare = plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
     sending = Sending()
-    client = ComfyUI(stand_in(faults=sending).url)
+    client = ComfyUI(stand_in(faults=sending).url, timing=Timing(fetch=0.2))
     server = Server(client, client.info(), timeout=20)
     store = Store(tmp_path / "reports" / "pictures")
-    maker = prepare(bare, (server,), store, headers=preflight(bare)).maker
-    made = {cell: maker.make(cell, server, Progress(1)) for cell in matrix(bare) if cell.checkpoint}
-    for cell, one in made.items():
-        store.write_picture(cell, one.png)
-        store.write_evidence(cell, one.evidence)
-    evidence = {cell: one.evidence for cell, one in made.items()}
+    prepared = prepare(bare, (server,), store, headers=preflight(bare))
+    evidence = {cell: rendered_and_kept(prepared, cell, server) for cell in matrix(bare) if cell.checkpoint}
     prover = Prover(
-        asked=maker.asked,
+        expected=prepared.expected,
         evidence=evidence,
         store=store,
         servers=(server,),
-        canary=None,
+        stability=None,
         reports=tmp_path / "reports",
     )
     proof = Proof(prover=prover, server=server, sending=sending, selected=bare.checkpoints[0], said=[])
@@ -140,7 +136,7 @@ def test_other_candidate_in_production_is_told(proof: Proof) -> None:
 
 
 def test_former_production_is_not_served_from_memory(proof: Proof) -> None:
-    """A server that rendered the former file of this name reads the new one (COMFYUI.md, fact 1)."""
+    """A server that rendered the former file of this name reads the new one."""
     proof.put(1)
     with pytest.raises(ProofError):
         proof.prove()
@@ -154,7 +150,7 @@ def test_difference_on_a_bit_stable_server_is_told(proof: Proof) -> None:
     proof.sending.content = proof.nearly("step600", off=1)
 
     with pytest.raises(ProofError) as caught:
-        proof.prove(proof.canary(stable=True))
+        proof.prove(proof.measured(stable=True))
 
     assert "it differs by 1.00 of 255, and this server gave the same pixels twice" in str(caught.value)
 
@@ -165,11 +161,11 @@ def test_difference_on_a_bit_stable_server_is_told(proof: Proof) -> None:
 )
 def test_small_difference_elsewhere_is_told_and_passes(proof: Proof, device: str | None) -> None:
     """Where pixels are not promised, a picture much nearer to the judged one than to any other is proof."""
-    canary = proof.canary(stable=device is not None, device=device)
+    stability = proof.measured(stable=device is not None, device=device)
     proof.sending.content = proof.nearly("step600", off=1)
     cells = [cell for cell in proof.prover.evidence if cell.row == "forest"]
     proven = replace(
-        proof.prover, canary=canary, evidence={cell: proof.prover.evidence[cell] for cell in cells}
+        proof.prover, stability=stability, evidence={cell: proof.prover.evidence[cell] for cell in cells}
     )._prove(cells[0], proof.server)
 
     assert (proven.identical, proven.distance, proven.runner_up) == (False, 1.0, "final")
@@ -185,12 +181,11 @@ def test_picture_as_near_to_another_candidate_is_told(proof: Proof) -> None:
     proof.sending.content = proof.nearly("final", off=1)
 
     with pytest.raises(ProofError, match=r"it differs by .* of 255, and final's picture is as near \(1\.00\)"):
-        proof.prove(proof.canary(stable=False))
+        proof.prove(proof.measured(stable=False))
 
 
-def test_bytes_that_are_no_picture_are_told(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_are_no_picture_are_told(proof: Proof) -> None:
     """A server that sends no PNG proves nothing."""
-    monkeypatch.setattr("plugins.comfyui.fetching._FETCH_SECONDS", 0.2)
     proof.sending.content = b"<html>"
 
     with pytest.raises(ProofError) as caught:
@@ -198,7 +193,8 @@ def test_bytes_that_are_no_picture_are_told(proof: Proof, monkeypatch: pytest.Mo
 
     assert str(caught.value) == (
         f"{proof.server.client.url} sent no usable picture of spyke_plasma_v1.safetensors x forest: "
-        "it is not a PNG: 6 bytes that begin with b'<html>'."
+        "it is not a PNG: 6 bytes that begin with b'<html>'. "
+        "If there is a proxy in front of it, look at that; then run this again."
     )
 
 

@@ -8,16 +8,15 @@ import pytest
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
-from plugins.deploy import deployment as deploying
-from plugins.deploy import undoing as rolling_back
-from plugins.deploy.deployment import RecordError
-from plugins.deploy.rollback import ROLLBACK, Rollback, recover, rollback_of
+from plugins.deploy.deployment import recover
+from plugins.deploy.records import ROLLBACK, RecordError, Rollback, rollback_of
+from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.summary import Verified, rollback_summary
-from plugins.deploy.undoing import PreviousProduction, Undoing, find_former, find_taken_back
+from plugins.loras import journal
 from plugins.loras.copies import former_copy
 from plugins.loras.copying import digest_of
-from plugins.loras.deployment import Installed, install, unfinished
 from plugins.loras.errors import DeploymentError
+from plugins.loras.journal import Installation
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
 from tests.plugins.deploy.judged_plan import Judged
@@ -51,9 +50,16 @@ def server(stand_in: Callable[..., Serving], stale: Stale) -> Iterator[Server]:
 
 
 @pytest.fixture
-def undoing(judged: Judged, server: Server) -> Undoing:
+def undoing(judged: Judged, server: Server) -> ProductionRollback:
     """Return what rolls back on that server."""
-    return Undoing(asked=judged.asked, servers=(server,), reports=judged.reports, meanwhile=lambda _: None)
+    return rollback_on(server, judged)
+
+
+def rollback_on(
+    server: Server, judged: Judged, meanwhile: Callable[[str], None] = lambda _: None
+) -> ProductionRollback:
+    """Return what rolls back on a server."""
+    return ProductionRollback(expected=judged.expected, servers=(server,), reports=judged.reports, meanwhile=meanwhile)
 
 
 def put_in_production(judged: Judged, step: str) -> str:
@@ -61,7 +67,7 @@ def put_in_production(judged: Judged, step: str) -> str:
     checkpoint = judged.plan.checkpoint(step)
     assert checkpoint
     judged.production.write_bytes(judged.plan.training_file(checkpoint).read_bytes())
-    return judged.asked.loras[step]
+    return judged.expected.loras[step]
 
 
 def put_foreign_in_production(judged: Judged) -> str:
@@ -85,14 +91,14 @@ def names(judged: Judged) -> list[str]:
     ],
 )
 def test_former_file_is_put_back(
-    judged: Judged, undoing: Undoing, put: Callable[[Judged], str], checkpoint: str | None
+    judged: Judged, undoing: ProductionRollback, put: Callable[[Judged], str], checkpoint: str | None
 ) -> None:
     """Production holds the former bytes again, renders from them, and nothing else stays in the loras folder."""
     former = put(judged)
     deployment = judged.deploy("step600")
     assert deployment.sha256 == digest_of(judged.production)
 
-    rollback = undoing.roll_back(find_former(judged.plan, deployment))
+    rollback = undoing.roll_back(find_previous(judged.plan, deployment))
 
     assert (former, former) == (digest_of(judged.production), rollback.sha256)
     assert (checkpoint, "step600") == (rollback.checkpoint, rollback.taken_out)
@@ -103,16 +109,16 @@ def test_former_file_is_put_back(
     assert (judged.reports / "proof" / "rollback" / "forest.png").is_file()
 
 
-def test_next_deployment_stands(judged: Judged, undoing: Undoing) -> None:
+def test_next_deployment_stands(judged: Judged, undoing: ProductionRollback) -> None:
     """A deployment that is made after a rollback is not the one that was taken back."""
     put_in_production(judged, "final")
-    undoing.roll_back(find_former(judged.plan, judged.deploy("step600")))
+    undoing.roll_back(find_previous(judged.plan, judged.deploy("step600")))
 
     assert rollback_of(judged.deploy("step600"), judged.reports / ROLLBACK) is None
 
 
 def test_server_that_keeps_the_other_weights_is_caught(
-    judged: Judged, undoing: Undoing, server: Server, stale: Stale
+    judged: Judged, undoing: ProductionRollback, server: Server, stale: Stale
 ) -> None:
     """Where the server goes on rendering from what was taken out, that is put in place again, and it is told."""
     put_foreign_in_production(judged)
@@ -120,13 +126,13 @@ def test_server_that_keeps_the_other_weights_is_caught(
     stale.instead[judged.production.name] = judged.plan.training_file(judged.plan.checkpoints[0])
 
     with pytest.raises(DeploymentError) as caught:
-        undoing.roll_back(find_former(judged.plan, deployment))
+        undoing.roll_back(find_previous(judged.plan, deployment))
 
     told = str(caught.value)
     assert f"{judged.production.name} x forest on {server.client.url} is not what was put back: it is " in told
     assert f"The former {judged.production} was put back (SHA-256 {deployment.sha256[:12]})." in told
     assert deployment.sha256 == digest_of(judged.production)
-    assert unfinished(judged.production) is None
+    assert journal.pending(judged.production) is None
     assert not (judged.reports / ROLLBACK).exists()
 
 
@@ -134,14 +140,14 @@ def test_nothing_was_there_before(judged: Judged) -> None:
     """The first deployment cannot be taken back, and it is said what can be done."""
     deployment = judged.deploy("step600")
     with pytest.raises(DeploymentError, match=r"no production LoRA before step600 .* --selected-step=STEP"):
-        find_former(judged.plan, deployment)
+        find_previous(judged.plan, deployment)
 
 
 def test_same_bytes_were_there_before(judged: Judged) -> None:
     """Deploying what was there already leaves nothing to put back."""
     put_in_production(judged, "step600")
     with pytest.raises(DeploymentError, match="held the bytes of step600 before it was deployed, too"):
-        find_former(judged.plan, judged.deploy("step600"))
+        find_previous(judged.plan, judged.deploy("step600"))
 
 
 @pytest.mark.parametrize("now", [pytest.param(b"another's", id="changed"), pytest.param(None, id="gone")])
@@ -154,7 +160,7 @@ def test_production_that_was_changed_since_is_left(judged: Judged, now: bytes | 
         judged.production.write_bytes(now)
 
     with pytest.raises(DeploymentError, match=r"Somebody changed it since, .* Nothing was changed"):
-        find_former(judged.plan, deployment)
+        find_previous(judged.plan, deployment)
 
 
 def test_former_bytes_that_are_nowhere(judged: Judged) -> None:
@@ -165,18 +171,18 @@ def test_former_bytes_that_are_nowhere(judged: Judged) -> None:
     deployment.backup.write_bytes(b"broken")
 
     with pytest.raises(DeploymentError) as caught:
-        find_former(judged.plan, deployment)
+        find_previous(judged.plan, deployment)
 
     assert "are nowhere: looked at " in str(caught.value)
     assert str(deployment.backup) in str(caught.value)
     assert deployment.sha256 == digest_of(judged.production)
 
 
-def test_file_in_the_way_is_left(judged: Judged, undoing: Undoing) -> None:
+def test_file_in_the_way_is_left(judged: Judged, undoing: ProductionRollback) -> None:
     """A file that somebody has under the name that a rollback renders from is not overwritten."""
     put_foreign_in_production(judged)
     deployment = judged.deploy("step600")
-    former = find_former(judged.plan, deployment)
+    former = find_previous(judged.plan, deployment)
     copy = former_copy(judged.plan, former.sha256)
     copy.write_bytes(b"somebody's")
 
@@ -187,11 +193,11 @@ def test_file_in_the_way_is_left(judged: Judged, undoing: Undoing) -> None:
     assert deployment.sha256 == digest_of(judged.production)
 
 
-def test_former_file_that_changes_is_not_put_back(judged: Judged, undoing: Undoing) -> None:
+def test_former_file_that_changes_is_not_put_back(judged: Judged, undoing: ProductionRollback) -> None:
     """Bytes that changed since they were looked at stay out of production."""
     put_foreign_in_production(judged)
     deployment = judged.deploy("step600")
-    former = find_former(judged.plan, deployment)
+    former = find_previous(judged.plan, deployment)
     former.file.write_bytes(b"changed")
 
     with pytest.raises(DeploymentError, match="changed while it was copied"):
@@ -200,18 +206,20 @@ def test_former_file_that_changes_is_not_put_back(judged: Judged, undoing: Undoi
     assert deployment.sha256 == digest_of(judged.production)
 
 
-def test_former_file_is_found_after_the_same_bytes_were_deployed_again(judged: Judged, undoing: Undoing) -> None:
+def test_former_file_is_found_after_the_same_bytes_were_deployed_again(
+    judged: Judged, undoing: ProductionRollback
+) -> None:
     """Deploying a checkpoint once more, as verification may tell a person to, does not take the way back away."""
     former = put_foreign_in_production(judged)
     judged.deploy("step600")
-    undoing.roll_back(find_former(judged.plan, judged.deploy("step600")))
+    undoing.roll_back(find_previous(judged.plan, judged.deploy("step600")))
 
     assert former == digest_of(judged.production)
     assert [judged.production.name] == names(judged)
 
 
 def test_former_file_outlasts_a_rollback_that_is_killed_and_taken_back(
-    judged: Judged, undoing: Undoing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    judged: Judged, undoing: ProductionRollback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A proven rollback that was killed before its end is taken back by a run that does not know its reports."""
     former = put_foreign_in_production(judged)
@@ -220,14 +228,14 @@ def test_former_file_outlasts_a_rollback_that_is_killed_and_taken_back(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rolling_back, "settle", killed)
+    monkeypatch.setattr(journal, "commit", killed)
     with pytest.raises(KeyboardInterrupt):
-        undoing.roll_back(find_former(judged.plan, deployment))
+        undoing.roll_back(find_previous(judged.plan, deployment))
     monkeypatch.undo()
     recover(judged.plan, tmp_path / "other reports")
 
     assert deployment.sha256 == digest_of(judged.production)
-    assert former == digest_of(find_former(judged.plan, deployment).file)
+    assert former == digest_of(find_previous(judged.plan, deployment).file)
 
 
 def test_broken_record_of_a_rollback_does_not_take_a_deployment_back(
@@ -239,14 +247,14 @@ def test_broken_record_of_a_rollback_does_not_take_a_deployment_back(
         raise KeyboardInterrupt
 
     put_foreign_in_production(judged)
-    monkeypatch.setattr(deploying, "settle", killed)
+    monkeypatch.setattr(journal, "commit", killed)
     with pytest.raises(KeyboardInterrupt):
         judged.deploy("step600")
     monkeypatch.undo()
     (judged.reports / ROLLBACK).write_text("{}")
 
     assert "" == recover(judged.plan, judged.reports)
-    assert judged.asked.loras["step600"] == digest_of(judged.production)
+    assert judged.expected.loras["step600"] == digest_of(judged.production)
 
 
 def test_broken_record_of_a_rollback_is_told(judged: Judged) -> None:
@@ -262,10 +270,12 @@ def test_broken_record_of_a_rollback_is_told(judged: Judged) -> None:
     assert "Move it away" in str(caught.value)
 
 
-def killed_deployment(judged: Judged) -> Installed:
+def killed_deployment(judged: Judged) -> Installation:
     """Put step600 into production as a run that is killed before the proof."""
     checkpoint = judged.plan.checkpoints[0]
-    return install(judged.plan.training_file(checkpoint), judged.production, sha256=judged.asked.loras[checkpoint.id])
+    return journal.begin(
+        judged.plan.training_file(checkpoint), judged.production, sha256=judged.expected.loras[checkpoint.id]
+    )
 
 
 def test_stopped_deployment_is_taken_back_by_name(judged: Judged) -> None:
@@ -277,7 +287,7 @@ def test_stopped_deployment_is_taken_back_by_name(judged: Judged) -> None:
     former = find_taken_back(judged.plan, begun)
 
     assert ("final", "step600", None) == (former.checkpoint, former.taken_out, former.undone)
-    assert (judged.production, judged.asked.loras["final"]) == (former.file, former.sha256)
+    assert (judged.production, judged.expected.loras["final"]) == (former.file, former.sha256)
 
 
 def test_production_that_somebody_changed_is_no_former_file(judged: Judged) -> None:
@@ -307,7 +317,9 @@ def test_stopped_rollback_is_called_one(judged: Judged) -> None:
     put_in_production(judged, "final")
     new, final = judged.deploy("step600").sha256, judged.plan.checkpoint("final")
     assert final
-    install(judged.plan.training_file(final), judged.production, sha256=judged.asked.loras["final"], rollback=True)
+    journal.begin(
+        judged.plan.training_file(final), judged.production, sha256=judged.expected.loras["final"], is_rollback=True
+    )
 
     assert recover(judged.plan, judged.reports).startswith("An earlier rollback was stopped before it was proven. ")
     assert new == digest_of(judged.production)
@@ -316,14 +328,14 @@ def test_stopped_rollback_is_called_one(judged: Judged) -> None:
 def test_note_says_that_it_is_a_rollback(judged: Judged, server: Server) -> None:
     """While production is proven, what would be left behind by a kill says that it was no deployment."""
     put_in_production(judged, "final")
-    former = find_former(judged.plan, judged.deploy("step600"))
+    former = find_previous(judged.plan, judged.deploy("step600"))
     seen: list[bool] = []
 
     def look(_: str) -> None:
-        if begun := unfinished(judged.production):
+        if begun := journal.pending(judged.production):
             seen.append(begun.rollback)
 
-    Undoing(asked=judged.asked, servers=(server,), reports=judged.reports, meanwhile=look).roll_back(former)
+    rollback_on(server, judged, look).roll_back(former)
 
     assert [True, True] == seen
 
@@ -337,10 +349,12 @@ def test_other_deployment_is_not_what_was_before(judged: Judged) -> None:
     assert (final, final) == ((deployment := judged.deploy("final")).replaced_sha256, deployment.sha256)
 
 
-def test_missing_picture_of_what_was_taken_out_is_told(judged: Judged, undoing: Undoing, stale: Stale) -> None:
+def test_missing_picture_of_what_was_taken_out_is_told(
+    judged: Judged, undoing: ProductionRollback, stale: Stale
+) -> None:
     """Without a picture to tell by how much production may differ, that is said, and no distance is made up."""
     put_foreign_in_production(judged)
-    former = find_former(judged.plan, judged.deploy("step600"))
+    former = find_previous(judged.plan, judged.deploy("step600"))
     stale.instead[judged.production.name] = judged.plan.training_file(judged.plan.checkpoints[0])
     for picture in (judged.reports / "pictures" / "step600").glob("*.png"):
         picture.unlink()

@@ -122,7 +122,7 @@ def test_ballot_on_other_pictures_is_told(judged: Judged) -> None:
     path, cell = saved(judged), matrix(judged.plan)[2]
     png = png_of(cell, salt="again")
     judged.store.write_picture(cell, png)
-    judged.store.write_evidence(cell, evidence_for(judged.asked, cell, png))
+    judged.store.write_evidence(cell, evidence_for(judged.expected, cell, png))
 
     with pytest.raises(SelectionError, match=r"\n  step600 x forest: picture [0-9a-f]{8} was judged, and now it is "):
         by(judged, path)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from plugins.deploy.deployment import Deployment
+from plugins.deploy.records import Deployment
 from plugins.deploy.summary import Summary, Verified
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot
@@ -49,15 +49,15 @@ def test_summary_tells_everything(judged: Judged, deployment: Deployment) -> Non
     for line in (
         f"{deployment.deployed:%Y-%m-%d %H:%M} UTC. Every claim of the plan was verified.",
         "2 checkpoints on 2 prompts: 4 pictures, seed 42.",
-        f"| **step600** | 600 | spyke\\_plasma\\_v1-step00000600.safetensors | `{judged.asked.loras['step600']}` |",
-        f"| final | 920 | spyke\\_plasma\\_v1.safetensors | `{judged.asked.loras['final']}` |",
+        f"| **step600** | 600 | spyke\\_plasma\\_v1-step00000600.safetensors | `{judged.expected.loras['step600']}` |",
+        f"| final | 920 | spyke\\_plasma\\_v1.safetensors | `{judged.expected.loras['final']}` |",
         "2. A novel pose: `spyke_plasma_v1, crouching, looking up at the sky, urban environment`",
         "**step600** was selected by a person.",
         "- Ginger or orange hair (required)",
         "> Bracer on the right arm.",
         "> Pauldron on the left knee.",
         f"- Production: `{plan.paths.loras / 'spyke_plasma_v1.safetensors'}`",
-        f"- SHA-256: `{judged.asked.loras['step600']}`",
+        f"- SHA-256: `{judged.expected.loras['step600']}`",
         "- Evaluation copies removed: 2",
         "- [forest](proof/forest.png): the judged picture, pixel for pixel",
         "- [x] Production is present",
@@ -141,7 +141,7 @@ def test_what_became_of_other_files_is_told(
 )
 def test_former_candidate_is_told(judged: Judged, deployment: Deployment, before: str, line: str) -> None:
     """What production held before is told by its name where it is one of the candidates."""
-    text = told(judged.plan, deployment, replaced_sha256=judged.asked.loras[before])
+    text = told(judged.plan, deployment, replaced_sha256=judged.expected.loras[before])
 
     assert line in text.split("\n")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.evidence import (
     CellRecord,
@@ -15,7 +16,6 @@ from plugins.evidence.evidence import (
     PictureRecord,
     PlanRecord,
     RunRecord,
-    ServerRecord,
 )
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
@@ -71,7 +71,7 @@ def evidence_for(asked: ExpectedInputs, cell: Cell, png: bytes, **changes: Any) 
         lora=lora,
         inputs_digest=asked.inputs_digest(cell, base_model=BASE),
         workflow=filled.graph,
-        server=ServerRecord(
+        server=ServerInfo(
             url="http://127.0.0.1:8188", comfyui_version="0.3.64", device="RTX 4090", simulated=asked.simulated
         ),
         run=RunRecord(prompt_id=f"id of {cell.id}", started=STARTED, ended=STARTED + timedelta(seconds=3)),

@@ -10,26 +10,24 @@ from pathlib import Path
 import pytest
 
 from plugins.comfyui.errors import BadAnswer, Unreachable
+from plugins.comfyui.timing import Timing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
-from plugins.generate.clustered import Clustered, prepare_on_cluster
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
-from plugins.generate.making import CellFailedError
+from plugins.generate.preparing import Prepared, prepare_on_cluster
 from plugins.generate.stability import read_stability
 from plugins.loras.staging import Staged, preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
-from plugins.render import cluster as dask
 from plugins.render.cluster import Cluster, DaskServer
 from plugins.render.rendering import AHEAD
 from plugins.render.worker import LoraFile
-from tests.machines import Machine, Machines, until
-from tests.torn import TORN
+from tests.machines import IMPATIENT, Machine, Machines, until
 
-Prepare = Callable[..., Clustered]
+pytestmark = pytest.mark.slow
 
-
-pytestmark = TORN
+Prepare = Callable[..., Prepared]
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +59,9 @@ def clustered(plan: Plan, machines: Machines, store: Store) -> Iterator[Prepare]
     )
     with ExitStack() as stack:
 
-        def ready() -> Clustered:
+        def ready() -> Prepared:
             bare = plan.model_copy(update={"paths": paths})
-            cluster = Cluster(machines.address, bare)
+            cluster = Cluster(machines.address, bare, timing=IMPATIENT)
             stack.callback(cluster.close)
             return prepare_on_cluster(bare, cluster, store, headers=preflight(bare))
 
@@ -85,21 +83,21 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def begin() -> Iterator[Callable[[Clustered], Generation]]:
+def begin() -> Iterator[Callable[[Prepared], Generation]]:
     """Begin runs over the whole matrix, rendering all anew; they are closed in the end."""
     with ExitStack() as stack:
 
-        def begun(clustered: Clustered) -> Generation:
-            run = Generation(clustered.prepared, cells_of(clustered), regenerate=True)
+        def begun(clustered: Prepared) -> Generation:
+            run = Generation(clustered, cells_of(clustered), regenerate=True)
             stack.callback(run.close)
             return run
 
         yield begun
 
 
-def cells_of(clustered: Clustered) -> tuple[Cell, ...]:
+def cells_of(clustered: Prepared) -> tuple[Cell, ...]:
     """Return the matrix."""
-    return matrix(clustered.prepared.maker.asked.plan)
+    return matrix(clustered.expected.plan)
 
 
 def quiet(_: str) -> None:
@@ -112,7 +110,7 @@ def evidence_of(run: Generation, cells: Sequence[Cell]) -> list[Evidence]:
 
 
 def test_all_cells_are_rendered_and_tell_where(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Clustered], Generation], store: Store
+    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation], store: Store
 ) -> None:
     """Two workers share the matrix; each evidence names the worker and the ComfyUI beside it, and has no failures."""
     ready = clustered()
@@ -131,7 +129,7 @@ def test_all_cells_are_rendered_and_tell_where(
 def test_bytes_go_once_to_each_worker_that_lacks_them(
     pair: list[Machine],
     clustered: Prepare,
-    begin: Callable[[Clustered], Generation],
+    begin: Callable[[Prepared], Generation],
     sent: list[tuple[str, str]],
     plan: Plan,
 ) -> None:
@@ -159,7 +157,7 @@ def test_bytes_go_once_to_each_worker_that_lacks_them(
 def test_other_bytes_under_the_name_are_replaced(
     pair: list[Machine],
     clustered: Prepare,
-    begin: Callable[[Clustered], Generation],
+    begin: Callable[[Prepared], Generation],
     sent: list[tuple[str, str]],
     plan: Plan,
 ) -> None:
@@ -178,7 +176,7 @@ def test_other_bytes_under_the_name_are_replaced(
 
 
 def test_first_cell_is_rendered_again_beside_the_same_worker(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Clustered], Generation]
+    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation]
 ) -> None:
     """Whether a server gives the same picture again is measured where the first was rendered."""
     ready = clustered()
@@ -186,14 +184,14 @@ def test_first_cell_is_rendered_again_beside_the_same_worker(
     first = evidence_of(run, cells_of(ready))[0]
     run.measure_stability(quiet)
 
-    canary = read_stability(ready.prepared.maker.store.folder.parent)
-    assert canary is not None
-    assert (first.server.worker, True) == (canary.worker, canary.stable)
-    assert {machine.name for machine in pair} >= {canary.worker}
+    found = read_stability(ready.store.folder.parent)
+    assert found is not None
+    assert (first.server.worker, True) == (found.server.worker, found.stable)
+    assert {machine.name for machine in pair} >= {found.server.worker}
 
 
 def test_worker_without_comfyui_is_left_out(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Clustered], Generation]
+    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation]
 ) -> None:
     """A worker whose ComfyUI does not answer is named with the reason, and the others render all."""
     pair[1].mood.dead = True
@@ -208,7 +206,7 @@ def test_worker_without_comfyui_is_left_out(
 
 
 def test_worker_whose_comfyui_dies_gives_its_cells_back(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Clustered], Generation]
+    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation]
 ) -> None:
     """Where a ComfyUI dies in the middle of a run, its cells are rendered beside the other worker; none is lost."""
     pair[1].mood.still = True
@@ -225,14 +223,14 @@ def test_killed_worker_costs_no_cell(
     machines: Machines,
     pair: list[Machine],
     clustered: Prepare,
-    begin: Callable[[Clustered], Generation],
+    begin: Callable[[Prepared], Generation],
     store: Store,
 ) -> None:
     """The cells of a worker that was killed are rendered beside the others, and each has one evidence."""
     (carl,) = machines.start("carl")
     carl.mood.still = True
     ready = clustered()
-    assert 3 == len(ready.prepared.places)
+    assert 3 == len(ready.servers)
     run = begin(ready)
     until(lambda: carl.serving.server.queue.current()[0])
     carl.worker.kill()
@@ -246,7 +244,7 @@ def test_killed_worker_costs_no_cell(
 
 
 def test_nothing_is_left_to_render_on(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Clustered], Generation]
+    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation]
 ) -> None:
     """Where every ComfyUI died, each cell fails, and says which worker's does not answer."""
     for machine in pair:
@@ -263,7 +261,7 @@ def test_nothing_is_left_to_render_on(
 
 
 def test_closing_withdraws_ours(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Clustered], Generation]
+    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation]
 ) -> None:
     """A run that ends early leaves nothing of its own in any worker's queue."""
     for machine in pair:
@@ -303,14 +301,14 @@ def test_worker_of_another_version_is_left_out(
 ) -> None:
     """A worker that runs other sources than this command is told to be brought to the same commit."""
     assert len(pair) == 2
-    monkeypatch.setattr(dask, "suite_digest", lambda: "another")
+    monkeypatch.setattr("plugins.render.cluster.suite_digest", lambda: "another")
 
     with pytest.raises(Unreachable, match=r"Dask worker anna: It runs another version of this suite\."):
         clustered()
 
 
 def test_lora_that_somebody_changes_fails_the_cell(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Clustered], Generation], plan: Plan
+    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation], plan: Plan
 ) -> None:
     """A picture from a file that was replaced beside the worker meanwhile is not kept."""
     pair[1].mood.dead = True
@@ -348,9 +346,8 @@ def test_address_is_checked(plan: Plan, address: str) -> None:
 
 
 @pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.2", b"HTTP/1.0 400 Bad Request"])
-def test_what_is_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch, says: bytes) -> None:
+def test_what_is_no_scheduler_is_told(plan: Plan, says: bytes) -> None:
     """What answers as something else, or not at all, is not waited for: its dashboard, a ComfyUI."""
-    monkeypatch.setattr("plugins.render.cluster._CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -362,13 +359,11 @@ def test_what_is_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatc
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(BadAnswer, match=r"is no Dask scheduler.* 8787 is its dashboard"):
-            Cluster(f"tcp://127.0.0.1:{server.getsockname()[1]}", plan)
+            Cluster(f"tcp://127.0.0.1:{server.getsockname()[1]}", plan, timing=Timing(connect=0.2))
         thread.join()
 
 
-def test_no_scheduler_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_scheduler_is_told(plan: Plan) -> None:
     """An address where no scheduler answers is told, with how to start one."""
-    monkeypatch.setattr(dask, "_CONNECT_SECONDS", 0.5)
-
     with pytest.raises(Unreachable, match=r"No Dask scheduler answers at tcp://127.0.0.1:9 .*python -m dask scheduler"):
-        Cluster("127.0.0.1:9", plan)
+        Cluster("127.0.0.1:9", plan, timing=Timing(connect=0.5))

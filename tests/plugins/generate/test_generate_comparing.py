@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.comparing import Comparing
@@ -19,7 +20,10 @@ from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import evidence_for, keep, png_of
 
-CANARIES = {"cell": "baseline-forest", "server": "http://a:1", "comfyui_version": "0.3.64", "device": "cpu"}
+MEASURED = {
+    "cell": "baseline-forest",
+    "server": ServerInfo(url="http://a:1", comfyui_version="0.3.64", device="cpu", simulated=False),
+}
 
 
 @pytest.fixture
@@ -158,7 +162,7 @@ def test_twins_that_come_at_the_same_moment_are_told(
     real = Comparing._with_effect
 
     def meet(self: Comparing, *place: Any) -> Evidence:
-        both.wait(10)
+        both.wait(30)
         return real(self, *place)
 
     monkeypatch.setattr(Comparing, "_with_effect", meet)
@@ -220,17 +224,17 @@ def test_twins_of_the_same_lora_are_told_as_such(
         ),
     ],
 )
-def test_canary_is_kept_and_told(tmp_path: Path, *, stable: bool, told: str) -> None:
+def test_stability_is_kept_and_told(tmp_path: Path, *, stable: bool, told: str) -> None:
     """Whether a server gives the same picture again is kept for the proof, and said in words."""
-    canary = StabilityCheck(**CANARIES, stable=stable, difference=0.0 if stable else 0.5)
-    write_stability(canary, tmp_path)
+    found = StabilityCheck(**MEASURED, stable=stable, difference=0.0 if stable else 0.5)
+    write_stability(found, tmp_path)
 
-    assert read_stability(tmp_path) == canary
-    assert str(canary) == told
+    assert read_stability(tmp_path) == found
+    assert str(found) == told
 
 
 @pytest.mark.parametrize("content", [pytest.param(None, id="missing"), pytest.param("{", id="broken")])
-def test_canary_that_cannot_be_read_is_none(tmp_path: Path, content: str | None) -> None:
+def test_stability_that_cannot_be_read_is_none(tmp_path: Path, content: str | None) -> None:
     """What cannot be read says nothing about the server."""
     if content:
         (tmp_path / STABILITY).write_text(content)

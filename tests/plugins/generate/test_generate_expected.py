@@ -143,7 +143,7 @@ def test_full_matrix_has_no_gaps(asked: ExpectedInputs, store: Store, plan: Plan
     """Where every cell has evidence that counts, there is no gap."""
     keep_all(asked, store)
 
-    assert asked.gaps(store, matrix(plan)) == ()
+    assert asked.missing(store, matrix(plan)) == ()
 
 
 def test_every_gap_is_named_with_its_reason(asked: ExpectedInputs, store: Store, plan: Plan) -> None:
@@ -154,7 +154,7 @@ def test_every_gap_is_named_with_its_reason(asked: ExpectedInputs, store: Store,
     store.picture(cells[2]).unlink()
     keep(asked, store, cells[3], base_model="other.safetensors")
 
-    told = [str(gap) for gap in asked.gaps(store, cells)]
+    told = [str(gap) for gap in asked.missing(store, cells)]
 
     assert told[0] == "baseline x forest: it was not rendered"
     assert told[1].startswith(f"step600 x forest: {store.picture(cells[2])} is gone")

@@ -85,8 +85,11 @@ def test_time_that_was_set_back_is_noticed(file: Path, tmp_path: Path, read: lis
     assert [file, file] == read
 
 
-def test_file_that_was_just_written_is_not_remembered(file: Path, tmp_path: Path) -> None:
+def test_file_that_was_just_written_is_not_remembered(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file that may be changed again within one tick of the clock is read by the next run, too."""
+    monkeypatch.setattr(digests, "_SETTLED_SECONDS", 600.0)
     first = Digests(tmp_path / ".digests.json")
     first.of(file)
     first.save()
@@ -102,6 +105,7 @@ def test_unusable_memory_is_done_without(file: Path, tmp_path: Path, content: st
     assert digest_of(file) == Digests(tmp_path / ".digests.json").of(file)
 
 
+@pytest.mark.slow
 def test_no_deployment_believes_it(
     plan: Plan, stand_in: Callable[..., Serving], run_suite: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

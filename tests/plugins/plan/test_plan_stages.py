@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.plan.stages import asked
+from plugins.plan.stages import stages_of
 
 ACCEPTANCE = Path("suite/tests/acceptance").absolute()
 
@@ -39,4 +39,4 @@ ACCEPTANCE = Path("suite/tests/acceptance").absolute()
 )
 def test_stages_are_read_off_the_command_line(expression: str, arguments: tuple[str, ...], expected: set[str]) -> None:
     """A stage is asked for by its marker or its file; a deployment never by accident."""
-    assert asked(expression, arguments, ACCEPTANCE) == expected
+    assert stages_of(expression, arguments, ACCEPTANCE) == expected

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from plugins.plan.plan import Plan
 from plugins.render.progress import Progress
 from plugins.render.rendering import AHEAD, Rendering
 from stand_in.serving import Serving
+from tests.small_plan import Posing
 
 Posted = Callable[[], None]
 Work = Callable[[Cell, Any, Progress, Posted], Any]
@@ -54,7 +54,7 @@ def render() -> Iterator[Callable[..., Rendering[Any]]]:
 
 def until(true: Callable[[], object]) -> None:
     """Wait for something, but not for long."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not true():
         assert end > time.monotonic(), "it did not happen"
         time.sleep(0.005)
@@ -73,7 +73,7 @@ def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: C
         del server, board
         begun.append(cell)
         posted()
-        gates[cell].wait(5)
+        gates[cell].wait(30)
         return cell.id
 
     rendering = render(cells, work)
@@ -94,7 +94,7 @@ def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering
     def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
         del server, posted
         board.begin(cell, "7")
-        shown.wait(5)
+        shown.wait(30)
         return "picture"
 
     def show(line: str) -> None:
@@ -104,7 +104,7 @@ def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering
     rendering = render(cells, work)
     assert "picture" == rendering.result(cells[0], meanwhile=show)
     assert "cell 1 of 1  baseline x forest  waiting for the server" == lines[0]
-    assert "1 of 1 cells done" == rendering.board.line()
+    assert "1 of 1 cells done" == rendering.progress.line()
 
 
 def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -122,7 +122,7 @@ def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -
         rendering.result(cells[1], meanwhile=quiet)
     others = [cell for cell in cells if cell != cells[1]]
     assert [cell.id for cell in others] == [rendering.result(cell, meanwhile=quiet) for cell in others]
-    assert "6 of 6 cells done" == rendering.board.line()
+    assert "6 of 6 cells done" == rendering.progress.line()
 
 
 def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -133,7 +133,7 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
     def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del cell, board
         posted()
-        all_begun.wait(5)
+        all_begun.wait(30)
         return server.name
 
     rendering = render(cells, work, *servers)
@@ -151,9 +151,9 @@ def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rende
         posted()
         if server is slow:
             taken.release()
-            gate.wait(5)
+            gate.wait(30)
         else:
-            full.wait(5)
+            full.wait(30)
         done.append(server.name)
         return server.name
 
@@ -175,7 +175,7 @@ def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., R
     def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del board
         begun[server.name].append(cell)
-        (gate if server is waiting else started).wait(5)
+        (gate if server is waiting else started).wait(30)
         posted()
         done.append(cell)
         return server.name
@@ -201,7 +201,7 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
         if server is dead:
             raise Unreachable("nobody is there")
         posted()
-        gate.wait(5)
+        gate.wait(30)
         return server.name
 
     rendering = render(cells, work, dead, alive)
@@ -210,7 +210,7 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
     assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=quiet) for cell in cells]
     assert AHEAD + 2 >= asked.count("dead")
     assert {dead: "nobody is there"} == rendering.gave_back
-    assert "12 of 12 cells done" == rendering.board.line()
+    assert "12 of 12 cells done" == rendering.progress.line()
 
 
 def test_a_server_that_answers_as_none_does_gets_no_more(
@@ -230,7 +230,7 @@ def test_a_server_that_answers_as_none_does_gets_no_more(
         del board, posted
         begun[server].append(cell)
         if server is odd:
-            assert len(begun[odd]) == 1 or given_back.wait(5)
+            assert len(begun[odd]) == 1 or given_back.wait(30)
             raise BadAnswer("it has a door, and no key")
         until(lambda: len(begun[odd]) == 2)
         if cell is begun[fine][0]:
@@ -295,11 +295,11 @@ def test_what_comes_last_is_shared_too(
         del board, posted
         if cell == cells[0]:
             first.append(server)
-            assert asked.wait(5)
+            assert asked.wait(30)
         else:
             until(lambda: first)
             if server is not first[0]:
-                assert gate.wait(5)
+                assert gate.wait(30)
             elif dies:
                 gate.set()
                 raise Unreachable("it is gone")
@@ -312,7 +312,7 @@ def test_what_comes_last_is_shared_too(
     if not dies:
         until(lambda: len(done) == len(cells))  # all but the cell that the other server has, and what comes last
         gate.set()
-    assert last.result(5) is None
+    assert last.result(30) is None
     assert [cell.id for cell in cells] == [rendering.result(cell, meanwhile=quiet) for cell in cells]
     assert 1 == done.count("last")
     assert dies or len(cells) - 2 == done.index("last")
@@ -327,7 +327,7 @@ def test_closing_begins_nothing_more(plan: Plan) -> None:
         begun.append(cell)
         posted()
         if cell != cells[0]:
-            gate.wait(5)
+            gate.wait(30)
         return cell.id
 
     rendering: Rendering[str] = Rendering(cells, servers=(server,), work=work)  # type: ignore[arg-type]
@@ -364,24 +364,33 @@ def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Renderi
 
 def test_the_next_is_posted_before_the_current_ends(plan: Plan, stand_in: Callable[..., Serving]) -> None:
     """While the server renders a cell, the next waits in its queue, so that it never idles."""
-    serving = stand_in(seconds_per_image=0.3)
-    cells = matrix(plan)[:4]
+    cells, ended = matrix(plan)[:4], list[str]()
+
+    class Holding(Posing):
+        """Ends no prompt before the next one waits behind it."""
+
+        def before_history(self, prompt_id: str) -> None:
+            ended.append(prompt_id)
+            until(lambda: serving.server.queue.current()[1] or len(ended) == len(cells))
+
+    serving = stand_in(faults=Holding())
     rendering = rendering_on(serving, plan, cells)
     try:
-        until(lambda: len(serving.server.queue.current()[1]) == AHEAD - 1)
-        assert 1 == len(serving.server.queue.current()[0])
         pictures = [rendering.result(cell, meanwhile=quiet) for cell in cells]
     finally:
         rendering.close()
-    assert len(cells) == len({picture.prompt_id for picture in pictures})
-    times = sorted((picture.started, picture.ended) for picture in pictures)
-    gaps = [(after - before).total_seconds() for (_, before), (after, _) in pairwise(times)]
-    assert 0.25 > max(gaps), "the server idled between two cells"
+    assert ended == [picture.prompt_id for picture in pictures]
 
 
 def test_closing_takes_back_ours_alone(plan: Plan, stand_in: Callable[..., Serving]) -> None:
     """Closing in the middle empties the queue of our prompts, and leaves somebody else's where it was."""
-    serving = stand_in(seconds_per_image=3)
+
+    class Hanging(Posing):
+        def before_step(self, prompt_id: str, node_id: str, step: int) -> None:
+            del prompt_id, node_id, step
+            serving.server.executor._interrupted.wait(120)
+
+    serving = stand_in(faults=Hanging())
     rendering = rendering_on(serving, plan, matrix(plan))
     until(lambda: len(serving.server.queue.current()[1]) == AHEAD - 1)
     graph = serving.server.queue.current()[0][0][2]
@@ -390,7 +399,7 @@ def test_closing_takes_back_ours_alone(plan: Plan, stand_in: Callable[..., Servi
     client.close()
     begun = time.monotonic()
     rendering.close()
-    assert 2.9 > time.monotonic() - begun
+    assert 60 > time.monotonic() - begun
     until(lambda: [item[1] for item in serving.server.queue.current()[0]] == ["theirs"])
     assert [] == serving.server.queue.current()[1]
     with pytest.raises(Interrupted):

@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.evidence.evidence import (
     CellRecord,
     Evidence,
@@ -21,7 +22,6 @@ from plugins.evidence.evidence import (
     PictureRecord,
     PlanRecord,
     RunRecord,
-    ServerRecord,
 )
 from plugins.evidence.files import write_atomically
 from plugins.pictures.check import Check, Difference, Outcome
@@ -182,7 +182,7 @@ def evidence(plan: Plan, cell: Cell, png: bytes) -> Evidence:
         lora=lora,
         inputs_digest=digest,
         workflow={},
-        server=ServerRecord(
+        server=ServerInfo(
             url="http://127.0.0.1:8188", comfyui_version="0.3.64", device="NVIDIA RTX 4090", simulated=False
         ),
         run=RunRecord(prompt_id=cell.id, started=started, ended=started + timedelta(seconds=3.4)),

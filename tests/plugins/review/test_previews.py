@@ -89,9 +89,9 @@ def test_one_that_is_too_large_to_embed_is_made_again(tmp_path: Path, monkeypatc
     given = Source(tmp_path / "a.png", PurePosixPath("a"))
     Image.effect_noise((512, 512), 80).save(given.path)
     os.utime(given.path, (1, 1))
-    first = make_preview(given, tmp_path, among=1)
+    first = make_preview(given, tmp_path, total=1)
     monkeypatch.setattr(previews, "EMBEDDED_BYTES", 30_000)
-    second = make_preview(given, tmp_path, among=2)
+    second = make_preview(given, tmp_path, total=2)
     assert first
     assert second
     assert len(embedded(second)) <= 15_000 < len(embedded(first))
@@ -100,11 +100,11 @@ def test_one_that_is_too_large_to_embed_is_made_again(tmp_path: Path, monkeypatc
 def test_older_picture_has_a_preview_of_its_own(tmp_path: Path) -> None:
     """A picture that was put back from a backup, older than the preview that lies there, is not shown as the former."""
     given = source(tmp_path / "pictures", "a")
-    make_preview(given, tmp_path, among=1)
+    make_preview(given, tmp_path, total=1)
     source(tmp_path / "pictures", "a", (100, 200))
     os.utime(given.path, (1, 1))
     assert beside(given, tmp_path) is None
-    preview = make_preview(given, tmp_path, among=1)
+    preview = make_preview(given, tmp_path, total=1)
     assert preview
     assert (100, 200) == (preview.width, preview.height)
 
@@ -112,8 +112,8 @@ def test_older_picture_has_a_preview_of_its_own(tmp_path: Path) -> None:
 def test_picture_at_hand_is_not_decoded_again(tmp_path: Path) -> None:
     """The preview of a picture that was just written is made from its pixels, whatever lies there."""
     given = source(tmp_path / "pictures", "a")
-    make_preview(given, tmp_path, among=1)
-    write_preview(Image.new("RGBA", (100, 200), "#ff000080"), given, tmp_path, among=1)
+    make_preview(given, tmp_path, total=1)
+    write_preview(Image.new("RGBA", (100, 200), "#ff000080"), given, tmp_path, total=1)
     there = beside(given, tmp_path)
     assert there == tmp_path / "previews/step600/a.webp"
     with Image.open(there) as picture:
@@ -128,21 +128,21 @@ def test_broken_preview_is_made_again(
     """A preview that cannot be read does not hide its picture, though it has its time."""
     monkeypatch.setattr(previews, "EMBED_AT_MOST", embed)
     given = source(tmp_path / "pictures", "a")
-    made = make_preview(given, tmp_path, among=1)
+    made = make_preview(given, tmp_path, total=1)
     path = beside(given, tmp_path)
     assert path
     then = path.stat().st_mtime_ns
     path.write_bytes(content)
     os.utime(path, ns=(then, then))
     assert made
-    assert made == make_preview(given, tmp_path, among=1)
+    assert made == make_preview(given, tmp_path, total=1)
 
 
 def test_embedded_one_is_shown_where_it_cannot_be_written(tmp_path: Path) -> None:
     """What goes into the page needs no folder beside it."""
     given = source(tmp_path / "pictures", "a")
     (tmp_path / "previews").write_bytes(b"")
-    preview = make_preview(given, tmp_path, among=1)
+    preview = make_preview(given, tmp_path, total=1)
     assert preview
     assert embedded(preview)
 
@@ -153,17 +153,17 @@ def test_linked_one_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: 
     given = source(tmp_path / "pictures", "a")
     (tmp_path / "previews").write_bytes(b"")
     with pytest.raises(OSError, match="previews"):
-        make_preview(given, tmp_path, among=1)
+        make_preview(given, tmp_path, total=1)
 
 
 def test_other_training_image_of_the_same_name_has_its_own_preview(tmp_path: Path) -> None:
     """A training image that was replaced by an older file is not shown as the former one."""
     path = source(tmp_path, "training").path
     former = training_source(path)
-    make_preview(former, tmp_path, among=1)
+    make_preview(former, tmp_path, total=1)
     source(tmp_path, "training", (100, 200))
     os.utime(path, (1, 1))
-    preview = make_preview(training_source(path), tmp_path, among=1)
+    preview = make_preview(training_source(path), tmp_path, total=1)
     assert preview
     assert (100, 200) == (preview.width, preview.height)
 

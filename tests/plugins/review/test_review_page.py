@@ -10,7 +10,7 @@ import pytest
 
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.plan.cells import matrix
-from plugins.review.page import _compiled, render_page
+from plugins.review.page import render_page
 from plugins.review.review import Entry, Flag, Review, step_name
 from tests.plugins.review.sample import BLANK, COPY, make_review, spyke, training_images
 
@@ -90,20 +90,6 @@ def test_many_rows_are_laid_out_as_they_come_into_view(review: Review, monkeypat
     assert "content-visibility: auto" not in render_page(review)
     monkeypatch.setattr("plugins.review.page.MANY", len(review.by_id) - 1)
     assert "content-visibility: auto" in render_page(review)
-
-
-def test_templates_are_compiled_once(review: Review, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiled templates are kept where Python keeps compiled modules; where it may not, the page is the same."""
-    monkeypatch.setattr("sys.dont_write_bytecode", True)
-    assert _compiled() is None
-    monkeypatch.setattr("sys.dont_write_bytecode", False)
-    monkeypatch.setattr("plugins.review.page._TEMPLATES", tmp_path / "absent")
-    assert _compiled() is None
-    monkeypatch.setattr("plugins.review.page._TEMPLATES", tmp_path)
-    (tmp_path / "page.html").write_text("{{ plan.title }}", "utf-8")
-    assert review.plan.title == render_page(review)
-    assert list((tmp_path / "__pycache__").iterdir())
-    assert review.plan.title == render_page(review)
 
 
 def test_simulated_is_said_on_top(review: Review, page: str) -> None:

@@ -8,17 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from PIL import Image
 
-from plugins.plan.plan import Plan
-from plugins.review.plugin import _Unlisted, with_options
+from plugins.review.plugin import _Unlisted
 from stand_in.serving import Serving
 from tests.small_plan import ROOT, Suite
 
 _LISTING = """
 import sys, pytest
 pytest.main(["-m", "generate", "--collect-only", "-q", "-p", "no:cacheprovider"])
-print("loaded:", [name for name in ("hypothesis", "mirakuru", "psutil", "aiohttp") if name in sys.modules])
+print("loaded:", [name for name in ("hypothesis", "psutil", "aiohttp") if name in sys.modules])
 """
 
 
@@ -34,13 +32,14 @@ def test_listing_loads_nothing_in_vain() -> None:
 
 _NO_PAGE = """
 def pytest_configure(config):
-    import plugins.review.plugin as review
+    import plugins.review.session as review
     review.make_previews = lambda *_: {}
     review.render_page = lambda _: ""
 """
 """A plugin: nothing makes previews at the end."""
 
 
+@pytest.mark.slow
 def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[..., Serving]) -> None:
     """Each picture has a preview beside the page before the page is made."""
     folder = plan_file.parent
@@ -53,22 +52,6 @@ def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[.
     previews = {path.relative_to(folder / "reports/previews") for path in folder.glob("reports/previews/*/*")}
     assert 6 == len(pictures)
     assert previews == {path.with_suffix(".webp") for path in pictures}
-
-
-def test_running_again_makes_nothing_anew(
-    plan: Plan, stand_in: Callable[..., Serving], run_suite: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    """Previews and the contact sheet are made from the pictures, once."""
-    url = f"--comfyui-url={stand_in().url}"
-    reports = plan.paths.project / "reports"
-    run_suite("-m", "generate", url)
-    made = {path: path.stat().st_mtime_ns for path in (*reports.glob("previews/*/*"), reports / "contact-sheet.png")}
-    with Image.open(reports / "previews/step600/forest.webp") as preview:
-        assert (64, 64) == preview.size
-
-    run_suite("-m", "generate", url)
-
-    assert made == {path: path.stat().st_mtime_ns for path in made}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +82,7 @@ def test_of_many_only_what_did_not_pass_is_listed(outcome: str, when: str, liste
     assert (listed, counted) == (bool(cells), html.counted)
 
 
+@pytest.mark.slow
 def test_large_matrix_lists_no_test_that_passed(
     plan_file: Path,
     stand_in: Callable[..., Serving],
@@ -112,27 +96,3 @@ def test_large_matrix_lists_no_test_that_passed(
     page = (plan_file.parent / "reports/report.html").read_text("utf-8")
     assert "1 Passed," in page
     assert "col-testId" not in page.split('data-jsonblob="')[1].split('"')[0]
-
-
-@pytest.mark.parametrize(
-    ("told", "completed"),
-    [
-        ("Run pytest -m generate, look again.", "Run pytest -m generate --plan=my.toml --reports=FOLDER, look again."),
-        (
-            "Deploy with pytest -m deploy --selected-step=STEP.",
-            "Deploy with pytest -m deploy --selected-step=STEP --plan=my.toml --reports=FOLDER.",
-        ),
-        ("Then: pytest -m deploy --rollback", "Then: pytest -m deploy --rollback --plan=my.toml --reports=FOLDER"),
-        ("It is there; run this again.", "It is there; run this again."),
-    ],
-)
-def test_commands_in_an_advice_can_be_typed_as_they_are(told: str, completed: str, tmp_path: Path) -> None:
-    """An advice names the plan and the folder of the command that gives it."""
-    option = SimpleNamespace(plan="my.toml", reports="FOLDER", comfyui_dir=None, comfyui_url=None, demo=False)
-    config = SimpleNamespace(
-        option=option,
-        rootpath=tmp_path,
-        invocation_params=SimpleNamespace(dir=tmp_path),
-        getoption=lambda name: getattr(option, name),
-    )
-    assert with_options(config, told) == completed.replace("FOLDER", str(tmp_path / "FOLDER"))  # type: ignore[arg-type]

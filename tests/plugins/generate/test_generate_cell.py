@@ -9,35 +9,35 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from plugins.comfyui import picker
+from plugins.comfyui.choices import picker_names
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import ExecutionFailed, Lost, NotListed
-from plugins.comfyui.picker import picker_names
 from plugins.comfyui.server import Server
+from plugins.comfyui.timing import Timing
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.expected import ExpectedInputs
-from plugins.generate.making import CellFailedError, Maker
-from plugins.generate.preparing import prepare
+from plugins.generate.preparing import Prepared, prepare
 from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
-from plugins.render.progress import Progress
 from stand_in.faults import NodeFailure
 from stand_in.serving import Serving
 from tests.plugins.evidence.made_evidence import BLANK, keep
+from tests.rendered import rendered_and_kept
 from tests.small_plan import Posing
 
-Connect = Callable[[Serving], Server]
+Connect = Callable[..., Server]
 
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Connect to stand-ins."""
+    """Connect to stand-ins: `connect(serving, listed=...)`, where a picker has that long to notice a file."""
     servers: list[Server] = []
 
-    def connected(serving: Serving) -> Server:
-        client = ComfyUI(serving.url)
+    def connected(serving: Serving, *, listed: float = 0.0) -> Server:
+        client = ComfyUI(serving.url, timing=Timing(fetch=0.2, listed=listed, pause=0.02))
         servers.append(Server(client, client.info(), timeout=20))
         return servers[-1]
 
@@ -49,24 +49,21 @@ def connect() -> Iterator[Connect]:
 @pytest.fixture
 def ready(
     plan: Plan, store: Store, stand_in: Callable[..., Serving], connect: Connect
-) -> Callable[..., tuple[Maker, Server]]:
-    """Stage the plan before a stand-in, and give a maker for it."""
+) -> Callable[..., tuple[Prepared, Server]]:
+    """Stage the plan before a stand-in, and prepare to render it."""
 
-    def prepared(faults: Posing | None = None) -> tuple[Maker, Server]:
+    def make_ready(faults: Posing | None = None) -> tuple[Prepared, Server]:
         bare = plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
         server = connect(stand_in(faults=faults or Posing()))
-        return prepare(bare, (server,), store, headers=preflight(bare)).maker, server
+        return prepare(bare, (server,), store, headers=preflight(bare)), server
 
-    return prepared
+    return make_ready
 
 
-def make(maker: Maker, server: Server, number: int = 2) -> Evidence:
+def make(prepared: Prepared, server: Server, number: int = 2) -> Evidence:
     """Render a cell and keep it: by default, step600 on the first prompt."""
-    cell = matrix(maker.asked.plan)[number]
-    rendered = maker.make(cell, server, Progress(1))
-    maker.store.write_picture(cell, rendered.png)
-    maker.store.write_evidence(cell, rendered.evidence)
-    return rendered.evidence
+    cell = matrix(prepared.expected.plan)[number]
+    return rendered_and_kept(prepared, cell, server)
 
 
 def png(image: Image.Image) -> bytes:
@@ -88,11 +85,13 @@ class Sending(Posing):
         return self.content
 
 
-def test_cell_is_rendered_and_kept_with_its_evidence(ready: Callable[..., tuple[Maker, Server]], store: Store) -> None:
+def test_cell_is_rendered_and_kept_with_its_evidence(
+    ready: Callable[..., tuple[Prepared, Server]], store: Store
+) -> None:
     """The picture is kept as the server sent it, and its evidence says everything it was made from."""
-    maker, server = ready()
-    evidence = make(maker, server)
-    cell, plan = matrix(maker.asked.plan)[2], maker.asked.plan
+    prepared, server = ready()
+    evidence = make(prepared, server)
+    cell, plan = matrix(prepared.expected.plan)[2], prepared.expected.plan
 
     assert store.read(cell) == evidence
     assert evidence.failures == ()
@@ -105,18 +104,18 @@ def test_cell_is_rendered_and_kept_with_its_evidence(ready: Callable[..., tuple[
     assert evidence.lora is not None
     assert (evidence.lora.file, evidence.lora.sha256) == (
         "spyke_plasma_v1_step600.safetensors",
-        maker.asked.loras["step600"],
+        prepared.expected.loras["step600"],
     )
     assert (evidence.prompt_text, evidence.base_model) == (plan.prompts[0].text, "AnythingXL_inkBase.safetensors")
     assert (evidence.picture.width, evidence.picture.height) == (64, 64)
     assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.3.64")
     assert (evidence.simulated, evidence.run.started <= evidence.run.ended) == (False, True)
-    assert evidence.inputs_digest == maker.asked.inputs_digest(cell, base_model=maker.base_model)
+    assert evidence.inputs_digest == prepared.expected.inputs_digest(cell, base_model=prepared.recorder.base_model)
     with Image.open(store.picture(cell)) as picture:
         assert "prompt" in picture.info
 
 
-def test_baseline_is_rendered_without_a_lora(ready: Callable[..., tuple[Maker, Server]]) -> None:
+def test_baseline_is_rendered_without_a_lora(ready: Callable[..., tuple[Prepared, Server]]) -> None:
     """The baseline's workflow loads no LoRA, and its evidence names none."""
     evidence = make(*ready(), number=0)
 
@@ -134,41 +133,38 @@ def test_baseline_is_rendered_without_a_lora(ready: Callable[..., tuple[Maker, S
     ],
 )
 def test_picture_that_fails_a_check_is_kept_and_says_so(
-    ready: Callable[..., tuple[Maker, Server]], store: Store, content: bytes, told: list[str]
+    ready: Callable[..., tuple[Prepared, Server]], store: Store, content: bytes, told: list[str]
 ) -> None:
-    """A bad picture is kept for a person to see, with what is wrong in its evidence; it is not recalled."""
-    maker, server = ready(Sending(content))
-    evidence = make(maker, server)
-    cell = matrix(maker.asked.plan)[2]
+    """A bad picture is kept for a person to see, with what is wrong in its evidence; it is not reused."""
+    prepared, server = ready(Sending(content))
+    evidence = make(prepared, server)
+    cell = matrix(prepared.expected.plan)[2]
 
     assert store.picture(cell).read_bytes() == content
     assert [check.name for check in evidence.failures] == told[:1]
     assert told[1] in str(evidence.failures[0])
-    assert maker.recall(cell) is None
+    assert prepared.recorder.reusable(cell) is None
 
 
-def test_workflow_that_the_server_changed_is_told(ready: Callable[..., tuple[Maker, Server]], store: Store) -> None:
+def test_workflow_that_the_server_changed_is_told(ready: Callable[..., tuple[Prepared, Server]], store: Store) -> None:
     """A picture made from another seed than was asked for fails, field by field."""
-    maker, server = ready()
-    make(maker, server, number=3)
-    other = store.picture(matrix(maker.asked.plan)[3]).read_bytes()
-    del maker, server
-    maker, server = ready(Sending(other))
-    evidence = make(maker, server, number=5)
+    prepared, server = ready()
+    make(prepared, server, number=3)
+    other = store.picture(matrix(prepared.expected.plan)[3]).read_bytes()
+    del prepared, server
+    prepared, server = ready(Sending(other))
+    evidence = make(prepared, server, number=5)
 
     assert [check.name for check in evidence.failures] == ["workflow"]
     assert "node 2 (LoraLoader) lora_name: got 'spyke_plasma_v1_step600.safetensors'" in str(evidence.failures[0])
 
 
-def test_bytes_that_are_no_picture_fail_the_cell(
-    ready: Callable[..., tuple[Maker, Server]], store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_that_are_no_picture_fail_the_cell(ready: Callable[..., tuple[Prepared, Server]], store: Store) -> None:
     """A server that sends no PNG is told with the cell; nothing is kept."""
-    monkeypatch.setattr("plugins.comfyui.fetching._FETCH_SECONDS", 0.2)
-    maker, server = ready(Sending(b"<html>"))
+    prepared, server = ready(Sending(b"<html>"))
 
     with pytest.raises(CellFailedError) as caught:
-        make(maker, server)
+        make(prepared, server)
 
     assert str(caught.value) == (
         f"{server.client.url} sent no usable picture of step600 x forest: "
@@ -179,7 +175,7 @@ def test_bytes_that_are_no_picture_fail_the_cell(
 
 
 def test_lora_that_changes_while_it_is_rendered_fails_the_cell(
-    ready: Callable[..., tuple[Maker, Server]], plan: Plan, store: Store
+    ready: Callable[..., tuple[Prepared, Server]], plan: Plan, store: Store
 ) -> None:
     """A picture from a file that somebody replaced meanwhile says nothing about the checkpoint; it is not kept."""
     file = plan.paths.loras / "spyke_plasma_v1_step600.safetensors"
@@ -190,10 +186,10 @@ def test_lora_that_changes_while_it_is_rendered_fails_the_cell(
             if class_type == "KSampler":
                 file.write_bytes(file.read_bytes())
 
-    maker, server = ready(Meddling())
+    prepared, server = ready(Meddling())
 
     with pytest.raises(CellFailedError) as caught:
-        make(maker, server)
+        make(prepared, server)
 
     assert str(caught.value) == (
         f"{file} was changed while step600 x forest was rendered from it. Run this again, "
@@ -202,7 +198,7 @@ def test_lora_that_changes_while_it_is_rendered_fails_the_cell(
     assert not store.folder.exists()
 
 
-def test_server_error_is_passed_on(ready: Callable[..., tuple[Maker, Server]], store: Store) -> None:
+def test_server_error_is_passed_on(ready: Callable[..., tuple[Prepared, Server]], store: Store) -> None:
     """An error in the middle of a run names the node and the exception; nothing is kept."""
 
     class OutOfMemory(Posing):
@@ -218,10 +214,10 @@ def test_server_error_is_passed_on(ready: Callable[..., tuple[Maker, Server]], s
 
 
 def test_picture_lost_in_a_restart_is_rendered_again(
-    ready: Callable[..., tuple[Maker, Server]], monkeypatch: pytest.MonkeyPatch
+    ready: Callable[..., tuple[Prepared, Server]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that was restarted has lost its queue; the cell is sent once more."""
-    maker, server = ready()
+    prepared, server = ready()
     real, calls = server.render, []
 
     def render(*arguments: Any) -> Any:
@@ -232,16 +228,16 @@ def test_picture_lost_in_a_restart_is_rendered_again(
 
     monkeypatch.setattr(server, "render", render)
 
-    assert make(maker, server).failures == ()
+    assert make(prepared, server).failures == ()
     assert len(calls) == 2
 
 
-def test_evidence_of_the_same_inputs_is_recalled(ready: Callable[..., tuple[Maker, Server]]) -> None:
+def test_evidence_of_the_same_inputs_is_reused(ready: Callable[..., tuple[Prepared, Server]]) -> None:
     """A second run reuses a picture whose inputs still match."""
-    maker, server = ready()
-    evidence = make(maker, server)
+    prepared, server = ready()
+    evidence = make(prepared, server)
 
-    assert maker.recall(matrix(maker.asked.plan)[2]) == evidence
+    assert prepared.recorder.reusable(matrix(prepared.expected.plan)[2]) == evidence
 
 
 def _unreadable(_: ExpectedInputs, store: Store, cell: Cell) -> None:
@@ -285,41 +281,38 @@ def _simulated(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
     ],
     ids=lambda spoil: spoil.__name__.strip("_"),
 )
-def test_evidence_that_does_not_hold_is_not_recalled(
-    ready: Callable[..., tuple[Maker, Server]], store: Store, spoil: Callable[[ExpectedInputs, Store, Cell], None]
+def test_evidence_that_does_not_hold_is_not_reused(
+    ready: Callable[..., tuple[Prepared, Server]], store: Store, spoil: Callable[[ExpectedInputs, Store, Cell], None]
 ) -> None:
     """Evidence that is broken, failed, or of other inputs is rendered again."""
-    maker, _ = ready()
-    cell = matrix(maker.asked.plan)[2]
-    keep(maker.asked, store, cell)
-    assert maker.recall(cell) is not None
+    prepared, _ = ready()
+    cell = matrix(prepared.expected.plan)[2]
+    keep(prepared.expected, store, cell)
+    assert prepared.recorder.reusable(cell) is not None
 
-    spoil(maker.asked, store, cell)
+    spoil(prepared.expected, store, cell)
 
-    assert maker.recall(cell) is None
+    assert prepared.recorder.reusable(cell) is None
 
 
 def test_picker_gives_its_names(plan: Plan, stand_in: Callable[..., Serving], connect: Connect) -> None:
     """Once every staged file is in the picker, its list is given as the server spells it."""
     server = connect(stand_in())
 
-    assert picker_names(plan, server, stage(plan, preflight(plan))) == (
+    assert picker_names(plan, server.client, stage(plan, preflight(plan))) == (
         "spyke_plasma_v1_final.safetensors",
         "spyke_plasma_v1_step600.safetensors",
     )
 
 
-def test_picker_without_a_staged_file_is_told(
-    plan: Plan, stand_in: Callable[..., Serving], connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_picker_without_a_staged_file_is_told(plan: Plan, stand_in: Callable[..., Serving], connect: Connect) -> None:
     """A server that does not list what was staged reads another folder, and the options that mend it are told."""
-    monkeypatch.setattr(picker, "_LISTED_SECONDS", 0)
     staged = stage(plan, preflight(plan))
     server = connect(stand_in())
     staged[0].file.unlink()
 
     with pytest.raises(NotListed) as caught:
-        picker_names(plan, server, staged)
+        picker_names(plan, server.client, staged)
 
     assert str(caught.value) == (
         f"spyke_plasma_v1_step600.safetensors lies in {plan.paths.loras}, but is not in the LoRA list of "
@@ -332,16 +325,14 @@ def test_picker_with_another_file_of_that_name_is_told(
     plan: Plan,
     stand_in: Callable[..., Serving],
     connect: Connect,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server that has another file under a staged name would render other bytes; both steps are told."""
-    monkeypatch.setattr(picker, "_LISTED_SECONDS", 0)
     staged = stage(plan, preflight(plan))
     server = connect(stand_in())
     staged[0].file.write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
 
     with pytest.raises(NotListed) as caught:
-        picker_names(plan, server, staged)
+        picker_names(plan, server.client, staged)
 
     assert str(caught.value).startswith(
         f"{server.client.url} has another file under the name spyke_plasma_v1_step600.safetensors than "
@@ -354,7 +345,7 @@ def test_picker_that_is_late_is_waited_for(
 ) -> None:
     """A listing that lags behind, as on a network share, is asked again."""
     staged = stage(plan, preflight(plan))
-    server = connect(stand_in())
+    server = connect(stand_in(), listed=5.0)
     real, calls = server.client.loras, []
 
     def late() -> tuple[str, ...]:
@@ -362,16 +353,15 @@ def test_picker_that_is_late_is_waited_for(
         return real() if len(calls) > 1 else ()
 
     monkeypatch.setattr(server.client, "loras", late)
-    monkeypatch.setattr(picker.time, "sleep", lambda _: None)
 
-    assert len(picker_names(plan, server, staged)) == 2
+    assert len(picker_names(plan, server.client, staged)) == 2
     assert len(calls) == 2
 
 
 def test_stale_weights_are_never_judged(
     plan: Plan, stand_in: Callable[..., Serving], connect: Connect, tmp_path: Path
 ) -> None:
-    """A server that rendered a file of this name before reads the new bytes (COMFYUI.md, fact 1)."""
+    """A server that rendered a file of this name before reads the new bytes."""
     serving = stand_in()
     bare = plan.model_copy(update={"paths": plan.paths.model_copy(update={"training_images": None})})
     target = plan.training_file(plan.checkpoints[0])
@@ -380,9 +370,8 @@ def test_stale_weights_are_never_judged(
     # The same file name with other bytes behind it, then with the first ones again, each in a run of its own.
     for number, content in enumerate((good, other.replace(b'"ss_steps":"920"', b'"ss_steps":"600"'), good)):
         target.write_bytes(content)
-        maker = prepare(
-            bare, (server := connect(serving),), Store(tmp_path / str(number)), headers=preflight(bare)
-        ).maker
-        pixels.append(make(maker, server).picture.pixels_sha256)
+        server = connect(serving)
+        prepared = prepare(bare, (server,), Store(tmp_path / str(number)), headers=preflight(bare))
+        pixels.append(make(prepared, server).picture.pixels_sha256)
 
     assert pixels[0] == pixels[2] != pixels[1]

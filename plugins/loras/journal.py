@@ -1,4 +1,8 @@
-"""The production LoRA: put in place in one step, with what it replaces kept, and evaluation copies removed."""
+"""The journal of production: a file is put in place in one step, and can be taken back until it is proven.
+
+`begin` replaces the file and keeps what was there; `commit` ends that for good, `rollback` puts the former file back.
+In between, `pending` returns what was begun, also after the process that began it was killed.
+"""
 
 import contextlib
 import os
@@ -18,8 +22,8 @@ from plugins.plan.small_files import read_small
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Installed(BaseModel):
-    """What putting the production file in place does; kept beside it until the deployment is proven."""
+class Installation(BaseModel):
+    """What replacing the production file does; kept beside it until it is committed or rolled back."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,12 +39,11 @@ class Installed(BaseModel):
     """Whether it takes an earlier deployment back."""
 
 
-def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) -> Installed:
+def begin(source: Path, target: Path, *, sha256: str, is_rollback: bool = False) -> Installation:
     """Make `target` the bytes of `source`, which must have the digest `sha256`.
 
     The former file at `target` is kept beside it as `NAME.replaced-DIGEST` (a name that no picker lists). At any
-    moment `target` is the former file or the new one, whole. Until `settle` or `restore` is called, `unfinished`
-    gives what was begun here, also after this process was killed.
+    moment `target` is the former file or the new one, whole.
 
     Raises `DeploymentError`; the former file is then still in place.
     """
@@ -57,7 +60,7 @@ def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) 
             raise DeploymentError(f"{target} is not a file. Move it away and deploy again.")
         former = digest_of(target) if target.exists() else None
         if former == sha256:
-            return Installed(id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=None)
+            return Installation(id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=None)
         part, digest = copy_part(source, target)
         if digest != sha256 or digest_of(part) != sha256:
             raise DeploymentError(
@@ -65,8 +68,8 @@ def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) 
                 "Nothing was deployed. Run pytest -m generate again, so that what is deployed is what was judged."
             )
         backup = backup_of(target, former) if former else None
-        installed = Installed(
-            id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=backup, rollback=rollback
+        installed = Installation(
+            id=uuid.uuid4().hex, file=target, sha256=sha256, replaced_sha256=former, backup=backup, rollback=is_rollback
         )
         _write_note(note, installed)
         if backup and former:
@@ -76,8 +79,8 @@ def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) 
         sync_folder(target.parent)
     except OSError as error:
         with contextlib.suppress(DeploymentError, OSError):  # what cannot be taken back now is by the next run
-            if begun := unfinished(target):  # a network folder can refuse a rename that it made
-                restore(begun)
+            if begun := pending(target):  # a network folder can refuse a rename that it made
+                rollback(begun)
             note.unlink(missing_ok=True)
         raise DeploymentError(
             f"{target} could not be deployed: {error.strerror or error} ({error.filename or target}). The former "
@@ -90,14 +93,14 @@ def install(source: Path, target: Path, *, sha256: str, rollback: bool = False) 
     return installed
 
 
-def unfinished(target: Path) -> Installed | None:
-    """Return the deployment of `target` that was begun and neither settled nor restored; None where there is none.
+def pending(target: Path) -> Installation | None:
+    """Return what was begun on `target` and neither committed nor rolled back; None where there is nothing.
 
     Raises `DeploymentError` where its note cannot be read.
     """
     note = _note(target)
     try:
-        begun = Installed.model_validate_json(read_small(note))
+        begun = Installation.model_validate_json(read_small(note))
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -112,13 +115,13 @@ def unfinished(target: Path) -> Installed | None:
             f"{note} cannot be read: {error.strerror or error}. Make it readable; if it is no file of this suite's, "
             "move it away."
         ) from error
-    # It speaks of the files beside it, wherever it was written: the folder may have been copied or moved since.
+    # The note is about the files beside it, wherever it was written: the folder may have been copied or moved since.
     former = begun.replaced_sha256
     return begun.model_copy(update={"file": target, "backup": backup_of(target, former) if former else None})
 
 
-def restore(installed: Installed) -> str:
-    """Put back what was in production before `installed`, and say what was done.
+def rollback(installed: Installation) -> str:
+    """Put back what was in production before `installed`, and return what was done in words.
 
     A production file that somebody changed since is left alone. Raises `DeploymentError` or `OSError` where the former
     file cannot be put back; it is then still in its backup, if anywhere.
@@ -150,8 +153,8 @@ def restore(installed: Installed) -> str:
     return done
 
 
-def settle(installed: Installed, training: Iterable[Path]) -> Installed:
-    """Bring a proven deployment to its end: nothing will be put back any more.
+def commit(installed: Installation, training: Iterable[Path]) -> Installation:
+    """End a proven installation: nothing will be put back any more.
 
     The backup is removed where one of the `training` outputs still has its bytes. Raises `OSError`; calling it again
     goes on from there.
@@ -166,23 +169,23 @@ def settle(installed: Installed, training: Iterable[Path]) -> Installed:
 
 
 def backup_of(target: Path, sha256: str) -> Path:
-    """Name the file that keeps a former production file. Of no type that a picker lists."""
+    """Return where a former production file is kept. Of no type that a picker lists."""
     return target.with_name(f"{target.name}.replaced-{sha256[:16]}")
 
 
 def _note(target: Path) -> Path:
-    """Name the note of a deployment that is under way. Hidden, and of no type that a picker lists."""
+    """Return where the note of what is pending lies. Hidden, and of no type that a picker lists."""
     return target.with_name(f".{target.name}.deploying")
 
 
-def _write_note(note: Path, installed: Installed) -> None:
-    """Write down what is about to be done, so that it outlasts this process. Nothing was changed before it is whole."""
+def _write_note(note: Path, installed: Installation) -> None:
+    """Write what is about to be done, so that it outlasts this process. Nothing is changed before the note is whole."""
     note.write_text(installed.model_dump_json(), encoding="utf-8")
     sync_file(note)
 
 
 def _keep(target: Path, backup: Path, digest: str) -> None:
-    """Keep the production file under a name that tells its bytes; the same bytes are kept once."""
+    """Keep the production file under a name with its digest; the same bytes are kept once."""
     if backup.exists() and digest_of(backup) == digest:
         return
     part = backup.with_name(f".{backup.name}.part")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from plugins.loras import copying, deployment
+from plugins.loras import copying, journal
 from plugins.loras.copies import evaluation_copies, remove_evaluation_copies
-from plugins.loras.deployment import Installed, install, restore, settle, unfinished
 from plugins.loras.errors import DeploymentError
+from plugins.loras.journal import Installation
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 
@@ -47,20 +47,20 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "loras" / "spyke.safetensors"
 
 
-def put(source: Path, target: Path) -> Installed:
+def put(source: Path, target: Path) -> Installation:
     """Install the selected checkpoint."""
-    return install(source, target, sha256=digest(NEW))
+    return journal.begin(source, target, sha256=digest(NEW))
 
 
-def put_for_good(source: Path, target: Path, *training: Path) -> Installed:
+def put_for_good(source: Path, target: Path, *training: Path) -> Installation:
     """Install the selected checkpoint, and say that it was proven."""
-    return settle(put(source, target), training)
+    return journal.commit(put(source, target), training)
 
 
 def test_production_is_new(source: Path, target: Path) -> None:
     """Where there is no production file yet, the checkpoint becomes it."""
     installed = put_for_good(source, target)
-    expected = Installed(id=installed.id, file=target, sha256=digest(NEW), replaced_sha256=None, backup=None)
+    expected = Installation(id=installed.id, file=target, sha256=digest(NEW), replaced_sha256=None, backup=None)
     assert expected == installed
     assert target.read_bytes() == NEW
     assert names(target.parent) == [target.name]
@@ -85,7 +85,7 @@ def test_production_that_is_a_candidate_is_kept_until_the_proof(source: Path, ta
     installed = put(source, target)
     assert installed.backup is not None
     assert FORMER == installed.backup.read_bytes()
-    settled = settle(installed, [source, training])
+    settled = journal.commit(installed, [source, training])
 
     assert (digest(FORMER), None) == (settled.replaced_sha256, settled.backup)
     assert NEW == target.read_bytes()
@@ -130,7 +130,7 @@ def test_backup_is_kept_without_hard_links(source: Path, target: Path, monkeypat
     def refuse(*_: Any) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(deployment.os, "link", refuse)
+    monkeypatch.setattr(journal.os, "link", refuse)
     target.write_bytes(FORMER)
 
     backup = put_for_good(source, target).backup
@@ -198,7 +198,7 @@ def test_checkpoint_that_changes_while_it_is_copied_is_refused(
         part.write_bytes(b"changed")
         return part, read
 
-    monkeypatch.setattr(deployment, "copy_part", copy_then_change)
+    monkeypatch.setattr(journal, "copy_part", copy_then_change)
 
     with pytest.raises(DeploymentError, match=r"spyke-600\.safetensors changed while it was copied"):
         put(source, target)
@@ -241,8 +241,8 @@ def test_backup_that_cannot_be_made_stops_the_deployment(
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(deployment.os, "link", refuse)
-    monkeypatch.setattr(deployment.shutil, "copyfile", refuse)
+    monkeypatch.setattr(journal.os, "link", refuse)
+    monkeypatch.setattr(journal.shutil, "copyfile", refuse)
 
     with pytest.raises(DeploymentError, match="The former production file is untouched"):
         put(source, target)
@@ -294,7 +294,7 @@ def test_backup_is_restored(source: Path, target: Path) -> None:
     target.write_bytes(FORMER)
     installed = put(source, target)
 
-    assert restore(installed) == f"The former {target} was put back (SHA-256 {digest(FORMER)[:12]})."
+    assert journal.rollback(installed) == f"The former {target} was put back (SHA-256 {digest(FORMER)[:12]})."
     assert target.read_bytes() == FORMER
     assert names(target.parent) == [target.name]
 
@@ -311,23 +311,23 @@ def test_backup_that_is_not_the_former_file_is_not_put_back(source: Path, target
         installed.backup.unlink()
 
     with pytest.raises(DeploymentError) as caught:
-        restore(installed)
+        journal.rollback(installed)
 
     assert str(caught.value) == (
         f"{installed.backup} should be the former production file (SHA-256 {digest(FORMER)[:12]}), and is not. Put "
         f"that file at {target} yourself, then remove {target.with_name(f'.{target.name}.deploying')}."
     )
     assert NEW == target.read_bytes()
-    assert installed == unfinished(target)
+    assert installed == journal.pending(target)
 
 
 def test_deployment_that_was_not_settled_is_found_again(source: Path, target: Path) -> None:
     """What was begun is known to a later run, until it was proven or taken back."""
-    assert unfinished(target) is None
+    assert journal.pending(target) is None
     installed = put(source, target)
-    assert installed == unfinished(target)
-    settle(installed, [])
-    assert unfinished(target) is None
+    assert installed == journal.pending(target)
+    journal.commit(installed, [])
+    assert journal.pending(target) is None
 
 
 @pytest.mark.parametrize("half", [b"", b'{"file": "/lor', b"\x00\xff"])
@@ -336,7 +336,7 @@ def test_half_written_note_is_none(source: Path, target: Path, half: bytes) -> N
     target.write_bytes(FORMER)
     target.with_name(f".{target.name}.deploying").write_bytes(half)
 
-    assert unfinished(target) is None
+    assert journal.pending(target) is None
     put_for_good(source, target)
     assert NEW == target.read_bytes()
 
@@ -354,14 +354,14 @@ def test_note_speaks_of_the_files_beside_it(source: Path, target: Path, tmp_path
     shutil.copytree(target.parent, there)
     copied = there / target.name
 
-    begun = unfinished(copied)
+    begun = journal.pending(copied)
     assert begun is not None
-    assert f"The former {copied} was put back (SHA-256 {digest(FORMER)[:12]})." == restore(begun)
+    assert f"The former {copied} was put back (SHA-256 {digest(FORMER)[:12]})." == journal.rollback(begun)
 
     assert FORMER == copied.read_bytes()
     assert [target.name] == names(there)
     assert NEW == target.read_bytes()
-    assert unfinished(target) is not None
+    assert journal.pending(target) is not None
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_note_of_another_shape_is_told(source: Path, target: Path, change: dict[
     note_of(target).write_text(json.dumps(note | change), "utf-8")
 
     with pytest.raises(DeploymentError, match=r"in another way than this version .* and remove the note"):
-        unfinished(target)
+        journal.pending(target)
 
 
 def test_note_of_nothing_is_removed(source: Path, target: Path) -> None:
@@ -387,10 +387,10 @@ def test_note_of_nothing_is_removed(source: Path, target: Path) -> None:
     note = json.loads(note_of(target).read_text("utf-8"))
     note_of(target).write_text(json.dumps(note | {"replaced_sha256": note["sha256"]}), "utf-8")
 
-    begun = unfinished(target)
+    begun = journal.pending(target)
     assert begun is not None
-    assert f"{target} already held these bytes, and was left as it is." == restore(begun)
-    assert unfinished(target) is None
+    assert f"{target} already held these bytes, and was left as it is." == journal.rollback(begun)
+    assert journal.pending(target) is None
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
@@ -399,14 +399,14 @@ def test_note_that_is_a_pipe_is_not_waited_for(target: Path) -> None:
     os.mkfifo(note_of(target))
 
     with pytest.raises(DeploymentError, match=r"not a plain file\. Make it readable; .* move it away\."):
-        unfinished(target)
+        journal.pending(target)
 
 
 def test_nothing_is_restored_to_nothing(source: Path, target: Path) -> None:
     """Where there was no production file, there is none again."""
     installed = put(source, target)
 
-    assert restore(installed) == f"{target} was not there before, and was removed again."
+    assert journal.rollback(installed) == f"{target} was not there before, and was removed again."
     assert names(target.parent) == []
 
 
@@ -415,7 +415,7 @@ def test_same_bytes_need_no_restoring(source: Path, target: Path) -> None:
     target.write_bytes(NEW)
     installed = put(source, target)
 
-    assert restore(installed) == f"{target} already held these bytes, and was left as it is."
+    assert journal.rollback(installed) == f"{target} already held these bytes, and was left as it is."
     assert target.read_bytes() == NEW
 
 
@@ -425,7 +425,7 @@ def test_somebody_elses_production_is_not_overwritten(source: Path, target: Path
     installed = put(source, target)
     target.write_bytes(b"somebody else's")
 
-    told = restore(installed)
+    told = journal.rollback(installed)
 
     assert told == f"{target} was changed by somebody else meanwhile, and was left as it is."
     assert target.read_bytes() == b"somebody else's"

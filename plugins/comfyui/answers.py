@@ -1,0 +1,209 @@
+"""What ComfyUI sends, parsed where it comes in: frozen models that keep what we rely on and pass over the rest.
+
+What a newer ComfyUI adds changes nothing. A value of an odd type is left out where the run goes on without it; where it
+does not, pydantic's `ValidationError` is raised, and the client says which server and route it was.
+"""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from plugins.plan.messages import visible
+
+_LONGEST_NAME: Final = 200
+"""Letters of what a server calls itself."""
+
+
+class ServerInfo(BaseModel):
+    """What a server says of itself; the address carries no credentials. Evidence keeps it as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    url: str
+    comfyui_version: str
+    device: str
+    simulated: bool
+    worker: str = ""
+    """The worker of a cluster that it runs beside, if any; the address is then as that worker sees it."""
+
+    def __str__(self) -> str:
+        beside = f" beside {self.worker}" if self.worker else ""
+        if self.simulated:
+            return f"a SIMULATED ComfyUI {self.comfyui_version} at {self.url}{beside}"
+        return f"ComfyUI {self.comfyui_version} at {self.url}{beside} ({self.device})"
+
+
+class Sent(BaseModel):
+    """What a server sent."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def _count(value: object) -> int | None:
+    """Return a whole number; None for what is none, such as JSON's NaN and Infinity."""
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) else None
+
+
+def _time(value: object) -> datetime | None:
+    """Return milliseconds since 1970 as a time; None for what is none."""
+    try:
+        return datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int | float) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+Text = Annotated[str, PlainValidator(str)]
+Name = Annotated[str, PlainValidator(lambda value: visible(str(value)[:_LONGEST_NAME]))]
+Flag = Annotated[bool, PlainValidator(lambda value: value is True)]
+Id = Annotated[str | None, PlainValidator(lambda value: None if value is None else str(value))]
+Count = Annotated[int | None, PlainValidator(_count)]
+Time = Annotated[datetime | None, PlainValidator(_time)]
+
+
+class SystemStats(Sent):
+    """The answer to GET /system_stats."""
+
+    comfyui_version: Name = Field(validation_alias=AliasPath("system", "comfyui_version"))
+    device: Name = Field(default="unknown device", validation_alias=AliasPath("devices", 0, "name"))
+    simulated: Annotated[bool, PlainValidator(bool)] = Field(
+        default=False, validation_alias=AliasPath("system", "simulated")
+    )
+    """Only the stand-in says so."""
+
+
+def options_of(spec: Any) -> list[str] | None:  # noqa: ANN401 (JSON)
+    """Return the entries of an input that is a drop-down, in either of ComfyUI's shapes; None where it is none."""
+    if not isinstance(spec, list | tuple) or not spec:
+        return None
+    listed = spec[0]
+    if listed == "COMBO":
+        listed = spec[1].get("options") if len(spec) > 1 and isinstance(spec[1], dict) else None
+    return [str(name) for name in listed] if isinstance(listed, list) else None
+
+
+class NodeInfo(Sent):
+    """What a kind of node takes."""
+
+    required: dict[str, Any] = Field(validation_alias=AliasPath("input", "required"))
+    """Its inputs, by name."""
+
+
+NODES: Final = TypeAdapter(dict[str, NodeInfo])
+"""The answer to GET /object_info/{node}."""
+
+
+def _prompt_ids(items: Any) -> tuple[str, ...]:  # noqa: ANN401 (JSON)
+    """Return the ids of queued prompts by their numbers: pending ones come in heap order."""
+    try:
+        return tuple(str(item[1]) for item in sorted(items, key=lambda item: item[0]))
+    except (TypeError, KeyError, IndexError) as error:
+        raise ValueError("these are no prompts of a queue") from error
+
+
+PromptIds = Annotated[tuple[str, ...], PlainValidator(_prompt_ids)]
+
+
+class Queue(Sent):
+    """The answer to GET /queue: the prompts that the server is running, and those that wait, in their order."""
+
+    running: PromptIds = Field(alias="queue_running")
+    pending: PromptIds = Field(alias="queue_pending")
+
+
+class Posted(Sent):
+    """The answer to POST /prompt where it took the workflow."""
+
+    prompt_id: Id = None
+    node_errors: Any = None
+    """What it would leave out."""
+
+
+class MessageData(Sent):
+    """What a message says of one prompt; each kind has some of these."""
+
+    prompt_id: StrictStr
+    node: Id = None
+    value: Count = None
+    max: Count = None
+    timestamp: Time = None
+    node_id: Any = None
+    node_type: Any = None
+    exception_type: Any = None
+    exception_message: Text = ""
+
+
+class Message(Sent):
+    """One message about one prompt, as the event socket and the history tell it."""
+
+    type: StrictStr
+    data: MessageData
+
+
+def read_frame(frame: str) -> Message | None:
+    """Parse a text frame of the event socket; None for what is no message about a prompt."""
+    try:
+        return Message.model_validate_json(frame)
+    except ValidationError:
+        return None
+
+
+def read_message(kind: object, data: object) -> Message | None:
+    """Parse a message of the history; None for what is none."""
+    try:
+        return Message.model_validate({"type": kind, "data": data})
+    except ValidationError:
+        return None
+
+
+def _messages(value: object) -> tuple[Message, ...]:
+    pairs = value if isinstance(value, list | tuple) else ()
+    found = (read_message(*pair) for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2)  # noqa: PLR2004
+    return tuple(message for message in found if message)
+
+
+class ImageRef(Sent):
+    """Where the server keeps a picture that it made."""
+
+    filename: Text = ""
+    subfolder: Text = ""
+    type: Text = "output"
+
+
+def _images(output: object) -> Iterator[ImageRef]:
+    listed = output.get("images") if isinstance(output, dict) else None
+    for image in listed if isinstance(listed, list | tuple) else ():
+        if isinstance(image, dict):
+            yield ImageRef.model_validate(image)
+
+
+def _outputs(value: object) -> dict[str, tuple[ImageRef, ...]]:
+    nodes = value.items() if isinstance(value, dict) else ()
+    return {str(node): tuple(_images(output)) for node, output in nodes}
+
+
+class HistoryEntry(Sent):
+    """What GET /history/{prompt_id} says of a prompt that has ended."""
+
+    status: Text = Field(default="", validation_alias=AliasPath("status", "status_str"))
+    completed: Flag = Field(default=False, validation_alias=AliasPath("status", "completed"))
+    messages: Annotated[tuple[Message, ...], PlainValidator(_messages)] = Field(
+        default=(), validation_alias=AliasPath("status", "messages")
+    )
+    outputs: Annotated[dict[str, tuple[ImageRef, ...]], PlainValidator(_outputs)] = {}
+    """The pictures of each node; what other nodes leave, such as texts, is none."""
+    graph: Any = Field(default=None, validation_alias=AliasPath("prompt", 2))
+    """The workflow that the server ran."""

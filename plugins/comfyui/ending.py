@@ -1,0 +1,66 @@
+"""How the wait for a prompt ended where it gave no picture, in words: what happened on which server, what to do."""
+
+from typing import Final
+
+from plugins.comfyui.errors import ComfyUIError, ExecutionFailed, Interrupted, Lost, Silent, Unreachable
+from plugins.comfyui.run import Phase, Run
+from plugins.comfyui.watch import Location
+
+AGAIN: Final = "run this again; what is finished is kept."
+_LONGER: Final = "To wait longer, raise `timeout` under [comfyui] in the plan."
+_ADVICE: Final = {
+    "OutOfMemory": f"Close what else uses its memory, or ask for smaller pictures in the plan, then {AGAIN}",
+    "No space left": f"Make room on the server's disk, then {AGAIN}",
+}
+"""What to do about an error of a node, by a word of its message."""
+
+
+def failure_of(run: Run, *, url: str) -> ComfyUIError | None:
+    """Return the error that an ended run comes to; None where it succeeded."""
+    if run.phase is Phase.SUCCEEDED:
+        return None
+    if run.phase is Phase.INTERRUPTED:
+        return Interrupted(f"Somebody interrupted this picture on {url}. To have it, {AGAIN}")
+    advice = next(
+        (advice for word, advice in _ADVICE.items() if word in run.error), f"Look at its terminal, then {AGAIN}"
+    )
+    return ExecutionFailed(f"{url} failed on this picture: {run.error}. {advice}")
+
+
+def expiry_of(location: Location, *, url: str, seconds: float, reason: str) -> ComfyUIError:
+    """Return the error that an expired time-out comes to; `reason` is why the server was out of reach."""
+    if location is Location.GONE:
+        return Lost(
+            f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
+            f"{AGAIN.capitalize()}"
+        )
+    if location is Location.OUT_OF_REACH:
+        return out_of_reach(url=url, seconds=seconds, reason=reason)
+    if location is Location.BEHIND_OTHERS:
+        return Unreachable(
+            f"{url} has been at work on somebody else's picture for {seconds:.0f} s, and ours wait behind it. "
+            f"When it is done, {AGAIN} {_LONGER}"
+        )
+    return Silent(
+        f"{url} gave no sign of life for {seconds:.0f} s. If it is only slow, raise `timeout` under "
+        f"[comfyui] in the plan; else look at its terminal, restart it, and {AGAIN}",
+        was_running=location is Location.RUNNING,
+    )
+
+
+def out_of_reach(*, url: str, seconds: float, reason: str) -> Unreachable:
+    """Return the error of a server that has not answered for too long."""
+    return Unreachable(
+        f"{url} has not answered for {seconds:.0f} s. Look at its terminal; when it "
+        f"runs again, {AGAIN} {_LONGER} Last: {reason}"
+    )
+
+
+def not_begun(reason: str) -> Unreachable:
+    """Return the error of a picture that is not sent to a server that was given up, for that reason."""
+    return Unreachable(f"{reason} This picture was not begun.")
+
+
+def stopped() -> Interrupted:
+    """Return the error of a picture that was not begun when the run was stopped."""
+    return Interrupted("The run was stopped before this picture was begun.")

@@ -1,0 +1,85 @@
+"""The servers of one command are reached, and one is started where none answers and the plan says how."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from plugins.comfyui.client import ComfyUI
+from plugins.comfyui.errors import BadAnswer, Unreachable
+from plugins.comfyui.server import Server
+from plugins.plan.command import Command
+from plugins.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from plugins.comfyui.starting import Started
+
+_COMFYUI_PORT: Final = 8188
+
+
+class Servers:
+    """The servers of a command. `say` shows a line to the person."""
+
+    def __init__(self, command: Command, say: Callable[[str], None]) -> None:
+        self._command = command
+        self._say = say
+        self._reached: list[Server] = []
+        self._started: Started | None = None
+
+    def reached(self) -> tuple[Server, ...]:
+        """Return the servers, each of which answered.
+
+        Raises `ComfyUIError` naming the server that does not answer and what to type.
+        """
+        for url in self._command.plan.comfyui.servers[len(self._reached) :]:
+            self._reached.append(self._reach(self._command.plan, url))
+        return tuple(self._reached)
+
+    def close(self) -> None:
+        """Let go of the servers, and stop the one that was started here."""
+        for server in self._reached:
+            server.close()
+        if self._started:
+            self._started.stop()
+
+    def _reach(self, plan: Plan, url: str) -> Server:
+        client = ComfyUI(url)
+        try:
+            try:
+                info = client.info()
+            except Unreachable as error:
+                if client.is_local and plan.comfyui.start and plan.comfyui.url and plan.paths.comfyui.is_dir():
+                    self._start(plan, client.url)
+                    info = client.info()
+                else:
+                    raise Unreachable(_no_answer(plan, client)) from error
+        except BaseException:
+            client.close()
+            raise
+        if info.simulated and not self._command.demo:
+            client.close()
+            raise BadAnswer(
+                f"{client.url} is a stand-in: its pictures are SIMULATED, and would not tell anything of your LoRA. "
+                "Start a real ComfyUI there; or, for a demonstration, leave out --comfyui-url and add --demo, "
+                "which brings its own."
+            )
+        return Server(client, info, timeout=plan.comfyui.timeout)
+
+    def _start(self, plan: Plan, url: str) -> None:
+        from plugins.comfyui.starting import Started  # noqa: PLC0415 (most runs start no server, and need no mirakuru)
+
+        log = self._command.reports / "comfyui.log"
+        self._say(f"No ComfyUI answers at {url}; starting it in {plan.paths.comfyui} (log: {log})")
+        command, port = plan.comfyui.start, urlsplit(url).port
+        if port and port != _COMFYUI_PORT and "--port" not in command:
+            command = (*command, "--port", str(port))  # else it would come up where nobody looks
+        self._started = Started(command, folder=plan.paths.comfyui, url=url, log=log, timeout=plan.comfyui.timeout)
+
+
+def _no_answer(plan: Plan, client: ComfyUI) -> str:
+    """Return what to do when nothing answers."""
+    folder, start = plan.paths.comfyui, " ".join(plan.comfyui.start or ("python", "main.py"))
+    absent = "" if folder.is_dir() else f", and {folder} is not there to start"
+    return (
+        f"No ComfyUI answers at {client.url}{absent}.\n"
+        f"       Start one (cd {folder} && {start}), name another with --comfyui-url, or try --demo."
+    )

@@ -1,0 +1,171 @@
+"""What deployments and rollbacks leave on record: `deployment.json` and `rollback.json` in the reports folder."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plugins.comfyui.answers import ServerInfo
+from plugins.evidence.evidence import Sha256
+from plugins.evidence.files import write_atomically
+from plugins.loras.copying import sync_folder
+from plugins.plan.messages import UserError
+from plugins.plan.small_files import read_small
+
+RECORD: Final = "deployment.json"
+ROLLBACK: Final = "rollback.json"
+
+
+class RecordError(UserError):
+    """A record that is not there or cannot be believed; the message names the file."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Candidate(_Record):
+    """One checkpoint as it was when the selection was made."""
+
+    step: int
+    file: str
+    sha256: Sha256
+
+
+class Judged(_Record):
+    """One picture that the selection rests on, and the evidence of it, as they were then."""
+
+    pixels_sha256: Sha256
+    evidence_sha256: Sha256
+    prompt_id: str
+    """The server's id of the rendering: another one means that it was rendered again since."""
+
+
+class BallotRecord(_Record):
+    """The ballot that a deployment was made by."""
+
+    file: Path
+    sha256: Sha256
+
+
+class Proven(_Record):
+    """One picture rendered from the production LoRA, compared with the judged one. Distances are of 255."""
+
+    row: str
+    server: str
+    picture: str
+    """Seen from the reports folder."""
+    pixels_sha256: Sha256
+    identical: bool
+    distance: float
+    runner_up: str | None = None
+    """The other candidate that it is nearest to, where it is not identical to the judged picture."""
+    runner_up_distance: float | None = None
+
+    def __str__(self) -> str:
+        if self.identical:
+            return f"{self.row}: the judged picture, pixel for pixel"
+        told = f"{self.row}: {self.distance:.2f} of 255 from the judged picture"
+        return f"{told}; the next candidate, {self.runner_up}, is at {self.runner_up_distance:.2f}"
+
+
+class Deployment(_Record):
+    """What was deployed, out of what, and on which evidence. Paths are absolute."""
+
+    format: Literal[1] = 1
+    installed: str = ""
+    """The id of the installation that this is the record of."""
+    plan_name: str
+    plan_digest: Sha256
+    simulated: bool
+    selected: str
+    candidates: dict[str, Candidate]
+    """By checkpoint id."""
+    judged: dict[str, Judged]
+    """What the selection rests on, by cell id."""
+    production: Path
+    replaced_sha256: Sha256 | None
+    backup: Path | None
+    removed: tuple[Path, ...] = ()
+    left: dict[str, str] = {}
+    """Evaluation copies that were not removed, and why."""
+    observed: str = ""
+    ballot: BallotRecord | None = None
+    proof: tuple[Proven, ...]
+    """What production rendered, compared with what was judged."""
+    server: ServerInfo
+    deployed: datetime
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the deployed bytes."""
+        return self.candidates[self.selected].sha256
+
+
+class Rollback(_Record):
+    """What a rollback did. Paths are absolute."""
+
+    format: Literal[1] = 1
+    installed: str
+    """The id of the installation that this is the record of."""
+    plan_name: str
+    simulated: bool
+    production: Path
+    sha256: Sha256
+    """Digest of the file that was put back."""
+    checkpoint: str | None
+    """The checkpoint that it is; None where it is none of the plan's."""
+    taken_out: str
+    """The checkpoint, or the digest, that was in production."""
+    proof: dict[str, str]
+    """What production rendered of each row, in words."""
+    undone: datetime | None
+    """When the deployment was made that this took back: another one on record is newer than this."""
+    rolled_back: datetime
+
+    @property
+    def name(self) -> str:
+        """What is in production now, in words."""
+        return self.checkpoint or f"the file that was there before (SHA-256 {self.sha256[:12]})"
+
+    def __str__(self) -> str:
+        return (
+            f"Production was rolled back from {self.taken_out} to {self.name} on {self.rolled_back:%Y-%m-%d %H:%M} UTC."
+        )
+
+
+def write_record(record: Deployment | Rollback, path: Path) -> None:
+    """Write a record so that it outlasts this process: the way back is given up next. Raises `OSError`."""
+    write_atomically(path, record.model_dump_json(indent=2) + "\n")
+    sync_folder(path.parent)
+
+
+def read_record(path: Path) -> Deployment:
+    """Return what the last deployment left. Raises `RecordError`."""
+    try:
+        return Deployment.model_validate_json(read_small(path))
+    except FileNotFoundError:
+        raise RecordError(
+            f"No deployment is on record in {path.parent}. Deploy with pytest -m deploy --selected-step=STEP, or name "
+            "the folder of the run that did: --reports DIR."
+        ) from None
+    except (OSError, ValidationError, RecursionError) as error:
+        raise RecordError(f"{path} is not a readable record of a deployment: {str(error).splitlines()[0]}") from error
+
+
+def read_rollback(path: Path) -> Rollback | None:
+    """Return what the last rollback left; None where there was none. Raises `RecordError`."""
+    try:
+        return Rollback.model_validate_json(read_small(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError, RecursionError) as error:
+        told = f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}"
+        raise RecordError(f"{told}. Move it away; production is held against the last deployment then.") from error
+
+
+def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:
+    """Return the rollback that took this deployment back; None where it still stands. Raises `RecordError`."""
+    found = read_rollback(path)
+    return found if found and found.undone == deployment.deployed else None

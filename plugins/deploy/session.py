@@ -1,0 +1,295 @@
+"""What one deploying, rolling back or verifying command holds, from the gate to the summary."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import NoReturn
+
+from plugins.comfyui.server import Server
+from plugins.deploy.deployment import Selected, deploy, recover
+from plugins.deploy.gate import pass_gate
+from plugins.deploy.page import render_deployment, render_rollback
+from plugins.deploy.proof import Prover
+from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
+from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
+from plugins.deploy.selection import (
+    SavedBallot,
+    SelectionError,
+    ballot_lines,
+    choice_of,
+    find_ballots,
+    judged_by,
+    select,
+)
+from plugins.deploy.summary import Summary, Verified, rollback_summary
+from plugins.evidence.files import write_atomically
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.folders import lock_folders
+from plugins.generate.preparing import pictures, workflow_of
+from plugins.generate.stability import read_stability
+from plugins.loras import journal
+from plugins.loras.copying import digest_of
+from plugins.loras.errors import DeploymentError, LoraError
+from plugins.loras.journal import Installation
+from plugins.loras.staging import preflight
+from plugins.plan.command import Command
+from plugins.plan.messages import UserError
+from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
+from plugins.review.ballot import Ballot
+from plugins.review.gathering import gather
+
+Attempt = Deployment | Rollback | LoraError
+"""What came of putting a file into production, or why nothing did."""
+Fail = Callable[[object], NoReturn]
+"""Ends a test with a message."""
+
+
+class OptionError(UserError):
+    """Options that do not go together; the message says what to type instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployOptions:
+    """What was typed of this room's options."""
+
+    selected_step: str | None
+    ballot: str | None
+    observed: str
+    rollback: bool
+
+    def check(self, stages: frozenset[str]) -> None:
+        """Refuse options that do nothing with these stages. Raises `OptionError`."""
+        if self.selected_step and not stages & {DEPLOY, VERIFY}:
+            raise OptionError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
+        if self.rollback and (self.selected_step or DEPLOY not in stages):
+            raise OptionError(
+                "--rollback puts back what was in production before the last deployment, by itself: "
+                "pytest -m deploy --rollback"
+            )
+
+
+class DeploySession:
+    """Selection, gate, attempt and summary of one command. `servers` reaches the servers, or raises `ComfyUIError`."""
+
+    def __init__(self, command: Command, options: DeployOptions, *, servers: Callable[[], tuple[Server, ...]]) -> None:
+        self._command = command
+        self._options = options
+        self._servers = servers
+        self._locks: ExitStack | None = None
+        self._ballot: Ballot | None = None
+        self._chosen: tuple[str, ...] = ()
+        self._selected: Selected | None = None
+        self._previous: PreviousProduction | None = None
+        self._done: Deployment | Rollback | None = None
+        self.recovered = ""
+        """What a killed run had done to production and was taken back, in words."""
+        self.verified: dict[str, Verified] = {}
+        """Every claim of this command by its test's id, and how it ended."""
+
+    def open(self) -> None:
+        """Open the gate, or say why not; nothing is changed yet but what a killed run left half done.
+
+        Raises `UserError`, or `OSError` where that cannot be taken back.
+        """
+        self._options.check(self._command.stages)
+        if DEPLOY not in self._command.runs:
+            return
+        if GENERATE in self._command.stages:
+            raise OptionError("generate and deploy are two commands: a person looks at the pictures in between.")
+        taken_back = self._recover()
+        if self._options.rollback:
+            self._prepare_rollback(taken_back)
+        else:
+            self._open_gate()
+
+    def close(self) -> None:
+        """Let the next run have the folders."""
+        if self._locks:
+            self._locks.close()
+
+    def header(self) -> Iterator[str]:
+        """Yield what was taken back, what is about to be deployed or put back, and where."""
+        plan = self._command.plan
+        if self.recovered:
+            yield self.recovered
+        if self._selected:
+            yield f"{plan.title}: deploying {self._selected.checkpoint.id}"
+            yield f"{plan.training_file(self._selected.checkpoint)} -> {plan.production_file}"
+            yield from self._chosen
+        if self._previous:
+            yield f"{plan.title}: rolling back {self._previous.taken_out}"
+            yield f"{self._previous.file} -> {plan.production_file}"
+
+    def attempt(self, show: Callable[[str], None]) -> Attempt:
+        """Deploy the selected checkpoint, or put the previous file back. Returns what came of it."""
+        try:
+            self._done = self._roll_back(show) if self._options.rollback else self._deploy(show)
+        except LoraError as error:
+            return error
+        return self._done
+
+    def standing(self) -> Deployment:
+        """Return the deployment that should be in production, by the record. Raises `UserError` where none is."""
+        found = self._on_record()
+        rollback = rollback_of(found, self._command.reports / ROLLBACK)
+        typed = self._options.selected_step
+        selected = select(self._command.plan, typed).id if typed else found.selected
+        if selected != found.selected:
+            raise RecordError(f"{found.selected} is on record as deployed, not {selected}.")
+        if rollback:
+            step = (rollback.checkpoint or "STEP").removeprefix("step")
+            raise RecordError(f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
+        return found
+
+    def judged(self, deployment: Deployment) -> ExpectedInputs:
+        """Return what the evidence must be of: the plan, and the checkpoints' bytes when the selection was made.
+
+        Raises `SelectionError` where the plan has other checkpoints now.
+        """
+        missing = [one.id for one in self._command.plan.checkpoints if one.id not in deployment.candidates]
+        if missing:
+            raise SelectionError(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.")
+        return self._expected({name: one.sha256 for name, one in deployment.candidates.items()})
+
+    def page(self) -> str:
+        """Return the top of deploy.html; empty where nothing was done."""
+        match self._done:
+            case Deployment():
+                return render_deployment(self._command.plan, self._done, self._command.reports)
+            case Rollback():
+                return render_rollback(self._command.plan, self._done)
+            case None:
+                return ""
+
+    def write_summary(self, say: Callable[[str], None]) -> bool:
+        """Write the summary of what was done, in the reports folder and where the plan wants it.
+
+        Returns whether that went well; `say` shows a line for each place.
+        """
+        text, went_well = self._summary(), True
+        if not text:
+            return True
+        for place in filter(None, (self._command.reports / "SUMMARY.md", self._command.plan.paths.summary)):
+            try:
+                write_atomically(place, text)
+                say(f"wrote {place}")
+            except OSError as error:
+                went_well = False
+                say(f"Production stands, but {place} could not be written: {error}")
+        return went_well
+
+    def last_line(self) -> str:
+        """Return what is in production after a rollback, and what that means; empty in any other run."""
+        return f"{self._done} No checkpoint counts as selected until you deploy one." if self._rolled_back else ""
+
+    @property
+    def _rolled_back(self) -> bool:
+        return isinstance(self._done, Rollback)
+
+    def _summary(self) -> str:
+        plan, verified = self._command.plan, tuple(self.verified.values())
+        match self._done:
+            case Deployment():
+                return Summary(plan=plan, deployment=self._done, ballot=self._ballot, verified=verified).markdown()
+            case Rollback():
+                return rollback_summary(plan, self._done, verified)
+            case None:
+                return ""
+
+    def _lock(self) -> None:
+        if self._locks is None:
+            self._locks = lock_folders(self._command.plan, self._command.reports)
+
+    def _recover(self) -> Installation | None:
+        """Take back what a killed run did to production, before anything else; return what it was."""
+        plan = self._command.plan
+        if journal.pending(plan.production_file) is None:
+            return None
+        self._lock()
+        begun = journal.pending(plan.production_file)
+        self.recovered = recover(plan, self._command.reports)
+        return begun if self.recovered else None
+
+    def _open_gate(self) -> None:
+        """See that the selection may be deployed."""
+        plan, reports = self._command.plan, self._command.reports
+        typed, ballots = self._options.selected_step, self._ballots()
+        checkpoint = select(plan, typed, chosen=choice_of(ballots, typed) if ballots else None)
+        preflight(plan)
+        expected = self._expected({one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints})
+        store = pictures(reports)
+        evidence = pass_gate(expected, store, checkpoint)
+        self._lock()
+        record = None
+        if ballots:
+            shown = gather(expected, reports, failed={}, command="")
+            self._ballot, record = judged_by(
+                ballots[0].file, checkpoint, plan, shown.entries, simulated=expected.simulated
+            )
+            self._chosen = tuple(ballot_lines(ballots, typed))
+        self._servers()
+        self._selected = Selected(
+            expected=expected,
+            store=store,
+            checkpoint=checkpoint,
+            evidence=evidence,
+            observed=self._options.observed,
+            ballot=record,
+        )
+
+    def _prepare_rollback(self, taken_back: Installation | None) -> None:
+        """Find what is to be put back."""
+        plan, reports = self._command.plan, self._command.reports
+        if taken_back and not taken_back.rollback:
+            previous = find_taken_back(plan, taken_back)
+        else:  # a rollback that was stopped is done from its start
+            deployment = self._on_record()
+            if rollback := rollback_of(deployment, reports / ROLLBACK):
+                raise DeploymentError(f"{rollback} There is nothing more to roll back. Nothing was changed.")
+            self._lock()
+            previous = find_previous(plan, deployment)
+        self._servers()
+        self._previous = previous
+
+    def _deploy(self, show: Callable[[str], None]) -> Deployment:
+        selected, reports = self._selected, self._command.reports
+        assert selected is not None, "nothing is deployed that did not pass the gate"  # noqa: S101 (a mistake of ours)
+        prover = Prover(
+            expected=selected.expected,
+            evidence=selected.evidence,
+            store=selected.store,
+            servers=self._servers(),
+            stability=read_stability(reports),
+            reports=reports,
+        )
+        return deploy(
+            selected,
+            record=reports / RECORD,
+            prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
+            forget=prover.forget,
+        )
+
+    def _roll_back(self, show: Callable[[str], None]) -> Rollback:
+        assert self._previous is not None, "nothing is put back that was not found"  # noqa: S101 (a mistake of ours)
+        rollback = ProductionRollback(
+            expected=self._expected({}), servers=self._servers(), reports=self._command.reports, meanwhile=show
+        )
+        return rollback.roll_back(self._previous)
+
+    def _expected(self, loras: dict[str, str]) -> ExpectedInputs:
+        plan = self._command.plan
+        return ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=self._command.demo)
+
+    def _ballots(self) -> list[SavedBallot]:
+        """Return the ballot that was named, or those in the reports folder; the first one counts."""
+        if self._options.ballot:
+            return [SavedBallot.at(self._command.path(self._options.ballot))]
+        return find_ballots(self._command.reports)
+
+    def _on_record(self) -> Deployment:
+        """Return the last deployment of this plan from these reports. Raises `RecordError`."""
+        found, plan = read_record(self._command.reports / RECORD), self._command.plan
+        if found.plan_name != plan.name or found.simulated != self._command.demo:
+            what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
+            raise RecordError(f"The deployment on record in {self._command.reports} is of {what}.")
+        return found

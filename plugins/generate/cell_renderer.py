@@ -1,0 +1,113 @@
+"""One cell is rendered and its picture checked: here, whoever asks for it (generating, stability, proof, rollback)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from plugins.comfyui.answers import ServerInfo
+from plugins.comfyui.run import Run
+from plugins.comfyui.server import Finished
+from plugins.comfyui.workflow import Filled
+from plugins.generate.expected import ExpectedInputs
+from plugins.pictures.check import Check, Outcome
+from plugins.pictures.checks import check_not_blank, check_not_noise, check_size, check_workflow
+from plugins.pictures.picture import Picture, PictureError, read_picture
+from plugins.plan.cells import Cell
+from plugins.plan.messages import UserError
+from plugins.render.progress import Progress
+from plugins.render.render_server import RenderServer, render_cell
+
+_LARGEST_AT_LEAST: Final = 4_000_000
+"""Pixels that are decoded in any case, so that a picture of the wrong size fails the check of its size."""
+
+
+class CellFailedError(UserError):
+    """A cell that gave no picture; the message says why, and where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """A cell's picture with its checks, not kept yet. One that failed a check is worth keeping, too."""
+
+    cell: Cell
+    filled: Filled
+    """The workflow, as it was sent."""
+    finished: Finished
+    picture: Picture
+    checks: tuple[Check, ...]
+    """Size, blank, noise and workflow."""
+    server: ServerInfo
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.outcome is Outcome.FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRenderer:
+    """Renders cells of one plan."""
+
+    expected: ExpectedInputs
+    base_model: str
+    """As the servers list it."""
+    lora_name: Callable[[Cell, RenderServer], str | None]
+    """Return the LoRA to render a cell with, as a server's picker spells it; None for none."""
+    tag: str
+    """A word of this run's own: the server saves every picture anew instead of answering from its cache."""
+    name: Callable[[Cell], str] = str
+    """Return what a cell renders, for messages."""
+
+    def render(
+        self,
+        cell: Cell,
+        server: RenderServer,
+        *,
+        progress: Progress | None = None,
+        posted: Callable[[], None] = lambda: None,
+    ) -> Rendered:
+        """Render a cell on a server, and check its picture.
+
+        1. The workflow is filled in: the plan's settings, the prompt, the seed, and the LoRA as this server spells it.
+        2. The server runs it, and once more where a restart lost it; `posted` is called when it is in the queue.
+        3. The PNG is decoded.
+        4. The picture is checked by itself: its size, blank, noise, and the workflow that it was made from.
+
+        Raises `CellFailedError` or `ComfyUIError` where there is no picture.
+        """
+        progress = progress or Progress(1)
+        filled = self.expected.filled(
+            cell, base_model=self.base_model, lora_file=self.lora_name(cell, server), tag=self.tag
+        )
+        progress.begin(cell, filled.sampler)
+
+        def on_progress(run: Run) -> None:
+            posted()
+            progress.move(cell, run)
+
+        finished = render_cell(server, filled, on_progress)
+        picture = self._decoded(cell, server, finished)
+        sampling = self.expected.plan.sampling
+        return Rendered(
+            cell=cell,
+            filled=filled,
+            finished=finished,
+            picture=picture,
+            checks=(
+                check_size(picture, width=sampling.width, height=sampling.height),
+                check_not_blank(picture),
+                check_not_noise(picture),
+                check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
+            ),
+            server=server.info,
+        )
+
+    def _decoded(self, cell: Cell, server: RenderServer, finished: Finished) -> Picture:
+        sampling = self.expected.plan.sampling
+        try:
+            return read_picture(finished.png, largest=max(sampling.width * sampling.height, _LARGEST_AT_LEAST))
+        except PictureError as error:
+            raise CellFailedError(
+                f"{server.info.url} sent no usable picture of {self.name(cell)}: {error}. "
+                "If there is a proxy in front of it, look at that; then run this again."
+            ) from error

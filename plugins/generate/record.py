@@ -1,0 +1,130 @@
+"""The evidence of a rendered cell is put together, and that of an earlier run is read back where it still holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from plugins.comfyui.workflow import Filled
+from plugins.evidence.evidence import (
+    CellRecord,
+    Evidence,
+    LoraRecord,
+    NearestRecord,
+    PictureRecord,
+    PlanRecord,
+    RunRecord,
+)
+from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.cell_renderer import CellFailedError, Rendered
+from plugins.generate.expected import ExpectedInputs
+from plugins.loras.staging import Staged
+from plugins.pictures.checks import check_fresh_weights, check_no_training_copy
+from plugins.pictures.likeness import Nearest, TrainingSet, fingerprint
+from plugins.plan.cells import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """Writes down what the pictures of one plan were made from, and knows what an earlier run wrote."""
+
+    expected: ExpectedInputs
+    store: Store
+    base_model: str
+    staged: Mapping[str, Staged]
+    """The staged LoRA of each checkpoint id."""
+    training: TrainingSet
+
+    def staged_for(self, cell: Cell) -> Staged | None:
+        """Return the staged LoRA of a cell; None for a baseline."""
+        return self.staged[cell.checkpoint.id] if cell.checkpoint else None
+
+    def current(self, cell: Cell) -> Evidence | None:
+        """Return the cell's evidence where it is whole and of what the plan asks for now; a check may have failed."""
+        try:
+            evidence = self.store.read(cell)
+        except EvidenceError:
+            return None
+        return None if evidence is None or self.expected.mismatch(cell, evidence) else evidence
+
+    def reusable(self, cell: Cell) -> Evidence | None:
+        """Return the cell's evidence where it is whole, passed, and of the very inputs that would be sent now."""
+        evidence = self.current(cell)
+        if evidence is None or evidence.failures or evidence.base_model != self.base_model:
+            return None
+        return evidence
+
+    def evidence(self, rendered: Rendered) -> Evidence:
+        """Return the evidence of a picture, also compared with the training images and with the last picture.
+
+        Raises `CellFailedError` where the LoRA file is no longer the one that was staged: then nobody knows which was
+        rendered.
+        """
+        cell, picture, finished = rendered.cell, rendered.picture, rendered.finished
+        plan, staged = self.expected.plan, self.staged_for(cell)
+        if staged and staged.is_changed:
+            raise CellFailedError(
+                f"{staged.file} was changed while {cell} was rendered from it. Run this again, "
+                "and leave the loras folder alone meanwhile."
+            )
+        nearest = self.training.nearest(picture.image) if self.training else None
+        before = self._other_weights_before(rendered)
+        stale = (check_fresh_weights(lora=staged.sha256, before=before),) if staged and before else ()
+        return Evidence(
+            plan=PlanRecord(name=plan.name, digest=plan.digest),
+            cell=CellRecord(
+                column=cell.column,
+                row=cell.row,
+                step=cell.checkpoint.step if cell.checkpoint else None,
+                prompt=cell.prompt.id,
+                seed=cell.seed,
+            ),
+            prompt_text=cell.prompt.text,
+            negative_text=plan.sampling.negative,
+            base_model=self.base_model,
+            lora=LoraRecord(
+                file=plan.staged_file(staged.checkpoint), sha256=staged.sha256, strength=plan.sampling.lora_strength
+            )
+            if staged
+            else None,
+            inputs_digest=self.expected.inputs_digest(cell, base_model=self.base_model),
+            workflow=rendered.filled.graph,
+            server=rendered.server,
+            run=RunRecord(prompt_id=finished.prompt_id, started=finished.started, ended=finished.ended),
+            picture=PictureRecord(
+                sha256=picture.sha256,
+                pixels_sha256=picture.pixels_sha256,
+                width=picture.image.width,
+                height=picture.image.height,
+                fingerprint=fingerprint(picture.image).hex(),
+            ),
+            nearest=_nearest_record(nearest, plan.paths.training_images),
+            checks=(*rendered.checks, check_no_training_copy(nearest), *stale),
+        )
+
+    def _other_weights_before(self, rendered: Rendered) -> str:
+        """Return the digest of the other LoRA bytes that these very pixels were rendered from last, or ""."""
+        try:
+            last = self.store.read(rendered.cell)
+        except EvidenceError:
+            return ""
+        staged = self.staged_for(rendered.cell)
+        if last is None or last.lora is None or staged is None or last.lora.sha256 == staged.sha256:
+            return ""
+        same_pixels = last.picture.pixels_sha256 == rendered.picture.pixels_sha256
+        same_workflow = _digest_of(last.workflow, rendered.filled) == rendered.filled.digest(None)
+        return last.lora.sha256 if same_pixels and same_workflow else ""
+
+
+def _digest_of(workflow: dict[str, Any], filled: Filled) -> str:
+    """Return the digest of another workflow of the same nodes; empty where it has others."""
+    return replace(filled, graph=workflow).digest(None) if filled.save in workflow else ""
+
+
+def _nearest_record(nearest: Nearest | None, folder: Path | None) -> NearestRecord | None:
+    """Name the nearest training image by its place in their folder, so that two of one name stay two."""
+    if nearest is None:
+        return None
+    path = nearest.image
+    name = path.relative_to(folder).as_posix() if folder and path.is_relative_to(folder) else path.name
+    return NearestRecord(image=name, distance=nearest.distance, usual=nearest.usual)

@@ -1,0 +1,90 @@
+"""What one `pytest -m generate` holds, from its first check to its last line."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from plugins.comfyui.server import Server
+from plugins.evidence.evidence import Evidence
+from plugins.generate.disk import check_room
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.folders import lock_folders
+from plugins.generate.generation import Generation
+from plugins.generate.preparing import Prepared, pictures, prepare, prepare_on_cluster
+from plugins.loras.staging import preflight, told
+from plugins.plan.cells import Cell
+from plugins.plan.command import Command
+
+if TYPE_CHECKING:
+    from plugins.render.cluster import Cluster
+
+
+class GenerateSession:
+    """Everything is checked and staged when it is made; the rendering starts when the first test asks for a picture.
+
+    `cluster` connects to the cluster that was asked for; None where the servers render. Raises `LoraError`,
+    `FolderError` or `ComfyUIError`; `locks` keeps the folders from other runs until it is closed, also then.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        *,
+        locks: ExitStack,
+        servers: Callable[[], tuple[Server, ...]],
+        cluster: "Callable[[], Cluster] | None",
+    ) -> None:
+        plan, store = command.plan, pictures(command.reports)
+        headers = preflight(plan)
+        # a cluster's workers lock their own loras folders while they write
+        locks.enter_context(lock_folders(plan, command.reports, loras=cluster is None))
+        self._plan = plan
+        self._prepared: Prepared = (
+            prepare_on_cluster(plan, cluster(), store, headers=headers)
+            if cluster
+            else prepare(plan, servers(), store, headers=headers)
+        )
+        self._generation: Generation | None = None
+
+    @property
+    def expected(self) -> ExpectedInputs:
+        """What the evidence of this run must be of."""
+        return self._prepared.expected
+
+    @property
+    def failures(self) -> Mapping[Cell, str]:
+        """The cells that gave no picture in this run, with the reason."""
+        return self._generation.failures if self._generation else {}
+
+    @property
+    def known(self) -> Mapping[Cell, Evidence]:
+        """The evidence that this run made or compared with the plan: no need to read it again."""
+        return self._generation.known if self._generation else {}
+
+    def check_room(self, chosen: Collection[Cell]) -> None:
+        """See that there is room for the chosen cells' pictures and their baselines'. Raises `EvidenceError`."""
+        cells = {*chosen, *(cell.baseline for cell in chosen)}
+        check_room(self._prepared.store, cells, self._plan.sampling)
+
+    def begin(
+        self, chosen: Sequence[Cell], *, regenerate: bool, on_kept: Callable[[Cell, Image.Image], None]
+    ) -> Generation:
+        """Start to render the chosen cells, ahead of the tests that ask for them."""
+        self._generation = Generation(self._prepared, chosen, regenerate=regenerate, on_kept=on_kept)
+        return self._generation
+
+    def header(self) -> Iterable[str]:
+        """Yield what will be rendered, where, and what staging did."""
+        plan, prepared = self._plan, self._prepared
+        where = " and ".join(str(server.info) for server in prepared.servers)
+        yield f"{plan.title}: {len(plan.checkpoints)} checkpoints x {len(plan.prompts)} prompts on {where}"
+        if prepared.left_out is None:
+            yield told(prepared.staged, plan.paths.loras)
+        else:
+            yield from (f"left out: {reason}" for reason in prepared.left_out.values())
+
+    def last_lines(self) -> Iterable[str]:
+        """Yield what the terminal shows in the end; nothing where no test asked for a picture."""
+        return self._generation.last_lines() if self._generation else ()

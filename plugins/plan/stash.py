@@ -1,0 +1,9 @@
+"""Where the doors to pytest find the command: `config.stash[COMMAND]`."""
+
+from typing import Final
+
+import pytest
+
+from plugins.plan.command import Command
+
+COMMAND: Final = pytest.StashKey[Command]()

@@ -1,0 +1,73 @@
+"""What one command shows to a person: the report page, the contact sheet, and what to type then."""
+
+import contextlib
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image
+
+from plugins.generate.session import GenerateSession
+from plugins.generate.stability import read_stability
+from plugins.pictures.likeness import training_images
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.command import Command
+from plugins.review.contact_sheet import write_contact_sheet
+from plugins.review.gathering import gather
+from plugins.review.page import render_page, sources
+from plugins.review.previews import make_previews, write_preview
+from plugins.review.review import Review, source_of
+
+
+class ReviewSession:
+    """The review of a generating run. It is gathered when it is first asked for: no test may run after that."""
+
+    def __init__(self, command: Command, generating: GenerateSession) -> None:
+        self._command = command
+        self._generating = generating
+
+    @cached_property
+    def review(self) -> Review:
+        """What this run made, what earlier ones left, and what this one could not make."""
+        return gather(
+            self._generating.expected,
+            self._command.reports,
+            failed=self._generating.failures,
+            known=self._generating.known,
+            command=self._command.next("-m deploy --selected-step=STEP"),
+        )
+
+    @cached_property
+    def pictures_shown(self) -> int:
+        """About how many pictures the page will show: the more, the smaller their previews."""
+        plan = self._command.plan
+        cells = len(matrix(plan))
+        return cells + min(len(training_images(plan.paths.training_images)), cells)
+
+    def keep_preview(self, cell: Cell, picture: Image.Image) -> None:
+        """Make a picture's preview as soon as it is there, while the next one renders."""
+        reports = self._command.reports
+        write_preview(picture, source_of(reports, cell), reports, total=self.pictures_shown)
+
+    def make_ready(self) -> None:
+        """Make the previews that are missing and the contact sheet, so that the page takes no time."""
+        with contextlib.suppress(OSError):  # raised again when the page is written
+            make_previews(sources(self.review), self.review.reports)
+            write_contact_sheet(self.review, self._sheet)
+
+    def page(self) -> str:
+        """Return the top of the report page, and write the contact sheet. Raises `OSError`."""
+        found = read_stability(self.review.reports)
+        page = render_page(replace(self.review, stability=str(found) if found else ""))
+        write_contact_sheet(self.review, self._sheet)
+        return page
+
+    def last_line(self) -> str:
+        """Return what to look at, and what to type then; empty where there is no page."""
+        if "review" not in self.__dict__:
+            return ""
+        return f"Look at {self._command.shown(self._command.reports / 'report.html')}, then: {self.review.command}"
+
+    @property
+    def _sheet(self) -> Path:
+        return self.review.reports / "contact-sheet.png"
