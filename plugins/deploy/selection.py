@@ -66,8 +66,13 @@ class SavedBallot:
         return f"{self.file.name} (saved {self.ballot.saved:%Y-%m-%d %H:%M} UTC, chose {self.ballot.choice or 'none'})"
 
 
-def find_ballots(reports: Path) -> list[SavedBallot]:
-    """Return `ballot.json` in the reports folder, then all other `ballot*.json`, the newest first."""
+def find_ballots(reports: Path, named: Path | None = None) -> list[SavedBallot]:
+    """Return the ballot that was named; else those in the reports folder: `ballot.json`, then the newest first.
+
+    The first one counts.
+    """
+    if named:
+        return [SavedBallot.at(named)]
     found = sorted(map(SavedBallot.at, reports.glob("ballot*.json")), key=lambda one: -one.time)
     return sorted(found, key=lambda one: one.file.name != "ballot.json")
 

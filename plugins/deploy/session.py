@@ -8,12 +8,11 @@ from typing import NoReturn
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Selected, deploy, recover
 from plugins.deploy.gate import pass_gate
-from plugins.deploy.page import render_deployment, render_rollback
+from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.proof import Prover
 from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.selection import (
-    SavedBallot,
     SelectionError,
     ballot_lines,
     choice_of,
@@ -155,9 +154,9 @@ class DeploySession:
         """Return the top of deploy.html; empty where nothing was done."""
         match self._done:
             case Deployment():
-                return render_deployment(self._command.plan, self._done, self._command.reports)
+                return render_deployment(self._command.plan, self._done, self._command.reports, after=self._after())
             case Rollback():
-                return render_rollback(self._command.plan, self._done)
+                return render_rollback(self._command.plan, self._done, self._command.reports, after=self._after())
             case None:
                 return ""
 
@@ -181,6 +180,13 @@ class DeploySession:
     def last_line(self) -> str:
         """Return what is in production after a rollback, and what that means; empty in any other run."""
         return f"{self._done} No checkpoint counts as selected until you deploy one." if self._rolled_back else ""
+
+    def _after(self) -> After:
+        return After(
+            verified=tuple(self.verified.values()),
+            undo=self._command.next("-m deploy --rollback"),
+            summary=self._summary(),
+        )
 
     @property
     def _rolled_back(self) -> bool:
@@ -213,7 +219,8 @@ class DeploySession:
     def _open_gate(self) -> None:
         """See that the selection may be deployed."""
         plan, reports = self._command.plan, self._command.reports
-        typed, ballots = self._options.selected_step, self._ballots()
+        named = self._command.path(self._options.ballot) if self._options.ballot else None
+        typed, ballots = self._options.selected_step, find_ballots(reports, named)
         checkpoint = select(plan, typed, chosen=choice_of(ballots, typed) if ballots else None)
         preflight(plan)
         expected = self._expected({one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints})
@@ -279,12 +286,6 @@ class DeploySession:
     def _expected(self, loras: dict[str, str]) -> ExpectedInputs:
         plan = self._command.plan
         return ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=self._command.demo)
-
-    def _ballots(self) -> list[SavedBallot]:
-        """Return the ballot that was named, or those in the reports folder; the first one counts."""
-        if self._options.ballot:
-            return [SavedBallot.at(self._command.path(self._options.ballot))]
-        return find_ballots(self._command.reports)
 
     def _on_record(self) -> Deployment:
         """Return the last deployment of this plan from these reports. Raises `RecordError`."""

@@ -174,8 +174,8 @@ def test_hostile_plan_runs_no_script(open_page: Open, tmp_path: Path) -> None:
         page.keyboard.press(key)
     page.locator("#choices input").first.check()
     expect(page.locator('.score[data-checkpoint="constructor"]')).to_have_text("1 yes; chosen")
-    page.locator("#blind").click()
     page.locator("#results summary").click()
+    page.locator("#blind").click()
     assert page.evaluate("window.hacked") is None
     assert 0 == page.locator("#review script, #review img[onerror]").count()
 
