@@ -83,6 +83,11 @@ def test_pytests_own_results_wait_below(page: Page) -> None:
     expect(page.locator("#results-table")).not_to_be_visible()
     summary.click()
     expect(page.locator("#results-table")).to_contain_text("test_bad")
+    assert ["failed", "passed"] == sorted(
+        page.locator("#results input.filter:visible").evaluate_all("boxes => boxes.map(box => box.dataset.testResult)")
+    )
+    assert "Links" not in page.locator("#results-table").inner_text()
+    assert "" not in [told.strip() for told in page.locator("#results li:visible").all_inner_texts()]
 
 
 def test_enter_opens_and_escape_returns(page: Page) -> None:
