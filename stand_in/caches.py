@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stand_in.graph import Signature, Workflow, signature
-from stand_in.node import Node, Ui, Values
+from stand_in.nodes.node import Node, Ui, Values
 
 
 @dataclass(frozen=True, kw_only=True)

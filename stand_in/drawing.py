@@ -44,19 +44,29 @@ def draw_training_image(index: int, size: tuple[int, int]) -> Image.Image:
 
 
 def _scene(sampling: Sampling, size: tuple[int, int], index: int) -> Image.Image:
+    passes = _passes(sampling)
+    sampling = passes[-1]
     text = sampling.positive.text
-    stage = stage_of(sampling.model.loras, text)
+    stage = stage_of(tuple(applied for one in passes for applied in one.model.loras), text)
     if stage is Stage.OVERFIT:
-        return _training_scene((sampling.seed + index) % TRAINING_IMAGES, size)
+        return _training_scene(((sampling.seed or 0) + index) % TRAINING_IMAGES, size)
     random = Random(f"{sampling.seed} {index} {text}")  # noqa: S311 (no secret)
     canvas = Canvas(size)
     scenery_for(text)(canvas, random)
     light(canvas, text)
-    pose = poses.asked_for(text, (sampling.seed + index) % 3)
+    pose = poses.asked_for(text, ((sampling.seed or 0) + index) % 3)
     if stage is Stage.SLIPPING and pose.crouch:
         pose = poses.between(poses.HERO, pose, _HALF_CROUCHED)
     draw_figure(canvas, pose, look_of(stage), random.uniform(-1, 1))
     return canvas.picture()
+
+
+def _passes(sampling: Sampling) -> list[Sampling]:
+    """Return the runs of samplers that made a picture, from the last back to the one that began with noise alone."""
+    passes = [sampling]
+    while passes[-1].denoise < 1 and (before := passes[-1].start.sampling) is not None:
+        passes.append(before)
+    return passes
 
 
 def _training_scene(index: int, size: tuple[int, int]) -> Image.Image:

@@ -7,21 +7,26 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from stand_in.caches import Caches, Shown
-from stand_in.catalogue import NODE_TYPES
+from stand_in.catalogue import Catalogue
 from stand_in.faults import Faults, NodeFailure
 from stand_in.folders import Folders, OutsideOutputError
 from stand_in.graph import Schedule, Workflow, links
-from stand_in.node import Kit
-from stand_in.nodes import NODES
+from stand_in.log import Log
+from stand_in.nodes import behaviour
+from stand_in.nodes.node import Kit, Node
 from stand_in.progress import Progress
 from stand_in.prompt_queue import Item, Outcome
 from stand_in.validation import type_name
 
 Send = Callable[[str, dict[str, Any], str | None], None]
 """Sends a frame to one client, or to all where the client is None."""
+
+
+_PAUSE: Final = 0.1
+"""Seconds between two reports of sampling steps, at least."""
 
 
 class Interrupted(Exception):
@@ -34,17 +39,23 @@ class Executor:
     def __init__(  # noqa: PLR0913 (one argument for each thing it works with)
         self,
         folders: Folders,
+        catalogue: Catalogue,
         send: Send,
         *,
         faults: Faults,
+        log: Log,
+        throttles_progress: bool = True,
         seconds_per_image: float,
         sleep: Callable[[float], None],
         preview: Callable[[str, str, int, int, str | None], None] | None = None,
     ) -> None:
         self.caches = Caches()
+        self.behaviours: dict[str, type[Node]] = {}
+        """What node classes do that a test has registered."""
         self.client_id: str | None = None
         self.running_node: str | None = None
         """The node that a client hears of when it connects again."""
+        self._catalogue = catalogue
         self._interrupted = threading.Event()
         self._send = send
         self._faults = faults
@@ -52,11 +63,14 @@ class Executor:
         self._kit = Kit(
             folders=folders,
             faults=faults,
+            log=log,
             seconds_per_image=seconds_per_image,
             sleep=sleep,
             step=self._step,
         )
         self._progress = Progress("")
+        self._throttles = throttles_progress
+        self._reported = 0.0
         self._node_id = ""
 
     def interrupt(self) -> None:
@@ -78,7 +92,9 @@ class Executor:
         self.caches.take(workflow)
         cached = [node_id for node_id in workflow if self.caches.has(node_id)]
         self._tell(outcome, "execution_cached", {"nodes": cached, "prompt_id": prompt_id})
-        schedule = Schedule(workflow, outputs, self.caches.has)
+        schedule = Schedule(
+            workflow, outputs, is_cached=self.caches.has, is_output=lambda name: self._catalogue[name].is_output
+        )
         executed: list[str] = []
         while schedule and outcome.completed:
             node_id = schedule.next()
@@ -144,7 +160,8 @@ class Executor:
             self._send("executing", data, self.client_id)
         node = self.caches.object(node_id, class_type)
         if node is None:
-            node = NODES[class_type](self._kit)
+            declared = self._catalogue[class_type]
+            node = (self.behaviours.get(class_type) or behaviour(declared))(self._kit, declared)
             self.caches.keep_object(node_id, class_type, node)
         if self._interrupted.is_set():
             raise Interrupted
@@ -164,15 +181,17 @@ class Executor:
     def _inputs(self, node_id: str, workflow: Workflow, extra_data: Mapping[str, Any]) -> dict[str, Any]:
         """Gather a node's inputs: results along its links, plain values that it knows, hidden ones."""
         node = workflow[node_id]
-        node_type = NODE_TYPES[node["class_type"]]
+        declared = self._catalogue[node["class_type"]]
+        required, optional = self._catalogue.accepted(node["class_type"], node["inputs"])
+        known = {*required, *optional}
         linked = {name: self.caches.values(source)[slot] for name, (source, slot) in links(node)}
         inputs = {
             name: linked.get(name, value)
             for name, value in node["inputs"].items()
-            if name in linked or name in node_type.required
+            if name in linked or name in known or declared.takes_anything
         }
-        hidden = {"prompt": workflow, "extra_pnginfo": extra_data.get("extra_pnginfo")}
-        return inputs | {name: hidden[name] for name in node_type.hidden}
+        hidden = {"prompt": workflow, "extra_pnginfo": extra_data.get("extra_pnginfo"), "unique_id": node_id}
+        return inputs | {name: hidden.get(name) for name in declared.hidden}
 
     def _repeat(self, node_id: str) -> None:
         """Send an output node's old result again."""
@@ -196,11 +215,20 @@ class Executor:
         self._faults.before_step(prompt_id, node_id, done)
         if self._interrupted.is_set():
             raise Interrupted
+        if not self._reports(done, of):
+            return
         self._send("progress_state", self._progress.update(node_id, done, of), self.client_id)
         data = {"value": done, "max": of, "prompt_id": prompt_id, "node": node_id}
         self._send("progress", data, self.client_id)
         if self._preview is not None:
             self._preview(prompt_id, node_id, done, of, self.client_id)
+
+    def _reports(self, done: int, of: int) -> bool:
+        """Return whether this step is reported: the first, the last, and others if enough time has passed."""
+        now = time.monotonic()
+        waits = self._throttles and 1 < done < of and now - self._reported < _PAUSE and self._preview is None
+        self._reported = self._reported if waits else now
+        return not waits
 
     def _tell(self, outcome: Outcome, event: str, data: dict[str, Any], *, broadcast: bool = False) -> None:
         """Send a frame that the history keeps too."""

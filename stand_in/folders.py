@@ -1,14 +1,15 @@
 """ComfyUI's folders: what the pickers list, where a named file lies, where pictures go."""
 
+import mimetypes
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _WEIGHTS: Final = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
 _ANYTHING: Final[frozenset[str]] = frozenset()
-MODEL_FOLDERS: Final = {
+MODEL_FOLDERS: Final[dict[str, tuple[tuple[str, ...], frozenset[str]]]] = {
     "checkpoints": (("checkpoints",), _WEIGHTS),
     "configs": (("configs",), frozenset({".yaml"})),
     "loras": (("loras",), _WEIGHTS),
@@ -31,6 +32,9 @@ MODEL_FOLDERS: Final = {
     "audio_encoders": (("audio_encoders",), _WEIGHTS),
 }
 """Folder as `/models` names it: folders below `models/`, and the endings it lists (none: any)."""
+
+_MADE: Final = ("loras", "checkpoints", "vae", "diffusion_models", "unet", "text_encoders", "clip", "controlnet")
+"""Folders below `models/` that a new ComfyUI folder has here."""
 
 
 class OutsideOutputError(Exception):
@@ -61,8 +65,10 @@ class Folders:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.kinds = dict(MODEL_FOLDERS)
+        """The model folders, in the form of `MODEL_FOLDERS`; a pack of custom nodes may add its own."""
         self._listings: dict[str, _Listing] = {}
-        for folder in ("output", "temp", "input", "models/loras", "models/checkpoints", "models/vae"):
+        for folder in ("output", "temp", "input", *(f"models/{name}" for name in _MADE)):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
 
     def of_type(self, kind: str) -> Path | None:
@@ -72,19 +78,41 @@ class Folders:
     def names(self, kind: str) -> list[str]:
         """List a model folder as a picker shows it: sorted, subfolders with this system's separator.
 
-        Raises `KeyError` for a folder that ComfyUI does not have.
+        "input" lists the pictures that LoadImage offers. Raises `KeyError` for a folder that ComfyUI does not have.
         """
+        if kind == "input":
+            return sorted(path.name for path in (self.root / kind).iterdir() if path.is_file() and _is_picture(path))
         listing = self._listings.get(kind)
         if listing is None or not _fresh(listing):
             listing = self._listings[kind] = self._search(kind)
         return list(listing.names)
 
+    def files(self, kind: str) -> list[dict[str, Any]]:
+        """List a model folder with each file's size and times, hidden files left out.
+
+        Raises `KeyError` for a folder that ComfyUI does not have.
+        """
+        parts, _ = self.kinds[kind]
+        found = []
+        for index, part in enumerate(parts):
+            top = self.root / "models" / part
+            for folder, subfolders, names in os.walk(top, followlinks=True):
+                subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+                for name in names:
+                    if name.startswith(".") or not _listed(name, _WEIGHTS):
+                        continue
+                    seen = Path(folder, name).stat()
+                    times = {"modified": seen.st_mtime, "created": seen.st_ctime}
+                    inside = os.path.relpath(Path(folder, name), top)
+                    found.append({"name": inside, "pathIndex": index, **times, "size": seen.st_size})
+        return found
+
     def find(self, kind: str, name: str) -> Path | None:
         """Return the model file with that name; `..` in it is resolved away before looking."""
-        if kind not in MODEL_FOLDERS:
+        if kind not in self.kinds:
             return None
         inside = os.path.relpath(os.path.join(os.sep, name), os.sep)  # noqa: PTH118 (`..` must not leave)
-        for part in MODEL_FOLDERS[kind][0]:
+        for part in self.kinds[kind][0]:
             path = self.root / "models" / part / inside
             if path.is_file():
                 return path
@@ -103,14 +131,14 @@ class Folders:
         if common != top:
             raise OutsideOutputError(
                 "**** ERROR: Saving image outside the output folder is not allowed."
-                f"\n full_output_folder: {folder}\n         output_dir: {top}\n         commonpath: {common}"
+                f"\n full_output_folder: {folder}\n         output_dir: {top}"
             )
         Path(folder).mkdir(parents=True, exist_ok=True)
         taken = [_number(path.name, stem) for path in Path(folder).iterdir()]
         return SaveTarget(folder=Path(folder), stem=stem, counter=max(taken, default=0) + 1, subfolder=subfolder)
 
     def _search(self, kind: str) -> _Listing:
-        parts, endings = MODEL_FOLDERS[kind]
+        parts, endings = self.kinds[kind]
         names: set[str] = set()
         times: dict[Path, float] = {}
         for part in parts:
@@ -133,11 +161,15 @@ def _listed(name: str, endings: frozenset[str]) -> bool:
     return not endings or os.path.splitext(name)[1].lower() in endings  # noqa: PTH122 (".pt" alone has none)
 
 
+def _is_picture(path: Path) -> bool:
+    return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+
+
 def _number(name: str, stem: str) -> int:
     """Read the counter in a picture's name; 0 for a file that is not of this stem."""
     if os.path.normcase(name[: len(stem)]) != os.path.normcase(stem) or name[len(stem) : len(stem) + 1] != "_":
         return 0
-    digits = name[len(stem) + 1 :].split("_", 1)[0]
+    digits = name[len(stem) + 1 :].split(".", 1)[0].split("_", 1)[0]
     return int(digits) if digits.isdecimal() else 0
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeGuard
 
-from stand_in.catalogue import NODE_TYPES
-
 Workflow = dict[str, dict[str, Any]]
 """API format: node id → `{"class_type": ..., "inputs": {...}}`."""
 Link = tuple[str, int]
@@ -70,8 +68,16 @@ class Schedule:
     node waits for, then what that waits for, and otherwise the node that was found first.
     """
 
-    def __init__(self, workflow: Workflow, outputs: Iterable[str], is_cached: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        outputs: Iterable[str],
+        *,
+        is_cached: Callable[[str], bool],
+        is_output: Callable[[str], bool],
+    ) -> None:
         self._workflow = workflow
+        self._is_output = is_output
         self._is_cached = is_cached
         self._waiting: dict[str, set[str]] = {}
         """Node → the nodes it waits for, in the order of discovery."""
@@ -109,7 +115,7 @@ class Schedule:
 
     def _feeds_output(self, node_id: str, distance: int) -> bool:
         if distance == 0:
-            return NODE_TYPES[self._workflow[node_id]["class_type"]].is_output
+            return self._is_output(self._workflow[node_id]["class_type"])
         return any(
             self._feeds_output(other, distance - 1) for other, needs in self._waiting.items() if node_id in needs
         )

@@ -2,6 +2,7 @@
 
 import io
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,11 +14,13 @@ from stand_in.catalogue import Catalogue
 from stand_in.execution import Executor
 from stand_in.faults import Faults
 from stand_in.folders import Folders
+from stand_in.log import Log
+from stand_in.nodes.node import Node
 from stand_in.prompt_queue import PromptQueue
 from stand_in.routes import Routes
-from stand_in.versions import TODAY, Version
+from stand_in.versions import MAX_UPLOAD, TODAY, Version
 from stand_in.views import Views
-from stand_in.websockets import FEATURES, WebSockets
+from stand_in.websockets import WebSockets
 from stand_in.worker import Worker
 
 DEVICE: Final = "SIMULATED (embedded stand-in)"
@@ -40,26 +43,40 @@ class Server:
     ) -> None:
         self.faults = faults or Faults()
         self.folders = Folders(comfyui)
-        self.hub = WebSockets(self.faults, self._greeting)
+        self.hub = WebSockets(self.faults, self._greeting, dialect.features)
+        self.log = Log(levels=dialect.log_levels)
         self.queue = PromptQueue(self._queue_changed)
+        self.catalogue = Catalogue(self.folders, dialect)
         self.executor = Executor(
             self.folders,
+            self.catalogue,
             self.hub.send,
             faults=self.faults,
+            log=self.log,
+            throttles_progress=dialect.throttles_progress,
             seconds_per_image=seconds_per_image,
             sleep=self._sleep,
             preview=self._preview if dialect.previews else None,
         )
         self.worker = Worker(self.queue, self.executor, self.hub, self.faults)
-        catalogue = Catalogue(self.folders, dialect)
-        routes = Routes(self.queue, self.executor, catalogue, self.faults, dialect)
-        views = Views(self.folders, catalogue, self.faults, device=DEVICE, version=dialect.version)
-        self.app = web.Application(client_max_size=int(FEATURES["max_upload_size"]), middlewares=[self._middleware()])
+        routes = Routes(self.queue, self.executor, self.catalogue, self.faults, dialect)
+        views = Views(self.folders, self.catalogue, self.faults, device=DEVICE, dialect=dialect)
+        self.app = web.Application(client_max_size=MAX_UPLOAD, middlewares=[self._middleware()])
         # ComfyUI offers every route below /api too.
         for prefix in ("", "/api"):
             self.app.router.add_get(f"{prefix}/ws", self.hub.connect)
             routes.add_to(self.app, prefix)
             views.add_to(self.app, prefix)
+        self.app.router.add_get("/internal/logs/raw", self._get_log)
+
+    def register(self, name: str, described: Mapping[str, Any], node: type[Node] | None = None) -> None:
+        """Add a node class, as a custom node pack does.
+
+        `described` is its entry of `/object_info` (`Catalogue.register`); without `node`, it hands on what it takes.
+        """
+        self.catalogue.register(name, described)
+        if node is not None:
+            self.executor.behaviours[name] = node
 
     def _middleware(self) -> Any:  # noqa: ANN401 (aiohttp's own decorated function)
         @web.middleware
@@ -73,6 +90,10 @@ class Server:
             return response
 
         return middleware
+
+    async def _get_log(self, _request: web.Request) -> web.Response:
+        """Return the last lines of the log; this route is not below /api."""
+        return web.json_response(self.log.raw())
 
     def _greeting(self, client_id: str) -> list[tuple[str, dict[str, Any]]]:
         frames: list[tuple[str, dict[str, Any]]] = [("status", {"status": self._status(), "sid": client_id})]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 _CHECKPOINTS: Final = {
     "spyke_plasma_v1-step00000200.safetensors": 200,
@@ -37,6 +37,10 @@ class TrainingRun:
     min_size: int = 50_000_000
     """Bytes that each checkpoint holds at least."""
     max_size: int = 200_000_000
+    workflow: dict[str, Any] | None = None
+    """A workflow in API format that will be asked for: the model files that it names are made, too."""
+    left_out: tuple[str, ...] = ()
+    """LoRAs that the workflow may name and that are not made: somebody else puts them there."""
 
     @property
     def last_step(self) -> int:

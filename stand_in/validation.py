@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stand_in.catalogue import NODE_TYPES, Catalogue
+from stand_in.catalogue import Catalogue
 from stand_in.graph import Workflow
 from stand_in.versions import Version
 
@@ -16,6 +16,8 @@ Reason = dict[str, Any]
 _LINK_LENGTH: Final = 2
 _LONG_LIST: Final = 20
 """Choices longer than this are not spelled out in an error."""
+_ANY: Final = frozenset({"*", "COMFY_MATCHTYPE_V3"})
+"""Types that go with every other one."""
 _CONVERSIONS: Final = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 
@@ -43,9 +45,9 @@ def validate(workflow: Workflow, catalogue: Catalogue, dialect: Version, targets
         if "class_type" not in workflow[node_id]:
             return _classless_node(node_id, workflow[node_id], dialect)
         class_type = workflow[node_id]["class_type"]
-        if class_type not in NODE_TYPES:
+        if class_type not in catalogue:
             return _unknown_node(node_id, workflow[node_id], dialect)
-        if NODE_TYPES[class_type].is_output and (targets is None or node_id in targets):
+        if catalogue[class_type].is_output and (targets is None or node_id in targets):
             outputs.append(node_id)
     if not outputs:
         return _refused("prompt_no_outputs", "Prompt has no outputs", "")
@@ -60,6 +62,8 @@ class _Validation:
         self._dialect = dialect
         self._catalogue = catalogue
         self._checked: dict[str, tuple[bool, list[Reason]]] = {}
+        self._visiting: list[str] = []
+        """The nodes that are being checked now, each feeding the one before."""
 
     def of(self, outputs: list[str]) -> Verdict:
         good: list[str] = []
@@ -104,26 +108,49 @@ class _Validation:
         """Check a node and all that feeds it: (valid, its own reasons)."""
         if node_id in self._checked:
             return self._checked[node_id]
+        if node_id in self._visiting and self._dialect.names_cycles:
+            return self._cycle(node_id)
         inputs = self._workflow[node_id]["inputs"]
         valid = True
         reasons: list[Reason] = []
-        for name, entry in NODE_TYPES[self._workflow[node_id]["class_type"]].required.items():
+        required, optional = self._catalogue.accepted(self._workflow[node_id]["class_type"], inputs)
+        for name, entry in (required | optional).items():
             config = self._catalogue.config(entry)
             if name not in inputs:
-                reasons.append(_reason("required_input_missing", "Required input is missing", name, input_name=name))
+                if name in required:
+                    inner = name.rpartition(".")[2]
+                    reasons.append(
+                        _reason("required_input_missing", "Required input is missing", inner, input_name=name)
+                    )
             elif isinstance(inputs[name], list):
-                reason, feeds = self._check_link(name, inputs[name], config)
+                reason, feeds = self._check_link(node_id, name, inputs[name], config)
                 valid = valid and feeds
                 if reason:
                     reasons.append(reason)
             else:
-                reason = _check_value(inputs, name, config, self._dialect)
+                lists_uploads = isinstance(entry[0], dict) and entry[0]["files"] == "input"
+                check = self._check_upload if lists_uploads else self._check_value
+                reason = check(inputs, name, config)
                 if reason:
                     reasons.append(reason)
-        self._checked[node_id] = (valid and not reasons, reasons)
+        # A circle that it is part of has been found meanwhile.
+        passed, known = self._checked.get(node_id, (True, []))
+        found = known + [reason for reason in reasons if reason not in known]
+        self._checked[node_id] = (passed and valid and not reasons, found)
         return self._checked[node_id]
 
-    def _check_link(self, name: str, link: list[Any], config: list[Any]) -> tuple[Reason | None, bool]:
+    def _cycle(self, node_id: str) -> tuple[bool, list[Reason]]:
+        """Refuse the nodes of a circle that ends where it began."""
+        path = [*self._visiting[self._visiting.index(node_id) :], node_id]
+        nodes = list(dict.fromkeys(path))
+        details = " -> ".join(f"{node} ({self._workflow[node]['class_type']})" for node in path)
+        for node in nodes:
+            about = {"node_id": node, "cycle_nodes": nodes}
+            reason = _reason("dependency_cycle", "Dependency cycle detected", details, **about)
+            self._checked[node] = (False, [reason])
+        return self._checked[node_id]
+
+    def _check_link(self, node_id: str, name: str, link: list[Any], config: list[Any]) -> tuple[Reason | None, bool]:
         """Check one link: (what is wrong with it, whether what feeds it is right)."""
         if len(link) != _LINK_LENGTH:
             return _reason(
@@ -135,8 +162,8 @@ class _Validation:
                 received_value=link,
             ), True
         source, slot = link
-        received = NODE_TYPES[self._workflow[source]["class_type"]].outputs[slot]
-        if received != config[0]:
+        received = self._catalogue[self._workflow[source]["class_type"]].outputs[slot]
+        if not _fits(received, config[0]):
             return _reason(
                 "return_type_mismatch",
                 "Return type mismatch between linked nodes",
@@ -147,7 +174,11 @@ class _Validation:
                 linked_node=link,
             ), True
         try:
-            return None, self._check(source)[0]
+            self._visiting.append(node_id)
+            try:
+                return None, self._check(source)[0]
+            finally:
+                self._visiting.pop()
         except Exception as error:  # noqa: BLE001 (whatever a broken node raises is its error)
             reason = _reason(
                 "exception_during_inner_validation",
@@ -161,6 +192,17 @@ class _Validation:
             reason["extra_info"].update(_exception(error))
             self._checked[source] = (False, [reason])
             return None, False
+
+    @staticmethod
+    def _check_upload(inputs: dict[str, Any], name: str, config: list[Any]) -> Reason | None:
+        """Check that a picture of the input folder is there."""
+        if inputs[name] in config[0]:
+            return None
+        details = f"{name} - Invalid image file: {inputs[name]}"
+        return _reason("custom_validation_failed", "Custom validation failed for node", details, input_name=name)
+
+    def _check_value(self, inputs: dict[str, Any], name: str, config: list[Any]) -> Reason | None:
+        return _check_value(inputs, name, config, self._dialect)
 
 
 def _check_value(inputs: dict[str, Any], name: str, config: list[Any], dialect: Version) -> Reason | None:
@@ -189,7 +231,7 @@ def _check_value(inputs: dict[str, Any], name: str, config: list[Any], dialect: 
     if "max" in options and value > options["max"]:
         message = f"Value {value} bigger than max of {options['max']}"
         return _reason("value_bigger_than_max", message, name, **about)
-    choices = kind if isinstance(kind, list) else options.get("options")
+    choices = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
     if isinstance(choices, list) and value not in choices:
         offered, sent = str(choices), repr(value) if dialect.plain_choices else f"'{value}'"
         if len(choices) > _LONG_LIST:
@@ -197,6 +239,16 @@ def _check_value(inputs: dict[str, Any], name: str, config: list[Any], dialect: 
             about["input_config"] = None
         return _reason("value_not_in_list", "Value not in list", f"{name}: {sent} not in {offered}", **about)
     return None
+
+
+def _fits(received: object, wanted: object) -> bool:
+    """Return whether an output may feed an input: one of the types that they name is common to both, or is any."""
+    if received == wanted:
+        return True
+    if not isinstance(received, str) or not isinstance(wanted, str):
+        return isinstance(received, list) and wanted == "COMBO"
+    offered, taken = ({name.strip() for name in kinds.split(",")} for kinds in (received, wanted))
+    return bool(offered & taken or (offered | taken) & _ANY)
 
 
 def _reason(kind: str, message: str, details: str, **extra: Any) -> Reason:  # noqa: ANN401 (JSON)

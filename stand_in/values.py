@@ -1,14 +1,22 @@
 """What flows along the links of a workflow: no tensors, only the facts that a picture is drawn from.
 
-Every value is frozen and made of plain facts, so the same graph always gives the same picture.
+Every value is frozen and made of plain facts, so the same graph always gives the same picture. What a node did that no
+other field tells is in `notes`.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from PIL import Image
 
 UNKNOWN_TRAINING = 0.65
 """Training fraction that is assumed for a LoRA whose header does not name its steps."""
+
+
+def digest_of(value: object) -> str:
+    """Return a short text that differs where the value does."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +32,8 @@ class Lora:
     fits_model: bool
     """Whether any of its keys names a layer of the diffusion model (docs/comfyui.md, "A LoRA that fits nothing")."""
     fits_clip: bool
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """Its tensors' names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +50,7 @@ class Model:
 
     base: str
     loras: tuple[Applied, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,7 @@ class Clip:
     base: str
     loras: tuple[Applied, ...] = ()
     last_layer: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +68,7 @@ class Vae:
     """A decoder from latents to pixels."""
 
     base: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,22 +77,59 @@ class Conditioning:
 
     text: str
     clip: Clip
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    """A value that the drawing only tells from others: a control net, a mask, a style model."""
+
+    kind: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Noise to start from; none where `seed` is None."""
+
+    seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guider:
+    """A model with what it is guided by."""
+
+    model: Model
+    positive: Conditioning
+    negative: Conditioning | None = None
+    cfg: float = 1.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sigmas:
+    """A schedule of sampling steps; `denoise` below 1 begins with what is there."""
+
+    steps: int
+    denoise: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """One run of KSampler, with everything that went into it."""
+    """One run of a sampler, with everything that went into it."""
 
     model: Model
     positive: Conditioning
-    negative: Conditioning
+    negative: Conditioning | None
     start: "Latent"
-    seed: int
+    seed: int | None
     steps: int
     cfg: float
     sampler: str
     scheduler: str
     denoise: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +139,10 @@ class Latent:
     width: int
     height: int
     batch: int
+    grid: int = 8
+    """Pixels that one latent covers, each way."""
     sampling: Sampling | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +150,15 @@ class Pictures:
     """Decoded pictures of one batch, all of one size."""
 
     images: tuple[Image.Image, ...]
+    sampling: Sampling | None = None
+    """What they were decoded from, so that a second pass over them draws the same scene."""
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_of([(image.size, image.tobytes()) for image in self.images])
+
+    def __repr__(self) -> str:
+        return f"Pictures({self._digest})"
 
     def __str__(self) -> str:
         width, height = self.images[0].size

@@ -11,10 +11,10 @@ from typing import Any, Final
 from aiohttp import web
 from PIL import Image
 
-from stand_in.catalogue import NODE_TYPES, Catalogue
+from stand_in.catalogue import Catalogue
 from stand_in.faults import Faults
-from stand_in.folders import MODEL_FOLDERS, Folders
-from stand_in.websockets import FEATURES
+from stand_in.folders import Folders
+from stand_in.versions import Version
 from stand_in.weights import read_header
 
 _GIB: Final = 1 << 30
@@ -31,12 +31,14 @@ _WELCOME: Final = """<!doctype html><title>Stand-in</title>
 class Views:
     """Handlers that only read (and one that takes an upload)."""
 
-    def __init__(self, folders: Folders, catalogue: Catalogue, faults: Faults, *, device: str, version: str) -> None:
+    def __init__(
+        self, folders: Folders, catalogue: Catalogue, faults: Faults, *, device: str, dialect: Version
+    ) -> None:
         self._folders = folders
         self._catalogue = catalogue
         self._faults = faults
         self._device = device
-        self._version = version
+        self._dialect = dialect
 
     def add_to(self, app: web.Application, prefix: str) -> None:
         """Add the handlers below `prefix`."""
@@ -48,6 +50,7 @@ class Views:
         router.add_get(f"{prefix}/models", self.get_models)
         router.add_get(f"{prefix}/models/{{folder}}", self.get_models_in)
         router.add_get(f"{prefix}/embeddings", self.get_embeddings)
+        router.add_get(f"{prefix}/experiment/models/{{folder}}", self.get_files_in)
         router.add_get(f"{prefix}/view_metadata/{{folder}}", self.get_metadata)
         router.add_get(f"{prefix}/system_stats", self.get_system_stats)
         router.add_get(f"{prefix}/features", self.get_features)
@@ -80,23 +83,30 @@ class Views:
 
     async def get_object_info(self, _request: web.Request) -> web.Response:
         """Describe every node type that the stand-in knows."""
-        return web.json_response({name: self._catalogue.info(name) for name in NODE_TYPES})
+        return web.json_response({name: self._catalogue.info(name) for name in self._catalogue})
 
     async def get_object_info_of(self, request: web.Request) -> web.Response:
         """Describe one node type; `{}` for an unknown one."""
         name = request.match_info["name"]
-        return web.json_response({name: self._catalogue.info(name)} if name in NODE_TYPES else {})
+        return web.json_response({name: self._catalogue.info(name)} if name in self._catalogue else {})
 
     async def get_models(self, _request: web.Request) -> web.Response:
         """Name the model folders."""
-        return web.json_response(list(MODEL_FOLDERS))
+        return web.json_response(list(self._folders.kinds))
 
     async def get_models_in(self, request: web.Request) -> web.Response:
         """List one model folder; 404 for an unknown one."""
         folder = request.match_info["folder"]
-        if folder not in MODEL_FOLDERS:
+        if folder not in self._folders.kinds:
             return web.Response(status=404)
         return web.json_response(self._folders.names(folder))
+
+    async def get_files_in(self, request: web.Request) -> web.Response:
+        """List one model folder with the files' sizes and times; 404 for an unknown one."""
+        folder = request.match_info["folder"]
+        if folder not in self._folders.kinds:
+            return web.Response(status=404)
+        return web.json_response(self._folders.files(folder))
 
     async def get_embeddings(self, _request: web.Request) -> web.Response:
         """List the embeddings, without their file endings."""
@@ -119,11 +129,12 @@ class Views:
         memory = {"vram_total": 24 * _GIB, "vram_free": 20 * _GIB}
         device: dict[str, Any] = {"name": self._device, "type": "cpu", "index": None, **memory}
         device |= {f"torch_{key}": value for key, value in memory.items()}
+        described = self._dialect.describes_packages
         system = {
-            "os": os.name,
+            "os": sys.platform if described else os.name,
             "ram_total": 32 * _GIB,
             "ram_free": 24 * _GIB,
-            "comfyui_version": self._version,
+            "comfyui_version": self._dialect.version,
             "required_frontend_version": "0",
             "installed_templates_version": "0",
             "required_templates_version": "0",
@@ -133,11 +144,15 @@ class Views:
             "argv": [Path(sys.argv[0]).name],
             "simulated": True,
         }
+        if described:
+            packages = ("comfyui-frontend-package", "comfyui-workflow-templates", "comfyui-embedded-docs")
+            system["comfy_package_versions"] = [{"name": name, "installed": "0", "required": "0"} for name in packages]
+            system["deploy_environment"] = "local-git"
         return web.json_response({"system": system, "devices": [device]})
 
     async def get_features(self, _request: web.Request) -> web.Response:
         """Name what the server can do."""
-        return web.json_response(FEATURES)
+        return web.json_response(self._dialect.features)
 
     async def post_upload(self, request: web.Request) -> web.Response:
         """Take a picture into the input folder; a name that is taken gets a number, unless overwritten.

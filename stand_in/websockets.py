@@ -12,7 +12,6 @@ from aiohttp import WSMsgType, web
 
 from stand_in.faults import Faults
 
-FEATURES: Final = {"supports_preview_metadata": True, "max_upload_size": 100 * 1024 * 1024}
 PREVIEW: Final = 1
 PREVIEW_WITH_METADATA: Final = 4
 """Event numbers of binary frames (big-endian u32 first)."""
@@ -25,9 +24,12 @@ class WebSockets:
     new one, which then stays open and hears nothing (docs/comfyui.md, "Connecting again").
     """
 
-    def __init__(self, faults: Faults, greeting: Callable[[str], list[tuple[str, dict[str, Any]]]]) -> None:
+    def __init__(
+        self, faults: Faults, greeting: Callable[[str], list[tuple[str, dict[str, Any]]]], own_features: dict[str, Any]
+    ) -> None:
         self._faults = faults
         self._greeting = greeting
+        self._own_features = own_features
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._features: dict[str, dict[str, Any]] = {}
         self._transports: dict[str, asyncio.Transport] = {}
@@ -99,7 +101,7 @@ class WebSockets:
             message = json.loads(text)
             if first and message.get("type") == "feature_flags":
                 self._features[client_id] = message.get("data", {})
-                await self._send("feature_flags", FEATURES, client_id)
+                await self._send("feature_flags", self._own_features, client_id)
 
     async def _send(self, event: str, data: dict[str, Any], client_id: str | None) -> None:
         for socket in self._sockets_of(client_id):

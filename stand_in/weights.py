@@ -71,11 +71,23 @@ def read_lora(path: Path) -> Lora:
         digest=_checksum(path),
         fits_model=any(key.startswith(_MODEL_KEYS) for key in header),
         fits_clip=any(key.startswith(_CLIP_KEYS) for key in header),
+        keys=tuple(header),
     )
 
 
+def not_loaded(lora: Lora, *, with_clip: bool) -> list[str]:
+    """Name the keys of a LoRA that no weight takes; without a text encoder, those for it are among them."""
+    taken = (*_MODEL_KEYS, *_CLIP_KEYS) if with_clip else _MODEL_KEYS
+    return [key for key in lora.keys if not key.startswith(taken)]
+
+
 def read_base(path: Path) -> str:
-    """Return what identifies a base model: a digest of its header and size. Raises as `check` does."""
+    """Return what identifies a base model: a digest of its header and size. Raises as `check` does.
+
+    Of a file in another format than safetensors it is a checksum.
+    """
+    if path.suffix != ".safetensors":
+        return _checksum(path)
     header = json.dumps(check(path), sort_keys=True)
     return hashlib.sha256(f"{header} {path.stat().st_size}".encode()).hexdigest()[:16]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from stand_in.drawing import TRAINING_IMAGES, draw_training_image
+from stand_in.models import make_models
 from stand_in.networks import lora_shapes
 from stand_in.training import TrainingRun
-from stand_in.weights import write_weights
+from stand_in.weights import read_header, write_weights
 
 _MARGIN: Final = 1.03
 """Checkpoints are this much larger than the run's minimum."""
@@ -59,15 +60,28 @@ def make_workspace(run: TrainingRun, folder: Path) -> Workspace:
     base = workspace.base_models / run.base_model
     if not base.exists():
         write_weights(base, {"simulated.weight": (16, 16)}, {"format": "pt"}, seed=base.name)
+    if run.workflow is not None:
+        make_models(run, workspace.comfyui)
     rank, shapes = lora_shapes(round(run.min_size * _MARGIN), run.max_size)
     for file, step in run.checkpoints.items():
         path = workspace.checkpoints / file
-        if not path.exists():
-            write_weights(path, shapes, _metadata(run, step, rank), seed=f"{run.name} {step}")
+        metadata = _metadata(run, step, rank)
+        if not path.exists() or _is_of_another_run(path, metadata):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_weights(path, shapes, metadata, seed=f"{run.name} {step}")
     for index in range(TRAINING_IMAGES):
         path = workspace.training_images / f"{run.name}_{index + 1:02}.png"
         _if_missing(path, lambda index=index: _training_image(index))  # type: ignore[misc]
     return workspace
+
+
+def _is_of_another_run(path: Path, metadata: dict[str, str]) -> bool:
+    """Say whether a checkpoint was made here for another training run, which has a file of the same name."""
+    try:
+        there = read_header(path).get("__metadata__", {})
+    except (OSError, ValueError):
+        return False
+    return "simulated" in there and any(there.get(key) != metadata[key] for key in ("ss_output_name", "ss_steps"))
 
 
 def _metadata(run: TrainingRun, step: int, rank: int) -> dict[str, str]:

@@ -17,6 +17,7 @@ from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 from stand_in.faults import Faults
 from stand_in.serving import Serving, serve
+from stand_in.versions import TODAY
 from stand_in.workspace import make_workspace
 
 ROOT = Path(__file__).parents[1]
@@ -94,7 +95,7 @@ class Posing(Faults):
         """Answer /system_stats as a real ComfyUI does."""
         if request.path.endswith("/system_stats"):
             device = {"name": "cpu", "type": "cpu", "index": None}
-            return web.json_response({"system": {"comfyui_version": "0.3.64"}, "devices": [device]})
+            return web.json_response({"system": {"comfyui_version": TODAY.version}, "devices": [device]})
         return await super().answer(request)
 
 

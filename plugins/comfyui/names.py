@@ -7,7 +7,9 @@ from pathlib import PurePosixPath
 from plugins.comfyui.errors import NotListed
 
 
-def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
+def find_base_model(
+    wanted: str, listed: Sequence[str], *, server: str, folder: str = "ComfyUI's models/checkpoints"
+) -> str:
     """Return the base model as the server lists it, for its stem, its file name, or its name with folders.
 
     Raises `NotListed` with the nearest names where it is absent, and where two files answer to the name.
@@ -27,7 +29,7 @@ def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
     offer = f"Nearest are: {', '.join(near)}." if near else f"It has: {', '.join(listed[:8]) or 'none at all'}."
     raise NotListed(
         f"The base model {wanted!r} is not in the list of {server}. {offer} "
-        "Put the file into ComfyUI's models/checkpoints, or correct `base_model` under [sampling] in the plan."
+        f"Put the file into {folder}, or correct `base_model` under [sampling] in the plan."
     )
 
 
@@ -55,16 +57,32 @@ def _spellings(name: str) -> tuple[str, str, str]:
     return str(path), path.name, path.stem
 
 
+def is_listed(name: str, listed: Sequence[str], *, folder: object) -> bool:
+    """Say whether a server lists a LoRA that lies in `folder`, as `find_lora` finds it."""
+    try:
+        find_lora(name, listed, server="", folder=folder)
+    except NotListed:
+        return False
+    return True
+
+
 def find_lora(name: str, listed: Sequence[str], *, server: str, folder: object) -> str:
     """Return a LoRA as the server spells it: with a backslash between folders on Windows.
 
-    `name` is seen from the server's models/loras, with `/`. A file of that name in another folder is another file.
+    `name` is seen from the server's models/loras, with `/`. A file of that name in another folder is another file,
+    unless `folder` is a folder elsewhere that ends in it: below a folder that the server's settings add.
     Raises `NotListed` where the picker does not have it: then the server reads another folder.
     """
     for spelled in listed:
         if spelled.replace("\\", "/") == name:
             return spelled
     file = PurePosixPath(name).name
+    whole = PurePosixPath(str(folder).replace("\\", "/"), file)
+    if name == file and whole.parts[-3:-1] != ("models", "loras"):
+        for spelled in listed:
+            parts = PurePosixPath(spelled.replace("\\", "/")).parts
+            if len(parts) > 1 and parts == whole.parts[-len(parts) :]:
+                return spelled
     raise NotListed(
         f"{file} lies in {folder}, but is not in the LoRA list of {server}. That server reads another folder: name its "
         "ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in the plan."

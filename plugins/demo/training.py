@@ -1,20 +1,61 @@
 """What the stand-in must know of a plan."""
 
-from typing import Final
+import io
+import json
+from pathlib import Path
+from typing import Any, Final
 
 from plugins.plan.plan import Plan
+from plugins.plan.small_files import read_small
 from stand_in.training import TrainingRun
 
 _WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+_APART: Final = 100
+"""Steps."""
 
 
 def training_run(plan: Plan) -> TrainingRun:
-    """Return the training run whose checkpoints the plan tests."""
+    """Return the training run whose checkpoints the plan tests, and the workflow that renders them."""
     base_model = plan.sampling.base_model
     return TrainingRun(
         name=plan.name,
         base_model=base_model if base_model.endswith(_WEIGHTS) else f"{base_model}.safetensors",
-        checkpoints={checkpoint.file: checkpoint.step for checkpoint in plan.checkpoints},
+        checkpoints=_steps(plan),
         min_size=plan.production.min_size,
         max_size=plan.production.max_size,
+        workflow=_workflow(plan.workflow) if plan.workflow else None,
+        left_out=(
+            *(checkpoint.file for checkpoint in plan.checkpoints),
+            *(plan.staged_file(checkpoint) for checkpoint in plan.checkpoints),
+            plan.production.file,
+        ),
     )
+
+
+def _workflow(path: Path) -> dict[str, Any] | None:
+    """Read a workflow file; None where there is none in it, which whoever fills it will report."""
+    try:
+        content = read_small(path)
+        found = json.loads(_prompt_in(content) if content.startswith(_PNG) else content)
+    except (OSError, ValueError, KeyError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _prompt_in(png: bytes) -> str:
+    """Return the graph that ComfyUI wrote into a picture. Raises `KeyError` where there is none."""
+    from PIL import Image  # noqa: PLC0415 (only for a picture)
+
+    with Image.open(io.BytesIO(png)) as picture:
+        return str(picture.info["prompt"])
+
+
+def _steps(plan: Plan) -> dict[str, int]:
+    """Return each file's step; one that the plan does not know comes a while after the checkpoint before it."""
+    steps: dict[str, int] = {}
+    for checkpoint in plan.checkpoints:
+        before = max(steps.values(), default=0)
+        steps[checkpoint.file] = before + _APART if checkpoint.step is None else checkpoint.step
+    return steps

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from plugins.comfyui.names import is_listed
 from plugins.deploy.gate import tested_cells
 from plugins.deploy.records import Deployment
 from plugins.evidence.store import EvidenceError, Store
@@ -62,7 +63,7 @@ def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -
     """Look for the production LoRA in the picker, and for evaluation copies that should be gone from it."""
     names = [name.replace("\\", "/") for name in listed]
     problems = []
-    if plan.picker_name(plan.production.file) not in names:
+    if not is_listed(plan.picker_name(plan.production.file), listed, folder=plan.paths.loras):
         shown = ", ".join(names[:8]) or "nothing"
         problems.append(
             f"The picker of {server} does not offer {plan.production.lora_name}; it has {shown}. "

@@ -28,7 +28,7 @@ class _Record(BaseModel):
 class Candidate(_Record):
     """One checkpoint as it was when the selection was made."""
 
-    step: int
+    step: int | None
     file: str
     sha256: Sha256
 

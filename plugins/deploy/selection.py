@@ -17,27 +17,39 @@ class SelectionError(UserError):
 
 
 def select(plan: Plan, typed: str | None, *, chosen: str | None = None) -> Checkpoint:
-    """Find the checkpoint that was typed as `600`, `step600`, `final`, or the final's step number `920`.
+    """Find the checkpoint that was typed as `600`, `step600`, `epoch5`, `final`, or the final's step number `920`.
+
+    An id comes before a step or an epoch, which two checkpoints may share.
 
     `chosen` is what the ballot chose; where nothing was typed, it is taken.
 
     Raises `SelectionError` listing what can be typed.
     """
     wanted = ((typed or "").strip() or chosen or "").casefold()
-    for checkpoint in plan.checkpoints:
-        if wanted in {checkpoint.id.casefold(), str(checkpoint.step), f"step{checkpoint.step}"}:
-            return checkpoint
+    for names in (_ids, _numbers):
+        for checkpoint in plan.checkpoints:
+            if wanted in names(checkpoint):
+                return checkpoint
     problem = "Which checkpoint is to be deployed?"
     if wanted:
         named = typed if (typed or "").strip() else chosen
         problem = f"{plan.title} has no checkpoint {named!r}{'' if named == typed else ', which your ballot chose'}."
     candidates = "".join(
-        f"\n  --selected-step={checkpoint.label or checkpoint.step:<8} {checkpoint.file}"
-        for checkpoint in plan.checkpoints
+        f"\n  --selected-step={checkpoint.argument:<8} {checkpoint.file}" for checkpoint in plan.checkpoints
     )
     raise SelectionError(
         f"{problem} Look at the report, then name the one that you selected:{candidates}\nNothing was deployed."
     )
+
+
+def _ids(checkpoint: Checkpoint) -> set[str]:
+    return {checkpoint.id.casefold(), checkpoint.argument.casefold()}
+
+
+def _numbers(checkpoint: Checkpoint) -> set[str]:
+    step, epoch = checkpoint.step, checkpoint.epoch
+    steps = set() if step is None else {str(step), f"step{step}"}
+    return steps if epoch is None else {*steps, f"epoch{epoch}"}
 
 
 @dataclass(frozen=True, kw_only=True)

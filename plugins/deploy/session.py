@@ -24,8 +24,9 @@ from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.evidence.files import write_atomically
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
-from plugins.generate.preparing import pictures, workflow_of
+from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
+from plugins.generate.workflows import workflow_of
 from plugins.loras import journal
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError, LoraError
@@ -285,7 +286,8 @@ class DeploySession:
 
     def _expected(self, loras: dict[str, str]) -> ExpectedInputs:
         plan = self._command.plan
-        return ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=self._command.demo)
+        workflow = workflow_of(plan, self._command.reports)
+        return ExpectedInputs(plan=plan, workflow=workflow, loras=loras, simulated=self._command.demo)
 
     def _on_record(self) -> Deployment:
         """Return the last deployment of this plan from these reports. Raises `RecordError`."""

@@ -71,9 +71,8 @@ class Summary:
         ]
         for name, candidate in deployment.candidates.items():
             chosen = "**" if name == deployment.selected else ""
-            lines.append(
-                f"| {chosen}{name}{chosen} | {candidate.step} | {_plain(candidate.file)} | `{candidate.sha256}` |"
-            )
+            step = "-" if candidate.step is None else candidate.step
+            lines.append(f"| {chosen}{name}{chosen} | {step} | {_plain(candidate.file)} | `{candidate.sha256}` |")
         lines += ["", "Prompts:", ""]
         lines += [
             f"{number}. {_plain(prompt.purpose or prompt.id)}: `{_code(prompt.text)}`"

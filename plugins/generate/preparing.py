@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.comfyui.choices import ServerChoices, choices_of, one_base_model, picker_names
+from plugins.comfyui.choices import ServerChoices, choices_of, picker_names
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Unreachable
 from plugins.comfyui.names import find_lora
+from plugins.comfyui.own_workflow import classes_for
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
 from plugins.generate.cell_renderer import CellRenderer
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.record import Recorder
+from plugins.generate.workflows import prepare_workflow
+from plugins.loras.base_models import base_header
 from plugins.loras.digests import Digests
-from plugins.loras.errors import HeaderError
-from plugins.loras.header import Header, check_fit, read_header
+from plugins.loras.doubts import doubts_of
+from plugins.loras.header import Header, check_fit
 from plugins.loras.staging import Staged, stage, unstaged
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.plan.cells import Cell
@@ -38,6 +41,8 @@ class Prepared:
     staged: tuple[Staged, ...]
     renderer: CellRenderer
     recorder: Recorder
+    doubts: tuple[str, ...] = ()
+    """What is odd about the checkpoints, in a sentence each."""
     left_out: Mapping[str, str] | None = None
     """Why workers of a cluster were left out, by their names; None where the servers are at hand."""
 
@@ -52,11 +57,6 @@ class Prepared:
         return self.recorder.store
 
 
-def workflow_of(plan: Plan) -> Workflow:
-    """Return the plan's own workflow, or the built-in one. Raises `WorkflowError`."""
-    return Workflow.read(plan.workflow) if plan.workflow else Workflow.built_in()
-
-
 def pictures(reports: Path) -> Store:
     """Return the store of a reports folder's pictures."""
     return Store(reports / "pictures")
@@ -69,9 +69,10 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     Raises `WorkflowError`, `NotListed`, `StagingError` or another `ComfyUIError`; the first three before anything
     is copied, but for a picker that does not show what was staged.
     """
-    workflow = workflow_of(plan)
-    base_model = one_base_model(plan, [choices_of(server.client) for server in servers])
-    check_fit(headers, _base_header(plan, base_model), base_model=base_model)
+    classes = classes_for(plan)
+    choices = [choices_of(server.client, classes=classes) for server in servers]
+    workflow, base_model = prepare_workflow(plan, choices, store.folder.parent)
+    doubts = _check_base(plan, headers, base_model)
     with _remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
     listed: dict[RenderServer, tuple[str, ...]] = {
@@ -83,7 +84,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
         return find_lora(wanted, listed[server], server=server.info.url, folder=one.file.parent)
 
     expected = _expected(plan, workflow, staged, simulated=any(server.info.simulated for server in servers))
-    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name)
+    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name, doubts=doubts)
 
 
 def prepare_on_cluster(
@@ -96,10 +97,9 @@ def prepare_on_cluster(
     """
     from plugins.render.cluster import lora_file  # noqa: PLC0415 (Dask is optional)
 
-    workflow = workflow_of(plan)
     choices, left_out = _choices_of_workers(plan, cluster)
-    base_model = one_base_model(plan, tuple(choices.values()))
-    check_fit(headers, _base_header(plan, base_model), base_model=base_model)
+    workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.folder.parent)
+    doubts = _check_base(plan, headers, base_model)
     workers: dict[RenderServer, DaskServer] = {server: server for server in choices}
 
     def lora_name(server: RenderServer, one: Staged) -> str:
@@ -109,15 +109,19 @@ def prepare_on_cluster(
         staged = unstaged(plan, headers, digest=digest)
     expected = _expected(plan, workflow, staged, simulated=False)
     servers = tuple(choices)
-    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name, left_out=left_out)
+    return _prepared(
+        expected, store, servers, staged, base_model=base_model, lora_name=lora_name, doubts=doubts, left_out=left_out
+    )
 
 
 def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServer, ServerChoices], dict[str, str]]":
     """Return what the workers of use offer, and why the others are left out, by their names."""
+    classes = classes_for(plan)
 
     def ask(server: "DaskServer") -> ServerChoices:
-        choices = server.choices()
-        choices.base_model(plan)
+        choices = server.choices(classes)
+        if plan.workflow is None:
+            choices.base_model(plan)
         return choices
 
     found: dict[DaskServer, ServerChoices] = {}
@@ -152,6 +156,7 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
     *,
     base_model: str,
     lora_name: Callable[[RenderServer, Staged], str],
+    doubts: tuple[str, ...],
     left_out: Mapping[str, str] | None = None,
 ) -> Prepared:
     recorder = Recorder(
@@ -167,7 +172,9 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
         return lora_name(server, one) if one else None
 
     renderer = CellRenderer(expected=expected, base_model=base_model, lora_name=lora_of, tag=uuid.uuid4().hex[:8])
-    return Prepared(servers=servers, staged=staged, renderer=renderer, recorder=recorder, left_out=left_out)
+    return Prepared(
+        servers=servers, staged=staged, renderer=renderer, recorder=recorder, doubts=doubts, left_out=left_out
+    )
 
 
 @contextmanager
@@ -178,10 +185,8 @@ def _remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
     digests.save()
 
 
-def _base_header(plan: Plan, base_model: str) -> Header | None:
-    """Read the base model's header where its file lies in the ComfyUI folder; None where it is elsewhere."""
-    file = plan.paths.comfyui / "models" / "checkpoints" / base_model.replace("\\", "/")
-    try:
-        return read_header(file) if file.is_file() else None
-    except HeaderError:
-        return None  # a .ckpt, say; ComfyUI loads more kinds of files than LoRAs come in
+def _check_base(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> tuple[str, ...]:
+    """Refuse LoRAs that do not fit the base model, where its file is at hand; return what is odd about the others."""
+    base = base_header(plan, base_model)
+    check_fit(headers, base, base_model=base_model)
+    return doubts_of(plan, headers, base, base_model=base_model)

@@ -3,15 +3,17 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from plugins.loras.copying import copy_part, digest_of, stamp_of
 from plugins.loras.errors import HeaderError, StagingError
-from plugins.loras.header import Header, check_header
+from plugins.loras.header import Header, read_header
+from plugins.loras.saved import contradictions
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.training.weights import sample_of
 
 
 class Action(StrEnum):
@@ -45,7 +47,7 @@ class Staged:
 
 
 def preflight(plan: Plan) -> dict[Checkpoint, Header]:
-    """Read the header of every training output, changing nothing.
+    """Read the header of every training output and look into its weights, changing nothing.
 
     Raises `StagingError` naming all that are missing or broken, so that one look at the folder mends all.
     """
@@ -60,14 +62,20 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
     for checkpoint in plan.checkpoints:
         source = plan.training_file(checkpoint)
         try:
-            if source.is_file() and Path(os.path.realpath(source)).is_relative_to(os.path.realpath(plan.paths.loras)):
+            if source.is_file() and _leads_into_loras(plan, source):
                 problems.append(f"{source} is a link into {plan.paths.loras}, where files are replaced and removed")
+            elif source.is_file() and (ours := _replaced_by_us(plan, source)):
+                problems.append(f"{source} is the same file as {ours}, which is replaced or removed by a run")
             elif source.is_file():
-                headers[checkpoint] = check_header(source, checkpoint)
+                headers[checkpoint] = read_header(source)
+                problems += _useless(source, headers[checkpoint])
             else:
                 problems.append(f"{source} is missing (checkpoint {checkpoint.id})")
         except HeaderError as error:
             problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{source} cannot be read: {error.strerror or error}")
+    problems += contradictions(plan, headers)
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise StagingError(
@@ -75,6 +83,31 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
             "  Nothing was copied. Finish the training, or correct the plan's [[checkpoint]] tables."
         )
     return headers
+
+
+def _leads_into_loras(plan: Plan, source: Path) -> bool:
+    """Say whether a training output is a link out of its folder, to a file in the loras folder."""
+    real, own = (Path(os.path.realpath(path)) for path in (source, plan.paths.checkpoints))
+    return real.is_relative_to(os.path.realpath(plan.paths.loras)) and not real.is_relative_to(own)
+
+
+def _replaced_by_us(plan: Plan, source: Path) -> Path | None:
+    """Return the evaluation copy or production file that a training output really is, through a link."""
+    real = os.path.realpath(source)
+    targets = [plan.production_file, *(plan.paths.loras / plan.staged_file(one) for one in plan.checkpoints)]
+    return next((target for target in targets if os.path.realpath(target) == real), None)
+
+
+def _useless(source: Path, header: Header) -> Iterator[str]:
+    """Yield why a file's weights can give no picture worth looking at."""
+    sample = sample_of(source, header)
+    if sample.is_zero:
+        yield f"{source} changes nothing: all its weights are zero. Train on, or take it out of the plan"
+    elif sample.tensors and sample.not_finite == sample.tensors:
+        yield (
+            f"{source} holds NaN or infinity in all {sample.tensors} tensors that were looked into: the training "
+            "failed, and its pictures would be black. Take it out of the plan"
+        )
 
 
 def stage(

@@ -16,6 +16,11 @@ from plugins.plan.messages import visible
 
 _FLAT_REACH: Final = 10
 """Pixels this near (of 255) to the median in every channel are one colour but for noise."""
+_NEARLY_BLACK: Final = 8
+_BLACK: Final = (
+    " Black is what NaN gives: where the baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI "
+    "with --force-fp32."
+)
 _FLAT_SHARE: Final = 0.99
 """Above this share of pixels of one colour, there is nothing to judge in a picture."""
 
@@ -56,7 +61,7 @@ def check_not_blank(picture: Picture) -> Check:
         share = float(np.logical_and.reduce([_near(*one) for one in zip(seen.split(), colour, strict=True)]).mean())
     if share <= _FLAT_SHARE:
         return Check(name="blank", outcome=Outcome.PASSED)
-    black = " Black is what NaN gives: try another VAE, or start ComfyUI with --force-fp32." if max(colour) < 8 else ""  # noqa: PLR2004
+    black = _BLACK if max(colour) < _NEARLY_BLACK else ""
     return Check(
         name="blank",
         outcome=Outcome.FAILED,

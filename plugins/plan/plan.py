@@ -7,126 +7,30 @@ import hashlib
 import json
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Self
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from plugins.plan.fields import (
+    FileName,
+    Lax,
+    Name,
+    PlanName,
+    PlanPath,
+    Rate,
+    ServerUrl,
+    Size,
+    Text,
+    TrainingFile,
+    Words,
+    expanded,
 )
-
-from plugins.plan.messages import Address
 
 BASELINE: Final = "baseline"
 """The column without a LoRA."""
 
-_RESERVED_ON_WINDOWS: Final = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)")
-_UNUSABLE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
-"""In a file name: what separates folders, drives and streams on some system, and what is not seen."""
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_LONGEST_NAME: Final = 80
-"""Letters. Two names, a step and what a copy is marked with while it is written make one file name of at most 255."""
-_LONGEST_FILE: Final = 200
-"""Bytes, so that a backup's name still fits into 255."""
-_LONGEST_PART: Final = 255
-_LONGEST_PATH: Final = 4000
-_SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SIZES: Final = TypeAdapter(ByteSize)
-_STEP_LABEL: Final = re.compile(r"(?i)step\d+")
-
-
-def _portable(name: str) -> str:
-    """Accept a name that is one plain path part on macOS, Windows and Linux alike."""
-    if not _SAFE.fullmatch(name) or name.endswith(".") or _RESERVED_ON_WINDOWS.match(name):
-        raise ValueError(
-            f"{name!r} cannot be part of a file name everywhere; "
-            "use letters, digits, '_', '-' and '.', starting with a letter or digit, and no folder"
-        )
-    if len(name) > _LONGEST_NAME:
-        raise ValueError(f"'{name[:20]}...' has {len(name)} letters; a name that becomes a file's has {_LONGEST_NAME}")
-    return name
-
-
-def _portable_file(name: str) -> str:
-    """Accept the name of a .safetensors file; spaces and any letters are fine, folders are not."""
-    if not name.endswith(".safetensors"):
-        raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
-    if _UNUSABLE.search(name) or name.startswith((".", "-", " ")) or _RESERVED_ON_WINDOWS.match(name):
-        raise ValueError(f"{name!r} must be a plain file name everywhere, without a folder")
-    if len(name.encode()) > _LONGEST_FILE:
-        raise ValueError(f"'{name[:20]}...' is too long for a file name; use at most {_LONGEST_FILE} letters")
-    return name
-
-
-def _server_url(url: str) -> Address:
-    """Accept the address of a server, without the trailing slash."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or parts.query or parts.fragment:
-        raise ValueError(f"{shown_address(url)!r} is not the address of a server; write it like http://127.0.0.1:8188")
-    return Address(url.rstrip("/"))
-
-
-def shown_address(url: str) -> str:
-    """Return what a person typed as an address without what may be secret in it, however wrong it is."""
-    url = re.sub(r"(?s)^(.*?//)?.*@", r"\1***@", url)
-    return re.sub(r"(?s)([?#]).+", r"\1***", url)
-
-
-def _expanded(value: object) -> Path | None:
-    """Return a path with `~` expanded; None for what cannot be one on this machine."""
-    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
-        return None
-    try:
-        path = Path(value).expanduser()
-    except RuntimeError:  # `~name` of a user that is not there
-        return None
-    too_long = len(str(path)) > _LONGEST_PATH or any(len(part) > _LONGEST_PART for part in path.parts)
-    return None if too_long or _CONTROLS.search(str(path)) else path
-
-
-def _plan_path(value: object) -> object:
-    if isinstance(value, str):
-        path = _expanded(value)
-        if path is None:
-            shown = value if len(value) <= _LONGEST_PART else f"{value[:20]}..."
-            raise ValueError(f"{shown!r} names no place on this machine; write a path such as '~/Code/plasma'")
-        return path
-    return value
-
-
-def _words(value: str) -> str:
-    if found := _CONTROLS.search(value):
-        raise ValueError(f"holds {found[0]!a}, a control character that a terminal would obey; take it out")
-    return value
-
-
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("is empty; write what it should say")
-    return _words(value.strip())
-
-
-Name = Annotated[str, AfterValidator(_portable)]
-FileName = Annotated[str, AfterValidator(_portable_file)]
-ServerUrl = Annotated[str, AfterValidator(_server_url)]
-Text = Annotated[str, AfterValidator(_text)]
-Words = Annotated[str, AfterValidator(_words)]
-_Lax = Field(strict=False)
-PlanPath = Annotated[Path, _Lax, BeforeValidator(_plan_path)]
+_STEP_LABEL: Final = re.compile(r"(?i)(step|epoch)\d+")
 
 
 class _Part(BaseModel):
@@ -152,14 +56,14 @@ class Paths(_Part):
         folder = Path((info.context or {}).get("folder", "."))
 
         def at(start: Path, key: str, default: str = "") -> Path:
-            path = _expanded(given.get(key, default))
+            path = expanded(given.get(key, default))
             return start / path if path else start
 
         project = at(folder, "project")
         comfyui = at(project, "comfyui")
         starts = {"project": folder, "comfyui": project, "loras": comfyui}
         given = {"loras": "models/loras", **given}
-        return {key: at(starts.get(key, project), key) if _expanded(value) else value for key, value in given.items()}
+        return {key: at(starts.get(key, project), key) if expanded(value) else value for key, value in given.items()}
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -171,13 +75,27 @@ class Paths(_Part):
         return self
 
 
+class Nodes(_Part):
+    """What a person names in an own workflow, by id or title, where it cannot be found or something else is meant."""
+
+    picture: Text | None = None
+    """The node that saves, shows or gives the picture to be judged."""
+    prompt: Annotated[tuple[Text, ...], Lax] = ()
+    """The inputs that take the prompt: `11.value`."""
+    negative: Annotated[tuple[Text, ...], Lax] = ()
+    seed: Annotated[tuple[Text, ...], Lax] = ()
+    lora: Text | None = None
+    """The slot of the tested LoRA (`10.lora_1`), or the loader of the model that it goes onto (`4`)."""
+
+
 class ComfyUI(_Part):
     """The servers that render, and how to start one when none answers."""
 
     url: ServerUrl | None = None
-    urls: Annotated[tuple[ServerUrl, ...], _Lax] = ()
-    start: Annotated[tuple[Text, ...], _Lax] = ()
+    urls: Annotated[tuple[ServerUrl, ...], Lax] = ()
+    start: Annotated[tuple[Text, ...], Lax] = ()
     workflow: PlanPath | None = None
+    nodes: Nodes = Nodes()
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds that a server may go without a sign of life on a picture before it is given up."""
 
@@ -187,6 +105,14 @@ class ComfyUI(_Part):
             raise ValueError('give either url = "http://127.0.0.1:8188" or urls = [...]')
         return self
 
+    @model_validator(mode="after")
+    def _nodes_are_of_a_workflow(self) -> Self:
+        if self.workflow is None and self.nodes != Nodes():
+            raise ValueError(
+                "[comfyui.nodes] names nodes of an own workflow; name its file with `workflow`, or take it out"
+            )
+        return self
+
     @property
     def servers(self) -> tuple[str, ...]:
         """Every server's address, in the plan's order."""
@@ -194,19 +120,42 @@ class ComfyUI(_Part):
 
 
 class Sampling(_Part):
-    """The settings that every picture shares, so that only the checkpoint differs along a row."""
+    """The settings that every picture shares, so that only the checkpoint differs along a row.
 
-    base_model: Text
-    sampler: Text
-    scheduler: Text
-    steps: Annotated[int, Field(ge=1, le=10_000)]
-    cfg: Annotated[float, Field(ge=0, le=100)]
-    width: Annotated[int, Field(ge=16, le=16384, multiple_of=8)]
-    height: Annotated[int, Field(ge=16, le=16384, multiple_of=8)]
+    With an own workflow all but the seeds may be left out, and stay as the workflow has them: `gives` says what is
+    the plan's. The sizes that stand here then are a guess, for what is laid out before a picture is there.
+    """
+
+    base_model: Text = ""
+    sampler: Text = ""
+    scheduler: Text = ""
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 0
+    cfg: Annotated[float, Field(ge=0, le=100)] = 0.0
+    width: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
+    height: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], _Lax, Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], Lax, Field(min_length=1)]
     lora_strength: Annotated[float, Field(ge=-100, le=100)] = 1.0
     negative: Words = ""
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What every picture shares, in a few words each; what is left to an own workflow is not among them."""
+        told = {
+            "base_model": self.base_model,
+            "sampler": f"{self.sampler} ({self.scheduler})" if self.scheduler else self.sampler,
+            "steps": f"{self.steps} steps",
+            "cfg": f"CFG {self.cfg:g}",
+            "width": f"{self.width}x{self.height}",
+            "clip_skip": f"clip skip {self.clip_skip}",
+            "lora_strength": f"LoRA strength {self.lora_strength:g}",
+        }
+        is_whole = self.gives("steps") and self.gives("base_model")
+        return tuple(words for key, words in told.items() if is_whole or self.gives(key))
+
+    def gives(self, key: str) -> bool:
+        """Say whether the plan gives a setting, rather than leave it to the workflow."""
+        return key in self.model_fields_set
 
     @field_validator("seeds")
     @classmethod
@@ -226,15 +175,38 @@ class Sampling(_Part):
 class Checkpoint(_Part):
     """One saved state of the training run."""
 
-    step: Annotated[int, Field(ge=0)]
-    file: FileName
+    file: TrainingFile
+    step: Annotated[int, Field(ge=0)] | None = None
+    """As the plan says, else the file's header, else its name (`reading.py`); None where only its epoch is known."""
+    epoch: Annotated[int, Field(ge=0)] | None = None
     label: Name | None = None
     expect: Words = ""
 
     @property
     def id(self) -> str:
-        """`final`, or `step600`: in test ids, file names and on the command line."""
-        return self.label or f"step{self.step}"
+        """`final`, `step600` or `epoch5`: in test ids, file names and on the command line."""
+        return self.label or self.when.replace(" ", "")
+
+    @property
+    def when(self) -> str:
+        """When it was saved, in words: `step 600` or `epoch 5`; its label where neither is known."""
+        if self.step is not None:
+            return f"step {self.step}"
+        return self.label or "" if self.epoch is None else f"epoch {self.epoch}"
+
+    @property
+    def argument(self) -> str:
+        """How `--selected-step` names it: `final`, `600` or `epoch5`."""
+        return self.id.removeprefix("step")
+
+    @model_validator(mode="after")
+    def _has_an_id(self) -> Self:
+        if not self.id:
+            raise ValueError(
+                f"neither the plan nor {self.file!r} says when it was saved; "
+                'write step = 600 or epoch = 5, or label = "final"'
+            )
+        return self
 
     @field_validator("label")
     @classmethod
@@ -258,43 +230,24 @@ class Criterion(_Part):
     id: Name
     text: Text
     required: bool = False
-    prompts: Annotated[tuple[str, ...], _Lax] = ()
+    prompts: Annotated[tuple[str, ...], Lax] = ()
     """The prompts on which to look for it; none means all."""
-
-
-def _rate(value: object) -> float | None:
-    """Read `"all"` as None, and a share of pictures as it is."""
-    if value == "all":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise ValueError(f'{value!r} is neither "all" nor a share between 0 and 1, such as 0.8')
-    return float(value)
 
 
 class Selection(_Part):
     """When a checkpoint passes a criterion."""
 
-    rate: Annotated[float | None, BeforeValidator(_rate), Field(alias="pass")] = None
+    rate: Annotated[Rate, Field(alias="pass")] = None
     """None: yes on all pictures that were looked at. Else the share that the interval's lower end must reach."""
-
-
-def _size(value: object) -> int:
-    """Read `"50 MB"` as 50,000,000 bytes; a bare number is bytes."""
-    if isinstance(value, bool):
-        raise ValueError(f'{value!r} is not a size; write it like "50 MB"')  # noqa: TRY004 (pydantic's error)
-    try:
-        return int(_SIZES.validate_python(value))
-    except ValidationError:
-        raise ValueError(f'{value!r} is not a size; write it like "50 MB"') from None
 
 
 class Production(_Part):
     """The one LoRA that stays, and what must hold of it. Sizes are bytes."""
 
     file: FileName
-    min_size: Annotated[int, BeforeValidator(_size)] = 0
-    max_size: Annotated[int, BeforeValidator(_size)] = 2**63
-    forbidden: Annotated[tuple[Text, ...], _Lax] = ()
+    min_size: Size = 0
+    max_size: Size = 2**63
+    forbidden: Annotated[tuple[Text, ...], Lax] = ()
 
     @model_validator(mode="after")
     def _sizes_in_order(self) -> Self:
@@ -315,23 +268,31 @@ def _real(path: Path) -> Path:
 class Plan(_Part):
     """Everything that a person decided before looking at pictures."""
 
-    name: Name
+    name: PlanName
     title: Text
     selection_rule: Words = ""
     paths: Paths
     comfyui: ComfyUI
     sampling: Sampling
-    checkpoints: Annotated[tuple[Checkpoint, ...], _Lax, Field(alias="checkpoint", min_length=1)]
-    prompts: Annotated[tuple[Prompt, ...], _Lax, Field(alias="prompt", min_length=1)]
-    criteria: Annotated[tuple[Criterion, ...], _Lax, Field(alias="criterion")] = ()
+    checkpoints: Annotated[tuple[Checkpoint, ...], Lax, Field(alias="checkpoint", min_length=1)]
+    prompts: Annotated[tuple[Prompt, ...], Lax, Field(alias="prompt", min_length=1)]
+    criteria: Annotated[tuple[Criterion, ...], Lax, Field(alias="criterion")] = ()
     selection: Selection = Selection()
     production: Production
 
     @field_validator("checkpoints")
     @classmethod
     def _by_step(cls, checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
-        """Order by step: columns read from under-trained to over-trained, whatever the plan's order."""
-        return tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.step))
+        """Order from under-trained to over-trained: by step, else by epoch, else as the plan has them.
+
+        What says neither step nor epoch, such as a final checkpoint, comes last.
+        """
+        for key in ("step", "epoch"):
+            known = [one for one in checkpoints if getattr(one, key) is not None]
+            rest = [one for one in checkpoints if getattr(one, key) is None]
+            if known and all(one.step is None and one.epoch is None for one in rest):
+                return (*sorted(known, key=lambda one: getattr(one, key)), *rest)
+        return checkpoints
 
     @model_validator(mode="after")
     def _production_is_not_forbidden(self) -> Self:
@@ -386,6 +347,14 @@ class Plan(_Part):
                     raise ValueError(f"{first} and {second} would both be called {name}; rename one of the prompts")
         return self
 
+    @property
+    def lora_files(self) -> frozenset[str]:
+        """Every name that the LoRA under test goes by: training outputs, evaluation copies, and production."""
+        names = {self.production.file}
+        for checkpoint in self.checkpoints:
+            names |= {PurePosixPath(checkpoint.file).name, self.staged_file(checkpoint)}
+        return frozenset(names)
+
     def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
         """Return the checkpoint of an id such as `step600` or `final`; None where the plan has none."""
         return next((one for one in self.checkpoints if one.id == checkpoint_id), None)
@@ -395,10 +364,17 @@ class Plan(_Part):
         return f"{self.name}_{checkpoint.id}.safetensors"
 
     def picker_name(self, file: str) -> str:
-        """Name a file in the loras folder as ComfyUI's picker does: seen from its models/loras, with `/`."""
-        root = self.paths.comfyui / "models" / "loras"
-        folder = self.paths.loras
-        return (folder.relative_to(root) / file).as_posix() if folder.is_relative_to(root) else file
+        """Name a file in the loras folder as ComfyUI's picker does: seen from its models/loras, with `/`.
+
+        Links are seen through; of a folder elsewhere, which the server's settings name, the file alone is named.
+        """
+        root, folder = self.paths.comfyui / "models" / "loras", self.paths.loras
+        for start, below in ((root, folder), (_real(root), _real(folder))):
+            if below.is_relative_to(start):
+                return (below.relative_to(start) / file).as_posix()
+        links = root.iterdir() if root.is_dir() else ()
+        link = next((one for one in links if one.is_symlink() and _real(folder).is_relative_to(_real(one))), None)
+        return (link.name / _real(folder).relative_to(_real(link)) / file).as_posix() if link else file
 
     def training_file(self, checkpoint: Checkpoint) -> Path:
         """Where the trainer left this checkpoint."""
@@ -421,6 +397,8 @@ class Plan(_Part):
         tested = self.model_dump(mode="json", include={"name", "sampling", "checkpoints", "prompts"})
         for checkpoint in tested["checkpoints"]:
             del checkpoint["expect"]
+            if checkpoint["epoch"] is None:
+                del checkpoint["epoch"]
         for prompt in tested["prompts"]:
             del prompt["purpose"]
         return hashlib.sha256(json.dumps(tested, sort_keys=True).encode()).hexdigest()

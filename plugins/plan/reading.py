@@ -11,9 +11,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from plugins.plan.fields import shown_address
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling, shown_address
+from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Nodes, Paths, Plan, Production, Prompt, Sampling
 from plugins.plan.small_files import read_small
+from plugins.plan.training.names import without_pair
+from plugins.plan.training.steps import with_steps
 
 _WORDS: Final = {
     "string_type": "must be text in quotes",
@@ -30,17 +33,21 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "": Plan,
     "paths": Paths,
     "comfyui": ComfyUI,
+    "comfyui.nodes": Nodes,
     "sampling": Sampling,
     "production": Production,
     "checkpoint": Checkpoint,
     "prompt": Prompt,
     "criterion": Criterion,
 }
+_BUILT_IN_NEEDS: Final = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
+"""What the built-in workflow has no values of its own for."""
 _LARGEST: Final = 1_000_000
 """Bytes. A plan is a page of text; TOML of many megabytes would be read for minutes."""
 _BRIEFLY: Final = reprlib.Repr()
 """How a message repeats a wrong value, which may be of any length and depth."""
 _BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
+_HINT: Final = "Write a Windows path in single quotes, 'D:\\training', or with '/'. "
 _LISTS: Final = frozenset({"checkpoint", "prompt", "criterion"})
 
 
@@ -63,13 +70,18 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"The plan {path} cannot be read: {error}. plans/spyke.toml shows the format.") from error
     except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
-        raise PlanError(f"The plan {path} is not TOML: {error}. plans/spyke.toml shows the format.") from error
+        raise PlanError(
+            f"The plan {path} is not TOML: {error}. {_HINT if _of_a_windows_path(error) else ''}"
+            "plans/spyke.toml shows the format."
+        ) from error
     for table, values in (overrides or {}).items():
         if isinstance(raw.get(table, {}), dict):
             raw[table] = {**raw.get(table, {}), **values}
-    mistakes = list(_duplicates(raw))
+    context = {"folder": path.parent.absolute()}
+    raw = _with_steps(raw, context)
+    mistakes = [*_missing_settings(raw), *_pairs(raw), *_duplicates(raw)]
     try:
-        plan = Plan.model_validate(raw, context={"folder": path.parent.absolute()})
+        plan = Plan.model_validate(raw, context=context)
     except ValidationError as error:
         # A list whose entries are all wrong is told as too short as well.
         details = [one for one in error.errors() if one["type"] != "too_short" or not one["input"]]
@@ -88,10 +100,47 @@ def _others(path: Path) -> str:
     return f" There are: {', '.join(there)}." if there else " Name one with --plan FILE."
 
 
+def _of_a_windows_path(error: Exception) -> bool:
+    """Say whether TOML met a backslash that means nothing to it, as in a Windows path."""
+    return any(words in str(error) for words in ("Unescaped '\\'", "Invalid hex value"))
+
+
+def _with_steps(raw: dict[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the steps that the plan leaves to the training files, where it says where these are."""
+    tables = raw.get("checkpoint")
+    try:
+        folder = Paths.model_validate(raw.get("paths"), context=context).checkpoints
+    except ValidationError:
+        return raw  # said with the other mistakes
+    return {**raw, "checkpoint": with_steps(tables, folder)} if isinstance(tables, list) else raw
+
+
+def _pairs(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Find checkpoints of two files: Wan 2.2 has one LoRA for high noise and one for low noise."""
+    seen: dict[str, int] = {}
+    tables = raw.get("checkpoint")
+    for index, entry in enumerate(tables if isinstance(tables, list) else []):
+        file = entry.get("file") if isinstance(entry, dict) else None
+        stem, which = without_pair(file) if isinstance(file, str) else ("", "")
+        if which and (first := seen.setdefault(stem, index)) != index:
+            yield (
+                f"checkpoint[{index}].file: {file!r} and checkpoint[{first}]'s are one checkpoint in two files, for "
+                "high and for low noise, and a column takes one file. Leave one out; the workflow can load it"
+            )
+
+
+def _missing_settings(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Find settings that only an own workflow brings, where the plan names none."""
+    comfyui, sampling = raw.get("comfyui"), raw.get("sampling")
+    if isinstance(sampling, dict) and not (isinstance(comfyui, dict) and comfyui.get("workflow")):
+        yield from (f"sampling.{key}: is missing" for key in _BUILT_IN_NEEDS if key not in sampling)
+
+
 def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
     """Find ids that name two things, looking at the raw file so that no other mistake hides them."""
     for table, key in (
         ("checkpoint", "step"),
+        ("checkpoint", "epoch"),
         ("checkpoint", "label"),
         ("checkpoint", "file"),
         ("prompt", "id"),
@@ -101,12 +150,17 @@ def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
         seen: dict[str, int] = {}
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
             value = entry.get(key) if isinstance(entry, dict) else None
-            if not isinstance(value, str | int):
+            if not isinstance(value, str | int) or _is_named_otherwise(entry, key):
                 continue  # no id at all, which is told by its key
             # Two ids that differ in case alone are one file on macOS and Windows.
             first = seen.setdefault(str(value).casefold(), index)
             if first != index:
                 yield f"{table}[{index}].{key}: {value!r} is already {table}[{first}]'s; each needs its own"
+
+
+def _is_named_otherwise(entry: Mapping[str, Any], key: str) -> bool:
+    """Say whether a checkpoint's step or epoch is not its id: a label comes first, then the step."""
+    return (key in {"step", "epoch"} and "label" in entry) or (key == "epoch" and "step" in entry)
 
 
 def _told(detail: ErrorDetails) -> str:
@@ -135,7 +189,7 @@ def _told(detail: ErrorDetails) -> str:
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
     """Offer the key that was probably meant."""
-    table = "" if len(location) == 1 else str(location[0])
+    table = ".".join(map(str, location[:-1] if location[1:2] == ("nodes",) else location[: len(location) > 1]))
     known = [field.alias or name for name, field in _TABLES[table].model_fields.items()]
     near = get_close_matches(str(location[-1]), known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

@@ -18,7 +18,7 @@ class Metrics:
     """
 
     checkpoint: str
-    step: int
+    step: int | None
     effect: float | None
     distance: float | None
     diversity: float | None

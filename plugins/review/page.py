@@ -151,7 +151,7 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
 
 def _argument(checkpoint: Checkpoint) -> str:
     """How `--selected-step` names it: `600`, `final`."""
-    return checkpoint.label or str(checkpoint.step)
+    return checkpoint.argument
 
 
 def _link(path: PurePosixPath) -> str:

@@ -125,7 +125,7 @@ def _plot(measure: Measure, review: Review) -> Plot:
                 x=place[0],
                 y=place[1],
                 name=step_name(checkpoint),
-                tick=checkpoint.label or str(checkpoint.step),
+                tick=checkpoint.argument,
                 told=measure.told(one),
                 labelled=place[0] in labelled,
                 beyond=(measure.of(one) or 0.0) > top,
@@ -144,9 +144,13 @@ def _top(values: Sequence[float]) -> float:
 
 
 def _places(measure: Measure, metrics: Sequence[Metrics], top: float) -> list[_Place | None]:
-    """Return each checkpoint's place: across by step, up from 0 to the top; None where not measured."""
+    """Return each checkpoint's place: across by step, up from 0 to the top; None where not measured.
+
+    Where a step is not known, they stand in their order, at equal distances.
+    """
     values = [measure.of(one) for one in metrics]
-    steps = [one.step for one in metrics]
+    known = [one.step for one in metrics if one.step is not None]
+    steps = known if len(known) == len(metrics) else list(range(len(metrics)))
     first, span = min(steps, default=0), max(steps, default=0) - min(steps, default=0)
     places: list[_Place | None] = []
     for step, value in zip(steps, values, strict=True):

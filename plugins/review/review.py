@@ -111,6 +111,8 @@ class Review:
     """Each checkpoint's numbers, by step."""
     stability: str = ""
     """Whether the server gives the same picture again, in a sentence; empty where it was not measured."""
+    doubts: tuple[str, ...] = ()
+    """What is odd about the checkpoints, in a sentence each."""
     command: str = "pytest -m deploy --selected-step=STEP"
     """What to type after judging; STEP stands for the chosen checkpoint."""
 
@@ -176,5 +178,5 @@ def step_name(checkpoint: Checkpoint | None) -> str:
     """Name a column in words: `step 600`, `final, step 920`, `baseline, no LoRA`."""
     if checkpoint is None:
         return f"{BASELINE}, no LoRA"
-    step = f"step {checkpoint.step}"
-    return f"{checkpoint.label}, {step}" if checkpoint.label else step
+    known = checkpoint.label and checkpoint.when != checkpoint.label
+    return f"{checkpoint.label}, {checkpoint.when}" if known else checkpoint.when

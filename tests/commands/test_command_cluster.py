@@ -63,7 +63,7 @@ def test_the_matrix_is_rendered_and_reported(runs: Runs) -> None:
     """All cells pass, the header names both servers with their workers, and each evidence names one of them."""
     assert (0, {"passed": 6}) == (runs.whole.returncode, counts(runs.whole)), runs.whole
     for machine in runs.machines:
-        assert f"ComfyUI 0.3.64 at {machine.serving.url} beside {machine.name} (cpu)" in told(runs.whole)
+        assert f"ComfyUI 0.33.0 at {machine.serving.url} beside {machine.name} (cpu)" in told(runs.whole)
     evidence = [path.read_text(encoding="utf-8") for path in (runs.folder / "reports/pictures").rglob("*.json")]
     assert [1] * 6 == [sum(f'"worker": "{machine.name}"' in one for machine in runs.machines) for one in evidence]
     assert (runs.folder / "reports/report.html").stat().st_size > 10_000

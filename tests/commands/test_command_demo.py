@@ -92,6 +92,42 @@ def test_a_demonstration_deploys_nothing_real(ran: dict[str, Result], folder: Pa
     assert before == snapshot(copy / "ComfyUI")
 
 
+def test_a_demonstration_of_an_own_workflow(folder: Path, tmp_path: Path) -> None:
+    """A workflow that loads files which only a real ComfyUI has is rendered: the demonstration makes them."""
+    graph = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "mine.safetensors"}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "a fox"}},
+        "3": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "blurry"}},
+        "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+        "5": {
+            "class_type": "KSampler",
+            "inputs": {
+                "model": ["1", 0],
+                "positive": ["2", 0],
+                "negative": ["3", 0],
+                "latent_image": ["4", 0],
+                "seed": 7,
+                "steps": 2,
+                "cfg": 6.0,
+                "sampler_name": "euler",
+                "scheduler": "normal",
+                "denoise": 1.0,
+            },
+        },
+        "8": {"class_type": "VAELoader", "inputs": {"vae_name": "mine/vae.safetensors"}},
+        "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["8", 0]}},
+        "7": {"class_type": "SaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "mine"}},
+    }
+    shutil.copytree(folder, tmp_path / "plan", ignore=shutil.ignore_patterns("reports"))
+    (tmp_path / "plan/mine.json").write_text(json.dumps(graph), encoding="utf-8")
+    path = tmp_path / "plan/plan.toml"
+    text = path.read_text(encoding="utf-8").replace("[comfyui]\n", '[comfyui]\nworkflow = "mine.json"\n')
+    path.write_text(text, encoding="utf-8")
+    result = Suite(plan_file=path).run("-m", "generate", "--demo")
+    assert (0, 6) == (result.returncode, counts(result)["passed"]), told(result)
+    assert (tmp_path / "plan/reports/demo/workspace/ComfyUI/models/vae/mine/vae.safetensors").is_file()
+
+
 def test_own_tests_leave_reports_alone(ran: dict[str, Result], folder: Path) -> None:
     """The suite's own tests write no report, and leave those of a run as they are."""
     assert 0 == ran["own"].returncode

@@ -21,3 +21,10 @@ INTERNAL: Final[Plain] = (
 def plain(answer: Answer) -> Plain:
     """Return an answer as it can be compared."""
     return answer.status, answer.content_type, answer.body
+
+
+def extra_of(item: list[Any]) -> dict[str, Any]:
+    """Return a prompt's extra data without the time at which it was posted, in milliseconds, which must be there."""
+    extra = dict(item[3])
+    assert isinstance(extra.pop("create_time"), int)
+    return extra

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
-import test_contract_later as later
 import test_contract_loras as loras
+import test_contract_nodes as nodes
 import test_contract_queue as queue
 import test_contract_refusals as refusals
 import test_contract_runs as runs
@@ -19,18 +19,18 @@ import test_contract_sockets as sockets
 import test_contract_views as views
 from aiohttp import web
 
-from stand_in import caches, folders, nodes, routes, server, validation
+from stand_in import caches, folders, routes, server, validation
 from stand_in import views as demo_views
 from stand_in.caches import Caches
-from stand_in.catalogue import NODE_TYPES, Catalogue, Input
+from stand_in.catalogue import Catalogue
 from stand_in.execution import Executor
 from stand_in.faults import Faults
 from stand_in.folders import Folders
 from stand_in.graph import Schedule
+from stand_in.nodes import loaders, sampling
 from stand_in.prompt_queue import Outcome, PromptQueue
 from stand_in.routes import Routes
 from stand_in.server import Server
-from stand_in.versions import LATER, TODAY, Version
 from stand_in.websockets import WebSockets
 from tests.contract.subject import Subject
 
@@ -43,18 +43,17 @@ class Mutation:
 
     apply: Callable[[Patch], object]
     scenario: Callable[[Subject], None]
-    dialect: Version
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {}
 
 
-def noticed_by(scenario: Callable[..., None], *, dialect: Version = TODAY, **case: Any) -> Callable[..., Any]:
+def noticed_by(scenario: Callable[..., None], **case: Any) -> Callable[..., Any]:
     """Note a mutation under its function's name; `case` are a scenario's parameters."""
 
     def note(apply: Callable[[Patch], object]) -> Callable[[Patch], object]:
         name = apply.__name__.replace("_", " ")
-        MUTATIONS[name] = Mutation(apply=apply, scenario=partial(scenario, **case), dialect=dialect)
+        MUTATIONS[name] = Mutation(apply=apply, scenario=partial(scenario, **case))
         return apply
 
     return note
@@ -206,6 +205,7 @@ def interrupted_is_a_status_of_its_own(patch: Patch) -> None:
 @noticed_by(runs.test_extra_data)
 def history_keeps_secrets(patch: Patch) -> None:
     patch.setattr("stand_in.prompt_queue.SECRETS", ())
+    patch.setattr(routes, "SECRETS", ())
 
 
 @noticed_by(queue.test_history_limits)
@@ -258,7 +258,7 @@ def fresh_weights(patch: Patch) -> None:
         self._path = None
         return inner(self, name)
 
-    wrap(patch, nodes.LoraNode, "load", load)
+    wrap(patch, loaders.LoraNode, "load", load)
 
 
 @noticed_by(loras.test_replaced_lora_is_stale)
@@ -274,7 +274,7 @@ def a_replaced_file_makes_another_node(patch: Patch) -> None:
 
 @noticed_by(loras.test_lora_written_into_is_seen_when_its_node_runs)
 def files_are_not_mapped(patch: Patch) -> None:
-    patch.setattr(nodes, "_place", lambda path: object())
+    patch.setattr(loaders, "_place", lambda path: object())
 
 
 def keeping_objects(inner: Any, self: Any, workflow: Any) -> None:
@@ -346,7 +346,7 @@ def any_lora_has_an_effect(patch: Patch) -> None:
 def strength_0_opens_the_file(patch: Patch) -> None:
     wrap(
         patch,
-        nodes.LoraLoader,
+        loaders.LoraLoader,
         "__call__",
         lambda inner, self, **inputs: (self.load(inputs["lora_name"]), inner(self, **inputs))[1],
     )
@@ -354,19 +354,19 @@ def strength_0_opens_the_file(patch: Patch) -> None:
 
 @noticed_by(runs.test_new_seed_runs_from_the_sampler_on)
 def seeds_do_not_matter(patch: Patch) -> None:
-    wrap(patch, nodes.KSampler, "__call__", lambda inner, self, **inputs: inner(self, **{**inputs, "seed": 0}))
+    wrap(patch, sampling.KSampler, "__call__", lambda inner, self, **inputs: inner(self, **{**inputs, "seed": 0}))
 
 
 @noticed_by(runs.test_every_input_changes_the_picture)
 def clip_skip_does_not_matter(patch: Patch) -> None:
-    patch.setattr(nodes.CLIPSetLastLayer, "__call__", lambda self, *, clip, stop_at_clip_layer: ((clip,), {}))
+    patch.setattr(loaders.CLIPSetLastLayer, "__call__", lambda self, *, clip, stop_at_clip_layer: ((clip,), {}))
 
 
 @noticed_by(runs.test_same_graph_same_pixels)
 def pictures_are_never_the_same(patch: Patch) -> None:
     wrap(
         patch,
-        nodes.KSampler,
+        sampling.KSampler,
         "__call__",
         lambda inner, self, **inputs: inner(self, **{**inputs, "cfg": inputs["cfg"] + time.time() % 1}),
     )
@@ -443,8 +443,11 @@ def foreign_pages_are_welcome(patch: Patch) -> None:
 
 @noticed_by(views.test_object_info, node="KSampler")
 def another_default(patch: Patch) -> None:
-    inputs = NODE_TYPES["KSampler"].required
-    patch.setitem(inputs, "steps", Input("INT", {**inputs["steps"].options, "default": 30}))  # type: ignore[arg-type]
+    def config(inner: Any, self: Any, entry: Any):
+        kind, options = inner(self, entry)
+        return [kind, options | {"default": 30} if options.get("default") == 20 else options]
+
+    wrap(patch, Catalogue, "config", config)
 
 
 @noticed_by(runs.test_success)
@@ -616,19 +619,46 @@ def features_are_not_answered(patch: Patch) -> None:
     patch.setattr(WebSockets, "_heard", heard)
 
 
-# Later versions
-
-
-@noticed_by(later.test_ids_must_be_canonical, dialect=LATER, prompt_id="A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11")
-def later_any_uuid_will_do(patch: Patch) -> None:
+@noticed_by(queue.test_ids_must_be_canonical, prompt_id="A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11")
+def any_uuid_will_do(patch: Patch) -> None:
     patch.setattr(routes, "_canonical", lambda prompt_id: isinstance(prompt_id, str) and len(prompt_id) == 36)
 
 
-@noticed_by(later.test_missing_node_type, dialect=LATER, title="My sampler", name="My sampler")
-def later_titles_are_not_told(patch: Patch) -> None:
+@noticed_by(refusals.test_unknown_node, title="My sampler", name="My sampler")
+def titles_are_not_told(patch: Patch) -> None:
     wrap(
         patch,
         validation,
         "_unknown_node",
         lambda inner, node_id, node, dialect: inner(node_id, {"class_type": node["class_type"]}, dialect),
     )
+
+
+@noticed_by(views.test_log)
+def the_log_keeps_quiet(patch: Patch) -> None:
+    patch.setattr(loaders, "not_loaded", lambda lora, with_clip: [])
+
+
+@noticed_by(views.test_files_with_sizes)
+def files_have_no_size(patch: Patch) -> None:
+    wrap(patch, Folders, "files", lambda inner, self, kind: [one | {"size": 0} for one in inner(self, kind)])
+
+
+@noticed_by(nodes.test_links_in_a_circle)
+def circles_are_not_named(patch: Patch) -> None:
+    wrap(
+        patch,
+        validation._Validation,
+        "_check",
+        lambda inner, self, node_id: (self._visiting.clear(), inner(self, node_id))[1],
+    )
+
+
+@noticed_by(nodes.test_inputs_that_a_choice_brings)
+def choices_bring_nothing(patch: Patch) -> None:
+    wrap(patch, Catalogue, "accepted", lambda inner, self, name, given: inner(self, name, {}))
+
+
+@noticed_by(runs.test_steps_are_reported_now_and_then)
+def every_step_is_reported(patch: Patch) -> None:
+    patch.setattr(Executor, "_reports", lambda self, done, of: True)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from aiohttp import web
 from PIL import Image
@@ -17,6 +18,9 @@ from PIL import Image
 from stand_in.serving import listening
 
 RECORDINGS: Final = Path(__file__).parent / "recordings"
+TODAY: Final = "0.33.0"
+VERSIONS: Final = (TODAY, "0.3.64")
+"""Versions of ComfyUI that were recorded."""
 
 
 class Socket(StrEnum):
@@ -27,9 +31,9 @@ class Socket(StrEnum):
     NEVER = "no frames"
 
 
-def recording(name: str) -> Any:
+def recording(name: str, version: str = TODAY) -> Any:
     """Read one recording."""
-    return json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads((RECORDINGS / version / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def picture() -> bytes:
@@ -120,7 +124,7 @@ class Replay:
         return web.Response(body=picture(), content_type="image/png")
 
     async def _recorded(self, request: web.Request) -> web.StreamResponse:
-        told = self._answers.get((request.method, request.path_qs))
+        told = self._answers.get((request.method, unquote(request.path_qs)))
         if told is None:
             return web.Response(status=404)
         if told["content_type"] is None or told["content_type"].startswith("text/"):
@@ -135,14 +139,14 @@ class Replay:
 
 
 @contextmanager
-def replayed(run: str | None, *exchanges: str, socket: Socket = Socket.AFTER) -> Iterator[Replay]:
+def replayed(run: str | None, *exchanges: str, version: str = TODAY, socket: Socket = Socket.AFTER) -> Iterator[Replay]:
     """Serve a recorded run, and recorded exchanges, on a free port."""
-    told = [exchange for name in exchanges for exchange in _exchanges(recording(name))]
+    told = [exchange for name in exchanges for exchange in _exchanges(recording(name, version))]
     started = threading.Event()
     made: list[tuple[Replay, asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve() -> None:
-        replay, stop = Replay(recording(run) if run else None, told, socket), asyncio.Event()
+        replay, stop = Replay(recording(run, version) if run else None, told, socket), asyncio.Event()
         async with listening(replay.application()) as replay.url:
             made.append((replay, asyncio.get_running_loop(), stop))
             started.set()

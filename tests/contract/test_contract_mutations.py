@@ -21,7 +21,7 @@ def test_drift_is_noticed(name: str, tmp_path: Path, made: Path, monkeypatch: py
     with monkeypatch.context() as patch:
         mutation.apply(patch)
         with (
-            stand_in(tmp_path / "ComfyUI", made, dialect=mutation.dialect, patience=0.5) as server,
+            stand_in(tmp_path / "ComfyUI", made, patience=0.5) as server,
             server.corner() as subject,
             pytest.raises(NOTICED),
         ):

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from tests.contract.answers import DONE, INTERNAL, plain
+from tests.contract.answers import DONE, INTERNAL, JSON, extra_of, plain
 from tests.contract.story import expected, told
 from tests.contract.subject import LONG, Subject
 from tests.contract.wire import status
@@ -21,11 +21,12 @@ def test_queue_as_it_fills(subject: Subject) -> None:
     (busy,) = told["queue_running"]
     number = busy[0]
     extra = {"client_id": wire.client_id}
-    assert [number, running, subject.graph(stem="busy", steps=LONG, seed=seed), extra, ["9"]] == busy
+    waiting = sorted(told["queue_pending"], key=lambda item: item[0])
     assert [
+        [number, running, subject.graph(stem="busy", steps=LONG, seed=seed), extra, ["9"]],
         [number + 1, first, subject.plain(1), extra, ["2"]],
         [number + 2, second, subject.plain(2), extra, ["2"]],
-    ] == sorted(told["queue_pending"], key=lambda item: item[0])
+    ] == [[*item[:3], extra_of(item), item[4]] for item in (busy, *waiting)]
     assert {"exec_info": {"queue_remaining": 3}} == wire.get("/prompt").body
     assert {} == wire.get(f"/history/{running}").body == wire.get(f"/history/{first}").body
 
@@ -205,20 +206,65 @@ def test_same_id_and_number(subject: Subject) -> None:
     assert [prompt_id] * 2 == wire.waiting()
 
 
-@pytest.mark.parametrize("prompt_id", ["my-own", 7, "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"], ids=str)
-def test_any_id_will_do(subject: Subject, prompt_id: object) -> None:
-    """An id may be anything, and is told back as text."""
-    answer = subject.wire().queue(subject.plain(), prompt_id=prompt_id)
-    assert (200, str(prompt_id)) == (answer.status, answer.body["prompt_id"])
+NO_UUID = {
+    "error": {
+        "type": "invalid_prompt_id",
+        "message": "prompt_id must be a valid UUID",
+        "details": (
+            "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
+            "omit it to let the server generate one"
+        ),
+        "extra_info": {},
+    },
+    "node_errors": {},
+}
+
+
+@pytest.mark.parametrize(
+    "prompt_id",
+    [
+        pytest.param("my-own", id="text"),
+        pytest.param(7, id="number"),
+        pytest.param("", id="empty"),
+        pytest.param("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", id="upper case"),
+        pytest.param("a0eebc999c0b4ef8bb6d6bb9bd380a11", id="without hyphens"),
+        pytest.param("{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}", id="in braces"),
+        pytest.param("urn:uuid:a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", id="as URN"),
+    ],
+)
+def test_ids_must_be_canonical(subject: Subject, prompt_id: object) -> None:
+    """Only a canonical lowercase UUID is taken as prompt_id; that is looked at before the workflow is."""
+    wire = subject.wire()
+    assert (400, JSON, NO_UUID) == plain(wire.queue(subject.plain(), prompt_id=prompt_id))
+    assert (400, JSON, NO_UUID) == plain(wire.queue({}, prompt_id=prompt_id))
+    assert "no_prompt" == wire.post("/prompt", {"prompt_id": prompt_id}).body["error"]["type"]
+
+
+def test_canonical_id_is_kept(subject: Subject) -> None:
+    """A canonical id is the prompt's id."""
+    prompt_id = str(uuid.uuid4())
+    assert prompt_id == subject.wire().submit(subject.plain(), prompt_id=prompt_id)
 
 
 def test_prompt_without_id(subject: Subject) -> None:
-    """A prompt that names no id gets a canonical UUID."""
+    """A prompt that names no id, or null, gets a canonical UUID."""
     wire = subject.wire()
-    body = {"prompt": subject.plain(), "client_id": wire.client_id}
-    prompt_id = wire.post("/prompt", body).body["prompt_id"]
-    wire.posted.append(prompt_id)
-    assert prompt_id == str(uuid.UUID(prompt_id))
+    for named in ({}, {"prompt_id": None}):
+        body = {"prompt": subject.plain(), "client_id": wire.client_id, **named}
+        prompt_id = wire.post("/prompt", body).body["prompt_id"]
+        wire.posted.append(prompt_id)
+        assert prompt_id == str(uuid.UUID(prompt_id))
+
+
+def test_queue_keeps_no_secrets(subject: Subject) -> None:
+    """Keys for paid nodes are not told while a prompt waits or runs either."""
+    wire = subject.connect()
+    subject.busy(wire)
+    wire.submit(subject.plain(), extra_data={"api_key_comfy_org": "secret"})
+    told = wire.get("/queue")
+    assert b"secret" not in told.content
+    ours = [item for item in told.body["queue_running"] + told.body["queue_pending"] if item[1] in wire.posted]
+    assert {5} == {len(item) for item in ours}
 
 
 def test_statuses_of_two_in_a_row(subject: Subject) -> None:

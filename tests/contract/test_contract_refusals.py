@@ -9,9 +9,9 @@ from tests.contract.subject import Subject
 from tests.contract.wire import Wire
 
 
-def refusal(kind: str, text: str, details: str) -> Plain:
+def refusal(kind: str, text: str, details: str, **extra: Any) -> Plain:
     """Write the answer to a prompt that is refused as a whole."""
-    error = {"type": kind, "message": text, "details": details, "extra_info": {}}
+    error = {"type": kind, "message": text, "details": details, "extra_info": extra}
     return 400, JSON, {"error": error, "node_errors": {}}
 
 
@@ -78,23 +78,44 @@ def test_no_outputs(subject: Subject) -> None:
         assert refusal("prompt_no_outputs", "Prompt has no outputs", "") == plain(wire.queue(workflow))
 
 
-def test_unknown_node(subject: Subject) -> None:
-    """A node type that the server does not have is named, with the node's id."""
+@pytest.mark.parametrize(("title", "name"), [(None, "NoSuchSampler"), ("My sampler", "My sampler")])
+def test_unknown_node(subject: Subject, title: str | None, name: str) -> None:
+    """A node type that the server does not have is named by the node's title, with its id and class."""
     graph = subject.graph()
     graph["3"]["class_type"] = "NoSuchSampler"
-    told = refusal("invalid_prompt", "Cannot execute because node NoSuchSampler does not exist.", "Node ID '#3'")
-    assert told == plain(subject.wire().queue(graph))
+    if title:
+        graph["3"]["_meta"] = {"title": title}
+    assert refusal(
+        "missing_node_type",
+        f"Node '{name}' not found. The custom node may not be installed.",
+        "Node ID '#3'",
+        node_id="3",
+        class_type="NoSuchSampler",
+        node_title=name,
+    ) == plain(subject.wire().queue(graph))
 
 
-def test_node_without_class(subject: Subject) -> None:
-    """A node without its class is named; so is the first key of the user interface's own save."""
-    wire = subject.wire()
+@pytest.mark.parametrize(("title", "name"), [(None, "ID #3"), ("My sampler", "My sampler")])
+def test_node_without_class(subject: Subject, title: str | None, name: str) -> None:
+    """A node without its class is named in the same way."""
     graph = subject.graph()
     del graph["3"]["class_type"]
-    words = "Cannot execute because a node is missing the class_type property."
-    assert refusal("invalid_prompt", words, "Node ID '#3'") == plain(wire.queue(graph))
+    if title:
+        graph["3"]["_meta"] = {"title": title}
+    assert refusal(
+        "missing_node_type",
+        f"Node '{name}' has no class_type. The workflow may be corrupted or a custom node is missing.",
+        "Node ID '#3'",
+        node_id="3",
+        class_type=None,
+        node_title=title,
+    ) == plain(subject.wire().queue(graph))
+
+
+def test_the_interfaces_own_save(subject: Subject) -> None:
+    """A workflow in the user interface's own form is an internal error: its first key holds no node."""
     saved = {"id": "x", "last_node_id": 9, "nodes": [], "links": []}
-    assert refusal("invalid_prompt", words, "Node ID '#id'") == plain(wire.queue(saved))
+    assert INTERNAL == plain(subject.wire().queue(saved))
 
 
 def test_unknown_lora(subject: Subject) -> None:
@@ -208,7 +229,7 @@ def test_not_in_list(subject: Subject, node: str, name: str, value: Any) -> None
         "node": node,
         "type": "value_not_in_list",
         "message": "Value not in list",
-        "details": f"{name}: '{value}' not in {choices if short else f'(list of length {len(choices)})'}",
+        "details": f"{name}: {value!r} not in {choices if short else f'(list of length {len(choices)})'}",
         "extra_info": {"input_name": name, "received_value": value} | ({} if short else {"input_config": None}),
     } == error
 

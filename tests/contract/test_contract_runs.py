@@ -1,11 +1,12 @@
 """What a prompt does: its reply, its frames in order, its history, its picture, and what is remembered for the next."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
-from tests.contract.answers import DONE, plain
+from tests.contract.answers import DONE, extra_of, plain
 from tests.contract.story import expected, history, meta, told
 from tests.contract.subject import LONG, Subject
 from tests.contract.wire import status
@@ -37,7 +38,8 @@ def test_success(subject: Subject) -> None:
     assert {"prompt_id": prompt_id, "node_errors": {}} == answer.body
     run = wire.follow(prompt_id)
     assert expected(ran=LORA_ORDER, shown={"9": shown(subject)}) == told(run)
-    assert [number, prompt_id, graph, {"client_id": wire.client_id}, ["9"]] == run.history["prompt"]
+    item = run.history["prompt"]
+    assert [number, prompt_id, graph, {"client_id": wire.client_id}, ["9"]] == [*item[:3], extra_of(item), item[4]]
     assert {
         "outputs": {"9": shown(subject)},
         "status": {
@@ -418,7 +420,18 @@ def test_extra_data(subject: Subject) -> None:
     extra = {"api_key_comfy_org": "k", "auth_token_comfy_org": "t", "extra_pnginfo": {"workflow": {"a": 1}}, "mine": 2}
     run = wire.run(subject.plain(10), extra_data=extra)
     kept = {"client_id": wire.client_id, "extra_pnginfo": {"workflow": {"a": 1}}, "mine": 2}
-    assert kept == run.history["prompt"][3]
+    assert kept == extra_of(run.history["prompt"])
     info = wire.picture(run.images("2")[0]).info
     assert {"a": 1} == json.loads(info["workflow"])
     assert "mine" not in info
+
+
+def test_steps_are_reported_now_and_then(subject: Subject) -> None:
+    """Of many quick steps the first and the last are reported, and of those between them one every 100 ms at most."""
+    wire = subject.connect()
+    start = time.monotonic()
+    run = wire.run(subject.graph(stem="steps", size=16, steps=60))
+    spent = time.monotonic() - start
+    steps = [data["value"] for kind, data in run.frames if kind == "progress"]
+    assert (1, 60) == (steps[0], steps[-1])
+    assert len(steps) <= 3 + spent / 0.1

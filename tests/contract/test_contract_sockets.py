@@ -6,6 +6,7 @@ import uuid
 import pytest
 import websocket
 
+from tests.contract.answers import extra_of
 from tests.contract.story import expected, line, told
 from tests.contract.subject import LONG, Subject
 from tests.contract.wire import status
@@ -68,7 +69,7 @@ def test_prompt_without_client(subject: Subject) -> None:
         wire.frames_until_idle()
     prompt_id = wires[0].submit(subject.graph(), client_id=None)
     entry = wires[0].wait(prompt_id).history
-    assert [{}, "success"] == [entry["prompt"][3], entry["status"]["status_str"]]
+    assert [{}, "success"] == [extra_of(entry["prompt"]), entry["status"]["status_str"]]
     assert ["execution_start", "execution_cached", "execution_success"] == [
         kind for kind, _ in entry["status"]["messages"]
     ]

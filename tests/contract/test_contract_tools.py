@@ -12,7 +12,7 @@ from stand_in.weights import read_lora
 from tests.contract import base_model, recorder
 from tests.contract.agreement import Agreement, scenario_of
 from tests.contract.base_model import write_lora
-from tests.contract.replay import RECORDINGS
+from tests.contract.replay import RECORDINGS, TODAY
 from tests.contract.servers import REAL, STAND_IN, stand_in, why_not_real
 from tests.contract.tiny_shapes import base_shapes, lora_shapes
 from tests.contract.trimming import trimmed
@@ -73,10 +73,10 @@ def test_recorder(tmp_path: Path, made: Path) -> None:
         assert 0 == recorder.main([*arguments, "--out", str(tmp_path / "out")])
         assert [] == list((server.folder / "models/loras").iterdir())
     written = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "out").iterdir()}
-    assert {path.name for path in RECORDINGS.glob("*.json")} == written.keys()
+    assert {path.name for path in (RECORDINGS / TODAY).glob("*.json")} == written.keys()
     for name, told in written.items():
         assert str(tmp_path) not in json.dumps(told)
-        assert json.loads((RECORDINGS / name).read_text(encoding="utf-8")).keys() == told.keys()
+        assert json.loads((RECORDINGS / TODAY / name).read_text(encoding="utf-8")).keys() == told.keys()
 
 
 def test_trimming() -> None:

@@ -1,8 +1,8 @@
 """What can be looked at: pictures, node types, models, the machine."""
 
-import copy
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,13 @@ import pytest
 from PIL import Image
 
 from tests.contract.answers import INTERNAL, JSON, plain
+from tests.contract.declarations import CLASSES, declaration
 from tests.contract.subject import Subject
-from tests.contract.trimming import trimmed
 from tests.contract.wire import Wire
 
-RECORDINGS = Path(__file__).parent / "recordings"
-INFOS = {
-    exchange["request"]["path"].rpartition("/")[2]: exchange["response"]["body"]
-    for exchange in json.loads((RECORDINGS / "object_info.json").read_text(encoding="utf-8"))["exchanges"]
-}
-FILES = {"ckpt_name": "checkpoints", "lora_name": "loras", "vae_name": "vae"}
+RECORDINGS = Path(__file__).parent / "recordings" / "0.33.0"
+DECLARATIONS = Path(__file__).parents[2] / "stand_in" / "declarations" / "0.33.0.json"
+DECLARED = json.loads(DECLARATIONS.read_text(encoding="utf-8"))
 
 
 def save(subject: Subject, wire: Wire) -> dict[str, str]:
@@ -130,23 +127,35 @@ def test_view_in_part(subject: Subject) -> None:
     assert 304 == wire.ask("GET", "/view", params=query, headers=tag).status
 
 
-@pytest.mark.parametrize("node", INFOS)
+@pytest.mark.parametrize("node", [name for name in CLASSES if name in DECLARED])
 def test_object_info(subject: Subject, node: str) -> None:
-    """A node type is described as recorded: inputs, ranges, defaults, choices, outputs; files as /models lists them."""
+    """A node class is described as declared: inputs, ranges, defaults, choices, outputs, and files as /models lists."""
     wire = subject.wire()
-    told, recorded = trimmed(wire.get(f"/object_info/{node}").body), copy.deepcopy(INFOS[node])
-    for name, entry in recorded[node]["input"]["required"].items():
-        if name in FILES:
-            # Read from the recording, where it is no file: VAELoader can do without one.
-            entry[0] = wire.get(f"/models/{FILES[name]}").body + [kind for kind in entry[0] if "." not in kind]
-    assert recorded == told
+    told = wire.get(f"/object_info/{node}").body
+    assert [node] == list(told)
+    assert DECLARED[node] == declaration(node, told[node])
+    inputs = told[node]["input"]
+    assert {group: list(entries) for group, entries in inputs.items()} == told[node]["input_order"]
+    for group, name, entry in pickers(node):
+        listed = inputs[group][name][0] if isinstance(entry[0], dict) else inputs[group][name][1]["options"]
+        files = entry[0] if isinstance(entry[0], dict) else entry[1]["options"]
+        if files["files"] != "input":
+            assert wire.get(f"/models/{files['files']}").body + files["more"] == listed
+
+
+def pickers(node: str) -> Iterator[tuple[str, str, list[Any]]]:
+    """Yield the inputs of a declared class that list files: their group, name and entry."""
+    for group in ("required", "optional"):
+        for name, entry in DECLARED[node]["input"].get(group, {}).items():
+            if isinstance(entry[0], dict) or (len(entry) > 1 and isinstance(entry[1].get("options"), dict)):
+                yield group, name, entry
 
 
 def test_object_info_of_all(subject: Subject) -> None:
-    """All node types are told at once, each as it is alone; an unknown one is `{}`."""
+    """All node classes are described at once, each as it is alone; an unknown one is `{}`."""
     wire = subject.wire()
     everything = wire.get("/object_info").body
-    assert set(INFOS) <= everything.keys()
+    assert set(DECLARED) <= everything.keys()
     assert wire.get("/object_info/KSampler").body == {"KSampler": everything["KSampler"]}
     assert (200, JSON, {}) == plain(wire.get("/object_info/NoSuchNode"))
 
@@ -171,6 +180,8 @@ def test_system_stats(subject: Subject) -> None:
     expected, told = recorded["response"]["body"], answer.body
     assert expected.keys() == told.keys()
     assert expected["system"].keys() == told["system"].keys() - {"simulated"}
+    packages = [body["system"]["comfy_package_versions"][0].keys() for body in (expected, told)]
+    assert packages[0] == packages[1]
     kinds = [{name: type(value) for name, value in body["devices"][0].items()} for body in (expected, told)]
     assert kinds[0] == kinds[1]
     assert (subject.server.name == "stand-in") == ("simulated" in told["system"])
@@ -178,8 +189,50 @@ def test_system_stats(subject: Subject) -> None:
 
 def test_features(subject: Subject) -> None:
     """The server tells what it can do."""
-    features = {"supports_preview_metadata": True, "max_upload_size": 100 * 1024 * 1024}
+    features = {
+        "supports_preview_metadata": True,
+        "supports_model_type_tags": True,
+        "max_upload_size": 100 * 1024 * 1024,
+        "extension": {"manager": {"supports_v4": True}},
+        "node_replacements": True,
+        "assets": False,
+    }
     assert features == subject.wire().get("/features").body
+
+
+def test_files_with_sizes(subject: Subject) -> None:
+    """The files of a model folder are listed with size and times; an unknown folder is a 404."""
+    wire = subject.wire()
+    name = subject.lora()
+    (told,) = [one for one in wire.get("/experiment/models/loras").body if one["name"] == name]
+    seen = (subject.loras / "a.safetensors").stat()
+    assert {"name": name, "pathIndex": 0, "size": seen.st_size} == {
+        key: told[key] for key in ("name", "pathIndex", "size")
+    }
+    assert abs(told["modified"] - seen.st_mtime) < 1
+    assert {"created", "modified", "name", "pathIndex", "size"} == told.keys()
+    assert (404, None, "") == plain(wire.get("/experiment/models/nope"))
+
+
+def test_log(subject: Subject) -> None:
+    """The log names every key of a LoRA that no weight takes, with its time; it is not below /api."""
+    wire = subject.connect()
+    before = log(wire)
+    wire.run(subject.graph(subject.lora("nomatch"), stem="log"))
+    lost = [text for text in log(wire, after=before[-1:]) if "lora key not loaded: " in text]
+    assert lost
+    assert all(text.partition("lora key not loaded: ")[2].startswith("nomatch_lora_") for text in lost)
+    told = wire.get("/internal/logs/raw").body
+    assert {"entries", "size"} == told.keys()
+    assert {"cols", "rows"} == told["size"].keys()
+    assert 404 == wire.get("/api/internal/logs/raw").status
+
+
+def log(wire: Wire, after: list[str] | None = None) -> list[str]:
+    """Return the lines of the log, with their times; those after a line, where that is still there."""
+    entries = wire.get("/internal/logs/raw").body["entries"]
+    lines = [f"{entry['t']} {entry['m']}".rstrip("\n") for entry in entries]
+    return lines[lines.index(after[0]) + 1 :] if after and after[0] in lines else lines
 
 
 def test_below_api(subject: Subject) -> None:

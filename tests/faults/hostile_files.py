@@ -13,7 +13,7 @@ from plugins.comfyui.workflow import BUILT_IN, Workflow
 from plugins.deploy.records import RECORD, read_record
 from plugins.deploy.summary import Summary
 from plugins.evidence.store import Store
-from plugins.loras.header import read_header
+from plugins.loras.header import read_header, said
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import matrix
@@ -41,7 +41,7 @@ def told_of_lora(header: str) -> Callable[[Ground], tuple[object, object]]:
     """Read a LoRA with this header, and see that what is told of it is one short line."""
 
     def act(ground: Ground) -> tuple[object, object]:
-        told = lora(header)(ground).told  # type: ignore[attr-defined]
+        told = said(lora(header)(ground))  # type: ignore[arg-type]
         return (True, True), (told.isprintable(), len(told) < 400)
 
     return act

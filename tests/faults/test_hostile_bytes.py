@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from plugins.deploy.records import RecordError, read_record
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.errors import HeaderError
-from plugins.loras.header import Header, read_header
+from plugins.loras.header import Header, read_header, said
 from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import matrix
 from plugins.plan.messages import UserError, visible
@@ -189,4 +189,4 @@ def test_any_lora_header_is_read_or_refused(readers: dict[str, Reader], data: st
     found = outcome(readers["lora"], lora(spoiled))
     if found is not None:
         assert isinstance(found, Header)
-        assert (True, True) == (found.told.isprintable(), found.step is None or found.step >= 0)
+        assert (True, True) == (said(found).isprintable(), found.step is None or found.step >= 0)

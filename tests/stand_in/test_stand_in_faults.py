@@ -4,6 +4,7 @@
 
 import errno
 import threading
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from tests.stand_in.raw_client import Client, graph, write_lora
 
 def test_out_of_memory(comfyui: Path) -> None:
     """A failure in a node is an execution_error of its type, and the next prompt runs."""
+    first = str(uuid.uuid4())
 
     class OutOfMemory(Faults):
         def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
-            if (prompt_id, node_id, class_type) == ("first", "3", "KSampler"):
+            if (prompt_id, node_id, class_type) == (first, "3", "KSampler"):
                 raise NodeFailure("torch.OutOfMemoryError", "Allocation on device")
 
     with serve(comfyui, faults=OutOfMemory()) as serving, Client(serving.url) as client:
-        error = client.run(graph(), prompt_id="first").history["status"]["messages"][-1]
+        error = client.run(graph(), prompt_id=first).history["status"]["messages"][-1]
         assert "execution_error" == error[0]
         assert "torch.OutOfMemoryError" == error[1]["exception_type"]
         assert error[1]["exception_message"].startswith("Allocation on device\n")

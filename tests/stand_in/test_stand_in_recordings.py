@@ -1,4 +1,4 @@
-"""What the real server was recorded to answer, the stand-in answers too."""
+"""What a ComfyUI 0.3.64 was recorded to answer, the stand-in answers too where it speaks as that version does."""
 
 import json
 import re
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from stand_in.serving import serve
+from stand_in.versions import EARLIER
 from stand_in.weights import write_weights
 from tests.stand_in.raw_client import Client, graph, write_lora
 
-RECORDINGS = Path(__file__).parents[1] / "contract" / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "contract" / "recordings" / "0.3.64"
 NAMES = [f"spyke_plasma_v1_{step}.safetensors" for step in ("final", "step200", "step400", "step600", "step800")]
 WARM_UPS: dict[str, dict[str, Any]] = {
     "run_success": {"lora": "x.safetensors"},
@@ -46,7 +47,8 @@ def recorded(tmp_path: Path) -> Path:
 @pytest.fixture
 def client(recorded: Path, request: pytest.FixtureRequest) -> Iterator[Client]:
     """Connect a client to a stand-in over that folder; a test's parameter makes sampling take that long."""
-    with serve(recorded, seconds_per_image=getattr(request, "param", 0.0)) as serving, Client(serving.url) as client:
+    seconds = getattr(request, "param", 0.0)
+    with serve(recorded, seconds_per_image=seconds, dialect=EARLIER) as serving, Client(serving.url) as client:
         yield client
 
 

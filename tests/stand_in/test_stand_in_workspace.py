@@ -5,6 +5,7 @@ import filecmp
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -133,6 +134,40 @@ def test_training_images_and_marker(workspace: Workspace) -> None:
     with Image.open(images[0]) as image:
         assert (512, 512) == image.size
     assert "stand-in" in (workspace.folder / "SIMULATED.txt").read_text(encoding="utf-8")
+
+
+def test_models_of_a_workflow(tmp_path: Path) -> None:
+    """The files that a workflow names are made where its nodes list them, but for those that somebody else puts in."""
+    workflow = {
+        "1": {"class_type": "UNETLoader", "inputs": {"unet_name": "flux/dit.safetensors", "weight_dtype": "default"}},
+        "2": {
+            "class_type": "DualCLIPLoader",
+            "inputs": {"clip_name1": "l.safetensors", "clip_name2": "../t5"},
+        },
+        "3": {"class_type": "VAELoader", "inputs": {"vae_name": "pixel_space"}},
+        "4": {"class_type": "LoraLoaderModelOnly", "inputs": {"lora_name": "speed.safetensors", "model": ["1", 0]}},
+        "5": {"class_type": "LoraLoaderModelOnly", "inputs": {"lora_name": "mine.safetensors", "model": ["4", 0]}},
+        "6": {"class_type": "LoadImage", "inputs": {"image": "pose.png"}},
+        "7": {"class_type": "SomebodysLoader", "inputs": {"name": "what.safetensors"}},
+    }
+    run = TrainingRun(checkpoints={}, workflow=workflow, left_out=("mine.safetensors",), base_model="base.safetensors")
+    comfyui = make_workspace(run, tmp_path).comfyui
+    files = {path.relative_to(comfyui).as_posix() for path in comfyui.rglob("*") if path.is_file()}
+    assert {
+        "models/checkpoints/base.safetensors",
+        "models/diffusion_models/base.safetensors",
+        "models/diffusion_models/flux/dit.safetensors",
+        "models/text_encoders/l.safetensors",
+        "models/loras/speed.safetensors",
+        "input/pose.png",
+    } == files
+    assert 0.0 == read_lora(comfyui / "models/loras/speed.safetensors").fraction
+
+
+@pytest.mark.parametrize("workflow", [{}, {"1": 1}, {"1": {}}, {"1": {"class_type": [], "inputs": {}}}], ids=repr)
+def test_what_is_no_workflow_names_no_models(tmp_path: Path, workflow: dict[str, Any]) -> None:
+    """A broken workflow is left to whoever fills it."""
+    assert make_workspace(TrainingRun(checkpoints={}, workflow=workflow), tmp_path).comfyui.is_dir()
 
 
 def test_loras_folder_starts_empty(workspace: Workspace) -> None:

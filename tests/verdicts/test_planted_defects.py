@@ -108,8 +108,8 @@ def bomb(side: int) -> bytes:
     [
         pytest.param(
             instead(Image.new("RGB", (64, 64))),
-            "blank: the picture is nearly one colour, rgb(0, 0, 0): 100.0% of it. Black is what NaN gives: try another "
-            "VAE, or start ComfyUI with --force-fp32.",
+            "blank: the picture is nearly one colour, rgb(0, 0, 0): 100.0% of it. Black is what NaN gives: where the "
+            "baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI with --force-fp32.",
             id="all-black",
         ),
         pytest.param(
@@ -387,7 +387,7 @@ def test_lora_of_another_architecture_is_refused(scene: SetScene, plan: Plan) ->
 
     assert str(caught.value) == (
         "The base model AnythingXL_inkBase.safetensors is SD 1.x, and these LoRAs are not:\n"
-        "  final: module networks.lora; rank 1; base model version sd_v1; shaped for SDXL; keys lora_unet* (1)\n"
+        "  final: module networks.lora; rank 1; base model version sd_v1; made for SDXL; keys lora_unet* (1)\n"
         "  Correct `base_model` under [sampling] in the plan: it must be of the kind that they were trained on."
     )
     assert list(plan.paths.loras.iterdir()) == []

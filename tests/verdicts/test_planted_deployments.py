@@ -374,8 +374,9 @@ NUMBER = r"\d+\.\d\d"
         pytest.param(
             lambda _: sends(lambda png: repainted(png, Image.new("RGB", (64, 64)))),
             NOT_JUDGED
-            + r"blank: the picture is nearly one colour, rgb\(0, 0, 0\): 100\.0% of it\. Black is what NaN gives: try "
-            r"another VAE, or start ComfyUI with --force-fp32\.",
+            + r"blank: the picture is nearly one colour, rgb\(0, 0, 0\): 100\.0% of it\. Black is what NaN gives: "
+            r"where the baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI with --force-"
+            r"fp32\.",
             id="a-black-picture",
         ),
         pytest.param(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-RECORDINGS = Path(__file__).parents[2] / "contract" / "recordings"
+RECORDINGS = Path(__file__).parents[2] / "contract" / "recordings" / "0.3.64"
 RUNS = sorted(path.stem for path in RECORDINGS.glob("run_*.json"))
 
 

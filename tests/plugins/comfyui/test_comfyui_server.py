@@ -164,7 +164,7 @@ def test_interrupted_by_somebody_else(
 
 def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor) -> None:
     """A prompt that is neither in the history nor in the queue any more is lost, and the message says what to do."""
-    serving = stand_in(seconds_per_image=1.0)
+    serving = stand_in(seconds_per_image=600)
     foreign(serving, staged)
     rendering = apart.submit(connect(serving).render, filled(staged), ignore_progress)
     until(lambda: len(serving.server.queue.current()[1]) == 1)

@@ -1,13 +1,17 @@
 """The stand-in in a process of its own."""
 
+import json
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from plugins.demo.process import StandIn, StandInError
 from plugins.demo.training import training_run
@@ -67,9 +71,23 @@ def test_a_bad_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err.startswith(f"{path} describes no training run: ")
 
 
+def test_a_workflow_is_handed_over(tmp_path: Path) -> None:
+    """The graph of a plan's own workflow is handed over, from an export or from a picture; what is none is left out."""
+    text = json.dumps(graph())
+    (tmp_path / "mine.json").write_text(text, encoding="utf-8-sig")
+    chunks = PngInfo()
+    chunks.add_text("prompt", text)
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine.png", pnginfo=chunks)
+    Image.new("RGB", (8, 8)).save(tmp_path / "bare.png")
+    plan = read_plan(SPYKE)
+    comfyui = {file.name: plan.comfyui.model_copy(update={"workflow": file}) for file in tmp_path.iterdir()}
+    found = {name: training_run(plan.model_copy(update={"comfyui": one})).workflow for name, one in comfyui.items()}
+    assert {"mine.json": graph(), "mine.png": graph(), "bare.png": None} == found
+
+
 def test_by_hand_it_is_the_shipped_plan() -> None:
     """What the stand-in makes when started by hand is what the shipped plan tests."""
-    assert TrainingRun() == training_run(read_plan(SPYKE))
+    assert TrainingRun() == replace(training_run(read_plan(SPYKE)), left_out=())
 
 
 def test_says_that_it_took_too_long(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def test_cell_is_rendered_and_kept_with_its_evidence(
     )
     assert (evidence.prompt_text, evidence.base_model) == (plan.prompts[0].text, "AnythingXL_inkBase.safetensors")
     assert (evidence.picture.width, evidence.picture.height) == (64, 64)
-    assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.3.64")
+    assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.33.0")
     assert (evidence.simulated, evidence.run.started <= evidence.run.ended) == (False, True)
     assert evidence.inputs_digest == prepared.expected.inputs_digest(cell, base_model=prepared.recorder.base_model)
     with Image.open(store.picture(cell)) as picture:
@@ -375,3 +376,18 @@ def test_stale_weights_are_never_judged(
         pixels.append(make(prepared, server).picture.pixels_sha256)
 
     assert pixels[0] == pixels[2] != pixels[1]
+
+
+def test_file_that_came_within_a_tick_of_the_last_listing_is_seen(
+    plan: Plan, stand_in: Callable[..., Serving], connect: Connect
+) -> None:
+    """A folder whose time says nothing of a new file is given a new time, so that the server lists it again."""
+    folder = plan.paths.loras
+    folder.mkdir(parents=True, exist_ok=True)
+    server = connect(stand_in(), listed=5.0)
+    listed, before = server.client.loras(), folder.stat()
+    staged = stage(plan, preflight(plan))
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert listed == server.client.loras() == ()
+
+    assert len(picker_names(plan, server.client, staged)) == 2

@@ -2,14 +2,17 @@
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from plugins.loras.errors import HeaderError
-from plugins.loras.header import Header, check_fit, check_header, read_header
+from plugins.loras.header import Header, check_fit, doubts_of_fit, read_header, said
 from plugins.plan.plan import Checkpoint
+from plugins.plan.training.header import Tensor
 
 NEXT_STEP = "If it is still being written or copied, wait; else take it from the trainer's output again."
 TENSOR = {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}
@@ -101,53 +104,20 @@ def test_file_without_tensors_is_told(path: Path, header: dict[str, Any]) -> Non
     assert str(caught.value) == f"{path} holds no tensors, so it is no LoRA. Take it from the trainer's output again."
 
 
-def test_step_that_contradicts_the_plan_is_told(path: Path) -> None:
-    """A file saved at another step than the plan says would be judged under a wrong name."""
-    path.write_bytes(WHOLE)
-
-    with pytest.raises(HeaderError) as caught:
-        check_header(path, Checkpoint(step=800, file=path.name))
-
-    assert str(caught.value) == (
-        f"{path} says that it was saved at step 600 (ss_steps), but the plan calls it step 800. "
-        "Correct the plan's [[checkpoint]], or the file."
-    )
-
-
-@pytest.mark.parametrize(
-    "metadata", [pytest.param({"ss_steps": "600"}, id="same-step"), pytest.param({}, id="no-step")]
-)
-def test_step_that_does_not_contradict_the_plan_is_good(path: Path, metadata: dict[str, str]) -> None:
-    """The plan's step, or none at all, is no contradiction: not every trainer writes one."""
-    path.write_bytes(safetensors({"__metadata__": metadata, "a": TENSOR}))
-
-    assert check_header(path, Checkpoint(step=600, file=path.name)).metadata == metadata
+def header_of(layout: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str] = MappingProxyType({})) -> Header:
+    """Return the header of a file with tensors of these names and shapes."""
+    tensors = {name: Tensor(dtype="F16", shape=shape, begin=0, end=0) for name, shape in layout.items()}
+    return Header(metadata=metadata, tensors=tuple(tensors), layout=tensors)
 
 
 def lora(width: int) -> Header:
     """Return the header of a LoRA whose cross-attention reads a text encoding of that width."""
-    return Header(metadata={"ss_network_dim": "8"}, tensors=("lora_unet_attn2_to_k.lora_down.weight",), context=width)
+    attention = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
+    return header_of({attention: (8, width)}, {"ss_network_dim": "8"})
 
 
-BASE = Header(metadata={}, tensors=("model.attn2.to_k.weight",), context=768)
+BASE = header_of({"model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight": (4, 768)})
 CHECKPOINT = Checkpoint(step=600, file="spyke.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("tensors", "context", "expected"),
-    [
-        pytest.param(("lora_unet_x",), 768, "SD 1.x", id="sd1"),
-        pytest.param(("lora_unet_x",), 1024, "SD 2.x", id="sd2"),
-        pytest.param(("lora_unet_x",), 2048, "SDXL", id="sdxl-by-width"),
-        pytest.param(("lora_te2_text_model",), None, "SDXL", id="sdxl-by-its-second-text-encoder"),
-        pytest.param(("lora_unet_double_blocks_0",), None, "Flux", id="flux"),
-        pytest.param(("lora_unet_x",), None, None, id="unknown"),
-        pytest.param(("lora_unet_x",), 5, None, id="unknown-width"),
-    ],
-)
-def test_kind_of_base_model_is_told(tensors: tuple[str, ...], context: int | None, expected: str | None) -> None:
-    """The kind of base model that a file is shaped for is told from its tensors, where it can be."""
-    assert Header(metadata={}, tensors=tensors, context=context).architecture == expected
 
 
 def test_width_of_the_text_encoding_is_read(path: Path) -> None:
@@ -165,7 +135,7 @@ def test_lora_of_another_kind_is_told() -> None:
 
     assert str(caught.value) == (
         "The base model AnythingXL_inkBase.safetensors is SD 1.x, and these LoRAs are not:\n"
-        "  step600: rank 8; shaped for SDXL; keys lora_unet* (1)\n"
+        "  step600: rank 8; made for SDXL; keys lora_unet* (1)\n"
         "  Correct `base_model` under [sampling] in the plan: it must be of the kind that they were trained on."
     )
 
@@ -182,3 +152,37 @@ def test_lora_of_another_kind_is_told() -> None:
 def test_lora_that_may_fit_is_good(width: int, base: Header | None) -> None:
     """What cannot be told from the headers is no reason to refuse."""
     check_fit({CHECKPOINT: lora(width)}, base, base_model="base")
+
+
+def test_lora_of_a_related_family_is_a_doubt() -> None:
+    """A Flux.1 LoRA on Chroma, which was made from Flux.1, is not refused; that it may fit in part is said."""
+    chroma = header_of({"double_blocks.0.img_attn.qkv.weight": (4, 4), "distilled_guidance_layer.norms.0.scale": (4,)})
+    notes = {"ss_base_model_version": "flux1"}
+    headers = {CHECKPOINT: header_of({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072)}, notes)}
+
+    check_fit(headers, chroma, base_model="chroma")
+
+    assert list(doubts_of_fit(headers, chroma, base_model="chroma")) == [
+        "checkpoint step600 is made for Flux.1, and the base model chroma is Chroma: it may take effect in part"
+    ]
+
+
+def test_file_says_itself_in_one_line() -> None:
+    """A file's notes, family and keys are one line, and what cannot be printed does not steer the terminal."""
+    header = header_of({"lora_unet_joint_blocks_0_x.alpha": ()}, {"ss_network_module": "networks\x1b[2J"})
+
+    assert said(header) == "module networks\N{REPLACEMENT CHARACTER}[2J; made for SD 3.x; keys lora_unet* (1)"
+
+
+def test_lora_of_another_size_is_refused() -> None:
+    """A LoRA of a family's smaller model is refused on the larger one, with the layer that tells."""
+    headers = {CHECKPOINT: header_of({"diffusion_model.blocks.0.self_attn.q.lora_A.weight": (8, 1536)})}
+
+    with pytest.raises(HeaderError) as caught:
+        check_fit(headers, header_of({"blocks.0.self_attn.q.weight": (5120, 5120)}), base_model="wan14b")
+
+    assert str(caught.value) == (
+        "The base model wan14b is of another size than these LoRAs were made for:\n"
+        "  step600: blocks_0_self_attn_q has 1536 inputs, and 5120 in the base model\n"
+        "  Correct `base_model` under [sampling] in the plan: it must be the one that they were trained on."
+    )

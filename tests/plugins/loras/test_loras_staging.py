@@ -88,7 +88,8 @@ def test_preflight_tells_swapped_files(plan: Plan) -> None:
     with pytest.raises(StagingError) as caught:
         preflight(plan)
 
-    assert f"{first} says that it was saved at step 920 (ss_steps), but the plan calls it step 600." in str(
+    name = "and its name says step 600."
+    assert f"{first} says that it was saved at step 920 (ss_steps), but the plan calls it step 600, {name}" in str(
         caught.value
     )
     assert f"{second} says that it was saved at step 600 (ss_steps), but the plan calls it step 920." in str(

@@ -22,7 +22,10 @@ from plugins.pictures.likeness import Nearest
 from stand_in.drawing import draw_training_image
 from tests.plugins.pictures.pictures_made import dotted, flat, noise, picture
 
-BLACK = " Black is what NaN gives: try another VAE, or start ComfyUI with --force-fp32."
+BLACK = (
+    " Black is what NaN gives: where the baseline is fine, the LoRA is broken; else try another VAE, or start ComfyUI "
+    "with --force-fp32."
+)
 DRAWING = draw_training_image(3, (96, 96))
 GRAPH: dict[str, Any] = {
     "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "spyke_step600.safetensors", "strength_model": 1.0}},

@@ -13,6 +13,8 @@ _NOT_PORTABLE = (
     "cannot be part of a file name everywhere; "
     "use letters, digits, '_', '-' and '.', starting with a letter or digit, and no folder"
 )
+_TRIGGER = "the copies' names begin with it. The trigger word goes into the prompts, spelled as it was trained"
+_BELOW = "must be a file below `checkpoints`, with '/' between folders, and no '..'"
 _ADDRESS = "is not the address of a server; write it like http://127.0.0.1:8188"
 _TAKEN = "already means something else; a label is a word such as 'final'"
 _PLACE = "names no place on this machine; write a path such as '~/Code/plasma'"
@@ -42,13 +44,48 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
 @pytest.mark.parametrize(
     ("old", "new", "mistake"),
     [
-        pytest.param('name = "spyke"', 'name = "a/b"', f"name: 'a/b' {_NOT_PORTABLE}", id="name-with-folder"),
-        pytest.param('name = "spyke"', "name = '..\\x'", rf"name: '..\\x' {_NOT_PORTABLE}", id="name-with-backslash"),
-        pytest.param('name = "spyke"', 'name = ".hidden"', f"name: '.hidden' {_NOT_PORTABLE}", id="name-hidden"),
-        pytest.param('name = "spyke"', 'name = "spyké"', f"name: 'spyké' {_NOT_PORTABLE}", id="name-unicode"),
-        pytest.param('name = "spyke"', 'name = "con"', f"name: 'con' {_NOT_PORTABLE}", id="name-con"),
-        pytest.param('name = "spyke"', 'name = "LPT1.x"', f"name: 'LPT1.x' {_NOT_PORTABLE}", id="name-lpt1"),
-        pytest.param('name = "spyke"', 'name = "spyke."', f"name: 'spyke.' {_NOT_PORTABLE}", id="name-trailing-dot"),
+        pytest.param(
+            'name = "spyke"',
+            'name = "a/b"',
+            f"name: 'a/b' {_NOT_PORTABLE}. Try name = 'a_b': {_TRIGGER}",
+            id="name-with-folder",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            "name = '..\\x'",
+            rf"name: '..\\x' {_NOT_PORTABLE}. Try name = 'x': {_TRIGGER}",
+            id="name-with-backslash",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = ".hidden"',
+            f"name: '.hidden' {_NOT_PORTABLE}. Try name = 'hidden': {_TRIGGER}",
+            id="name-hidden",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "spyké"',
+            f"name: 'spyké' {_NOT_PORTABLE}. Try name = 'spyk': {_TRIGGER}",
+            id="name-unicode",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "con"',
+            f"name: 'con' {_NOT_PORTABLE}. Try name = 'lora_con': {_TRIGGER}",
+            id="name-con",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "LPT1.x"',
+            f"name: 'LPT1.x' {_NOT_PORTABLE}. Try name = 'lora_LPT1.x': {_TRIGGER}",
+            id="name-lpt1",
+        ),
+        pytest.param(
+            'name = "spyke"',
+            'name = "spyke."',
+            f"name: 'spyke.' {_NOT_PORTABLE}. Try name = 'spyke': {_TRIGGER}",
+            id="name-trailing-dot",
+        ),
         pytest.param(
             "[sampling]",
             "[selection]\npass = 1\n[sampling]",
@@ -253,20 +290,26 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
             "sampling.negative: must be text in quotes, not []",
             id="negative",
         ),
-        pytest.param("step = 600\n", "", "checkpoint[0].step: is missing", id="step-missing"),
+        pytest.param(
+            "step = 600\n",
+            "",
+            "checkpoint[0]: neither the plan nor 'spyke-600.safetensors' says when it was saved; "
+            'write step = 600 or epoch = 5, or label = "final"',
+            id="step-missing",
+        ),
         pytest.param(
             "step = 600", "step = -1", "checkpoint[0].step: should be greater than or equal to 0, not -1", id="step"
         ),
         pytest.param(
             _FILE,
             'file = "../x.safetensors"',
-            "checkpoint[0].file: '../x.safetensors' must be a plain file name everywhere, without a folder",
+            "checkpoint[0].file: '../x.safetensors' " + _BELOW,
             id="file-above",
         ),
         pytest.param(
             _FILE,
             r"file = 'C:\x.safetensors'",
-            r"checkpoint[0].file: 'C:\\x.safetensors' must be a plain file name everywhere, without a folder",
+            r"checkpoint[0].file: 'C:\\x.safetensors' " + _BELOW,
             id="file-on-drive",
         ),
         pytest.param(
@@ -407,11 +450,11 @@ def test_all_mistakes_are_listed_at_once(draft: Draft) -> None:
     assert draft.mistakes() == [
         "name: must be text in quotes, not 1",
         "paths.comfyui: must be a path in quotes, not 2",
-        "sampling.steps: is missing",
         "sampling.width: should be greater than or equal to 16, not 8",
         "sampling.stepz: unknown key; did you mean 'steps'?",
         "checkpoint[0].step: must be a whole number, without quotes, not '600'",
         "production.min_size: '?' is not a size; write it like \"50 MB\"",
+        "sampling.steps: is missing",
         "prompt[1].id: 'Forest' is already prompt[0]'s; each needs its own",
     ]
 
@@ -419,7 +462,9 @@ def test_all_mistakes_are_listed_at_once(draft: Draft) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "mistake"),
     [
-        pytest.param("step = 600", "step = 920", "checkpoint[1].step: 920 is already checkpoint[0]'s", id="step"),
+        pytest.param(
+            'step = 920\nlabel = "final"', "step = 600", "checkpoint[1].step: 600 is already checkpoint[0]'s", id="step"
+        ),
         pytest.param(
             "step = 600",
             'step = 600\nlabel = "Final"',
@@ -640,3 +685,37 @@ def test_file_name_may_have_any_letters(draft: Draft) -> None:
     plan = draft.change("spyke-600.safetensors", "Spyké 1 - Schritt 600.safetensors").read()
 
     assert plan.training_file(plan.checkpoints[0]).name == "Spyké 1 - Schritt 600.safetensors"
+
+
+OWN = """
+workflow = "mine.json"
+[comfyui.nodes]
+prompt = ["11.value"]
+lora = "10.lora_1"
+"""
+
+
+def test_own_workflow_brings_its_settings(draft: Draft) -> None:
+    """With an own workflow all settings but the seeds may be left out, and parts of it be named."""
+    left_out = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
+    for line in [line for line in draft.text.splitlines() if line.split(" =")[0] in left_out]:
+        draft.change(f"{line}\n", "")
+    assert [f"sampling.{key}: is missing" for key in left_out] == draft.mistakes()
+    draft.change("\n[sampling]", f"{OWN}\n[sampling]")
+    plan = draft.read()
+    assert [] == [key for key in left_out if plan.sampling.gives(key)]
+    assert (("11.value",), "10.lora_1", None) == (
+        plan.comfyui.nodes.prompt,
+        plan.comfyui.nodes.lora,
+        plan.comfyui.nodes.picture,
+    )
+
+
+def test_wrong_names_in_nodes_are_told(draft: Draft) -> None:
+    """A mistyped part of an own workflow is told, and so is one of no workflow at all."""
+    draft.change("\n[sampling]", f"{OWN.replace('lora =', 'lorra =')}\n[sampling]")
+    assert ["comfyui.nodes.lorra: unknown key; did you mean 'lora'?"] == draft.mistakes()
+    draft.change("lorra", "lora").change('workflow = "mine.json"', "")
+    assert [
+        "comfyui: [comfyui.nodes] names nodes of an own workflow; name its file with `workflow`, or take it out"
+    ] == draft.mistakes()

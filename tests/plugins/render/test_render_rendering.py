@@ -23,6 +23,8 @@ from plugins.render.rendering import AHEAD, Rendering
 from stand_in.serving import Serving
 from tests.small_plan import Posing
 
+THEIRS = "7d9a1c52-0f1e-4a57-9d7c-3f0b6a1e2c11"
+"""Id of a prompt of somebody else's."""
 Posted = Callable[[], None]
 Work = Callable[[Cell, Any, Progress, Posted], Any]
 
@@ -392,15 +394,15 @@ def test_closing_takes_back_ours_alone(plan: Plan, stand_in: Callable[..., Servi
 
     serving = stand_in(faults=Hanging())
     rendering = rendering_on(serving, plan, matrix(plan))
-    until(lambda: len(serving.server.queue.current()[1]) == AHEAD - 1)
+    until(lambda: [1, AHEAD - 1] == list(map(len, serving.server.queue.current())))
     graph = serving.server.queue.current()[0][0][2]
     client = ComfyUI(serving.url)
-    client.post(graph, client_id="somebody", prompt_id="theirs")
+    client.post(graph, client_id="somebody", prompt_id=THEIRS)
     client.close()
     begun = time.monotonic()
     rendering.close()
     assert 60 > time.monotonic() - begun
-    until(lambda: [item[1] for item in serving.server.queue.current()[0]] == ["theirs"])
+    until(lambda: [item[1] for item in serving.server.queue.current()[0]] == [THEIRS])
     assert [] == serving.server.queue.current()[1]
     with pytest.raises(Interrupted):
         rendering.result(matrix(plan)[0], meanwhile=quiet)

@@ -1,0 +1,169 @@
+"""The kinds of values that a plan has: names, files, paths, addresses, texts, sizes; each says what would be right."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
+
+from plugins.plan.messages import Address
+
+_SIZES: Final = TypeAdapter(ByteSize)
+_RESERVED_ON_WINDOWS: Final = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)")
+_UNUSABLE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
+"""In a file name: what separates folders, drives and streams on some system, and what is not seen."""
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_ANY_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""In a path: tabs and line breaks too. TOML reads them from a Windows path in double quotes."""
+_LONGEST_NAME: Final = 80
+"""Letters. Two names, a step and what a copy is marked with while it is written make one file name of at most 255."""
+_LONGEST_FILE: Final = 200
+"""Bytes, so that a backup's name still fits into 255."""
+_LONGEST_PART: Final = 255
+_LONGEST_PATH: Final = 4000
+_SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ENDINGS: Final = (".safetensors", ".sft")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def _portable(name: str) -> str:
+    """Accept a name that is one plain path part on macOS, Windows and Linux alike."""
+    if not _SAFE.fullmatch(name) or name.endswith(".") or _RESERVED_ON_WINDOWS.match(name):
+        raise ValueError(
+            f"{name!r} cannot be part of a file name everywhere; "
+            "use letters, digits, '_', '-' and '.', starting with a letter or digit, and no folder"
+        )
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"'{name[:20]}...' has {len(name)} letters; a name that becomes a file's has {_LONGEST_NAME}")
+    return name
+
+
+def portable_name(text: str) -> str:
+    """Return a name like a text that can be part of a file name everywhere."""
+    name = _UNSAFE.sub("_", text)[:_LONGEST_NAME].strip("._-") or "lora"
+    return f"lora_{name}"[:_LONGEST_NAME] if _RESERVED_ON_WINDOWS.match(name) else name
+
+
+def _plan_name(name: str) -> str:
+    """Accept what may be part of a file name everywhere; offer that where it is something else, such as a trigger."""
+    try:
+        return _portable(name)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Try name = {portable_name(name)!r}: the copies' names begin with it. The trigger word goes into "
+            "the prompts, spelled as it was trained"
+        ) from None
+
+
+def _portable_file(name: str) -> str:
+    """Accept the name of a safetensors file; spaces and any letters are fine, folders are not."""
+    if not name.lower().endswith(_ENDINGS):
+        raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
+    if _UNUSABLE.search(name) or name.startswith((".", "-", " ")) or _RESERVED_ON_WINDOWS.match(name):
+        raise ValueError(f"{name!r} must be a plain file name everywhere, without a folder")
+    if len(name.encode()) > _LONGEST_FILE:
+        raise ValueError(f"'{name[:20]}...' is too long for a file name; use at most {_LONGEST_FILE} letters")
+    return name
+
+
+def _training_file(name: str) -> str:
+    """Accept a safetensors file in the training folder or in folders below it, with `/` between them."""
+    *folders, file = name.split("/")
+    unusable = any(
+        not one or _UNUSABLE.search(one) or one.endswith((".", " ")) or _RESERVED_ON_WINDOWS.match(one)
+        for one in folders
+    )
+    if unusable or _UNUSABLE.search(file):
+        raise ValueError(f"{name!r} must be a file below `checkpoints`, with '/' between folders, and no '..'")
+    _portable_file(file)
+    return name
+
+
+def _server_url(url: str) -> Address:
+    """Accept the address of a server, without the trailing slash."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise ValueError(f"{shown_address(url)!r} is not the address of a server; write it like http://127.0.0.1:8188")
+    return Address(url.rstrip("/"))
+
+
+def shown_address(url: str) -> str:
+    """Return what a person typed as an address without what may be secret in it, however wrong it is."""
+    url = re.sub(r"(?s)^(.*?//)?.*@", r"\1***@", url)
+    return re.sub(r"(?s)([?#]).+", r"\1***", url)
+
+
+def expanded(value: object) -> Path | None:
+    """Return a path with `~` expanded; None for what cannot be one on this machine."""
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        return None
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:  # `~name` of a user that is not there
+        return None
+    too_long = len(str(path)) > _LONGEST_PATH or any(len(part) > _LONGEST_PART for part in path.parts)
+    return None if too_long or _ANY_CONTROLS.search(str(path)) else path
+
+
+def _plan_path(value: object) -> object:
+    if isinstance(value, str):
+        path = expanded(value)
+        if path is None:
+            if re.search(r"[\b\t\n\f\r]", value):
+                raise ValueError(
+                    f"{value!r} holds a control character, since '\\' has a meaning in double quotes. "
+                    "Write a Windows path in single quotes, 'D:\\training', or with '/'"
+                )
+            shown = value if len(value) <= _LONGEST_PART else f"{value[:20]}..."
+            raise ValueError(f"{shown!r} names no place on this machine; write a path such as '~/Code/plasma'")
+        return path
+    return value
+
+
+def _words(value: str) -> str:
+    if found := _CONTROLS.search(value):
+        raise ValueError(f"holds {found[0]!a}, a control character that a terminal would obey; take it out")
+    return value
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; write what it should say")
+    return _words(value.strip())
+
+
+def _size(value: object) -> int:
+    """Read `"50 MB"` as 50,000,000 bytes; a bare number is bytes."""
+    if isinstance(value, bool):
+        raise ValueError(f'{value!r} is not a size; write it like "50 MB"')  # noqa: TRY004 (pydantic's error)
+    try:
+        return int(_SIZES.validate_python(value))
+    except ValidationError:
+        raise ValueError(f'{value!r} is not a size; write it like "50 MB"') from None
+
+
+def _rate(value: object) -> float | None:
+    """Read `"all"` as None, and a share of pictures as it is."""
+    if value == "all":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f'{value!r} is neither "all" nor a share between 0 and 1, such as 0.8')
+    return float(value)
+
+
+Name = Annotated[str, AfterValidator(_portable)]
+PlanName = Annotated[str, AfterValidator(_plan_name)]
+TrainingFile = Annotated[str, AfterValidator(_training_file)]
+FileName = Annotated[str, AfterValidator(_portable_file)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
+Text = Annotated[str, AfterValidator(_text)]
+Words = Annotated[str, AfterValidator(_words)]
+Lax = Field(strict=False)
+PlanPath = Annotated[Path, Lax, BeforeValidator(_plan_path)]
+Rate = Annotated[float | None, BeforeValidator(_rate)]
+Size = Annotated[int, BeforeValidator(_size)]

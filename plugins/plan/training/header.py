@@ -1,0 +1,149 @@
+"""The header of a safetensors file, read without its weights: the trainer's notes, and each tensor's name and shape."""
+
+import json
+import re
+import struct
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+
+from plugins.plan.messages import UserError
+
+_DIGITS: Final = 12
+"""No training run has as many steps as a number this long."""
+_LONGEST_NAME: Final = 80
+_CROSS_ATTENTION: Final = re.compile(r"attn2[._]to_k[._](lora[._]?(down|A)[._])?(default[._])?weight$")
+"""In a LoRA and in a base model, this tensor's second dimension is the width of the text encoding."""
+
+
+class NotSafetensors(UserError):
+    """A file that is not a whole safetensors file, or has no tensors; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One tensor's type, shape, and place in the file's data: offsets in bytes after the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a safetensors file says of itself."""
+
+    metadata: Mapping[str, str]
+    tensors: tuple[str, ...]
+    context: int | None = None
+    """Width of the text encoding that its cross-attention reads; it tells UNets apart."""
+    layout: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    """Every tensor by its name."""
+
+    @cached_property
+    def step(self) -> int | None:
+        """The training step that the trainer noted: kohya, ai-toolkit, SimpleTuner; None where there is none."""
+        return next((found for key in ("ss_steps", "step") if (found := self._number(key)) is not None), None)
+
+    @cached_property
+    def step_key(self) -> str:
+        """The note that `step` was read from."""
+        return self._source_of("ss_steps", "step")
+
+    @cached_property
+    def epoch(self) -> int | None:
+        """The epoch that the trainer noted; None where there is none."""
+        return next((found for key in ("ss_epoch", "epoch") if (found := self._number(key)) is not None), None)
+
+    @cached_property
+    def epoch_key(self) -> str:
+        """The note that `epoch` was read from."""
+        return self._source_of("ss_epoch", "epoch")
+
+    def _number(self, key: str) -> int | None:
+        """Read a number from the notes: kohya's own key first, then what others call it."""
+        if key.startswith("ss_"):
+            return _whole(self.metadata.get(key))
+        for given in (self._training_info.get(key), self.metadata.get(f"global_{key}")):
+            if (found := _whole(given)) is not None:
+                return found
+        return None
+
+    def _source_of(self, kohya: str, key: str) -> str:
+        if self._number(kohya) is not None:
+            return kohya
+        return "training_info" if _whole(self._training_info.get(key)) is not None else f"global_{key}"
+
+    @cached_property
+    def _training_info(self) -> Mapping[str, Any]:
+        """ai-toolkit's notes: JSON with step and epoch."""
+        try:
+            info = json.loads(self.metadata.get("training_info", ""))
+        except (ValueError, RecursionError):
+            return {}
+        return info if isinstance(info, dict) else {}
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of the file at `path`.
+
+    Raises `NotSafetensors` where it is not a safetensors file, or does not have all the bytes its header promises.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names, metadata = tuple(file.keys()), dict(file.metadata() or {})
+        layout = _layout(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = "it is empty" if path.is_file() and path.stat().st_size == 0 else str(error).strip()
+        raise NotSafetensors(
+            f"{path} is not a whole safetensors file ({why}). "
+            "If it is still being written or copied, wait; else take it from the trainer's output again."
+        ) from error
+    if not names:
+        raise NotSafetensors(f"{path} holds no tensors, so it is no LoRA. Take it from the trainer's output again.")
+    wide = next((layout[name].shape for name in names if _CROSS_ATTENTION.search(name)), ())
+    return Header(metadata=metadata, tensors=names, context=wide[1] if len(wide) > 1 else None, layout=layout)
+
+
+def header_size(path: Path) -> int:
+    """Return the length of a safetensors file's header in bytes, as its first eight bytes say."""
+    with path.open("rb") as file:
+        return int(struct.unpack("<Q", file.read(8))[0])
+
+
+def _layout(path: Path) -> dict[str, Tensor]:
+    """Return where each tensor lies; what safetensors itself accepted is trusted here.
+
+    Refuses a header that gives one name twice, since each reader may take another of the two. Raises `ValueError`.
+    """
+
+    def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        counted = Counter(name for name, _ in pairs)
+        if twice := next((name for name, count in counted.items() if count > 1), None):
+            raise ValueError(f"its header names {twice[:_LONGEST_NAME]!r} twice")
+        return dict(pairs)
+
+    with path.open("rb") as file:
+        file.seek(8)
+        header = json.loads(file.read(header_size(path)), object_pairs_hook=once)
+    return {
+        name: Tensor(
+            dtype=one["dtype"], shape=tuple(one["shape"]), begin=one["data_offsets"][0], end=one["data_offsets"][1]
+        )
+        for name, one in header.items()
+        if name != "__metadata__"
+    }
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number that a trainer wrote, as text or as JSON's number."""
+    if isinstance(value, bool):
+        return None
+    text = str(value) if isinstance(value, int) else value
+    return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < _DIGITS else None
