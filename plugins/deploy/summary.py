@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from plugins.deploy.records import Deployment, Rollback
 from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
-from plugins.review.ballot import Ballot
+from plugins.review.ballot import Ballot, figures
+from plugins.review.figures import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +110,16 @@ class Summary:
             told.append(f"The person chose otherwise: {_plain(ballot.reason or 'no reason was given')}.")
         elif ballot.reason:
             told.append(f"Reason: {_plain(ballot.reason)}.")
-        told.append("Judged blind." if ballot.judged_blind else "Not judged blind.")
-        columns = list(self.deployment.candidates)
+        by = f" by {_plain(ballot.judge)}" if ballot.judge.strip() else ""
+        told.append(f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}.")
+        if ballot.is_empty:
+            told.append("**Nothing was marked on the ballot.**")
+        columns, counted = list(self.deployment.candidates), figures(ballot, self.plan)
         table = [f"| criterion | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for criterion in self.plan.criteria:
-            marks = " | ".join(ballot.answers(one).get(criterion.id, "not marked") for one in columns)
+            marks = " | ".join(_figure(counted.get(one, {}).get(criterion.id)) for one in columns)
             table.append(f"| {_plain(criterion.text)}{' (required)' if criterion.required else ''} | {marks} |")
+        table += ["", "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."]
         parts = [" ".join(told), "\n".join(table), self._visible(ballot)]
         if note := ballot.notes.checkpoints.get(selected):
             parts.append(f"Note on {selected}: {_plain(note)}")
@@ -199,6 +204,10 @@ def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, .
     parts = [*head, "\n".join(["## What was put back", "", *put])]
     parts.append("\n".join(["## What production renders", "", *proof]))
     return "\n\n".join([*parts, _verifications(verified)]) + "\n"
+
+
+def _figure(figure: Figure | None) -> str:
+    return f"{figure.answer} ({figure})" if figure and figure.answer else "not marked"
 
 
 def _verifications(verified: tuple[Verified, ...]) -> str:

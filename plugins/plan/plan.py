@@ -18,6 +18,7 @@ from plugins.plan.fields import (
     Name,
     PlanName,
     PlanPath,
+    Rate,
     ServerUrl,
     Size,
     Text,
@@ -233,6 +234,13 @@ class Criterion(_Part):
     """The prompts on which to look for it; none means all."""
 
 
+class Selection(_Part):
+    """When a checkpoint passes a criterion."""
+
+    rate: Annotated[Rate, Field(alias="pass")] = None
+    """None: yes on all pictures that were looked at. Else the share that the interval's lower end must reach."""
+
+
 class Production(_Part):
     """The one LoRA that stays, and what must hold of it. Sizes are bytes."""
 
@@ -269,6 +277,7 @@ class Plan(_Part):
     checkpoints: Annotated[tuple[Checkpoint, ...], Lax, Field(alias="checkpoint", min_length=1)]
     prompts: Annotated[tuple[Prompt, ...], Lax, Field(alias="prompt", min_length=1)]
     criteria: Annotated[tuple[Criterion, ...], Lax, Field(alias="criterion")] = ()
+    selection: Selection = Selection()
     production: Production
 
     @field_validator("checkpoints")

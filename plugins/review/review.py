@@ -77,6 +77,11 @@ class Entry:
         """SHA-256 of the PNG, or empty where there is none."""
         return self.evidence.picture.sha256 if self.evidence else ""
 
+    @property
+    def pixels(self) -> str:
+        """SHA-256 of the picture's pixels alone, or empty where there is none."""
+        return self.evidence.picture.pixels_sha256 if self.evidence else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:

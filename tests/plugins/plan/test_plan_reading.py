@@ -31,6 +31,14 @@ def test_right_plan_is_read(draft: Draft) -> None:
     assert (plan.sampling.clip_skip, plan.sampling.lora_strength, plan.sampling.negative) == (1, 1.0, "")
     assert (plan.production.min_size, plan.production.max_size, plan.production.forbidden) == (0, 2**63, ())
     assert plan.criteria[0].required is False
+    assert plan.selection.rate is None
+
+
+@pytest.mark.parametrize(("written", "rate"), [('"all"', None), ("0.8", 0.8)])
+def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate: float | None) -> None:
+    """A criterion passes on all pictures that were looked at, or by a rate that the interval must reach."""
+    draft.change("[sampling]", f"[selection]\npass = {written}\n[sampling]")
+    assert rate == draft.read().selection.rate
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,12 @@ def test_right_plan_is_read(draft: Draft) -> None:
             'name = "spyke."',
             f"name: 'spyke.' {_NOT_PORTABLE}. Try name = 'spyke': {_TRIGGER}",
             id="name-trailing-dot",
+        ),
+        pytest.param(
+            "[sampling]",
+            "[selection]\npass = 1\n[sampling]",
+            """selection.pass: 1 is neither "all" nor a share between 0 and 1, such as 0.8""",
+            id="selection-pass",
         ),
         pytest.param('name = "spyke"', "name = 3", "name: must be text in quotes, not 3", id="name-number"),
         pytest.param('name = "spyke"\n', "", "name: is missing", id="name-missing"),
