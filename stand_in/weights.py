@@ -162,6 +162,8 @@ def _checksum(path: Path) -> str:
 
 def _fraction(metadata: Mapping[str, str]) -> float:
     try:
+        if told := metadata.get("stand_in_training"):
+            return min(1.0, max(0.0, float(told)))
         return min(1.0, max(0.0, float(metadata["ss_steps"]) / float(metadata["ss_max_train_steps"])))
     except (KeyError, ValueError, ZeroDivisionError):
         return UNKNOWN_TRAINING

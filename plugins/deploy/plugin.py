@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(GROUP)
     group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, epoch5 or final")
     group.addoption(
-        "--ballot", metavar="FILE", help="the ballot saved from the report (default: REPORTS/ballot.json if there)"
+        "--ballot", metavar="FILE", help="the ballot saved from the report (default: REPORTS/ballot*.json if there)"
     )
     group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
     group.addoption(

@@ -89,6 +89,7 @@ class GenerateSession:
             yield told(prepared.staged, plan.paths.loras)
         else:
             yield from (f"left out: {reason}" for reason in prepared.left_out.values())
+        yield from prepared.expected.workflow.lines()
         yield from (f"warning: {doubt}" for doubt in prepared.doubts)
 
     def last_lines(self) -> Iterable[str]:

@@ -147,6 +147,15 @@ def _size(value: object) -> int:
         raise ValueError(f'{value!r} is not a size; write it like "50 MB"') from None
 
 
+def _rate(value: object) -> float | None:
+    """Read `"all"` as None, and a share of pictures as it is."""
+    if value == "all":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f'{value!r} is neither "all" nor a share between 0 and 1, such as 0.8')
+    return float(value)
+
+
 Name = Annotated[str, AfterValidator(_portable)]
 PlanName = Annotated[str, AfterValidator(_plan_name)]
 TrainingFile = Annotated[str, AfterValidator(_training_file)]
@@ -156,4 +165,5 @@ Text = Annotated[str, AfterValidator(_text)]
 Words = Annotated[str, AfterValidator(_words)]
 Lax = Field(strict=False)
 PlanPath = Annotated[Path, Lax, BeforeValidator(_plan_path)]
+Rate = Annotated[float | None, BeforeValidator(_rate)]
 Size = Annotated[int, BeforeValidator(_size)]

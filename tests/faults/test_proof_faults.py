@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.torn import TORN
 
 from plugins.comfyui.server import Server
 from plugins.comfyui.timing import Timing
@@ -18,8 +17,6 @@ from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from tests.faults.planted import restarting_once
 from tests.faults.stand import Stage, staged
-
-pytestmark = TORN
 
 
 @pytest.fixture
