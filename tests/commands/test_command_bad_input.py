@@ -202,7 +202,7 @@ CASES = {
         prepare=with_the_wrong_step,
         says=(
             "spyke_plasma_v1-step00000600.safetensors says that it was saved at step 920 (ss_steps), but the plan",
-            "calls it step 600. Correct the plan's [[checkpoint]], or the file.",
+            "calls it step 600, and its name says step 600. Correct the plan's [[checkpoint]], or the file.",
         ),
     ),
     "loras_unwritable": Case(

@@ -93,7 +93,7 @@ def _lines(run: Run, facts: Facts, command: str, comfyui: str, url: str) -> Iter
 def _sampling(facts: Facts) -> Iterator[str]:
     base = _shown(facts.base_model.value)
     source = facts.base_model.source or "CHECK: as ComfyUI lists it"
-    family = f"; a {facts.family} model" if facts.family else ""
+    family = f"; for {facts.family}" if facts.family else ""
     yield _line("base_model", base or _NOWHERE, f"{source}{family}")
     for key in ("sampler", "scheduler", "steps", "cfg", "width", "height", "clip_skip"):
         fact: Fact = getattr(facts, key)

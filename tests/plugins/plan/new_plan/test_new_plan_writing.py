@@ -48,7 +48,7 @@ def test_guesses_are_marked(tmp_path: Path) -> None:
 
     lines = new.path.read_text(encoding="utf-8").splitlines()
     assert [
-        'base_model = "animagine.safetensors"          # ss_sd_model_name; a SDXL model',
+        'base_model = "animagine.safetensors"          # ss_sd_model_name; for SDXL',
         'sampler = "euler_ancestral"                   # CHECK: usual for SDXL',
     ] == [line for line in lines if line.startswith(("base_model", "sampler"))]
     assert f"{sum('# CHECK' in line for line in lines)} lines of it say CHECK: look at them first." in new.told
