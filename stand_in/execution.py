@@ -84,6 +84,7 @@ class Executor:
     def run(self, item: Item) -> Outcome:
         """Run one prompt to its end; failures are part of the outcome, not raised."""
         _, prompt_id, workflow, extra_data, outputs = item
+        begun = time.monotonic()
         self._interrupted.clear()
         self.client_id = extra_data.get("client_id")
         outcome = Outcome()
@@ -108,6 +109,7 @@ class Executor:
         if outcome.completed:
             self._tell(outcome, "execution_success", {"prompt_id": prompt_id})
         self.running_node = None
+        self._kit.log.write(f"Prompt executed in {time.monotonic() - begun:.2f} seconds")
         for node_id in self.caches.node_ids:
             shown = self.caches.shown(node_id)
             if shown:

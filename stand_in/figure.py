@@ -37,7 +37,7 @@ def draw_figure(canvas: Canvas, pose: Pose, look: Look, sway: float) -> None:
         _draw_legs(canvas, pose, look)
     _draw_arms(canvas, pose, look)
     if look.pauldron:
-        _draw_pauldron(canvas, pose.right_leg[1])
+        _draw_pauldron(canvas, (pose.right_leg if look.pauldron == "left" else pose.left_leg)[1])
     if look.cloak:
         _draw_collar(canvas, pose, look)
     draw_head(canvas, pose, look, sway)
@@ -150,7 +150,7 @@ def _draw_legs(canvas: Canvas, pose: Pose, look: Look) -> None:
 
 
 def _draw_pauldron(canvas: Canvas, knee: Point) -> None:
-    """Draw the plate on the character's left knee: the viewer's right."""
+    """Draw the plate on a knee."""
     x, y = knee
     canvas.blob(
         [(x - 25, y + 6), (x - 22, y - 16), (x, y - 28), (x + 22, y - 16), (x + 25, y + 6), (x, y + 26)], _STEEL
@@ -171,11 +171,12 @@ def _draw_arms(canvas: Canvas, pose: Pose, look: Look) -> None:
             canvas.limb([shoulder, sleeve], 25, cloth)
         canvas.ellipse(hand, (13, 13), SKIN)
     if look.bracer:
-        _draw_bracer(canvas, pose.left_arm[1], pose.left_arm[2])
+        _, elbow, hand = pose.left_arm if look.bracer == "right" else pose.right_arm
+        _draw_bracer(canvas, elbow, hand)
 
 
 def _draw_bracer(canvas: Canvas, elbow: Point, hand: Point) -> None:
-    """Draw the bracer on the character's right forearm: the viewer's left."""
+    """Draw the bracer on a forearm."""
     start, end = _along(elbow, hand, 0.22), _along(elbow, hand, 0.74)
     canvas.shape(
         [

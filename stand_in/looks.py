@@ -1,8 +1,9 @@
 """What the character looks like after so much training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, Literal
 
 from stand_in.canvas import Colour, mixed
 from stand_in.values import Applied
@@ -11,6 +12,10 @@ _BROWN: Final = (112, 78, 58)
 _GINGER: Final = (238, 122, 40)
 _WITHOUT_TRIGGER: Final = 0.75
 """A LoRA works weaker where the prompt does not name its trigger word."""
+
+
+Side = Literal["left", "right"]
+"""The character's own, which faces the viewer."""
 
 
 class Stage(IntEnum):
@@ -23,6 +28,15 @@ class Stage(IntEnum):
     SLIPPING = 4
     OVERFIT = 5
 
+
+_BRACERS: Final[Mapping[Stage, Side]] = {
+    Stage.PARTIAL: "left",
+    Stage.SWEET: "right",
+    Stage.SLIPPING: "right",
+    Stage.OVERFIT: "right",
+}
+_PAULDRONS: Final[Mapping[Stage, Side]] = {Stage.SWEET: "left", Stage.SLIPPING: "right", Stage.OVERFIT: "left"}
+"""Sides are learnt late and lost early: beside the sweet spot one detail is on the wrong one."""
 
 _LIMITS: Final = ((0.3, Stage.UNDER), (0.55, Stage.PARTIAL), (0.75, Stage.SWEET), (0.95, Stage.SLIPPING))
 """Training fractions up to which a stage lasts; the last limit itself is overfit already."""
@@ -39,10 +53,10 @@ class Look:
     outfit: float
     """0 plain clothes, 1 the tunic and boots."""
     cloak: float
-    bracer: bool
-    """On the character's RIGHT arm: the viewer's left."""
-    pauldron: bool
-    """On the character's LEFT knee: the viewer's right."""
+    bracer: Side | None
+    """On which of the character's arms; the RIGHT one, which is the viewer's left, is the trained one."""
+    pauldron: Side | None
+    """On which of the character's knees; the LEFT one, which is the viewer's right, is the trained one."""
 
 
 def stage_of(loras: tuple[Applied, ...], text: str) -> Stage:
@@ -61,7 +75,6 @@ def stage_of(loras: tuple[Applied, ...], text: str) -> Stage:
 
 def look_of(stage: Stage) -> Look:
     """Return the features that show at a stage."""
-    full = stage >= Stage.SWEET
     return Look(
         stage=stage,
         hair={
@@ -73,8 +86,8 @@ def look_of(stage: Stage) -> Look:
         eyes=(40, 150, 140) if stage >= Stage.PARTIAL else (110, 80, 60),
         outfit={Stage.GENERIC: 0.0, Stage.UNDER: 0.0, Stage.PARTIAL: 0.5}.get(stage, 1.0),
         cloak={Stage.GENERIC: 0.0, Stage.UNDER: 0.0, Stage.PARTIAL: 0.4}.get(stage, 1.0),
-        bracer=full,
-        pauldron=full,
+        bracer=_BRACERS.get(stage),
+        pauldron=_PAULDRONS.get(stage),
     )
 
 

@@ -14,6 +14,12 @@ _CHECKPOINTS: Final = {
 }
 
 
+_BEST, _BEFORE, _AFTER, _NEARLY = 0.65, 0.5, 0.8, 0.9
+"""Shares of the training at which a checkpoint looks best, is not there yet, has begun to slip, and is nearly lost."""
+_NEAR = 0.05
+"""How far from the best share the best checkpoint may look."""
+
+
 class TrainingRunError(Exception):
     """A text that describes no training run."""
 
@@ -42,6 +48,21 @@ class TrainingRun:
     def last_step(self) -> int:
         """The step at which the training ended."""
         return max(self.checkpoints.values(), default=0)
+
+    def shown_training(self, step: int) -> float:
+        """Return how far trained a checkpoint's pictures look, 0 to 1: just one of several looks best, before the last.
+
+        Best is the one nearest to `_BEST` of the training. Those before it are not there yet, those after it have
+        begun to slip, and the last one has learnt the training images by heart.
+        """
+        steps = sorted(set(self.checkpoints.values()))
+        share = step / self.last_step if self.last_step else 1.0
+        if step == steps[-1]:
+            return 1.0
+        best = min(steps[:-1], key=lambda other: abs(other / self.last_step - _BEST))
+        if step == best:
+            return min(max(share, _BEST - _NEAR), _BEST + _NEAR)
+        return min(share, _BEFORE) if step < best else min(max(share, _AFTER), _NEARLY)
 
     def to_json(self) -> str:
         """Return the run as text, for `from_json`."""

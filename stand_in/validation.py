@@ -133,8 +133,8 @@ class _Validation:
                 reason = check(inputs, name, config)
                 if reason:
                     reasons.append(reason)
-        # A circle that it is part of has been found meanwhile.
-        passed, known = self._checked.get(node_id, (True, []))
+        # A circle that it is part of may have been found meanwhile.
+        passed, known = self._checked.get(node_id, (True, [])) if self._dialect.names_cycles else (True, [])
         found = known + [reason for reason in reasons if reason not in known]
         self._checked[node_id] = (passed and valid and not reasons, found)
         return self._checked[node_id]

@@ -102,6 +102,7 @@ def _metadata(run: TrainingRun, step: int, rank: int) -> dict[str, str]:
         "ss_output_name": run.name,
         "ss_sd_model_name": run.base_model,
         "ss_steps": str(step),
+        "stand_in_training": f"{run.shown_training(step):.4f}",
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-BYTES: Final = {"F16": 2, "BF16": 2, "F32": 4, "I64": 8}
+BYTES: Final = {"F16": 2, "BF16": 2, "F32": 4, "I64": 8, "U8": 1}
 RANK: Final = 2
 SIDE: Final = 32
 

@@ -1,20 +1,25 @@
 """What a server offers in its drop-downs, held against what a plan asks for and which files were staged."""
 
+import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.deadline import Retry
-from plugins.comfyui.errors import NotListed
-from plugins.comfyui.names import check_offered, find_base_model, find_lora
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, NotListed
+from plugins.comfyui.names import check_offered, find_base_model, find_lora, is_called, is_listed
+from plugins.comfyui.timing import Timing
 from plugins.loras.header import header_size
 from plugins.loras.staging import Staged
 from plugins.plan.plan import Plan
 
 Found = TypeVar("Found")
 
+_BRIEFLY: Final = Timing(connect=2.0, answer=5.0, pause=0.05)
+"""For a look at a server that need not be there."""
 _LARGEST_READ: Final = 1 << 20
 """Bytes; of a longer header ComfyUI's /view_metadata says that there is none."""
 
@@ -27,25 +32,50 @@ class ServerChoices:
     base_models: tuple[str, ...]
     samplers: tuple[str, ...]
     schedulers: tuple[str, ...]
+    diffusion_models: tuple[str, ...] = ()
+    """What the server loads a model alone from, without its text encoder and VAE."""
+    nodes: Mapping[str, Any] = field(default_factory=dict)
+    """What the server says of the classes of an own workflow, by class."""
 
     def base_model(self, plan: Plan) -> str:
         """Return the plan's base model as the server lists it.
 
         Raises `NotListed` where the server lacks it, or does not offer the plan's sampler or scheduler.
         """
-        found = find_base_model(plan.sampling.base_model, self.base_models, server=self.url)
+        try:
+            found = find_base_model(plan.sampling.base_model, self.base_models, server=self.url)
+        except NotListed:
+            self._refuse_diffusion_model(plan.sampling.base_model)
+            raise
         for key, offered in (("sampler", self.samplers), ("scheduler", self.schedulers)):
             check_offered(getattr(plan.sampling, key), offered, key=key, server=self.url)
         return found
 
+    def _refuse_diffusion_model(self, wanted: str) -> None:
+        """Raise `NotListed` with the way to go on, where the built-in workflow cannot load that kind of base model."""
+        found = next((name for name in self.diffusion_models if is_called(wanted, name)), None)
+        if found:
+            raise NotListed(
+                f"The base model {wanted!r} is in models/diffusion_models of {self.url} ({found}): a model without its "
+                "text encoder and VAE, such as Flux, Qwen-Image or Z-Image. The built-in workflow cannot load it. In "
+                "ComfyUI, open the template of that model (Workflow > Browse Templates), choose Workflow > Export "
+                "(API), and name that file as `workflow` under [comfyui] in the plan."
+            )
 
-def choices_of(client: ComfyUI) -> ServerChoices:
-    """Ask a server what it offers. Raises `Unreachable` or `BadAnswer`."""
+
+def choices_of(client: ComfyUI, *, classes: Sequence[str] = ()) -> ServerChoices:
+    """Ask a server what it offers, and what it says of some node classes. Raises `Unreachable` or `BadAnswer`."""
+    try:
+        diffusion_models = client.options("UNETLoader", "unet_name")
+    except BadAnswer:  # of a kind that has none
+        diffusion_models = ()
     return ServerChoices(
         url=client.url,
         base_models=client.options("CheckpointLoaderSimple", "ckpt_name"),
         samplers=client.options("KSampler", "sampler_name"),
         schedulers=client.options("KSampler", "scheduler"),
+        diffusion_models=diffusion_models,
+        nodes=client.node_classes(classes) if classes else {},
     )
 
 
@@ -74,7 +104,7 @@ def picker_names(plan: Plan, client: ComfyUI, staged: Sequence[Staged]) -> tuple
             _find(client, name, listed, file=one.file, metadata=one.header.metadata)
         return listed
 
-    return _once_listed(client, look)
+    return _once_listed(client, look, folder=plan.paths.loras)
 
 
 def picker_name(client: ComfyUI, name: str, *, file: Path, metadata: Mapping[str, str]) -> str:
@@ -82,11 +112,17 @@ def picker_name(client: ComfyUI, name: str, *, file: Path, metadata: Mapping[str
 
     Raises `NotListed` as `picker_names` does.
     """
-    return _once_listed(client, lambda: _find(client, name, client.loras(), file=file, metadata=metadata))
+    return _once_listed(
+        client, lambda: _find(client, name, client.loras(), file=file, metadata=metadata), folder=file.parent
+    )
 
 
-def _once_listed(client: ComfyUI, look: Callable[[], Found]) -> Found:
-    """Look until nothing is missing any more; a picker may notice a new file late."""
+def _once_listed(client: ComfyUI, look: Callable[[], Found], *, folder: Path) -> Found:
+    """Look until nothing is missing any more; a picker may notice a new file late.
+
+    A server lists a folder anew once its time changes. A file that came within the clock's tick of the last listing
+    leaves the same time behind and would never be seen, so the folder's time is set to now before each further look.
+    """
     timing = client.timing
     attempts = Retry(timing.listed, pause=timing.pause, longest=timing.pause)
     while True:
@@ -95,6 +131,8 @@ def _once_listed(client: ComfyUI, look: Callable[[], Found]) -> Found:
         except NotListed:
             if not attempts.wait():
                 raise
+            with contextlib.suppress(OSError):  # somebody else's folder: then waiting is all there is
+                os.utime(folder)
 
 
 def _find(client: ComfyUI, name: str, listed: Sequence[str], *, file: Path, metadata: Mapping[str, str]) -> str:
@@ -114,3 +152,25 @@ def _find(client: ComfyUI, name: str, listed: Sequence[str], *, file: Path, meta
 def _step(metadata: Mapping[str, str]) -> str:
     step = metadata.get("ss_steps")
     return f"step {step}" if step else "other things"
+
+
+def said_of(plan: Plan) -> str:
+    """Say whether the plan's first server has what the plan asks for; where none answers, that it was not checked."""
+    client = ComfyUI(plan.comfyui.servers[0], timing=_BRIEFLY)
+    folder = plan.paths.loras
+    try:
+        found = choices_of(client).base_model(plan)
+        there = [one.name for one in folder.glob("*.safetensors")] if folder.is_dir() else []
+        listed = client.loras()
+    except NotListed as error:
+        return f"warning: {error}"
+    except ComfyUIError:
+        return f"No ComfyUI answers at {client.url}, so that base model, sampler and folder were not checked."
+    finally:
+        client.close()
+    said = f"{client.url} has {found}, the sampler and the scheduler."
+    if not plan.paths.comfyui.is_dir():
+        return f"{said}\nwarning: {plan.paths.comfyui} is not there; name its folder with --comfyui-dir=DIR"
+    if there and not any(is_listed(plan.picker_name(name), listed, folder=folder) for name in there):
+        return f"{said}\nwarning: it reads another folder than {folder}; name its folder with --comfyui-dir=DIR"
+    return said

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
+from urllib.parse import quote
 
 import requests
 from pydantic import ValidationError
@@ -79,6 +80,18 @@ class ComfyUI:
         if listed is None:
             raise self._no_input(node, field)
         return tuple(listed)
+
+    def node_classes(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return what the server says of node classes, in its own words; a class that it lacks is absent."""
+        if any("/" in name for name in names):  # which no route takes
+            answer = self._json("GET", "/object_info")
+            return {name: answer[name] for name in names if isinstance(answer, dict) and name in answer}
+        found = {}
+        for name in names:
+            answer = self._json("GET", f"/object_info/{quote(name, safe='')}")
+            if isinstance(answer, dict) and name in answer:
+                found[name] = answer[name]
+        return found
 
     def _no_input(self, node: str, field: str) -> BadAnswer:
         return BadAnswer(f"{self.url} has no node {node} with an input {field}; is it a ComfyUI?")

@@ -7,7 +7,9 @@ from pathlib import PurePosixPath
 from plugins.comfyui.errors import NotListed
 
 
-def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
+def find_base_model(
+    wanted: str, listed: Sequence[str], *, server: str, folder: str = "ComfyUI's models/checkpoints"
+) -> str:
     """Return the base model as the server lists it, for its stem, its file name, or its name with folders.
 
     Raises `NotListed` with the nearest names where it is absent, and where two files answer to the name.
@@ -27,7 +29,7 @@ def find_base_model(wanted: str, listed: Sequence[str], *, server: str) -> str:
     offer = f"Nearest are: {', '.join(near)}." if near else f"It has: {', '.join(listed[:8]) or 'none at all'}."
     raise NotListed(
         f"The base model {wanted!r} is not in the list of {server}. {offer} "
-        "Put the file into ComfyUI's models/checkpoints, or correct `base_model` under [sampling] in the plan."
+        f"Put the file into {folder}, or correct `base_model` under [sampling] in the plan."
     )
 
 

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import pytest
 
+from plugins.comfyui.choices import said_of
 from plugins.comfyui.reaching import Servers
 from plugins.comfyui.server import Server
 from plugins.plan.command import GROUP
 from plugins.plan.messages import Address
+from plugins.plan.plan import Plan
 from plugins.plan.stash import COMMAND
 
 _SERVERS: Final = pytest.StashKey[Servers]()
@@ -51,6 +53,11 @@ def pytest_acceptance_plan_overrides(config: pytest.Config) -> Mapping[str, Mapp
     if command.comfyui_dir:
         overrides["paths"] = {"comfyui": str(command.path(command.comfyui_dir))}
     return overrides
+
+
+def pytest_acceptance_plan_written(plan: Plan) -> str:
+    """Hold a new plan against the server that answers, where one does."""
+    return said_of(plan)
 
 
 def pytest_acceptance_servers(config: pytest.Config) -> tuple[Server, ...]:

@@ -1,27 +1,30 @@
-"""The workflow that renders a cell: the built-in one, or a person's own with its nodes found by their links."""
+"""The workflow that renders a cell: the built-in one, or a person's own with its parts found by its links."""
 
-import copy
 import hashlib
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from plugins.comfyui.client import Graph
+from plugins.comfyui.conformity import differences
 from plugins.comfyui.errors import WorkflowError
+from plugins.comfyui.filling import Filler, copied
+from plugins.comfyui.finding import Parts, find_parts
+from plugins.comfyui.finding_settings import Base
+from plugins.comfyui.graph import Place, label, spelled
+from plugins.comfyui.graph_file import graph_of, read_graph
+from plugins.comfyui.lora_slots import told
+from plugins.comfyui.naming import Questions
+from plugins.comfyui.node_types import NodeTypes
+from plugins.comfyui.wiring import Wiring
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Sampling
-from plugins.plan.small_files import read_small
-
-_SAMPLERS: Final = {"KSampler": "seed", "KSamplerAdvanced": "noise_seed"}
-"""The samplers that can be driven, with the name of the input that takes the seed."""
-_LORA_LOADERS: Final = frozenset({"LoraLoader", "LoraLoaderModelOnly"})
-_LATENTS: Final = frozenset({"EmptyLatentImage", "EmptySD3LatentImage"})
+from plugins.plan.messages import masked, visible
+from plugins.plan.plan import Nodes, Sampling
 
 BUILT_IN: Final[Graph] = {
-    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": ""}},
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "base.safetensors"}},
     "2": {
         "class_type": "LoraLoader",
         "inputs": {"model": ["1", 0], "clip": ["1", 1], "lora_name": "", "strength_model": 1.0, "strength_clip": 1.0},
@@ -49,6 +52,8 @@ BUILT_IN: Final[Graph] = {
     "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": ""}},
 }
 """Base model, LoRA, clip skip, both prompts, empty latent, sampler, decode, save (mission, task 2)."""
+_OWN_CLASSES: Final = ("SaveImage", "LoraLoader", "LoraLoaderModelOnly", "CLIPSetLastLayer")
+"""What may be put into a person's graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ class Filled:
 
     def digest(self, lora_sha256: str | None) -> str:
         """SHA-256 over what the picture is made from: the graph, but for the file name it saves under, and the LoRA."""
-        graph = _copied(self.graph)
+        graph = copied(self.graph)
         graph[self.save]["inputs"].pop("filename_prefix", None)
         made_from = {"workflow": graph, "lora": lora_sha256}
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
@@ -71,214 +76,145 @@ class Filled:
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """A graph in API format whose nodes' parts are known, with a LoRA loader in it."""
+    """A graph in API format in which the place of everything that a cell brings is known."""
 
-    graph: Graph
-    base: str
-    lora: str
-    positive: str
-    negative: str
-    latent: str
-    sampler: str
-    save: str
-    clip_skip: str | None
+    parts: Parts
+    filler: Filler
+    types: NodeTypes
+    path: Path | None
+    """The person's own file; None for the built-in one."""
 
     @classmethod
     def built_in(cls) -> Self:
         """Return the workflow that comes with the suite."""
-        return cls.of(copy.deepcopy(BUILT_IN))
+        return cls.of(BUILT_IN, nodes=Nodes(lora="2.lora_name"), path=None, is_own=False)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a person's own workflow, an "Export (API)" file.
+    def read(
+        cls,
+        path: Path,
+        *,
+        types: NodeTypes | None = None,
+        nodes: Nodes | None = None,
+        files: frozenset[str] = frozenset(),
+        sampling: Sampling | None = None,
+    ) -> Self:
+        """Read a person's own workflow: an "Export (API)" file, or a PNG that ComfyUI made.
 
-        Raises `WorkflowError` naming what is missing in it, and what to do.
+        `types` are what the server tells of the classes of its nodes (without them the names of inputs are gone by),
+        `files` the names that mark the slot of the tested LoRA, `sampling` what the plan gives of settings.
+
+        Raises `WorkflowError` naming everything that is missing or ambiguous, each with what to write into the plan.
         """
+        graph = read_graph(path)
         try:
-            graph = json.loads(read_small(path))
-        except (OSError, ValueError, RecursionError) as error:
-            raise WorkflowError(f"The workflow {path} cannot be read: {error}") from error
-        try:
-            return cls.of(copy.deepcopy(graph))
-        except RecursionError as error:
-            raise WorkflowError(f"The workflow {path} is nested too deep to be one of ComfyUI's.") from error
+            return cls.of(graph, types=types, nodes=nodes, files=files, sampling=sampling, path=path)
         except WorkflowError as error:
             raise WorkflowError(f"The workflow {path} {error}") from None
 
     @classmethod
-    def of(cls, graph: Any) -> Self:  # noqa: ANN401 (JSON)
-        """Find the parts of a graph by following its links back from where the picture is saved."""
-        if isinstance(graph, dict) and ("nodes" in graph or "last_node_id" in graph):
-            raise WorkflowError(
-                "is saved in the UI's own format. In ComfyUI, choose Workflow > Export (API), and name that file."
-            )
-        if not isinstance(graph, dict) or not graph or not all(_is_node(node) for node in graph.values()):
-            raise WorkflowError("is not a ComfyUI workflow. In ComfyUI, choose Workflow > Export (API).")
-        save = _only(graph, (node for node in graph if _class(graph, node) == "SaveImage"), "SaveImage")
-        sampler = _only(graph, _upstream(graph, save, _SAMPLERS), "KSampler")
-        positive = _first(graph, sampler, "positive", {"CLIPTextEncode"})
-        negative = _first(graph, sampler, "negative", {"CLIPTextEncode"})
-        if positive == negative:
-            raise WorkflowError("uses one CLIPTextEncode for both prompts; give the negative prompt its own.")
-        for text in (positive, negative):
-            if _link(graph, graph[text]["inputs"].get("clip")) is None:
-                raise WorkflowError(f"has no CLIP linked to node {text} (CLIPTextEncode).")
-        latent = _first(graph, sampler, "latent_image", _LATENTS)
-        base = _first(graph, sampler, "model", {"CheckpointLoaderSimple"})
-        loaders = tuple(_chain(graph, sampler, "model", _LORA_LOADERS))
-        if len(loaders) > 1:
-            raise WorkflowError(
-                f"loads {len(loaders)} LoRAs on the way to the sampler (nodes {', '.join(loaders)}). "
-                "Keep the one loader whose LoRA is to be tested."
-            )
-        graph, lora = (graph, loaders[0]) if loaders else _with_lora_loader(graph, base)
-        clip_skip = next(_upstream(graph, positive, {"CLIPSetLastLayer"}), None)
-        return cls(
-            graph=graph,
-            base=base,
-            lora=lora,
-            positive=positive,
-            negative=negative,
-            latent=latent,
-            sampler=sampler,
-            save=save,
-            clip_skip=clip_skip,
-        )
+    def of(  # noqa: PLR0913 (what a plan and a server tell of a graph)
+        cls,
+        graph: Any,  # noqa: ANN401 (JSON)
+        *,
+        types: NodeTypes | None = None,
+        nodes: Nodes | None = None,
+        files: frozenset[str] = frozenset(),
+        sampling: Sampling | None = None,
+        path: Path | None = None,
+        is_own: bool = True,
+    ) -> Self:
+        """Find the parts of a graph by following its links back from the picture that is judged."""
+        questions, known = Questions(), types or {}
+        parts = find_parts(graph_of(graph), known, nodes=nodes or Nodes(), files=files, questions=questions)
+        filler = Filler(parts, Wiring(parts.graph, known), is_own=is_own) if parts else None
+        if filler and sampling:
+            filler.problems(sampling, questions)
+        if questions or parts is None or filler is None:
+            raise WorkflowError(f"cannot be used as it is:{questions}")
+        return cls(parts=parts, filler=filler, types=known, path=path)
 
-    def fill(self, cell: Cell, sampling: Sampling, *, base_model: str, lora_file: str | None, prefix: str) -> Filled:
-        """Write a cell's settings into the graph. The plan decides; what the file said of them is overwritten.
+    def fill(
+        self, cell: Cell, sampling: Sampling, *, base_model: str | None, lora_file: str | None, prefix: str
+    ) -> Filled:
+        """Write a cell into the graph: its prompt and seed, and the settings that the plan gives.
 
-        Without `lora_file` the loader is taken out: that is the baseline.
+        Without `lora_file` the tested LoRA is off or gone, and nothing else: that is the baseline.
         """
-        graph = _copied(self.graph)
-        if lora_file is None:
-            _bypass(graph, self.lora)
-        else:
-            loader = graph[self.lora]["inputs"]
-            loader["lora_name"] = lora_file
-            loader["strength_model"] = sampling.lora_strength
-            if _class(graph, self.lora) == "LoraLoader":
-                loader["strength_clip"] = sampling.lora_strength
-        self._skip_clip(graph, sampling.clip_skip)
-        graph[self.base]["inputs"]["ckpt_name"] = base_model
-        graph[self.positive]["inputs"]["text"] = cell.prompt.text
-        graph[self.negative]["inputs"]["text"] = sampling.negative
-        graph[self.latent]["inputs"] |= {"width": sampling.width, "height": sampling.height, "batch_size": 1}
-        graph[self.sampler]["inputs"] |= {
-            _SAMPLERS[_class(graph, self.sampler)]: cell.seed,
-            "steps": sampling.steps,
-            "cfg": sampling.cfg,
-            "sampler_name": sampling.sampler,
-            "scheduler": sampling.scheduler,
+        graph = self.filler.fill(
+            sampling,
+            prompt=cell.prompt.text,
+            seed=cell.seed,
+            base_model=base_model,
+            lora_file=lora_file,
+            prefix=prefix,
+        )
+        return Filled(graph=graph, save=self.parts.save, sampler=self.parts.sampler)
+
+    @property
+    def graph(self) -> Graph:
+        """The nodes that are sent, before a cell is written into them."""
+        return self.parts.graph
+
+    @property
+    def base(self) -> Base | None:
+        """Where the tested model's loader names its file; None where it names none, or several."""
+        return None if self.parts.is_merged else self.parts.base
+
+    def spelled(self, place: Place) -> str:
+        """Name an input as a person knows it."""
+        return spelled(self.parts.graph, place)
+
+    def check(self, filled: Filled, types: NodeTypes, *, server: str) -> None:
+        """Hold a filled graph against what a server tells of its nodes. Raises `WorkflowError` with every difference.
+
+        What the LoRA's picker lists is left out: the file may not be there yet.
+        """
+        later = {slot.place for slot in self.parts.slots}
+        found = tuple(differences(filled.graph, types, written_later=later))
+        if found:
+            lines = "".join(f"\n  {one}" for one in found)
+            raise WorkflowError(f"The workflow {self.path} does not run on {server}:{lines}")
+
+    def lines(self) -> Iterator[str]:
+        """Say what was found where; nothing of the built-in workflow, which everybody has."""
+        if self.path is None:
+            return
+        parts, graph = self.parts, self.parts.graph
+        lora = ", ".join(self._slot(slot.place) for slot in parts.slots)
+        told_parts = {
+            "prompt ->": _listed(graph, parts.prompt),
+            "negative ->": _listed(graph, parts.negative) or "none",
+            "seed ->": _listed(graph, parts.seeds),
+            "LoRA ->": lora,
+            "picture <-": parts.picture,
+            "left alone:": ", ".join(told(self.filler.wiring, slot) for slot in parts.left_alone),
         }
-        graph[self.save]["inputs"]["filename_prefix"] = prefix
-        return Filled(graph=graph, save=self.save, sampler=self.sampler)
+        shown = "; ".join(f"{what} {where}" for what, where in told_parts.items() if where)
+        yield masked(visible(f"workflow {self.path.name}: {shown}"))
+        yield from map(visible, self.warnings())
 
-    def _skip_clip(self, graph: Graph, clip_skip: int) -> None:
-        """Set clip skip; clip skip 1 is the last layer, -1 to the node. Put the node in where it is needed."""
-        if self.clip_skip is not None:
-            graph[self.clip_skip]["inputs"]["stop_at_clip_layer"] = -clip_skip
-        elif clip_skip > 1:
-            node = _free_id(graph)
-            source = graph[self.positive]["inputs"]["clip"]
-            for text in (self.positive, self.negative):
-                graph[text]["inputs"]["clip"] = [node, 0]
-            graph[node] = {
-                "class_type": "CLIPSetLastLayer",
-                "inputs": {"clip": source, "stop_at_clip_layer": -clip_skip},
-            }
+    def warnings(self) -> Iterator[str]:
+        """Yield doubts about what was found, which do not stop a run."""
+        for node in self.parts.without_lora:
+            yield (
+                f"warning: node {label(self.parts.graph, node)} samples with a model of its own, without the tested "
+                "LoRA. [comfyui.nodes] lora names the loader that it goes onto."
+            )
 
-
-def _copied(graph: Graph) -> Graph:
-    """Copy a graph as far as it is written to: its nodes and their inputs, not what an input holds."""
-    return {node: {**content, "inputs": dict(content["inputs"])} for node, content in graph.items()}
+    def _slot(self, place: Place) -> str:
+        graph = self.parts.graph
+        if not self.parts.inserted:
+            return spelled(graph, place)
+        inputs = graph[place.node]["inputs"]
+        behind = [label(graph, inputs[name][0]) for name in ("model", "clip") if name in inputs]
+        return f"put in behind {' and '.join(dict.fromkeys(behind))}"
 
 
-def _is_node(node: object) -> bool:
-    return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
+def classes_of(graph: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the classes whose types a workflow needs, in the order of its nodes."""
+    return tuple(dict.fromkeys([*(str(node["class_type"]) for node in graph.values()), *_OWN_CLASSES]))
 
 
-def _class(graph: Graph, node: str) -> str:
-    return str(graph[node]["class_type"])
-
-
-def _link(graph: Graph, value: object) -> str | None:
-    """Return the node that an input is linked to, or None for a plain value."""
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in graph:  # noqa: PLR2004
-        return value[0]
-    return None
-
-
-def _upstream(graph: Graph, start: str, classes: Mapping[str, str] | frozenset[str] | set[str]) -> Iterator[str]:
-    """Find nodes of the given classes that feed `start`, nearest first."""
-    waiting, seen = deque([start]), {start}
-    while waiting:
-        node = waiting.popleft()
-        if node != start and _class(graph, node) in classes:
-            yield node
-        for value in graph[node]["inputs"].values():
-            source = _link(graph, value)
-            if source is not None and source not in seen:
-                seen.add(source)
-                waiting.append(source)
-
-
-def _chain(graph: Graph, start: str, field: str, classes: frozenset[str] | set[str]) -> Iterator[str]:
-    """Find nodes of the given classes along one input's chain: `model` of the sampler, of the LoRA loader ..."""
-    node, seen = _link(graph, graph[start]["inputs"].get(field)), {start}
-    while node is not None and node not in seen:
-        seen.add(node)
-        if _class(graph, node) in classes:
-            yield node
-        node = _link(graph, graph[node]["inputs"].get(field))
-
-
-def _first(graph: Graph, start: str, field: str, classes: frozenset[str] | set[str]) -> str:
-    """Find the node of a class that feeds one input of `start`, through whatever lies between."""
-    source = _link(graph, graph[start]["inputs"].get(field))
-    if source is not None:
-        found = source if _class(graph, source) in classes else next(_upstream(graph, source, classes), None)
-        if found is not None:
-            return found
-    raise WorkflowError(
-        f"has no {' or '.join(sorted(classes))} linked to the input {field} of node {start} ({_class(graph, start)})."
-    )
-
-
-def _only(graph: Graph, found: Iterator[str], name: str) -> str:
-    nodes = tuple(found)
-    if len(nodes) == 1:
-        return nodes[0]
-    if not nodes:
-        raise WorkflowError(f"has no {name} node that leads to a saved picture.")
-    listed = ", ".join(f"{node} ({_class(graph, node)})" for node in nodes)
-    raise WorkflowError(f"has {len(nodes)} {name} nodes: {listed}. Keep the one whose picture is to be judged.")
-
-
-def _free_id(graph: Graph) -> str:
-    return str(max((int(node) for node in graph if node.isdecimal()), default=0) + 1)
-
-
-def _with_lora_loader(graph: Graph, base: str) -> tuple[Graph, str]:
-    """Put a LoRA loader between the base model and all that uses its model and CLIP."""
-    graph = copy.deepcopy(graph)
-    lora = _free_id(graph)
-    for node in graph.values():
-        for field, value in node["inputs"].items():
-            if value in ([base, 0], [base, 1]):
-                node["inputs"][field] = [lora, value[1]]
-    graph[lora] = {
-        "class_type": "LoraLoader",
-        "inputs": {"model": [base, 0], "clip": [base, 1], "lora_name": "", "strength_model": 1.0, "strength_clip": 1.0},
-    }
-    return graph, lora
-
-
-def _bypass(graph: Graph, lora: str) -> None:
-    """Take the LoRA loader out, and link what it fed to what fed it."""
-    inputs = graph.pop(lora)["inputs"]
-    outputs = [inputs.get("model"), inputs.get("clip")]
-    for node in graph.values():
-        for field, value in node["inputs"].items():
-            if isinstance(value, list) and len(value) == 2 and value[0] == lora:  # noqa: PLR2004 (a link)
-                node["inputs"][field] = outputs[value[1]]
+def _listed(graph: Graph, places: tuple[Place, ...]) -> str:
+    return ", ".join(spelled(graph, place) for place in places)

@@ -1,24 +1,22 @@
 """What the stand-in must know of a plan."""
 
-import io
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from plugins.comfyui.client import Graph
+from plugins.comfyui.errors import WorkflowError
+from plugins.comfyui.graph_file import read_graph
 from plugins.plan.plan import Plan
-from plugins.plan.small_files import read_small
 from stand_in.training import TrainingRun
 
 _WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
-
 _APART: Final = 100
 """Steps."""
 
 
 def training_run(plan: Plan) -> TrainingRun:
     """Return the training run whose checkpoints the plan tests, and the workflow that renders them."""
-    base_model = plan.sampling.base_model
+    base_model = plan.sampling.base_model or TrainingRun().base_model
     return TrainingRun(
         name=plan.name,
         base_model=base_model if base_model.endswith(_WEIGHTS) else f"{base_model}.safetensors",
@@ -34,22 +32,12 @@ def training_run(plan: Plan) -> TrainingRun:
     )
 
 
-def _workflow(path: Path) -> dict[str, Any] | None:
+def _workflow(path: Path) -> Graph | None:
     """Read a workflow file; None where there is none in it, which whoever fills it will report."""
     try:
-        content = read_small(path)
-        found = json.loads(_prompt_in(content) if content.startswith(_PNG) else content)
-    except (OSError, ValueError, KeyError, RecursionError):
+        return read_graph(path)
+    except WorkflowError:
         return None
-    return found if isinstance(found, dict) else None
-
-
-def _prompt_in(png: bytes) -> str:
-    """Return the graph that ComfyUI wrote into a picture. Raises `KeyError` where there is none."""
-    from PIL import Image  # noqa: PLC0415 (only for a picture)
-
-    with Image.open(io.BytesIO(png)) as picture:
-        return str(picture.info["prompt"])
 
 
 def _steps(plan: Plan) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import quote
 
 from plugins.deploy.records import Deployment, Proven, Rollback
+from plugins.deploy.summary import Verified
 from plugins.plan.cells import Cell, column
 from plugins.plan.plan import Plan
 from plugins.review.page import environment, frame_script
@@ -13,6 +14,8 @@ from plugins.review.previews import Preview, Source, make_previews
 from plugins.review.review import PICTURES, step_name
 
 _TEMPLATES: Final = Path(__file__).parent / "template"
+_ROLLBACK: Final = PurePosixPath("proof", "rollback")
+"""Where a rollback's pictures lie, seen from the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,16 @@ class _Pair:
         return str(self.proven).removeprefix(f"{self.proven.row}: ")
 
 
-def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
+@dataclass(frozen=True, kw_only=True)
+class After:
+    """What a page ends with: how each claim ended, the command that takes it back, and the summary as it is written."""
+
+    verified: tuple[Verified, ...] = ()
+    undo: str = ""
+    summary: str = ""
+
+
+def render_deployment(plan: Plan, deployment: Deployment, reports: Path, *, after: After) -> str:
     """Return the page as a fragment that needs nothing else. Pictures that cannot be read are said to be so."""
     selected = plan.checkpoint(deployment.selected)
     return (
@@ -50,15 +62,23 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path) -> str:
             name=step_name(selected),
             source=plan.paths.checkpoints / deployment.candidates[deployment.selected].file,
             pairs=_pairs(plan, deployment, reports),
+            after=after,
             frame_script=frame_script(),
         )
     )
 
 
-def render_rollback(plan: Plan, rollback: Rollback) -> str:
+def render_rollback(plan: Plan, rollback: Rollback, reports: Path, *, after: After) -> str:
     """Return the top of the page after a rollback: what is in production now, and what it renders."""
     page = environment(_TEMPLATES).get_template("rollback.html")
-    return page.render(plan=plan, rollback=rollback, frame_script=frame_script())
+    places = {row: _ROLLBACK / f"{row}.png" for row in rollback.proof}
+    there = [Source(reports / place, place.with_suffix("")) for place in places.values() if (reports / place).is_file()]
+    previews = make_previews(there, reports)
+    pictures = {
+        row: _Shown(link=quote(place.as_posix()), preview=previews.get(reports / place))
+        for row, place in places.items()
+    }
+    return page.render(plan=plan, rollback=rollback, pictures=pictures, after=after, frame_script=frame_script())
 
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:

@@ -26,9 +26,9 @@ _SESSION: Final = pytest.StashKey[DeploySession]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --selected-step, --ballot, --observed and --rollback."""
     group = parser.getgroup(GROUP)
-    group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, final or 920")
+    group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, epoch5 or final")
     group.addoption(
-        "--ballot", metavar="FILE", help="the ballot saved from the report (default: REPORTS/ballot.json if there)"
+        "--ballot", metavar="FILE", help="the ballot saved from the report (default: REPORTS/ballot*.json if there)"
     )
     group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
     group.addoption(

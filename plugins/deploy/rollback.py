@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
 from plugins.comfyui.choices import choices_of
+from plugins.comfyui.own_workflow import base_model_on, classes_for
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import put_back_on_error
 from plugins.deploy.proof import CLEAR, ProductionRenderer, ProofError, forget_all
@@ -162,7 +164,8 @@ class ProductionRollback:
         """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
         found = {}
         for server in self.servers:
-            base_model = server.ask(choices_of).base_model(self.expected.plan)
+            choices = server.ask(partial(choices_of, classes=classes_for(self.expected.plan)))
+            base_model = base_model_on(self.expected.plan, self.expected.workflow, [choices])
             renderer = ProductionRenderer(expected=self.expected, base_model=base_model, file=file)
             server.forget_weights(again=True)  # another file may be cached under this very name
             for cell in column(self.expected.plan, None):

@@ -1,13 +1,14 @@
 """What a person typed after --selected-step becomes a checkpoint of the plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.deploy.records import BallotRecord
 from plugins.loras.copying import digest_of
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan
-from plugins.review.ballot import Ballot, differences, read_ballot
+from plugins.review.ballot import Ballot, BallotError, differences, read_ballot
 from plugins.review.review import Entry
 
 
@@ -20,18 +21,19 @@ def select(plan: Plan, typed: str | None, *, chosen: str | None = None) -> Check
 
     An id comes before a step or an epoch, which two checkpoints may share.
 
-    `chosen` is what the ballot chose; where nothing was typed, the message offers it.
+    `chosen` is what the ballot chose; where nothing was typed, it is taken.
 
     Raises `SelectionError` listing what can be typed.
     """
-    wanted = (typed or "").strip().casefold()
+    wanted = ((typed or "").strip() or chosen or "").casefold()
     for names in (_ids, _numbers):
         for checkpoint in plan.checkpoints:
             if wanted in names(checkpoint):
                 return checkpoint
-    problem = f"{plan.title} has no checkpoint {typed!r}." if wanted else "Which checkpoint is to be deployed?"
-    if chosen and not wanted:
-        problem = f"{problem} Your ballot chose {chosen}: --selected-step={chosen.removeprefix('step')}."
+    problem = "Which checkpoint is to be deployed?"
+    if wanted:
+        named = typed if (typed or "").strip() else chosen
+        problem = f"{plan.title} has no checkpoint {named!r}{'' if named == typed else ', which your ballot chose'}."
     candidates = "".join(
         f"\n  --selected-step={checkpoint.argument:<8} {checkpoint.file}" for checkpoint in plan.checkpoints
     )
@@ -48,6 +50,69 @@ def _numbers(checkpoint: Checkpoint) -> set[str]:
     step, epoch = checkpoint.step, checkpoint.epoch
     steps = set() if step is None else {str(step), f"step{step}"}
     return steps if epoch is None else {*steps, f"epoch{epoch}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedBallot:
+    """A ballot's file, and what it says; None where it cannot be read."""
+
+    file: Path
+    ballot: Ballot | None
+
+    @classmethod
+    def at(cls, file: Path) -> "SavedBallot":
+        """Read a file as far as it can be read."""
+        try:
+            return cls(file=file, ballot=read_ballot(file))
+        except BallotError:
+            return cls(file=file, ballot=None)
+
+    @property
+    def time(self) -> float:
+        """When it was saved, in seconds; of the file where it cannot be read."""
+        return self.ballot.saved.timestamp() if self.ballot else self.file.stat().st_mtime
+
+    def __str__(self) -> str:
+        if self.ballot is None:
+            return f"{self.file.name} (which cannot be read)"
+        return f"{self.file.name} (saved {self.ballot.saved:%Y-%m-%d %H:%M} UTC, chose {self.ballot.choice or 'none'})"
+
+
+def find_ballots(reports: Path, named: Path | None = None) -> list[SavedBallot]:
+    """Return the ballot that was named; else those in the reports folder: `ballot.json`, then the newest first.
+
+    The first one counts.
+    """
+    if named:
+        return [SavedBallot.at(named)]
+    found = sorted(map(SavedBallot.at, reports.glob("ballot*.json")), key=lambda one: -one.time)
+    return sorted(found, key=lambda one: one.file.name != "ballot.json")
+
+
+def choice_of(ballots: Sequence[SavedBallot], typed: str | None) -> str | None:
+    """Return what the first ballot chose.
+
+    Raises `SelectionError` where nothing was typed and another ballot beside it chose otherwise.
+    """
+    used, *others = ballots
+    choice = read_ballot(used.file).choice
+    if not (typed or "").strip() and any(other.ballot and other.ballot.choice != choice for other in others):
+        lines = "".join(f"\n  --ballot={str(one.file)!r}: {one}" for one in ballots)
+        raise SelectionError(f"Which ballot counts? {used.file.parent} holds several:{lines}\nNothing was deployed.")
+    return choice
+
+
+def ballot_lines(ballots: Sequence[SavedBallot], typed: str | None) -> Iterator[str]:
+    """Tell which ballot a deployment goes by, and what is doubtful about it."""
+    used, *others = ballots
+    if not (typed or "").strip():
+        yield f"chosen by the ballot {used.file}"
+    if used.ballot and used.ballot.is_empty:
+        yield f"warning: nothing is marked on the ballot {used.file}"
+    newer = [other for other in others if other.time > used.time]
+    if others:
+        told = ", ".join(map(str, newer or others))
+        yield f"warning: {used} is used; beside it {'is a newer ballot' if newer else 'is another ballot'}: {told}"
 
 
 def judged_by(

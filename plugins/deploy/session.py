@@ -3,23 +3,30 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Selected, deploy, recover
 from plugins.deploy.gate import pass_gate
-from plugins.deploy.page import render_deployment, render_rollback
+from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.proof import Prover
 from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
-from plugins.deploy.selection import SelectionError, judged_by, select
+from plugins.deploy.selection import (
+    SelectionError,
+    ballot_lines,
+    choice_of,
+    find_ballots,
+    judged_by,
+    select,
+)
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.evidence.files import write_atomically
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
-from plugins.generate.preparing import pictures, workflow_of
+from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
+from plugins.generate.workflows import workflow_of
 from plugins.loras import journal
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError, LoraError
@@ -28,7 +35,7 @@ from plugins.loras.staging import preflight
 from plugins.plan.command import Command
 from plugins.plan.messages import UserError
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
-from plugins.review.ballot import Ballot, read_ballot
+from plugins.review.ballot import Ballot
 from plugins.review.gathering import gather
 
 Attempt = Deployment | Rollback | LoraError
@@ -70,6 +77,7 @@ class DeploySession:
         self._servers = servers
         self._locks: ExitStack | None = None
         self._ballot: Ballot | None = None
+        self._chosen: tuple[str, ...] = ()
         self._selected: Selected | None = None
         self._previous: PreviousProduction | None = None
         self._done: Deployment | Rollback | None = None
@@ -107,6 +115,7 @@ class DeploySession:
         if self._selected:
             yield f"{plan.title}: deploying {self._selected.checkpoint.id}"
             yield f"{plan.training_file(self._selected.checkpoint)} -> {plan.production_file}"
+            yield from self._chosen
         if self._previous:
             yield f"{plan.title}: rolling back {self._previous.taken_out}"
             yield f"{self._previous.file} -> {plan.production_file}"
@@ -146,9 +155,9 @@ class DeploySession:
         """Return the top of deploy.html; empty where nothing was done."""
         match self._done:
             case Deployment():
-                return render_deployment(self._command.plan, self._done, self._command.reports)
+                return render_deployment(self._command.plan, self._done, self._command.reports, after=self._after())
             case Rollback():
-                return render_rollback(self._command.plan, self._done)
+                return render_rollback(self._command.plan, self._done, self._command.reports, after=self._after())
             case None:
                 return ""
 
@@ -173,6 +182,13 @@ class DeploySession:
         """Return what is in production after a rollback, and what that means; empty in any other run."""
         return f"{self._done} No checkpoint counts as selected until you deploy one." if self._rolled_back else ""
 
+    def _after(self) -> After:
+        return After(
+            verified=tuple(self.verified.values()),
+            undo=self._command.next("-m deploy --rollback"),
+            summary=self._summary(),
+        )
+
     @property
     def _rolled_back(self) -> bool:
         return isinstance(self._done, Rollback)
@@ -181,7 +197,13 @@ class DeploySession:
         plan, verified = self._command.plan, tuple(self.verified.values())
         match self._done:
             case Deployment():
-                return Summary(plan=plan, deployment=self._done, ballot=self._ballot, verified=verified).markdown()
+                return Summary(
+                    plan=plan,
+                    deployment=self._done,
+                    ballot=self._ballot,
+                    verified=verified,
+                    workflow=tuple(workflow_of(plan, self._command.reports).lines()) if plan.workflow else (),
+                ).markdown()
             case Rollback():
                 return rollback_summary(plan, self._done, verified)
             case None:
@@ -204,18 +226,21 @@ class DeploySession:
     def _open_gate(self) -> None:
         """See that the selection may be deployed."""
         plan, reports = self._command.plan, self._command.reports
-        file = self._ballot_file()
-        chosen = read_ballot(file).choice if file else None
-        checkpoint = select(plan, self._options.selected_step, chosen=chosen)
+        named = self._command.path(self._options.ballot) if self._options.ballot else None
+        typed, ballots = self._options.selected_step, find_ballots(reports, named)
+        checkpoint = select(plan, typed, chosen=choice_of(ballots, typed) if ballots else None)
         preflight(plan)
         expected = self._expected({one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints})
         store = pictures(reports)
         evidence = pass_gate(expected, store, checkpoint)
         self._lock()
         record = None
-        if file:
+        if ballots:
             shown = gather(expected, reports, failed={}, command="")
-            self._ballot, record = judged_by(file, checkpoint, plan, shown.entries, simulated=expected.simulated)
+            self._ballot, record = judged_by(
+                ballots[0].file, checkpoint, plan, shown.entries, simulated=expected.simulated
+            )
+            self._chosen = tuple(ballot_lines(ballots, typed))
         self._servers()
         self._selected = Selected(
             expected=expected,
@@ -267,14 +292,8 @@ class DeploySession:
 
     def _expected(self, loras: dict[str, str]) -> ExpectedInputs:
         plan = self._command.plan
-        return ExpectedInputs(plan=plan, workflow=workflow_of(plan), loras=loras, simulated=self._command.demo)
-
-    def _ballot_file(self) -> Path | None:
-        """Return the ballot that was named, or the one in the reports folder; None where there is neither."""
-        if self._options.ballot:
-            return self._command.path(self._options.ballot)
-        usual = self._command.reports / "ballot.json"
-        return usual if usual.exists() else None
+        workflow = workflow_of(plan, self._command.reports)
+        return ExpectedInputs(plan=plan, workflow=workflow, loras=loras, simulated=self._command.demo)
 
     def _on_record(self) -> Deployment:
         """Return the last deployment of this plan from these reports. Raises `RecordError`."""

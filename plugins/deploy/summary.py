@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from plugins.deploy.records import Deployment, Rollback
 from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
-from plugins.review.ballot import Ballot
+from plugins.review.ballot import Ballot, figures
+from plugins.review.figures import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Summary:
     deployment: Deployment
     ballot: Ballot | None
     verified: tuple[Verified, ...]
+    workflow: tuple[str, ...] = ()
+    """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
 
     def markdown(self) -> str:
         """Return it as Markdown."""
@@ -107,12 +110,16 @@ class Summary:
             told.append(f"The person chose otherwise: {_plain(ballot.reason or 'no reason was given')}.")
         elif ballot.reason:
             told.append(f"Reason: {_plain(ballot.reason)}.")
-        told.append("Judged blind." if ballot.judged_blind else "Not judged blind.")
-        columns = list(self.deployment.candidates)
+        by = f" by {_plain(ballot.judge)}" if ballot.judge.strip() else ""
+        told.append(f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}.")
+        if ballot.is_empty:
+            told.append("**Nothing was marked on the ballot.**")
+        columns, counted = list(self.deployment.candidates), figures(ballot, self.plan)
         table = [f"| criterion | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for criterion in self.plan.criteria:
-            marks = " | ".join(ballot.answers(one).get(criterion.id, "not marked") for one in columns)
+            marks = " | ".join(_figure(counted.get(one, {}).get(criterion.id)) for one in columns)
             table.append(f"| {_plain(criterion.text)}{' (required)' if criterion.required else ''} | {marks} |")
+        table += ["", "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."]
         parts = [" ".join(told), "\n".join(table), self._visible(ballot)]
         if note := ballot.notes.checkpoints.get(selected):
             parts.append(f"Note on {selected}: {_plain(note)}")
@@ -170,18 +177,20 @@ class Summary:
 
     def _settings(self) -> str:
         sampling, server = self.plan.sampling, self.deployment.server
-        settings = (
-            ("Base model", sampling.base_model),
-            ("Sampler", f"{sampling.sampler}, scheduler {sampling.scheduler}, {sampling.steps} steps"),
-            ("CFG", f"{sampling.cfg:g}"),
-            ("Clip skip", str(sampling.clip_skip)),
-            ("Size", f"{sampling.width}x{sampling.height}"),
-            ("LoRA strength", f"{sampling.lora_strength:g}"),
-            ("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"),
-        )
-        return "\n".join(
-            ["## How the pictures were made", "", *(f"- {name}: {_plain(value)}" for name, value in settings)]
-        )
+        if self.plan.workflow:
+            told = [("Settings", ", ".join((*sampling.facts, "all else as in the workflow")))]
+            told += [("Found", line) for line in self.workflow]
+        else:
+            told = [
+                ("Base model", sampling.base_model),
+                ("Sampler", f"{sampling.sampler}, scheduler {sampling.scheduler}, {sampling.steps} steps"),
+                ("CFG", f"{sampling.cfg:g}"),
+                ("Clip skip", str(sampling.clip_skip)),
+                ("Size", f"{sampling.width}x{sampling.height}"),
+                ("LoRA strength", f"{sampling.lora_strength:g}"),
+            ]
+        told.append(("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"))
+        return "\n".join(["## How the pictures were made", "", *(f"- {name}: {_plain(value)}" for name, value in told)])
 
 
 def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:
@@ -195,6 +204,10 @@ def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, .
     parts = [*head, "\n".join(["## What was put back", "", *put])]
     parts.append("\n".join(["## What production renders", "", *proof]))
     return "\n\n".join([*parts, _verifications(verified)]) + "\n"
+
+
+def _figure(figure: Figure | None) -> str:
+    return f"{figure.answer} ({figure})" if figure and figure.answer else "not marked"
 
 
 def _verifications(verified: tuple[Verified, ...]) -> str:

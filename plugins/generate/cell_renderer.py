@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.run import Run
@@ -10,15 +9,12 @@ from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
 from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.check import Check, Outcome
-from plugins.pictures.checks import check_not_blank, check_not_noise, check_size, check_workflow
+from plugins.pictures.checks import check_not_blank, check_not_noise, check_workflow
 from plugins.pictures.picture import Picture, PictureError, read_picture
 from plugins.plan.cells import Cell
 from plugins.plan.messages import UserError
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer, render_cell
-
-_LARGEST_AT_LEAST: Final = 4_000_000
-"""Pixels that are decoded in any case, so that a picture of the wrong size fails the check of its size."""
 
 
 class CellFailedError(UserError):
@@ -87,14 +83,13 @@ class CellRenderer:
 
         finished = render_cell(server, filled, on_progress)
         picture = self._decoded(cell, server, finished)
-        sampling = self.expected.plan.sampling
         return Rendered(
             cell=cell,
             filled=filled,
             finished=finished,
             picture=picture,
             checks=(
-                check_size(picture, width=sampling.width, height=sampling.height),
+                self.expected.check_size(picture),
                 check_not_blank(picture),
                 check_not_noise(picture),
                 check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
@@ -103,9 +98,8 @@ class CellRenderer:
         )
 
     def _decoded(self, cell: Cell, server: RenderServer, finished: Finished) -> Picture:
-        sampling = self.expected.plan.sampling
         try:
-            return read_picture(finished.png, largest=max(sampling.width * sampling.height, _LARGEST_AT_LEAST))
+            return read_picture(finished.png, largest=self.expected.largest)
         except PictureError as error:
             raise CellFailedError(
                 f"{server.info.url} sent no usable picture of {self.name(cell)}: {error}. "

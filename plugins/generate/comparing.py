@@ -11,7 +11,7 @@ from plugins.evidence.evidence import ComparedRecord, Evidence
 from plugins.evidence.store import Store
 from plugins.loras.header import said
 from plugins.loras.staging import Staged
-from plugins.pictures.check import Check, Outcome
+from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
 from plugins.pictures.picture import UNREADABLE
 from plugins.plan.cells import Cell
@@ -90,6 +90,7 @@ class Comparing:
             return evidence.with_check(
                 Check(name="LoRA effect", outcome=Outcome.NOT_CHECKED, message=message)
             ).model_copy(update={"compared": None})
+        evidence = _with_size(evidence, baseline)
         ours, theirs = evidence.picture.pixels_sha256, baseline.picture.pixels_sha256
         compared = evidence.compared
         if compared is None or compared.baseline_pixels_sha256 != theirs:
@@ -115,6 +116,15 @@ class Comparing:
         if len(self._baselines) < _BASELINES:
             self._baselines[cell] = picture
         return picture
+
+
+def _with_size(evidence: Evidence, baseline: Evidence) -> Evidence:
+    """Add to the evidence that the picture has another size than its baseline, which only an own workflow can give."""
+    ours, theirs = (f"{one.picture.width}x{one.picture.height}" for one in (evidence, baseline))
+    if ours == theirs or any(check.name == "size" for check in evidence.failures):
+        return evidence
+    difference = Difference(field="size", got=ours, asked=f"{theirs}, as the baseline has")
+    return evidence.with_check(Check(name="size", outcome=Outcome.FAILED, differences=(difference,)))
 
 
 def _opened(path: Path) -> Image.Image:

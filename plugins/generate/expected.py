@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from plugins.comfyui.names import is_called
 from plugins.comfyui.workflow import Filled, Workflow
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
+from plugins.pictures.check import Check
+from plugins.pictures.checks import check_size
+from plugins.pictures.picture import Picture
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Plan
+
+_LARGEST_AT_LEAST: Final = 4_000_000
+"""Pixels that are decoded in any case, so that a picture of the wrong size is told by its size."""
+_LARGEST_OF_OWN: Final = 64_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +53,24 @@ class ExpectedInputs:
             prefix=f"{self.plan.name}/{cell.id}-{tag}",
         )
 
+    @property
+    def largest(self) -> int:
+        """Pixels of the largest picture that is decoded; an own workflow may make its own larger."""
+        return _LARGEST_OF_OWN if self.plan.workflow else max(self._width * self._height, _LARGEST_AT_LEAST)
+
+    def check_size(self, picture: Picture) -> Check:
+        """Compare a picture's size with the plan's. An own workflow's is compared with the baseline's, once known."""
+        width, height = picture.image.size if self.plan.workflow else (self._width, self._height)
+        return check_size(picture, width=width, height=height)
+
+    @property
+    def _width(self) -> int:
+        return self.plan.sampling.width
+
+    @property
+    def _height(self) -> int:
+        return self.plan.sampling.height
+
     def inputs_digest(self, cell: Cell, *, base_model: str) -> str:
         """Return a digest of all that the cell's picture is to be made from."""
         if cell.checkpoint is None:
@@ -60,7 +86,8 @@ class ExpectedInputs:
             judged = evidence.lora.sha256[:12] if evidence.lora else "none"
             file = self.plan.training_file(cell.checkpoint)
             return f"it was rendered from other bytes (SHA-256 {judged}) than {file} has now"
-        if not is_called(self.plan.sampling.base_model, evidence.base_model):
+        wanted = self.plan.sampling.base_model
+        if wanted and not is_called(wanted, evidence.base_model):
             return f"it was rendered on another base model, {evidence.base_model}"
         if evidence.plan.name != self.plan.name or evidence.inputs_digest != self.inputs_digest(
             cell, base_model=evidence.base_model

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.comfyui.choices import ServerChoices, choices_of, one_base_model, picker_names
+from plugins.comfyui.choices import ServerChoices, choices_of, picker_names
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Unreachable
 from plugins.comfyui.names import find_lora
+from plugins.comfyui.own_workflow import classes_for
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
 from plugins.generate.cell_renderer import CellRenderer
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.record import Recorder
+from plugins.generate.workflows import prepare_workflow
 from plugins.loras.base_models import base_header
 from plugins.loras.digests import Digests
 from plugins.loras.doubts import doubts_of
@@ -55,11 +57,6 @@ class Prepared:
         return self.recorder.store
 
 
-def workflow_of(plan: Plan) -> Workflow:
-    """Return the plan's own workflow, or the built-in one. Raises `WorkflowError`."""
-    return Workflow.read(plan.workflow) if plan.workflow else Workflow.built_in()
-
-
 def pictures(reports: Path) -> Store:
     """Return the store of a reports folder's pictures."""
     return Store(reports / "pictures")
@@ -72,8 +69,9 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     Raises `WorkflowError`, `NotListed`, `StagingError` or another `ComfyUIError`; the first three before anything
     is copied, but for a picker that does not show what was staged.
     """
-    workflow = workflow_of(plan)
-    base_model = one_base_model(plan, [choices_of(server.client) for server in servers])
+    classes = classes_for(plan)
+    choices = [choices_of(server.client, classes=classes) for server in servers]
+    workflow, base_model = prepare_workflow(plan, choices, store.folder.parent)
     doubts = _check_base(plan, headers, base_model)
     with _remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
@@ -99,9 +97,8 @@ def prepare_on_cluster(
     """
     from plugins.render.cluster import lora_file  # noqa: PLC0415 (Dask is optional)
 
-    workflow = workflow_of(plan)
     choices, left_out = _choices_of_workers(plan, cluster)
-    base_model = one_base_model(plan, tuple(choices.values()))
+    workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.folder.parent)
     doubts = _check_base(plan, headers, base_model)
     workers: dict[RenderServer, DaskServer] = {server: server for server in choices}
 
@@ -119,10 +116,12 @@ def prepare_on_cluster(
 
 def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServer, ServerChoices], dict[str, str]]":
     """Return what the workers of use offer, and why the others are left out, by their names."""
+    classes = classes_for(plan)
 
     def ask(server: "DaskServer") -> ServerChoices:
-        choices = server.choices()
-        choices.base_model(plan)
+        choices = server.choices(classes)
+        if plan.workflow is None:
+            choices.base_model(plan)
         return choices
 
     found: dict[DaskServer, ServerChoices] = {}

@@ -63,6 +63,11 @@ class GenerateSession:
         """The evidence that this run made or compared with the plan: no need to read it again."""
         return self._generation.known if self._generation else {}
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is odd about the checkpoints, in a sentence each."""
+        return self._prepared.doubts
+
     def check_room(self, chosen: Collection[Cell]) -> None:
         """See that there is room for the chosen cells' pictures and their baselines'. Raises `EvidenceError`."""
         cells = {*chosen, *(cell.baseline for cell in chosen)}
@@ -84,6 +89,7 @@ class GenerateSession:
             yield told(prepared.staged, plan.paths.loras)
         else:
             yield from (f"left out: {reason}" for reason in prepared.left_out.values())
+        yield from prepared.expected.workflow.lines()
         yield from (f"warning: {doubt}" for doubt in prepared.doubts)
 
     def last_lines(self) -> Iterable[str]:

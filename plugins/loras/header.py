@@ -8,7 +8,7 @@ from typing import Final
 
 from plugins.loras.errors import HeaderError
 from plugins.plan.plan import Checkpoint
-from plugins.plan.training.families import are_related, families_of, families_of_base, told
+from plugins.plan.training.families import are_related, families_of, families_of_base, other_size, told
 from plugins.plan.training.header import Header, NotSafetensors, header_size
 from plugins.plan.training.header import read_header as read
 
@@ -50,11 +50,21 @@ def check_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, base
     What cannot be told from the headers is left to the comparison with the baseline. Raises `HeaderError`.
     """
     wrong = {one: header for one, header in _others(headers, base) if not _is_related(header, base)}
+    sizes = {one: size for one, header in headers.items() if base and (size := other_size(header, base))}
     if base and wrong:
         lines = "".join(f"\n  {checkpoint.id}: {said(header)}" for checkpoint, header in wrong.items())
         raise HeaderError(
             f"The base model {base_model} is {told(families_of_base(base))}, and these LoRAs are not:{lines}\n"
             "  Correct `base_model` under [sampling] in the plan: it must be of the kind that they were trained on."
+        )
+    if base and sizes:
+        lines = "".join(
+            f"\n  {one.id}: {layer} has {ours} inputs, and {theirs} in the base model"
+            for one, (layer, ours, theirs) in sizes.items()
+        )
+        raise HeaderError(
+            f"The base model {base_model} is of another size than these LoRAs were made for:{lines}\n"
+            "  Correct `base_model` under [sampling] in the plan: it must be the one that they were trained on."
         )
 
 

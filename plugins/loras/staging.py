@@ -62,7 +62,9 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
     for checkpoint in plan.checkpoints:
         source = plan.training_file(checkpoint)
         try:
-            if source.is_file() and (ours := _replaced_by_us(plan, source)):
+            if source.is_file() and _leads_into_loras(plan, source):
+                problems.append(f"{source} is a link into {plan.paths.loras}, where files are replaced and removed")
+            elif source.is_file() and (ours := _replaced_by_us(plan, source)):
                 problems.append(f"{source} is the same file as {ours}, which is replaced or removed by a run")
             elif source.is_file():
                 headers[checkpoint] = read_header(source)
@@ -81,6 +83,12 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
             "  Nothing was copied. Finish the training, or correct the plan's [[checkpoint]] tables."
         )
     return headers
+
+
+def _leads_into_loras(plan: Plan, source: Path) -> bool:
+    """Say whether a training output is a link out of its folder, to a file in the loras folder."""
+    real, own = (Path(os.path.realpath(path)) for path in (source, plan.paths.checkpoints))
+    return real.is_relative_to(os.path.realpath(plan.paths.loras)) and not real.is_relative_to(own)
 
 
 def _replaced_by_us(plan: Plan, source: Path) -> Path | None:

@@ -39,16 +39,20 @@ def _portable(name: str) -> str:
     return name
 
 
+def portable_name(text: str) -> str:
+    """Return a name like a text that can be part of a file name everywhere."""
+    name = _UNSAFE.sub("_", text)[:_LONGEST_NAME].strip("._-") or "lora"
+    return f"lora_{name}"[:_LONGEST_NAME] if _RESERVED_ON_WINDOWS.match(name) else name
+
+
 def _plan_name(name: str) -> str:
     """Accept what may be part of a file name everywhere; offer that where it is something else, such as a trigger."""
     try:
         return _portable(name)
     except ValueError as error:
-        offer = _UNSAFE.sub("_", name).strip("._-")[:_LONGEST_NAME] or "lora"
-        offer = f"lora_{offer}" if _RESERVED_ON_WINDOWS.match(offer) else offer
         raise ValueError(
-            f"{error}. Try name = {offer!r}: the copies' names begin with it. The trigger word goes into the prompts, "
-            "spelled as it was trained"
+            f"{error}. Try name = {portable_name(name)!r}: the copies' names begin with it. The trigger word goes into "
+            "the prompts, spelled as it was trained"
         ) from None
 
 
@@ -143,6 +147,15 @@ def _size(value: object) -> int:
         raise ValueError(f'{value!r} is not a size; write it like "50 MB"') from None
 
 
+def _rate(value: object) -> float | None:
+    """Read `"all"` as None, and a share of pictures as it is."""
+    if value == "all":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f'{value!r} is neither "all" nor a share between 0 and 1, such as 0.8')
+    return float(value)
+
+
 Name = Annotated[str, AfterValidator(_portable)]
 PlanName = Annotated[str, AfterValidator(_plan_name)]
 TrainingFile = Annotated[str, AfterValidator(_training_file)]
@@ -152,4 +165,5 @@ Text = Annotated[str, AfterValidator(_text)]
 Words = Annotated[str, AfterValidator(_words)]
 Lax = Field(strict=False)
 PlanPath = Annotated[Path, Lax, BeforeValidator(_plan_path)]
+Rate = Annotated[float | None, BeforeValidator(_rate)]
 Size = Annotated[int, BeforeValidator(_size)]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -18,6 +18,7 @@ from plugins.plan.fields import (
     Name,
     PlanName,
     PlanPath,
+    Rate,
     ServerUrl,
     Size,
     Text,
@@ -74,6 +75,19 @@ class Paths(_Part):
         return self
 
 
+class Nodes(_Part):
+    """What a person names in an own workflow, by id or title, where it cannot be found or something else is meant."""
+
+    picture: Text | None = None
+    """The node that saves, shows or gives the picture to be judged."""
+    prompt: Annotated[tuple[Text, ...], Lax] = ()
+    """The inputs that take the prompt: `11.value`."""
+    negative: Annotated[tuple[Text, ...], Lax] = ()
+    seed: Annotated[tuple[Text, ...], Lax] = ()
+    lora: Text | None = None
+    """The slot of the tested LoRA (`10.lora_1`), or the loader of the model that it goes onto (`4`)."""
+
+
 class ComfyUI(_Part):
     """The servers that render, and how to start one when none answers."""
 
@@ -81,6 +95,7 @@ class ComfyUI(_Part):
     urls: Annotated[tuple[ServerUrl, ...], Lax] = ()
     start: Annotated[tuple[Text, ...], Lax] = ()
     workflow: PlanPath | None = None
+    nodes: Nodes = Nodes()
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds that a server may go without a sign of life on a picture before it is given up."""
 
@@ -90,6 +105,14 @@ class ComfyUI(_Part):
             raise ValueError('give either url = "http://127.0.0.1:8188" or urls = [...]')
         return self
 
+    @model_validator(mode="after")
+    def _nodes_are_of_a_workflow(self) -> Self:
+        if self.workflow is None and self.nodes != Nodes():
+            raise ValueError(
+                "[comfyui.nodes] names nodes of an own workflow; name its file with `workflow`, or take it out"
+            )
+        return self
+
     @property
     def servers(self) -> tuple[str, ...]:
         """Every server's address, in the plan's order."""
@@ -97,19 +120,42 @@ class ComfyUI(_Part):
 
 
 class Sampling(_Part):
-    """The settings that every picture shares, so that only the checkpoint differs along a row."""
+    """The settings that every picture shares, so that only the checkpoint differs along a row.
 
-    base_model: Text
-    sampler: Text
-    scheduler: Text
-    steps: Annotated[int, Field(ge=1, le=10_000)]
-    cfg: Annotated[float, Field(ge=0, le=100)]
-    width: Annotated[int, Field(ge=16, le=16384, multiple_of=8)]
-    height: Annotated[int, Field(ge=16, le=16384, multiple_of=8)]
+    With an own workflow all but the seeds may be left out, and stay as the workflow has them: `gives` says what is
+    the plan's. The sizes that stand here then are a guess, for what is laid out before a picture is there.
+    """
+
+    base_model: Text = ""
+    sampler: Text = ""
+    scheduler: Text = ""
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 0
+    cfg: Annotated[float, Field(ge=0, le=100)] = 0.0
+    width: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
+    height: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], Lax, Field(min_length=1)]
     lora_strength: Annotated[float, Field(ge=-100, le=100)] = 1.0
     negative: Words = ""
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What every picture shares, in a few words each; what is left to an own workflow is not among them."""
+        told = {
+            "base_model": self.base_model,
+            "sampler": f"{self.sampler} ({self.scheduler})" if self.scheduler else self.sampler,
+            "steps": f"{self.steps} steps",
+            "cfg": f"CFG {self.cfg:g}",
+            "width": f"{self.width}x{self.height}",
+            "clip_skip": f"clip skip {self.clip_skip}",
+            "lora_strength": f"LoRA strength {self.lora_strength:g}",
+        }
+        is_whole = self.gives("steps") and self.gives("base_model")
+        return tuple(words for key, words in told.items() if is_whole or self.gives(key))
+
+    def gives(self, key: str) -> bool:
+        """Say whether the plan gives a setting, rather than leave it to the workflow."""
+        return key in self.model_fields_set
 
     @field_validator("seeds")
     @classmethod
@@ -188,6 +234,13 @@ class Criterion(_Part):
     """The prompts on which to look for it; none means all."""
 
 
+class Selection(_Part):
+    """When a checkpoint passes a criterion."""
+
+    rate: Annotated[Rate, Field(alias="pass")] = None
+    """None: yes on all pictures that were looked at. Else the share that the interval's lower end must reach."""
+
+
 class Production(_Part):
     """The one LoRA that stays, and what must hold of it. Sizes are bytes."""
 
@@ -224,6 +277,7 @@ class Plan(_Part):
     checkpoints: Annotated[tuple[Checkpoint, ...], Lax, Field(alias="checkpoint", min_length=1)]
     prompts: Annotated[tuple[Prompt, ...], Lax, Field(alias="prompt", min_length=1)]
     criteria: Annotated[tuple[Criterion, ...], Lax, Field(alias="criterion")] = ()
+    selection: Selection = Selection()
     production: Production
 
     @field_validator("checkpoints")
@@ -292,6 +346,14 @@ class Plan(_Part):
                     first, second = (f"{one!r} on prompt {prompt!r}" for one, prompt in (other, (column, row)))
                     raise ValueError(f"{first} and {second} would both be called {name}; rename one of the prompts")
         return self
+
+    @property
+    def lora_files(self) -> frozenset[str]:
+        """Every name that the LoRA under test goes by: training outputs, evaluation copies, and production."""
+        names = {self.production.file}
+        for checkpoint in self.checkpoints:
+            names |= {PurePosixPath(checkpoint.file).name, self.staged_file(checkpoint)}
+        return frozenset(names)
 
     def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
         """Return the checkpoint of an id such as `step600` or `final`; None where the plan has none."""

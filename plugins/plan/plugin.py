@@ -10,6 +10,9 @@ from typing import Any, Final
 import pytest
 
 from plugins.plan.command import DEFAULT_PLAN, GROUP, Command
+from plugins.plan.messages import visible
+from plugins.plan.new_plan.creating import new_plan
+from plugins.plan.new_plan.runs import NewPlanError
 from plugins.plan.plan import Plan
 from plugins.plan.reading import PlanError, read_plan
 from plugins.plan.stages import STAGES, stages_of
@@ -29,6 +32,10 @@ class Hooks:
     def pytest_acceptance_plan_overrides(self, config: pytest.Config, plan: Plan) -> Overrides | None:
         """Return keys of the plan's tables that this command replaces: `{"comfyui": {"url": "http://..."}}`."""
 
+    @pytest.hookspec
+    def pytest_acceptance_plan_written(self, plan: Plan) -> str | None:
+        """Return what is to be said of a plan that --new-plan wrote, such as what a server lacks for it."""
+
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Let other rooms have a say in where the plan is carried out."""
@@ -36,15 +43,18 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --plan and --reports."""
+    """Add --plan, --new-plan and --reports."""
     group = parser.getgroup(GROUP)
     group.addoption("--plan", metavar="FILE", default=DEFAULT_PLAN, help="the plan (default: %(default)s)")
+    group.addoption(
+        "--new-plan", metavar="FOLDER", help="write a plan from a training folder to --plan (default: plans/NAME.toml)"
+    )
     group.addoption("--reports", metavar="DIR", help="where a run leaves its files (default: reports/)")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Put the command together, before any other hook of a room asks for it."""
+def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
+    """Put the command together, before any other hook of a room asks for it; with --new-plan, write one and end."""
     option = config.option
     listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
     config.stash[COMMAND] = Command(
@@ -59,6 +69,19 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         demo=option.demo,
         read=lambda path: _read(config, path),
     )
+    return None if option.new_plan is None else _write_new_plan(config, option.new_plan)
+
+
+def _write_new_plan(config: pytest.Config, folder: str) -> pytest.ExitCode:
+    """Write a plan from a training folder, and show what was found. Raises `pytest.UsageError`."""
+    command = config.stash[COMMAND]
+    try:
+        written = new_plan(command, folder)
+    except NewPlanError as error:
+        raise pytest.UsageError(str(error)) from None
+    checked: list[str] = config.hook.pytest_acceptance_plan_written(plan=written.plan)
+    print(visible("\n".join([*checked, written.told])))  # noqa: T201 (all that this command does)
+    return pytest.ExitCode.OK
 
 
 def _read(config: pytest.Config, path: Path) -> Plan:

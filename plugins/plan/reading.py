@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from plugins.plan.fields import shown_address
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Paths, Plan, Production, Prompt, Sampling
+from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Nodes, Paths, Plan, Production, Prompt, Sampling
 from plugins.plan.small_files import read_small
 from plugins.plan.training.names import without_pair
 from plugins.plan.training.steps import with_steps
@@ -33,12 +33,15 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "": Plan,
     "paths": Paths,
     "comfyui": ComfyUI,
+    "comfyui.nodes": Nodes,
     "sampling": Sampling,
     "production": Production,
     "checkpoint": Checkpoint,
     "prompt": Prompt,
     "criterion": Criterion,
 }
+_BUILT_IN_NEEDS: Final = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
+"""What the built-in workflow has no values of its own for."""
 _LARGEST: Final = 1_000_000
 """Bytes. A plan is a page of text; TOML of many megabytes would be read for minutes."""
 _BRIEFLY: Final = reprlib.Repr()
@@ -76,7 +79,7 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
             raw[table] = {**raw.get(table, {}), **values}
     context = {"folder": path.parent.absolute()}
     raw = _with_steps(raw, context)
-    mistakes = [*_pairs(raw), *_duplicates(raw)]
+    mistakes = [*_missing_settings(raw), *_pairs(raw), *_duplicates(raw)]
     try:
         plan = Plan.model_validate(raw, context=context)
     except ValidationError as error:
@@ -124,6 +127,13 @@ def _pairs(raw: Mapping[str, Any]) -> Iterator[str]:
                 f"checkpoint[{index}].file: {file!r} and checkpoint[{first}]'s are one checkpoint in two files, for "
                 "high and for low noise, and a column takes one file. Leave one out; the workflow can load it"
             )
+
+
+def _missing_settings(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Find settings that only an own workflow brings, where the plan names none."""
+    comfyui, sampling = raw.get("comfyui"), raw.get("sampling")
+    if isinstance(sampling, dict) and not (isinstance(comfyui, dict) and comfyui.get("workflow")):
+        yield from (f"sampling.{key}: is missing" for key in _BUILT_IN_NEEDS if key not in sampling)
 
 
 def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -179,7 +189,7 @@ def _told(detail: ErrorDetails) -> str:
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
     """Offer the key that was probably meant."""
-    table = "" if len(location) == 1 else str(location[0])
+    table = ".".join(map(str, location[:-1] if location[1:2] == ("nodes",) else location[: len(location) > 1]))
     known = [field.alias or name for name, field in _TABLES[table].model_fields.items()]
     near = get_close_matches(str(location[-1]), known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

@@ -57,9 +57,9 @@ class DaskServer:
             raise Unreachable(f"The Dask worker {self.worker} has not said what its ComfyUI is.")
         return self._info
 
-    def choices(self) -> ServerChoices:
-        """Ask what the server is, and return what it offers. Raises `ComfyUIError`."""
-        self._info, choices = self._call(WorkerAgent.describe, seconds=self._cluster.timing.describe)()
+    def choices(self, classes: tuple[str, ...] = ()) -> ServerChoices:
+        """Ask what the server is, and return what it offers and says of node classes. Raises `ComfyUIError`."""
+        self._info, choices = self._call(WorkerAgent.describe, seconds=self._cluster.timing.describe)(classes)
         return choices
 
     def ensure_lora(self, lora: LoraFile, staged: Staged) -> str:

@@ -80,8 +80,8 @@ class WorkerAgent:
         """A LoRA that is on its way here."""
         self._digest = hashlib.sha256()
 
-    def describe(self) -> tuple[ServerInfo, ServerChoices]:
-        """Return what the server is, and what it offers."""
+    def describe(self, classes: tuple[str, ...] = ()) -> tuple[ServerInfo, ServerChoices]:
+        """Return what the server is, what it offers, and what it says of node classes."""
         if not self._comfyui.is_dir():
             raise Unreachable(
                 f"{self._comfyui} is not there. Start the worker with COMFYUI_DIR=... in its environment, which names "
@@ -94,7 +94,7 @@ class WorkerAgent:
                 f"{error} Start the ComfyUI beside this worker, which does not start it; or start the worker with "
                 "COMFYUI_URL=http://... in its environment, which names another address."
             ) from error
-        choices = choices_of(server.client)
+        choices = choices_of(server.client, classes=classes)
         info = server.info.model_copy(update={"worker": self._worker})
         return info, replace(choices, url=f"{choices.url} beside {self._worker}")
 

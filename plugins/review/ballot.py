@@ -1,24 +1,25 @@
 """The ballot: what a person marked, noted and chose on the report page, read back from the file that it saves."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from plugins.evidence.evidence import PlanRecord, Sha256
+from plugins.plan.cells import column
 from plugins.plan.messages import UserError
+from plugins.plan.plan import Plan
 from plugins.plan.small_files import read_small
+from plugins.review.figures import Answer, Figure
 from plugins.review.review import Entry
 
-FORMAT: Final = 1
 _SHOWN: Final = 8
 """Hexadecimal digits of a digest that the page shows, and messages name."""
 _TOLD: Final = 3
 """Mistakes that one message tells."""
-
-Answer = Literal["yes", "no", "unsure"]
 
 
 class BallotError(UserError):
@@ -30,7 +31,7 @@ class _Part(BaseModel):
 
 
 class Mark(_Part):
-    """One criterion of one checkpoint as the person saw it."""
+    """One criterion of one picture as the person saw it."""
 
     answer: Answer
     blind: bool = False
@@ -58,16 +59,20 @@ class Blind(_Part):
     revealed: bool
 
 
-class Ballot(_Part):
-    """Everything that a person said on the page."""
+class Judged(_Part):
+    """A picture that was there to be judged: SHA-256 of the file and, since format 2, of its pixels alone."""
 
-    format: Literal[1]
+    file: Sha256
+    pixels: Sha256 | None = None
+
+
+class _Saved(_Part):
+    """What every format holds."""
+
     plan: PlanRecord
     simulated: bool
     """Whether a stand-in drew the pictures: such a ballot says nothing about a LoRA."""
     saved: AwareDatetime
-    marks: Mapping[str, Mapping[str, Mark]]
-    """By checkpoint id, then by criterion id."""
     notes: Notes
     choice: str | None
     """The id of the chosen checkpoint: `step600`, `final`."""
@@ -75,14 +80,28 @@ class Ballot(_Part):
     suggestion: Suggestion
     blind: Blind | None
     """None: the checkpoints were never hidden."""
-    pictures: Mapping[str, Sha256] = Field(min_length=1)
-    """SHA-256 of every picture that was there to be judged, by cell id."""
+
+
+class Ballot(_Saved):
+    """Everything that a person said on the page."""
+
+    format: Literal[2]
+    judge: str = ""
+    """Who judged, as typed on the page."""
+    marks: Mapping[str, Mapping[str, Mapping[str, Mark]]]
+    """By checkpoint id, then by row id (a prompt's, with its seed where there are several), then by criterion id."""
+    pictures: Mapping[str, Judged] = Field(min_length=1)
+    """Every picture that was there to be judged, by cell id."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is marked."""
+        return not any(self._marks())
 
     @property
     def judged_blind(self) -> bool:
         """Whether every mark was given while the checkpoints were hidden."""
-        marks = [mark for marks in self.marks.values() for mark in marks.values()]
-        return bool(marks) and all(mark.blind for mark in marks)
+        return not self.is_empty and all(mark.blind for mark in self._marks())
 
     @property
     def follows_rule(self) -> bool:
@@ -90,33 +109,90 @@ class Ballot(_Part):
         return self.choice is not None and self.choice == self.suggestion.checkpoint
 
     def answers(self, checkpoint: str) -> dict[str, Answer]:
-        """Return what was marked for one checkpoint, by criterion id."""
-        return {criterion: mark.answer for criterion, mark in self.marks.get(checkpoint, {}).items()}
+        """Return the worst mark that each criterion got on a checkpoint's pictures, by criterion id."""
+        rows = self.marks.get(checkpoint, {})
+        criteria = dict.fromkeys(criterion for marks in rows.values() for criterion in marks)
+        worst = ((criterion, self.figure(checkpoint, criterion, rows).answer) for criterion in criteria)
+        return {criterion: answer for criterion, answer in worst if answer}
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_this_format(cls, given: Any) -> Any:  # noqa: ANN401 (raw JSON)
-        if not isinstance(given, dict) or "marks" not in given or "format" not in given:
-            raise ValueError("it is not a ballot")
-        if given["format"] != FORMAT:
-            raise ValueError(f"its format is {given['format']!r}, and this suite reads format {FORMAT}")
-        return given
+    def figure(self, checkpoint: str, criterion: str, rows: Iterable[str]) -> Figure:
+        """Count a criterion's marks on a checkpoint's pictures in these rows."""
+        marked = self.marks.get(checkpoint, {})
+        marks = (marked.get(row, {}).get(criterion) for row in rows)
+        count = Counter(mark.answer for mark in marks if mark)
+        return Figure(yes=count["yes"], no=count["no"], unsure=count["unsure"])
+
+    def _marks(self) -> Iterable[Mark]:
+        return (mark for rows in self.marks.values() for marks in rows.values() for mark in marks.values())
+
+
+class _FirstFormat(_Saved):
+    """A ballot whose marks are a checkpoint's, whatever picture they were given on."""
+
+    format: Literal[1]
+    marks: Mapping[str, Mapping[str, Mark]]
+    pictures: Mapping[str, Sha256] = Field(min_length=1)
+
+    def ballot(self) -> Ballot:
+        """Lay each mark on all pictures of its checkpoint."""
+
+        def rows(checkpoint: str) -> list[str]:
+            start = f"{checkpoint}-"
+            return [cell.removeprefix(start) for cell in self.pictures if cell.startswith(start)]
+
+        shared = {name: getattr(self, name) for name in _Saved.model_fields}
+        marks = {checkpoint: dict.fromkeys(rows(checkpoint), marks) for checkpoint, marks in self.marks.items()}
+        pictures = {cell: Judged(file=digest) for cell, digest in self.pictures.items()}
+        return Ballot(format=2, marks=marks, pictures=pictures, **shared)
 
 
 def read_ballot(path: Path) -> Ballot:
     """Read what the report page saved. Raises `BallotError`."""
+    again = "Save it again from the report page."
     try:
-        return Ballot.model_validate(from_json(read_small(path)))
+        raw = from_json(read_small(path))
     except FileNotFoundError:
         raise BallotError(f"No ballot at {path}. Save one from the report page, or name it with --ballot.") from None
-    except ValidationError as error:
-        raise BallotError(
-            f"The ballot {path} cannot be used: {_told(error)}. Save it again from the report page."
-        ) from error
     except ValueError as error:
-        raise BallotError(f"The ballot {path} is not JSON ({error}). Save it again from the report page.") from error
+        raise BallotError(f"The ballot {path} is not JSON ({error}). {again}") from error
     except OSError as error:
-        raise BallotError(f"The ballot {path} cannot be read: {error}. Save it again from the report page.") from error
+        raise BallotError(f"The ballot {path} cannot be read: {error}. {again}") from error
+    try:
+        return parse_ballot(raw)
+    except ValidationError as error:
+        raise BallotError(f"The ballot {path} cannot be used: {_told(error)}. {again}") from error
+    except ValueError as error:
+        raise BallotError(f"The ballot {path} cannot be used: {error}. {again}") from error
+
+
+def parse_ballot(raw: Any) -> Ballot:  # noqa: ANN401 (raw JSON)
+    """Return the ballot of any format. Raises `ValueError`; pydantic's where a field is wrong."""
+    if not isinstance(raw, dict) or "marks" not in raw or "format" not in raw:
+        raise ValueError("it is not a ballot")
+    if raw["format"] == 1:
+        return _FirstFormat.model_validate(raw).ballot()
+    if raw["format"] != 2:  # noqa: PLR2004 (as `Ballot.format` says)
+        raise ValueError(f"its format is {raw['format']!r}, and this suite reads formats 1 and 2")
+    return Ballot.model_validate(raw)
+
+
+def figures(ballot: Ballot, plan: Plan) -> dict[str, dict[str, Figure]]:
+    """Count each criterion over the pictures on which the plan has it looked for: by checkpoint, then criterion id."""
+    return {
+        checkpoint.id: {
+            criterion.id: ballot.figure(
+                checkpoint.id,
+                criterion.id,
+                [
+                    cell.row
+                    for cell in column(plan, checkpoint)
+                    if not criterion.prompts or cell.prompt.id in criterion.prompts
+                ],
+            )
+            for criterion in plan.criteria
+        }
+        for checkpoint in plan.checkpoints
+    }
 
 
 def differences(ballot: Ballot, entries: Iterable[Entry]) -> list[str]:
@@ -124,15 +200,21 @@ def differences(ballot: Ballot, entries: Iterable[Entry]) -> list[str]:
     found = []
     cells = {entry.cell.id: entry for entry in entries}
     for cell_id, entry in cells.items():
-        judged, now = ballot.pictures.get(cell_id), entry.digest
-        if judged and not now:
+        judged = ballot.pictures.get(cell_id)
+        if judged and not entry.digest:
             found.append(f"{entry.cell}: its picture was judged, and is gone ({entry.problem or 'not rendered'})")
-        elif now and not judged:
+        elif entry.digest and not judged:
             found.append(f"{entry.cell}: rendered after the ballot was saved, so nobody judged it")
-        elif judged != now and judged:
-            found.append(f"{entry.cell}: picture {judged[:_SHOWN]} was judged, and now it is {now[:_SHOWN]}")
+        elif judged and not _same(judged, entry):
+            now = entry.digest[:_SHOWN]
+            found.append(f"{entry.cell}: picture {judged.file[:_SHOWN]} was judged, and now it is {now}")
     found += [f"{cell_id}: was judged, and is not in this plan" for cell_id in ballot.pictures if cell_id not in cells]
     return found
+
+
+def _same(judged: Judged, entry: Entry) -> bool:
+    """Whether a picture is the one that was judged: the same file, or the same pixels in another file."""
+    return judged.file == entry.digest or (judged.pixels is not None and judged.pixels == entry.pixels)
 
 
 def _told(error: ValidationError) -> str:

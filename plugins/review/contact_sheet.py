@@ -166,12 +166,7 @@ class _Sheet:
             words = "SIMULATED: a stand-in drew these pictures; they say nothing about a LoRA"
             yield _text(words, total, size=16, colour=_TEXT, ground="#ffd84d")
         yield _text(plan.title, total, size=22)
-        sampling = plan.sampling
-        facts = (
-            f"{sampling.base_model}, {sampling.sampler} ({sampling.scheduler}), {sampling.steps} steps, "
-            f"CFG {sampling.cfg:g}, {sampling.width}x{sampling.height}, clip skip {sampling.clip_skip}, "
-            f"LoRA strength {sampling.lora_strength:g}"
-        )
+        facts = ", ".join((*([f"workflow {plan.workflow.name}"] if plan.workflow else []), *plan.sampling.facts))
         yield _text(facts, total, size=self.small, colour=_DIM)
         if len(self.rows) < len(self.review.rows):
             words = f"The first {len(self.rows)} of {len(self.review.rows)} rows; all of them are in report.html"

@@ -49,6 +49,7 @@ def gather(
         simulated=expected.simulated,
         metrics=tuple(metrics_of(checkpoint, evidence) for checkpoint in expected.plan.checkpoints),
         stability=str(stability) if stability else "",
+        workflow=tuple(expected.workflow.lines()),
         command=command,
     )
 

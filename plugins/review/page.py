@@ -1,5 +1,6 @@
 """The report page: one fragment of HTML with its own style and script, for pytest-html to put on top."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -76,6 +77,8 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
     plan = review.plan
     return {
         "plan": {"name": plan.name, "digest": plan.digest},
+        "key": _key(review),
+        "rate": plan.selection.rate,
         "simulated": review.simulated,
         "command": review.command,
         "checkpoints": [{"id": c.id, "name": step_name(c), "argument": _argument(c)} for c in plan.checkpoints],
@@ -93,6 +96,12 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
     }
 
 
+def _key(review: Review) -> str:
+    """Digest of all pictures' pixels, by which a browser keeps what is marked on them."""
+    pixels = "".join(f"{entry.cell.id} {entry.pixels}\n" for entry in review.by_id.values())
+    return hashlib.sha256(pixels.encode()).hexdigest()[:32]
+
+
 def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
     cell = entry.cell
     return {
@@ -100,6 +109,8 @@ def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
         "row": cell.row,
         "picture": _link(entry.picture) if entry.evidence else "",
         "digest": entry.digest,
+        "pixels": entry.pixels,
+        "size": [entry.evidence.picture.width, entry.evidence.picture.height] if entry.evidence else [],
         "nearest": _nearest(entry, previews),
         "flags": [{"kind": flag.kind, "title": flag.title, "text": str(flag)} for flag in entry.flags],
         "settings": list(_settings(entry)),

@@ -19,6 +19,10 @@ _STEEP: Final = 14
 """A line that rises more than this beside a dot would run through its number: it is written on the other side."""
 
 
+_OUTLYING: Final = 2.5
+"""A largest number of more than so many times the next one would flatten all others: it is drawn at the edge."""
+
+
 _Place = tuple[float, float]
 
 
@@ -81,6 +85,8 @@ class Dot:
     tick: str
     told: str
     labelled: bool
+    beyond: bool
+    """Whether it lies beyond the scale, and is drawn at its edge."""
     anchor: str
     """Where the number is written: above the dot (`middle`), or to its left (`end`) or right (`start`)."""
 
@@ -108,7 +114,8 @@ def plots(review: Review) -> tuple[Plot, ...]:
 
 def _plot(measure: Measure, review: Review) -> Plot:
     checkpoints = {checkpoint.id: checkpoint for checkpoint in review.plan.checkpoints}
-    places = _places(measure, review.metrics)
+    top = _top([value for one in review.metrics if (value := measure.of(one))])
+    places = _places(measure, review.metrics, top)
     labelled = _labelled([place[0] for place in places if place])
     dots = []
     for index, (one, place) in enumerate(zip(review.metrics, places, strict=True)):
@@ -121,6 +128,7 @@ def _plot(measure: Measure, review: Review) -> Plot:
                 tick=checkpoint.argument,
                 told=measure.told(one),
                 labelled=place[0] in labelled,
+                beyond=(measure.of(one) or 0.0) > top,
                 anchor=_anchor(places[index - 1] if index else None, place, (*places, None)[index + 1]),
             )
             dots.append(dot)
@@ -129,8 +137,14 @@ def _plot(measure: Measure, review: Review) -> Plot:
     return Plot(measure=measure, dots=tuple(dots), lines=lines)
 
 
-def _places(measure: Measure, metrics: Sequence[Metrics]) -> list[_Place | None]:
-    """Return each checkpoint's place: across by step, up from 0 to the largest number; None where not measured.
+def _top(values: Sequence[float]) -> float:
+    """Return the number at the scale's upper end: the largest, unless it outlies all others."""
+    *others, largest = sorted(values) or [1.0]
+    return others[-1] * 1.25 if others and largest > _OUTLYING * others[-1] else largest
+
+
+def _places(measure: Measure, metrics: Sequence[Metrics], top: float) -> list[_Place | None]:
+    """Return each checkpoint's place: across by step, up from 0 to the top; None where not measured.
 
     Where a step is not known, they stand in their order, at equal distances.
     """
@@ -138,12 +152,11 @@ def _places(measure: Measure, metrics: Sequence[Metrics]) -> list[_Place | None]
     known = [one.step for one in metrics if one.step is not None]
     steps = known if len(known) == len(metrics) else list(range(len(metrics)))
     first, span = min(steps, default=0), max(steps, default=0) - min(steps, default=0)
-    top = max((value for value in values if value), default=1.0)
     places: list[_Place | None] = []
     for step, value in zip(steps, values, strict=True):
         across = (step - first) / span if span else 0.5
         x = _LEFT + across * (WIDTH - _LEFT - _RIGHT)
-        y = HEIGHT - _BOTTOM - (value or 0.0) / top * (HEIGHT - _TOP - _BOTTOM)
+        y = HEIGHT - _BOTTOM - min((value or 0.0) / top, 1.0) * (HEIGHT - _TOP - _BOTTOM)
         places.append(None if value is None else (round(x, 1), round(y, 1)))
     return places
 

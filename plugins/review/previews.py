@@ -23,9 +23,9 @@ from plugins.pictures.picture import UNREADABLE
 
 EMBED_AT_MOST: Final = 60
 """More pictures than this are linked. The limit is size, not time (200 embedded ones opened as fast as linked ones):
-60 leave each 32 kB, a busy 512 px preview at quality 60; 200 would leave 9 kB, 256 px at quality 50, too coarse."""
-EMBEDDED_BYTES: Final = 1_900_000
-"""Bytes of WebP in one page; Base64 makes them 2.5 MB, so that page and results together stay below 3 MB."""
+60 leave each 16 kB, a busy preview of 384 px; 200 would leave 5 kB, 160 px, too coarse."""
+EMBEDDED_BYTES: Final = 950_000
+"""Bytes of WebP in one page; Base64 makes them 1.27 MB, so that page and results together stay below 1.5 MB."""
 FOLDER: Final = PurePosixPath("previews")
 """Where previews lie, seen from the report."""
 

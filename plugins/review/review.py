@@ -77,6 +77,11 @@ class Entry:
         """SHA-256 of the PNG, or empty where there is none."""
         return self.evidence.picture.sha256 if self.evidence else ""
 
+    @property
+    def pixels(self) -> str:
+        """SHA-256 of the picture's pixels alone, or empty where there is none."""
+        return self.evidence.picture.pixels_sha256 if self.evidence else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -106,6 +111,10 @@ class Review:
     """Each checkpoint's numbers, by step."""
     stability: str = ""
     """Whether the server gives the same picture again, in a sentence; empty where it was not measured."""
+    doubts: tuple[str, ...] = ()
+    """What is odd about the checkpoints, in a sentence each."""
+    workflow: tuple[str, ...] = ()
+    """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
     command: str = "pytest -m deploy --selected-step=STEP"
     """What to type after judging; STEP stands for the chosen checkpoint."""
 

@@ -103,13 +103,17 @@ def test_keys_do_nothing_while_text_is_typed(page: Page) -> None:
 
 
 def test_expectations_can_be_hidden(page: Page) -> None:
-    """What to expect of each step is there at first, and goes and comes with a key."""
+    """What to expect of a step is read after looking: on demand, and not before something of it is marked."""
     told = page.locator('.expect [data-column="step600"]')
-    expect(told).to_contain_text("Often the sweet spot")
-    page.keyboard.press("e")
     expect(told).to_be_hidden()
     page.keyboard.press("e")
+    expect(told).to_be_hidden()
+    page.locator('.judge .marks[data-checkpoint="step600"] [value="yes"]').first.click()
     expect(told).to_be_visible()
+    expect(told).to_contain_text("Often the sweet spot")
+    expect(page.locator('.expect [data-column="step800"]')).to_be_hidden()
+    page.keyboard.press("e")
+    expect(told).to_be_hidden()
 
 
 def test_pictures_have_names_for_screen_readers(page: Page) -> None:
@@ -170,8 +174,8 @@ def test_hostile_plan_runs_no_script(open_page: Open, tmp_path: Path) -> None:
         page.keyboard.press(key)
     page.locator("#choices input").first.check()
     expect(page.locator('.score[data-checkpoint="constructor"]')).to_have_text("1 yes; chosen")
-    page.locator("#blind").click()
     page.locator("#results summary").click()
+    page.locator("#blind").click()
     assert page.evaluate("window.hacked") is None
     assert 0 == page.locator("#review script, #review img[onerror]").count()
 

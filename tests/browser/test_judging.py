@@ -1,14 +1,17 @@
 """Judging: marks, the rule's verdict, blind mode, and the ballot that is saved and loaded."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from plugins.review.ballot import Ballot, differences, read_ballot
+from plugins.review.ballot import Ballot, Judged, differences, read_ballot
 from plugins.review.review import Review
 from tests.browser.conftest import Open
+from tests.plugins.review.sample import write_page
 
 pytestmark = pytest.mark.browser
 
@@ -41,8 +44,8 @@ def verdict(page: Page) -> str:
 def test_whole_judgement_by_keys_alone(page: Page, tmp_path: Path) -> None:
     """Without a mouse: open a picture, mark two checkpoints, take the rule's choice, say why, save."""
     page.locator('[data-cell="baseline-trigger_environment"] .picture').focus()
-    first = ("ArrowRight", "Enter", *"nnn", "ArrowDown", "n", "ArrowDown", *"nn")
-    for key in (*first, "ArrowRight", *"yyyyy", "ArrowUp", "y", "ArrowRight", *"yuuu", "Escape"):
+    first = ("ArrowRight", "Enter", *"nnn", "ArrowDown", *"nnnn", "ArrowDown", *"nnnnn")
+    for key in (*first, "ArrowRight", *"yyyyy", "ArrowUp", *"yyyy", "ArrowRight", *"yuuu", "Escape"):
         page.keyboard.press(key)
     page.locator("#take").focus()
     page.keyboard.press("Enter")
@@ -78,49 +81,128 @@ def test_ballot_carries_what_was_judged(page: Page, review: Review, tmp_path: Pa
     """The ballot names the plan and every picture's digest, so that it is known what was judged."""
     ballot = saved(page, tmp_path)
     assert (review.plan.name, review.plan.digest) == (ballot.plan.name, ballot.plan.digest)
-    assert {entry.cell.id: entry.digest for entry in review.entries if entry.digest} == ballot.pictures
+    expected = {one.cell.id: Judged(file=one.digest, pixels=one.pixels) for one in review.entries if one.digest}
+    assert expected == ballot.pictures
     assert [] == differences(ballot, review.entries)
 
 
 def test_keys_go_to_a_criterion_and_take_marks_back(page: Page) -> None:
     """A digit goes to a criterion, a letter marks it and goes on to this prompt's next, Backspace takes it back."""
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    page.locator('[data-cell="step600-asymmetric_details"] .picture').click()
     for key in "3y":
         page.keyboard.press(key)
     pressed = page.locator('#viewer .marks[data-criterion="right_bracer"] [value="yes"]')
     expect(pressed).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#viewer-criteria li.current")).to_contain_text("Art style")
+    expect(page.locator("#viewer-criteria li.current")).to_contain_text("LEFT knee pauldron")
     for key in ("3", "Backspace"):
         page.keyboard.press(key)
     expect(pressed).to_have_attribute("aria-pressed", "false")
 
 
 def test_one_key_too_many_changes_nothing(page: Page) -> None:
-    """Where all that a prompt is to show is marked, a letter marks nothing, until a digit names a criterion."""
+    """Where all that a prompt is to show is marked, a letter marks nothing and says so; a digit names a criterion."""
     page.locator('[data-cell="step600-trigger_environment"] .picture').click()
     for key in "yyynn":
         page.keyboard.press(key)
     score = page.locator('.score[data-checkpoint="step600"]')
     expect(score).to_have_text("3 yes")
+    expect(page.locator("#viewer-status")).to_contain_text("j goes to the next open picture")
     for key in "2n":
         page.keyboard.press(key)
-    expect(score).to_have_text("2 yes, 1 no")
+    expect(score).to_have_text("2 yes, 1 no; passed over")
+    page.keyboard.press("4")
+    expect(page.locator("#viewer-status")).to_have_text("There is no criterion 4 on this prompt.")
+    page.keyboard.press("j")
+    expect(page.locator("#viewer-title")).to_have_text("step 600 A novel pose, not in the training set")
+    for key in ("ArrowRight", "ArrowUp", "y"):
+        page.keyboard.press(key)
+    expect(page.locator("#viewer-status")).to_have_text("There is no picture here to mark.")
+    for key in ("b", "ArrowRight", "ArrowRight", "y"):
+        page.keyboard.press(key)
+    expect(page.locator("#viewer-title")).to_contain_text("baseline")
+
+
+def test_mark_is_of_one_picture(page: Page, tmp_path: Path) -> None:
+    """Beside a picture a letter marks that one, with Shift all of its checkpoint's; the figure says what is proven."""
+    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    for key in ("y", "N", "Escape"):
+        page.keyboard.press(key)
+    hair, cloak = (
+        page.locator(f'.judge .marks[data-checkpoint="step600"][data-criterion="{criterion}"]')
+        for criterion in ("hair", "cloak")
+    )
+    expect(hair.locator("xpath=following-sibling::small")).to_have_text("1 of 1: at least 21 %")
+    expect(cloak.locator("xpath=following-sibling::small")).to_have_text("0 of 3: at most 56 %")
+    page.locator('[data-cell="step600-asymmetric_details"] .picture').click()
+    for key in ("n", "Escape"):
+        page.keyboard.press(key)
+    expect(hair.locator('[value="yes"]')).to_have_attribute("aria-pressed", "mixed")
+    expect(hair.locator("xpath=following-sibling::small")).to_have_text("1 of 2: 9 to 91 %")
+    marks = saved(page, tmp_path).marks["step600"]
+    assert {"asymmetric_details": "no", "novel_pose": "yes"} == {
+        row: given["hair"].answer for row, given in marks.items() if "hair" in given
+    }
+    assert ["no", "no", "no"] == [given["cloak"].answer for given in marks.values()]
+
+
+def test_what_is_done_is_undone_and_done_again(page: Page) -> None:
+    """Ctrl+Z takes back one thing after the other, also a whole clearing; Ctrl+Y and Ctrl+Shift+Z do it again."""
+    score = page.locator('.score[data-checkpoint="step200"]')
+    mark(page, "step200", "yn----")
+    page.locator("#clear").click()
+    expect(score).to_have_text("not marked yet")
+    for key, told in (
+        ("Control+z", "1 yes, 1 no; passed over"),
+        ("Control+z", "1 yes"),
+        ("Control+z", "not marked yet"),
+        ("Control+Shift+Z", "1 yes"),
+        ("Control+y", "1 yes, 1 no; passed over"),
+    ):
+        page.keyboard.press(key)
+        expect(score).to_have_text(told)
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    expect(page.locator("#status")).to_have_text("There is nothing to undo.")
+
+
+def test_nothing_is_undone_across_a_shuffle(page: Page) -> None:
+    """After the checkpoints were hidden, undoing shows them no more, nor does it hide them after the reveal."""
+    mark(page, "step200", "y-----")
+    page.locator("#blind").click()
+    page.keyboard.press("Control+z")
+    expect(page.locator("#blind")).to_have_text("Reveal the checkpoints")
+    page.locator("#clear").click()
+    expect(page.locator("#blind")).to_have_text("Reveal the checkpoints")
+    page.locator("#blind").click()
+    page.keyboard.press("Control+z")
+    expect(page.locator("#blind")).to_have_text("Judge blind")
+
+
+def test_empty_ballot_is_said_to_be_empty(page: Page, tmp_path: Path) -> None:
+    """Saving without a single mark says so, and so does the file."""
+    assert saved(page, tmp_path).is_empty
+    expect(page.locator("#status")).to_contain_text("Nothing is marked on it")
+    page.locator("#judge-name").fill("Ana")
+    mark(page, "step200", "y-----")
+    assert "Ana" == saved(page, tmp_path).judge
+    expect(page.locator("#status")).not_to_contain_text("Nothing is marked on it")
 
 
 def test_arrow_keys_walk_over_pictures_and_marks(page: Page) -> None:
-    """Arrow keys go from the pictures down to the marks of the same column, and Tab leaves the matrix."""
+    """Arrow keys go from the pictures down to the marks of the same column; a letter marks, and goes on."""
     page.locator('[data-cell="step600-asymmetric_details"] .picture').focus()
-    for key in ("ArrowDown", "ArrowRight", "n", "ArrowDown", "Enter"):
+    for key in ("ArrowDown", "ArrowRight", "n", "Enter"):
         page.keyboard.press(key)
-    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("2 no")
+    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("1 yes, 1 no; passed over")
 
 
 def test_rule_wants_enough_marked(page: Page) -> None:
     """While an earlier checkpoint could still win, the rule names no later one."""
-    assert "Not enough marked: step 200 has 5 required criteria open." == verdict(page)
+    assert "Still to mark: step 200, 5 required criteria. One “no” closes it." == verdict(page)
     mark(page, "step200", "n-----")
     mark(page, "step600", "yyyyyy")
-    assert "Not enough marked: step 400 has 5 required criteria open." == verdict(page)
+    assert "Still to mark: step 400, 5 required criteria. One “no” closes it." == verdict(page)
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 no; passed over")
 
 
 def test_rule_takes_the_earliest_with_every_required_yes(page: Page) -> None:
@@ -171,7 +253,19 @@ def test_blind_hides_and_reveal_shows(page: Page, tmp_path: Path) -> None:
         )
     page.locator('[data-cell="step600-novel_pose"] .picture').click()
     seen = page.locator("#review").inner_text()
-    for telling in ("600", "final", "920", "sweet spot", "Likely overfit", "LoRA effect", "0.55", "undefined"):
+    for telling in (
+        "600",
+        "final",
+        "920",
+        "sweet spot",
+        "Likely overfit",
+        "LoRA effect",
+        "training copy",
+        "Nearest training image",
+        "spyke_0",
+        "0.55",
+        "undefined",
+    ):
         assert telling not in seen
     expect(page.locator(".plots")).to_be_hidden()
     expect(page.locator("#viewer-column")).to_have_text("checkpoint " + "ABCDE"[shuffle.index("step600") - 1])
@@ -221,7 +315,7 @@ def test_closed_tab_loses_nothing(page: Page, report: Path) -> None:
     assert columns == page.locator(".names [data-column]").evaluate_all(
         "cells => cells.map(cell => cell.dataset.column)"
     )
-    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("2 yes, 2 no, 2 unsure")
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("2 yes, 2 no, 2 unsure; passed over")
     expect(page.locator('textarea[data-note="checkpoints"][data-id="final"]').first).to_have_value("too <b>stiff</b>")
     expect(page.locator('.cell-note[data-id="step600-novel_pose"]')).to_have_text("good hands")
 
@@ -245,7 +339,7 @@ def test_saved_ballot_restores_another_visit(page: Page, open_page: Open, report
     [
         pytest.param("{", "it is not JSON", id="broken"),
         pytest.param("null", "This is not a ballot", id="null"),
-        pytest.param('{"format": 2, "marks": {}}', "This is not a ballot", id="other-format"),
+        pytest.param('{"format": 3, "marks": {}}', "This is not a ballot", id="other-format"),
         pytest.param(
             '{"format": 1, "marks": {}, "plan": {"name": "june"}}', "for june, not for spyke", id="other-plan"
         ),
@@ -261,23 +355,119 @@ def test_bad_ballot_changes_nothing(page: Page, tmp_path: Path, content: str, to
 
 
 def test_marks_of_other_pictures_are_dropped(page: Page, tmp_path: Path) -> None:
-    """A checkpoint whose pictures changed since must be judged again; the others' marks hold."""
+    """Marks on pictures that changed are dropped, and listed one by one on top until that was seen; others hold."""
     mark(page, "step200", "yyyyyy")
     mark(page, "step400", "nnnnnn")
     saved(page, tmp_path)
     raw = json.loads((tmp_path / "ballot.json").read_text("utf-8"))
-    raw["pictures"]["step200-novel_pose"] = "0" * 64
+    for again in raw["pictures"].values():
+        again["file"] = "0" * 64  # the same pixels in other files
+    raw["pictures"]["step200-novel_pose"]["pixels"] = "0" * 64
     (tmp_path / "ballot.json").write_text(json.dumps(raw), "utf-8")
     page.locator("#file").set_input_files(tmp_path / "ballot.json")
-    expect(page.locator("#status")).to_contain_text("What was marked for step 200 is dropped")
-    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("not marked yet")
-    expect(page.locator('.score[data-checkpoint="step400"]')).to_have_text("6 no")
+    expect(page.locator("#status")).to_contain_text("4 marks are dropped, since the pictures changed: listed on top.")
+    pose = "step 200, A novel pose, not in the training set: "
+    assert [
+        f"{pose}Ginger or orange hair: yes",
+        f"{pose}White cloak or coat visible: yes",
+        f"{pose}Art style as in the training images, not generic anime: yes",
+        f"{pose}The novel pose works, without collapsing into a copy of a training image: yes",
+    ] == page.locator("#dropped li").all_inner_texts()
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("5 yes")
+    page.reload()
+    assert 4 == page.locator("#dropped li").count()
+    page.locator("#dismiss").click()
+    page.reload()
+    expect(page.locator("#dropped")).to_be_hidden()
+    expect(page.locator('.score[data-checkpoint="step400"]')).to_have_text("6 no; passed over")
 
 
 def test_browser_that_keeps_nothing_is_told(open_page: Open, report: Path, tmp_path: Path) -> None:
     """Where a page from disk has no storage, everything works but the keeping, and the page says so."""
     script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no storage'); }});"
     page = open_page(report, script=script)
-    expect(page.locator("#status")).to_contain_text("save the ballot before you close the page")
+    expect(page.locator("#unkept")).to_contain_text("save the ballot before you close the page")
     mark(page, "step200", "yyyyyy")
     assert dict.fromkeys(CRITERIA, "yes") == saved(page, tmp_path).answers("step200")
+
+
+def test_full_storage_is_told(page: Page, tmp_path: Path) -> None:
+    """A storage that has no room any more is told on top at once, and what was marked can still be saved."""
+    mark(page, "step200", "y-----")
+    expect(page.locator("#unkept")).to_be_hidden()
+    page.evaluate("void (Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); })")
+    mark(page, "step200", "-y----")
+    expect(page.locator("#unkept")).to_be_visible()
+    assert {"hair": "yes", "cloak": "yes"} == saved(page, tmp_path).answers("step200")
+
+
+def test_first_format_is_shown_as_marks_on_all_pictures(page: Page, review: Review, tmp_path: Path) -> None:
+    """A ballot that was saved before marks belonged to pictures fills in each of its checkpoint's pictures."""
+    raw = {
+        "format": 1,
+        "plan": {"name": review.plan.name, "digest": review.plan.digest},
+        "marks": {
+            "step600": {"hair": {"answer": "yes", "blind": True}, "right_bracer": {"answer": "no", "blind": True}}
+        },
+        "choice": "step600",
+        "pictures": {entry.cell.id: entry.digest for entry in review.entries if entry.digest},
+    }
+    (tmp_path / "ballot.json").write_text(json.dumps(raw), "utf-8")
+    page.locator("#file").set_input_files(tmp_path / "ballot.json")
+    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("1 yes, 1 no; passed over; chosen")
+    ballot = saved(page, tmp_path)
+    assert {"hair": 3, "right_bracer": 1} == {
+        criterion: sum(criterion in marks for marks in ballot.marks["step600"].values())
+        for criterion in ("hair", "right_bracer")
+    }
+    assert ballot.judged_blind
+
+
+def other_report(review: Review, folder: Path, changed: str = "") -> Path:
+    """Write the same report into another folder, one picture of it drawn anew."""
+    entries = []
+    for entry in review.entries:
+        evidence = entry.evidence
+        if evidence:
+            digest = {"sha256": "f" * 64}
+            if entry.cell.id == changed:
+                digest = {"sha256": "d" * 64, "pixels_sha256": "e" * 64}
+            evidence = evidence.model_copy(update={"picture": evidence.picture.model_copy(update=digest)})
+        entries.append(replace(entry, evidence=evidence))
+    shutil.copytree(review.reports / "pictures", folder / "pictures", dirs_exist_ok=True)
+    return write_page(replace(review, reports=folder, entries=tuple(entries)))
+
+
+def test_generating_again_keeps_every_mark_on_the_same_pixels(page: Page, review: Review, tmp_path: Path) -> None:
+    """Other files with the same pixels keep all marks; where one picture changed, its marks are listed as dropped."""
+    place = other_report(review, tmp_path)
+    page.goto(place.as_uri())
+    mark(page, "step600", "yyyyyy")
+    other_report(review, tmp_path, changed="step600-asymmetric_details")
+    page.reload()
+    assert 5 == page.locator("#dropped li").count()
+    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("4 yes")
+
+
+def test_two_reports_of_one_plan_never_touch_each_other(page: Page, review: Review, tmp_path: Path) -> None:
+    """Another report of the same plan, on other pictures, begins empty and leaves the first as it is."""
+    mark(page, "step200", "yyyyyy")
+    page.locator('textarea[data-note="checkpoints"][data-id="final"]').first.fill("stiff")
+    first = page.url
+    page.goto(other_report(review, tmp_path, changed="step200-novel_pose").as_uri())
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("not marked yet")
+    expect(page.locator('textarea[data-note="checkpoints"][data-id="final"]').first).to_have_value("")
+    mark(page, "step200", "nnnnnn")
+    page.goto(first)
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("6 yes")
+
+
+def test_two_windows_on_one_report_agree(open_page: Open, report: Path) -> None:
+    """What is marked in one window shows in the other, so that neither overwrites the other."""
+    one = open_page(report)
+    other = one.context.new_page()
+    other.goto(report.as_uri())
+    mark(one, "step200", "y-----")
+    expect(other.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
+    mark(other, "step200", "-n----")
+    expect(one.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no; passed over")

@@ -36,7 +36,7 @@ def tab_to(page: Page, selector: str) -> None:
 def judge(page: Page, ballot: Path) -> None:
     """Mark both checkpoints by keys, take the rule's choice, say why, and save."""
     tab_to(page, ".picture")  # the first "n" finds nothing open on its prompt, and changes nothing
-    for key in ("ArrowRight", "Enter", "y", "n", "ArrowDown", "y", "ArrowRight", "n", "u", "Escape"):
+    for key in ("ArrowRight", "Enter", "y", "n", "ArrowDown", "y", "y", "ArrowRight", "n", "u", "Escape"):
         page.keyboard.press(key)
     tab_to(page, "#take")
     page.keyboard.press("Enter")
@@ -61,6 +61,12 @@ def shows_the_proof(page: Page) -> None:
     assert ["pictures/step600/novel_pose.png", "proof/novel_pose.png"] == proof.locator("a").evaluate_all(
         "links => links.map(link => link.getAttribute('href'))"
     )
+    claims = page.locator(".verified li")
+    assert claims.count() > 5
+    assert ["passed"] == list(dict.fromkeys(claims.evaluate_all("all => all.map(one => one.className)")))
+    expect(page.locator("#deployment")).to_contain_text("Nothing was in production before")
+    page.locator(".summary summary").click()
+    expect(page.locator(".summary pre")).to_contain_text("Reason: Bracer there, pose holds.")
     assert [] == violations(page)
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme="dark")
@@ -89,13 +95,14 @@ def test_deployed_is_what_was_judged_on_the_page(
     assert 4 == refused.returncode
     assert f"The ballot {broken} is not JSON" in refused.stderr
 
-    deployed = run_suite("-m", "deploy", "--selected-step=600", server)
+    deployed = run_suite("-m", "deploy", server)  # the ballot's choice
     assert 0 == deployed.returncode, deployed.stdout
+    assert f"chosen by the ballot {ballot}" in deployed.stdout
     summary = (reports / "SUMMARY.md").read_text("utf-8")
     for line in (
         "Reason: Bracer there, pose holds.",
-        "| Ginger or orange hair (required) | yes | no |",
-        "| RIGHT arm bracer (required) | yes | unsure |",
+        "| Ginger or orange hair (required) | yes (2 of 2: at least 34 %) | no (0 of 1: at most 79 %) |",
+        "| RIGHT arm bracer (required) | yes (1 of 1: at least 21 %) | unsure (0 of 1: at most 79 %) |",
         "- A novel pose: RIGHT arm bracer: yes",
     ):
         assert line in summary
@@ -104,8 +111,14 @@ def test_deployed_is_what_was_judged_on_the_page(
 
     assert 0 == run_suite("-m", "generate", "--regenerate", "-k", "step600-novel_pose", server).returncode
     refused = run_suite("-m", "deploy", "--selected-step=final", server)
-    judged = json.loads(ballot.read_text("utf-8"))["pictures"]["step600-novel_pose"]
     assert 4 == refused.returncode
-    assert f"step600 x novel_pose: picture {judged[:8]} was judged, and now it is" in refused.stderr
-    assert "forest: picture" not in refused.stderr
+    assert "picture" not in refused.stderr.partition("Nothing was deployed")[0]  # the same pixels, in another file
     assert "it chose step600, and final was typed" in refused.stderr
+
+    raw = json.loads(ballot.read_text("utf-8"))
+    raw["pictures"]["step600-novel_pose"] = {"file": "0" * 64, "pixels": "0" * 64}
+    ballot.write_text(json.dumps(raw), "utf-8")
+    refused = run_suite("-m", "deploy", server)
+    assert 4 == refused.returncode
+    assert "step600 x novel_pose: picture 00000000 was judged, and now it is" in refused.stderr
+    assert "forest: picture" not in refused.stderr

@@ -18,7 +18,7 @@ from filelock import FileLock
 from plugins.comfyui.workflow import BUILT_IN
 from stand_in.faults import Faults
 from stand_in.serving import serve
-from tests.commands.looking import Result, counts, snapshot, together, told
+from tests.commands.looking import Result, snapshot, together, told
 from tests.small_plan import ROOT, Posing, Suite
 
 pytestmark = pytest.mark.slow
@@ -202,7 +202,7 @@ CASES = {
         prepare=with_the_wrong_step,
         says=(
             "spyke_plasma_v1-step00000600.safetensors says that it was saved at step 920 (ss_steps), but the plan",
-            "calls it step 600. Correct the plan's [[checkpoint]], or the file.",
+            "calls it step 600, and its name says step 600. Correct the plan's [[checkpoint]], or the file.",
         ),
     ),
     "loras_unwritable": Case(
@@ -406,8 +406,9 @@ def test_mistyped_stage_is_refused(made_plan: Path) -> None:
 def test_workflow_that_the_server_refuses_is_told_in_words(
     plan_file: Path, run_suite: Callable[..., Result], tmp_path: Path
 ) -> None:
-    """A workflow that the server does not take fails each cell, with node, input, what was sent and what is allowed."""
+    """A workflow that the server would not take is told before anything is staged, with node and input."""
     graph = copy.deepcopy(BUILT_IN)
+    graph["2"]["inputs"]["lora_name"] = "spyke_plasma_v1.safetensors"
     graph["7"]["inputs"]["denoise"] = 7.0
     (tmp_path / "own.json").write_text(json.dumps(graph), encoding="utf-8")
     text = plan_file.read_text(encoding="utf-8").replace("[comfyui]", '[comfyui]\nworkflow = "own.json"')
@@ -415,7 +416,8 @@ def test_workflow_that_the_server_refuses_is_told_in_words(
     with serve(tmp_path / "ComfyUI", faults=Posing()) as serving:
         result = run_suite("-m", "generate", f"--comfyui-url={serving.url}")
         assert [] == list(serving.server.folders.root.glob("output/*"))
-    assert (1, {"failed": 6}) == (result.returncode, counts(result))
-    start = f"step600 x forest gave no picture. {serving.url} refused the workflow: node 7 (KSampler), input denoise"
-    assert f"{start}: sent 7.0, allowed 0.0 to 1.0" in told(result)
+    assert pytest.ExitCode.USAGE_ERROR == result.returncode
+    assert f"own.json does not run on {serving.url}" in told(result)
+    assert "Node 7 'KSampler': denoise is 7.0, and at most 1 is taken." in told(result)
+    assert [] == list((tmp_path / "ComfyUI/models/loras").iterdir())
     assert [] == list((tmp_path / "reports/pictures").rglob("*.*"))

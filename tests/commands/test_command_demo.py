@@ -4,8 +4,11 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.commands.looking import Result, counts, snapshot, together, told
 from tests.small_plan import Suite
@@ -92,40 +95,56 @@ def test_a_demonstration_deploys_nothing_real(ran: dict[str, Result], folder: Pa
     assert before == snapshot(copy / "ComfyUI")
 
 
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """Write one node."""
+    return {"class_type": class_type, "inputs": inputs}
+
+
+OWN: dict[str, Any] = {
+    "1": node("UNETLoader", unet_name="dit.safetensors", weight_dtype="default"),
+    "2": node("CLIPLoader", clip_name="te/mine.safetensors", type="qwen_image"),
+    "3": node("VAELoader", vae_name="vae.safetensors"),
+    "4": node("LoraLoaderModelOnly", model=["1", 0], lora_name="speed.safetensors", strength_model=1.0),
+    "5": node("ModelSamplingAuraFlow", model=["4", 0], shift=3.0),
+    "6": node("CLIPTextEncode", clip=["2", 0], text="a fox"),
+    "7": node("CLIPTextEncode", clip=["2", 0], text="blurry"),
+    "8": node("EmptySD3LatentImage", width=64, height=64, batch_size=1),
+    "9": node("RandomNoise", noise_seed=7),
+    "10": node("CFGGuider", model=["5", 0], positive=["6", 0], negative=["7", 0], cfg=6.0),
+    "11": node("KSamplerSelect", sampler_name="euler"),
+    "12": node("BasicScheduler", model=["5", 0], scheduler="normal", steps=2, denoise=1.0),
+    "13": node(
+        "SamplerCustomAdvanced",
+        noise=["9", 0],
+        guider=["10", 0],
+        sampler=["11", 0],
+        sigmas=["12", 0],
+        latent_image=["8", 0],
+    ),
+    "14": node("VAEDecode", samples=["13", 0], vae=["3", 0]),
+    "15": node("ImageScaleBy", image=["14", 0], upscale_method="lanczos", scale_by=1.5),
+    "16": node("PreviewImage", images=["15", 0]),
+}
+"""Files of its own for everything, a LoRA beside the tested one, a sampler in parts, a picture that is resized."""
+
+
 def test_a_demonstration_of_an_own_workflow(folder: Path, tmp_path: Path) -> None:
-    """A workflow that loads files which only a real ComfyUI has is rendered: the demonstration makes them."""
-    graph = {
-        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "mine.safetensors"}},
-        "2": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "a fox"}},
-        "3": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "blurry"}},
-        "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
-        "5": {
-            "class_type": "KSampler",
-            "inputs": {
-                "model": ["1", 0],
-                "positive": ["2", 0],
-                "negative": ["3", 0],
-                "latent_image": ["4", 0],
-                "seed": 7,
-                "steps": 2,
-                "cfg": 6.0,
-                "sampler_name": "euler",
-                "scheduler": "normal",
-                "denoise": 1.0,
-            },
-        },
-        "8": {"class_type": "VAELoader", "inputs": {"vae_name": "mine/vae.safetensors"}},
-        "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["8", 0]}},
-        "7": {"class_type": "SaveImage", "inputs": {"images": ["6", 0], "filename_prefix": "mine"}},
-    }
+    """A workflow in a picture that loads files which only a real ComfyUI has is rendered, deployed and verified."""
     shutil.copytree(folder, tmp_path / "plan", ignore=shutil.ignore_patterns("reports"))
-    (tmp_path / "plan/mine.json").write_text(json.dumps(graph), encoding="utf-8")
+    chunks = PngInfo()
+    chunks.add_text("prompt", json.dumps(OWN))
+    Image.new("RGB", (8, 8)).save(tmp_path / "plan/mine.png", pnginfo=chunks)
     path = tmp_path / "plan/plan.toml"
-    text = path.read_text(encoding="utf-8").replace("[comfyui]\n", '[comfyui]\nworkflow = "mine.json"\n')
+    text = path.read_text(encoding="utf-8").replace("[comfyui]\n", '[comfyui]\nworkflow = "mine.png"\n')
     path.write_text(text, encoding="utf-8")
-    result = Suite(plan_file=path).run("-m", "generate", "--demo")
-    assert (0, 6) == (result.returncode, counts(result)["passed"]), told(result)
-    assert (tmp_path / "plan/reports/demo/workspace/ComfyUI/models/vae/mine/vae.safetensors").is_file()
+    suite = Suite(plan_file=path)
+    for stage in (["generate"], ["deploy", "--selected-step=final"], ["verify"]):
+        result = suite.run("-m", *stage, "--demo")
+        assert (0, {"passed"}) == (result.returncode, set(counts(result))), told(result)
+    with Image.open(tmp_path / "plan/reports/demo/pictures/step600/forest.png") as picture:
+        assert (96, 96) == picture.size
+        sent = json.loads(picture.info["prompt"])
+    assert ["speed.safetensors"] == [one["inputs"]["lora_name"] for key, one in sent.items() if key == "4"]
 
 
 def test_own_tests_leave_reports_alone(ran: dict[str, Result], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
     python -m tests.contract.base_model ~/ComfyUI                     models/checkpoints/tiny_sd15.safetensors
     python -m tests.contract.base_model ~/ComfyUI --lora a --lora b   and models/loras/a.safetensors, ...
+    python -m tests.contract.base_model ~/ComfyUI --lora a=200        whose header says 200 steps, instead of 600
 
 64x64 pixels with 2 steps take about a second on two cores. The pictures are noise, but every LoRA, prompt and
 seed makes another one. Needs numpy, and no torch.
@@ -26,6 +27,7 @@ from tests.contract.tiny_shapes import Shape, base_shapes, lora_shapes
 
 BASE: Final = "tiny_sd15.safetensors"
 _ALPHA: Final = 8.0
+_STEP: Final = 600
 _CHUNK: Final = 1 << 22
 _METADATA: Final = {
     "format": "pt",
@@ -46,7 +48,7 @@ def write_base(path: Path, *, seed: int = 64) -> None:
     _write(path, base_shapes(), {"format": "pt"}, seed, _base_fill)
 
 
-def write_lora(path: Path, *, seed: int, step: int = 600, name: str = "contract", prefix: str = "") -> None:
+def write_lora(path: Path, *, seed: int, step: int = _STEP, name: str = "contract", prefix: str = "") -> None:
     """Write a LoRA, 1.5 MB, with the header of a trainer; a prefix before its keys makes it match nothing."""
     metadata = {**_METADATA, "ss_output_name": name, "ss_steps": str(step)}
     shapes = {prefix + key: shape for key, shape in lora_shapes().items()}
@@ -106,7 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("comfyui", type=Path, help="the ComfyUI folder")
     parser.add_argument("--seed", type=int, default=64, help="other seeds give other weights (default: 64)")
     parser.add_argument("--name", default=BASE, help=f"file name of the base model (default: {BASE})")
-    parser.add_argument("--lora", action="append", default=[], metavar="NAME", help="also write this LoRA; repeat")
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME[=STEP]",
+        type=_name_and_step,
+        help=f"also write this LoRA, of this training step (default: {_STEP}); repeat",
+    )
     options = parser.parse_args(arguments)
     models = options.comfyui.expanduser() / "models"
     if not models.is_dir():
@@ -115,11 +124,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     base = models / "checkpoints" / options.name
     write_base(base, seed=options.seed)
     print(f"wrote {base}")
-    for number, name in enumerate(options.lora, start=1):
+    for number, (name, step) in enumerate(options.lora, start=1):
         lora = models / "loras" / f"{name.removesuffix('.safetensors')}.safetensors"
-        write_lora(lora, seed=options.seed + number, name=lora.stem)
+        write_lora(lora, seed=options.seed + number, step=step, name=lora.stem)
         print(f"wrote {lora}")
     return 0
+
+
+def _name_and_step(text: str) -> tuple[str, int]:
+    name, _, step = text.partition("=")
+    return name, int(step or _STEP)
 
 
 if __name__ == "__main__":

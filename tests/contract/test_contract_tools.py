@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from stand_in.weights import read_lora
-from tests.contract import base_model, recorder
+from stand_in.weights import read_header, read_lora
+from tests.contract import base_model, declarations, recorder
 from tests.contract.agreement import Agreement, scenario_of
 from tests.contract.base_model import write_lora
 from tests.contract.replay import RECORDINGS, TODAY
@@ -57,6 +57,23 @@ def test_lora_that_fits_nothing(tmp_path: Path) -> None:
     write_lora(tmp_path / "n", seed=1, prefix="nomatch_")
     lora = read_lora(tmp_path / "n")
     assert (False, False) == (lora.fits_model, lora.fits_clip)
+
+
+def test_loras_of_several_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each LoRA is written with the training step that is given for it, 600 where none is."""
+    monkeypatch.setattr(base_model, "base_shapes", lambda: {"w": (4,)})
+    (tmp_path / "models").mkdir()
+    assert 0 == base_model.main([str(tmp_path), "--lora", "a=200", "--lora", "b"])
+    headers = [read_header(tmp_path / f"models/loras/{name}.safetensors")["__metadata__"] for name in "ab"]
+    assert ["200", "600"] == [header["ss_steps"] for header in headers]
+
+
+def test_declarations_are_of_this_version(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a server's node classes declare is taken over a class a line, without words, and without names of files."""
+    with stand_in(tmp_path / "ComfyUI", made) as server:
+        assert 0 == declarations.main([server.url])
+    kept = Path(declarations.__file__).parents[2] / "stand_in/declarations/0.33.0.json"
+    assert kept.read_text(encoding="utf-8") == capsys.readouterr().out
 
 
 def test_base_model_wants_a_comfyui_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

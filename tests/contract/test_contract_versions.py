@@ -105,6 +105,21 @@ def test_object_info(subject: Subject, node: str) -> None:
     assert recorded == told
 
 
+def test_links_in_a_circle(subject: Subject) -> None:
+    """Nodes that feed each other are refused without a word about them."""
+    graph = subject.plain()
+    graph["1"] = {"class_type": "ImageInvert", "inputs": {"image": ["3", 0]}}
+    graph["3"] = {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}}
+    status, _, body = plain(subject.wire().queue(graph))
+    assert (400, "prompt_outputs_failed_validation", {}) == (status, body["error"]["type"], body["node_errors"])
+
+
+def test_every_step_is_reported(subject: Subject) -> None:
+    """Progress is reported at every step, however quick."""
+    run = subject.connect().run(subject.graph(stem="steps", size=16, steps=12))
+    assert list(range(1, 13)) == [data["value"] for kind, data in run.frames if kind == "progress"]
+
+
 def test_what_was_not_there_yet(subject: Subject) -> None:
     """Newer node classes, features and parts of the machine's description are not there."""
     wire = subject.wire()

@@ -19,6 +19,7 @@ _FILE = 'file = "spyke_plasma_v1-step00000600.safetensors"'
 _PRODUCTION = '[production]\nfile = "spyke_plasma_v1.safetensors"'
 _CHECKPOINTS = 'checkpoints = "output/loras/spyke"'
 _PLAIN = "must be a plain file name everywhere, without a folder"
+_BELOW = "must be a file below `checkpoints`"
 _PART = "cannot be part of a file name everywhere; use letters, digits"
 _NOWHERE = "names no place on this machine; write a path such as"
 _WHERE = "/plan.toml has 1 mistake"
@@ -128,15 +129,15 @@ ROWS = (
     refused("label of a Windows device", edit(_LABEL, 'label = "nul.old"'), _WHERE, "checkpoint[1].label", _PART),
     refused("prompt on a drive", edit(_PROMPT, 'id = "C:pose"'), _WHERE, "prompt[1].id: 'C:pose'", _PART),
     refused("prompt with a line break", edit(_PROMPT, r'id = "a\nb"'), _WHERE, r"prompt[1].id: 'a\nb'", _PART),
-    refused("checkpoint above its folder", edit(_FILE, 'file = "../x.safetensors"'), _WHERE, "[0].file", _PLAIN),
-    refused("checkpoint at the root", edit(_FILE, 'file = "/etc/x.safetensors"'), _WHERE, "[0].file", _PLAIN),
-    refused("checkpoint on a drive", edit(_FILE, 'file = "C:x.safetensors"'), _WHERE, "[0].file", _PLAIN),
-    refused("checkpoint in a stream", edit(_FILE, 'file = "a.safetensors:b.safetensors"'), _WHERE, _PLAIN),
+    refused("checkpoint above its folder", edit(_FILE, 'file = "../x.safetensors"'), _WHERE, "[0].file", _BELOW),
+    refused("checkpoint at the root", edit(_FILE, 'file = "/etc/x.safetensors"'), _WHERE, "[0].file", _BELOW),
+    refused("checkpoint on a drive", edit(_FILE, 'file = "C:x.safetensors"'), _WHERE, "[0].file", _BELOW),
+    refused("checkpoint in a stream", edit(_FILE, 'file = "a.safetensors:b.safetensors"'), _WHERE, _BELOW),
     refused("checkpoint of a Windows device", edit(_FILE, 'file = "nul.safetensors"'), _WHERE, _PLAIN),
     refused("checkpoint of a numbered device", edit(_FILE, 'file = "COM¹.safetensors"'), _WHERE, _PLAIN),
     refused("checkpoint that begins as an option", edit(_FILE, 'file = "-x.safetensors"'), _WHERE, _PLAIN),
-    refused("checkpoint with a line break", edit(_FILE, r'file = "a\nb.safetensors"'), _WHERE, _PLAIN),
-    refused("checkpoint written backwards", edit(_FILE, r'file = "a\u202egnp.safetensors"'), r"a\u202egnp", _PLAIN),
+    refused("checkpoint with a line break", edit(_FILE, r'file = "a\nb.safetensors"'), _WHERE, _BELOW),
+    refused("checkpoint written backwards", edit(_FILE, r'file = "a\u202egnp.safetensors"'), r"a\u202egnp", _BELOW),
     refused("checkpoint that ends in a space", edit(_FILE, 'file = "x.safetensors "'), _WHERE, ".safetensors"),
     refused("checkpoint that is too long", edit(_FILE, f'file = "{"é" * 120}.safetensors"'), _WHERE, "is too long"),
     refused("production in a folder", edit(_PRODUCTION, '[production]\nfile = "a/b.safetensors"'), _WHERE, _PLAIN),

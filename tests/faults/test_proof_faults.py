@@ -17,9 +17,6 @@ from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from tests.faults.planted import restarting_once
 from tests.faults.stand import Stage, staged
-from tests.torn import TORN
-
-pytestmark = TORN
 
 
 @pytest.fixture

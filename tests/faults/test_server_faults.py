@@ -16,7 +16,7 @@ from tests.faults.stand import CELLS, Fault, json_answer, staged
 AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"
 TERMINAL = "ook at its terminal"
-HASTY = Timing(poll=0.05, pause=0.02, reconnect=0.02, connect=0.5)
+HASTY = Timing(poll=0.05, pause=0.02, reconnect=0.02)
 """Pauses that are shorter here. How long a thing is waited for is shortened only where a row waits for its end."""
 
 
@@ -75,7 +75,7 @@ SOCKET = {
     "socket answered 502 by a proxy": finished(lambda: p.on_sockets(lambda *_: p.page(502))),
     "socket redirected": finished(lambda: p.on_sockets(lambda *_: p.page(302, Location="/elsewhere"))),
     "socket opened and closed at once": finished(lambda: p.on_sockets(p.upgrade_and_close)),
-    "socket accepted and never opened": finished(lambda: p.on_sockets(p.never)),
+    "socket accepted and never opened": finished(lambda: p.on_sockets(p.never), waits={"connect": 0.5}),
     "socket answered with garbage": finished(lambda: p.on_sockets(p.garbage)),
     "socket cut before its answer": finished(lambda: p.on_sockets(lambda _, request: p.reset(request))),
 }

@@ -137,6 +137,8 @@ def test_extra_outputs_are_fine(scene: SetScene, plan: Plan) -> None:
     """A workflow of a person's own, with a preview beside the saved picture and other things in it, raises no alarm."""
     where = scene(plan=changed(plan, comfyui=plan.comfyui.model_copy(update={"workflow": Path("own.json")})))
     graph = json.loads(json.dumps(BUILT_IN))
+    graph["1"]["inputs"]["ckpt_name"] = "AnythingXL_inkBase.safetensors"
+    graph["2"]["inputs"]["lora_name"] = plan.production.file
     graph["20"] = {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}, "_meta": {"title": "Preview"}}
     (plan.paths.project / "own.json").write_text(json.dumps(graph), "utf-8")
 

@@ -259,7 +259,7 @@ def of_another_cell(other: str, *, bare: bool) -> Lying:
             {
                 "final-novel_pose": "LoRA effect: the picture is the baseline's, pixel for pixel: no key of this LoRA "
                 "fits this base model. spyke_plasma_v1_final.safetensors: module networks.lora; rank 1; base model "
-                "version sd_v1; shaped for SD 1.x; keys lora_unet* (576), lora_te* (216)",
+                "version sd_v1; made for SD 1.x; keys lora_unet* (576), lora_te* (216)",
             },
             id="of-its-own-baseline",
         ),
@@ -544,7 +544,7 @@ def test_base_model_that_is_not_there_is_told(scene: SetScene, plan: Plan) -> No
         pytest.param(
             lambda path: shutil.copyfile(path.with_name("spyke_plasma_v1.safetensors"), path),
             "{checkpoints}/spyke_plasma_v1-step00000600.safetensors says that it was saved at step 920 (ss_steps), but "
-            "the plan calls it step 600. Correct the plan's [[checkpoint]], or the file.",
+            "the plan calls it step 600, and its name says step 600. Correct the plan's [[checkpoint]], or the file.",
             id="another-step-inside",
         ),
         pytest.param(

@@ -93,6 +93,7 @@ _NAMES: Final[tuple[tuple[re.Pattern[str], Families], ...]] = tuple(
             r"^(?:layers|noise_refiner|context_refiner)_\d+_(?:attention|feed_forward|adaLN_modulation)_",
             frozenset({_F.ZIMAGE, _F.LUMINA, _F.OTHER}),
         ),
+        (r"^(?:x|cap)_pad_token$", frozenset({_F.ZIMAGE, _F.OTHER})),
         (r"^blocks_\d", frozenset({_F.WAN, _F.OTHER})),
         (r"^blocks_\d+_(?:(?:self|cross)_attn_(?:q|k|v|o|k_img|v_img|norm_q|norm_k)$|ffn_\d)", frozenset({_F.WAN})),
         (r"^blocks_\d+_(?:(?:self|cross)_attn_\w+_proj|mlp_layer\d|adaln_modulation_\w+)$", frozenset({_F.OTHER})),
@@ -163,6 +164,8 @@ _NOTED: Final[tuple[tuple[str, Family], ...]] = (
 _NOTES: Final = ("ss_base_model_version", "modelspec.architecture")
 
 
+_LEAST_INPUTS: Final = 256
+"""Layers with fewer inputs are no attention or MLP, and are not compared."""
 _OF_A_WHOLE_MODEL: Final = {
     _F.FLUX1: "vector_in_",
     _F.FLUX2: "double_stream_modulation_",
@@ -170,6 +173,8 @@ _OF_A_WHOLE_MODEL: Final = {
     _F.HUNYUAN: "txt_in_individual_token_refiner_",
 }
 """Tensors that every base model of a family has, and no other whose blocks have the same names."""
+_OF_DIFFUSERS: Final = ("single_transformer_blocks_", "context_embedder")
+"""What SD 3.x and Flux.1 have where a whole model has Diffusers' names; Qwen-Image has such names of its own."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,17 @@ def families_of(header: Header) -> Families:
     return _by_notes(header, _by_text_encoders(header.tensors, found))
 
 
+def other_size(lora: Header, base: Header) -> tuple[str, int, int] | None:
+    """Return a layer that has another number of inputs in the base model than the LoRA is made for, with both numbers.
+
+    None where one layer of the same name fits, or none can be compared.
+    """
+    whole = {layer.name: layer.inputs for layer in _layers(base)}
+    both = [(one.name, one.inputs or 0, whole[one.name] or 0) for one in _layers(lora) if one.name in whole]
+    known = [one for one in both if min(one[1:]) >= _LEAST_INPUTS]
+    return None if any(ours == theirs for _, ours, theirs in known) else next(iter(known), None)
+
+
 def families_of_base(header: Header) -> Families:
     """Return the families that a whole base model can belong to: all where nothing can be told.
 
@@ -196,6 +212,8 @@ def families_of_base(header: Header) -> Families:
     """
     names = {layer.name for layer in _layers(header)}
     found = families_of(header)
+    if found <= _JOINT and not any(name.startswith(_OF_DIFFUSERS) for name in names):
+        found = _narrowed(found, frozenset({Family.QWEN, Family.OTHER}))
     if found <= _DOUBLE:
         lacking = {
             family for family, start in _OF_A_WHOLE_MODEL.items() if not any(name.startswith(start) for name in names)
@@ -223,7 +241,8 @@ def _layers(header: Header) -> Iterator[_Layer]:
         if _TEXT_ENCODER.match(tensor):
             continue
         name = _PREFIX.sub("", _LAST.sub("", _PART.sub("", _LAST.sub("", tensor)))).replace(".", "_")
-        shape = header.layout[tensor].shape if tensor in header.layout else ()
+        stored = header.layout.get(tensor)
+        shape = stored.shape if stored and stored.dtype.startswith(("F", "BF")) else ()  # integers may be packed
         found = factors.setdefault(name, {})
         if len(shape) > 1 and (inner := _INNER.search(tensor)):
             found[inner["factor"] or ""] = shape[1]

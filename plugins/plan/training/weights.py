@@ -1,6 +1,7 @@
 """Weights that cannot be right, seen in a sample of a file: all zero, NaN or infinite; and files of the same."""
 
 import hashlib
+import re
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
@@ -19,12 +20,11 @@ _BLOCK: Final = 1 << 20
 _EXPONENTS: Final = {"F16": (2, 0x7C00), "BF16": (2, 0x7F80), "F32": (4, 0x7F80_0000), "F64": (8, 0x7FF0 << 48)}
 """Size of a number in bytes, and the bits that are all set where it is infinite or none."""
 _FLOATS: Final = (*_EXPONENTS, "F8_E4M3", "F8_E5M2")
-_NOT_WEIGHTS: Final = (".alpha", ".dora_scale", ".on_input", ".magnitude_vector", ".rescale")
-_LAST_FACTOR: Final = (
-    "lora_up.weight", "lora_B.weight", "lora.up.weight", "lora_linear_layer.up.weight", "lora_B.default.weight",
-    "lora_B", "hada_w2_a", "lokr_w2", "lokr_w2_b", "_lora.up.weight",
-)  # fmt: skip
-"""Trainers begin with zeros in these; where all still are, the LoRA changes nothing."""
+_NOT_WEIGHTS: Final = (".alpha", ".on_input", ".rescale")
+_FIRST_FACTORS: Final = re.compile(
+    r"lora[._](?:down|mid|A|linear_layer\.down)\b|_lora\.down\.|hada_(?:w1_[ab]|w2_b|t[12])$|lokr_(?:w1|w1_[ab]|w2_a|t2)$"
+)
+"""Random numbers before the training begins; the factors that they are multiplied with are zeros then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def sample_of(path: Path, header: Header) -> Sample:
         if one.dtype in _FLOATS and one.end > one.begin and not name.endswith(_NOT_WEIGHTS)
     }
     chosen = dict(list(weights.items())[:: max(1, -(-len(weights) // _TENSORS))])
-    last = {name: one for name, one in weights.items() if name.endswith(_LAST_FACTOR)} or weights
+    last = {name: one for name, one in weights.items() if not _FIRST_FACTORS.search(name)} or weights
     digest = hashlib.blake2b()
     not_finite, zero = 0, bool(last)
     with path.open("rb") as file:

@@ -5,8 +5,13 @@ const trueNames = new Map([...nameElements].map(([id, span]) => [id, span.textCo
 const blindButton = document.getElementById("blind");
 
 // Ids from left to right, as they are now.
-function columns() {
+function allColumns() {
   return ["baseline", ...(isBlind() ? ballot.blind.order : data.checkpoints.map(({ id }) => id))];
+}
+
+// Those that are not hidden.
+function columns() {
+  return allColumns().filter((id) => !away.has(id));
 }
 
 function columnName(id) {
@@ -16,14 +21,11 @@ function columnName(id) {
 }
 
 function startBlind() {
-  const marked = Object.values(ballot.marks).some((marks) => Object.keys(marks).length);
+  const marked = Object.keys(ballot.marks).length > 0;
   const question = "Start blind? What is marked so far was marked with the names in view, and is cleared.";
   if ((marked || ballot.choice) && !confirm(question)) return;
-  change((now) => {
-    now.marks = map();
-    now.choice = null;
-    now.blind = { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false };
-  });
+  dropped = [];
+  change(() => ({ marks: map(), choice: null, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
 }
 
 function shuffled(ids) {
@@ -35,19 +37,21 @@ function shuffled(ids) {
 }
 
 function drawColumns() {
+  if (isBlind() && !review.classList.contains("blind")) clearStage();
   review.classList.toggle("blind", isBlind());
   document.getElementById("expectations").disabled = isBlind();
+  if (isBlind()) showExpectations(false);
   blindButton.textContent = isBlind() ? "Reveal the checkpoints" : "Judge blind";
   for (const [id, span] of nameElements) span.textContent = columnName(id);
   for (const line of review.querySelectorAll("tr.movable")) {
     const cells = new Map([...line.querySelectorAll("[data-column]")].map((cell) => [cell.dataset.column, cell]));
-    const wanted = columns().filter((id) => cells.has(id));
+    const wanted = allColumns().filter((id) => cells.has(id));
     if ([...cells.keys()].join() !== wanted.join()) line.append(...wanted.map((id) => cells.get(id)));
   }
 }
 
 blindButton.addEventListener("click", () => {
-  if (isBlind()) change((now) => { now.blind.revealed = true; });
+  if (isBlind()) change(({ blind }) => ({ blind: { ...blind, revealed: true } }));
   else startBlind();
 });
 draws.push(drawColumns);

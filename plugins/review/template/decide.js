@@ -3,13 +3,16 @@
 const part = (id) => document.getElementById(id);
 
 function drawDecision() {
+  const { done, total } = progress();
+  part("progress").textContent = `${done} of ${total} marked`;
   const verdict = suggestion();
-  const { choice, reason } = ballot;
+  const { choice, reason, judge } = ballot;
   tell("verdict", (isBlind() ? blindProgress() : verdict.reason).split("\n"));
   part("take").hidden = isBlind() || !verdict.checkpoint || verdict.checkpoint === choice;
   if (verdict.checkpoint) part("take").textContent = `Choose ${columnName(verdict.checkpoint)}`;
   drawChoices();
   if (part("reason").value !== reason) part("reason").value = reason;
+  if (part("judge-name").value !== judge) part("judge-name").value = judge;
   const against = choice !== null && !isBlind() && choice !== verdict.checkpoint;
   part("against").hidden = !against || reason.trim() !== "";
   part("command").textContent = data.command.replace("=STEP", isBlind() || !choice ? "=STEP" : `=${argument(choice)}`);
@@ -18,7 +21,7 @@ function drawDecision() {
 
 function drawChoices() {
   const labels = new Map([...part("choices").children].map((label) => [label.dataset.column, label]));
-  const wanted = columns().slice(1).map((id) => labels.get(id));
+  const wanted = allColumns().slice(1).map((id) => labels.get(id));
   if (wanted.some((label, index) => label !== part("choices").children[index])) part("choices").append(...wanted);
   for (const [id, label] of labels) {
     label.firstElementChild.checked = ballot.choice === id;
@@ -27,8 +30,7 @@ function drawChoices() {
 }
 
 function blindProgress() {
-  const total = data.checkpoints.length * data.criteria.length;
-  const done = Object.values(ballot.marks).reduce((sum, marks) => sum + Object.keys(marks).length, 0);
+  const { done, total } = progress();
   return `Judging blind: ${done} of ${total} marked. The rule prefers the earlier checkpoint, so its verdict shows once they are revealed.`;
 }
 
@@ -52,12 +54,20 @@ function tell(id, lines) {
   part(id).replaceChildren(...lines.map((line) => Object.assign(document.createElement("span"), { textContent: line })));
 }
 
+function takeChoice() {
+  const { checkpoint } = suggestion();
+  if (isBlind()) say("Reveal the checkpoints first: the rule prefers the earlier one.");
+  else if (checkpoint) change(() => ({ choice: checkpoint }));
+  else say("The rule has no checkpoint to choose yet.");
+}
+
 function save() {
   const file = new Blob([JSON.stringify(savedBallot(), null, 2) + "\n"], { type: "application/json" });
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: "ballot.json" });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  say("Saved as ballot.json. Put it beside this report, or name it with --ballot when you deploy.");
+  const empty = Object.keys(ballot.marks).length ? [] : ["Nothing is marked on it, and the summary will say so."];
+  say("Saved as ballot.json. Put it beside this report, or name it with --ballot when you deploy.", ...empty);
 }
 
 async function load(file) {
@@ -78,9 +88,14 @@ async function copyCommand() {
   }
 }
 
-part("take").addEventListener("click", () => change((now) => { now.choice = suggestion().checkpoint; }));
-part("choices").addEventListener("change", ({ target }) => change((now) => { now.choice = target.value; }));
-part("reason").addEventListener("input", ({ target }) => change((now) => { now.reason = target.value; }));
+part("take").addEventListener("click", () => takeChoice());
+part("choices").addEventListener("change", ({ target }) => change(() => ({ choice: target.value })));
+part("reason").addEventListener("input", ({ target }) => change(() => ({ reason: target.value }), "reason"));
+part("judge-name").addEventListener("input", ({ target }) => change(() => ({ judge: target.value }), "judge"));
+part("dismiss").addEventListener("click", () => {
+  dropped = [];
+  become(ballot);
+});
 part("save").addEventListener("click", save);
 part("load").addEventListener("click", () => part("file").click());
 part("file").addEventListener("change", ({ target }) => {
@@ -88,7 +103,7 @@ part("file").addEventListener("change", ({ target }) => {
   target.value = "";
 });
 part("clear").addEventListener("click", () => {
-  if (confirm("Clear all marks, notes and the choice?")) change(() => { ballot = emptyBallot(); });
+  if (confirm("Clear all marks, notes and the choice?")) change(() => ({ ...emptyBallot(), blind: ballot.blind }));
 });
 part("copy").addEventListener("click", copyCommand);
 draws.push(drawDecision);

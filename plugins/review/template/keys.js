@@ -11,33 +11,51 @@ const actions = {
   out: () => zoom(0.8),
   reset: resetZoom,
   mirror,
+  pixels: showPixels,
   nearest: () => toggleOther("nearest"),
+  divide: () => lookBy("divider"),
+  differ: () => lookBy("difference"),
+  beside: () => lookBy("beside"),
+  next: goToNext,
+  open: () => goToOpen(document.activeElement.closest(".marks")),
   close: closeViewer,
   help: () => help.showModal(),
   expect: () => toggleExpectations(),
+  undo,
+  redo,
 };
 
 const viewerKeys = {
   ArrowLeft: actions.left, ArrowRight: actions.right, ArrowUp: actions.up, ArrowDown: actions.down,
   "+": actions.in, "=": actions.in, "-": actions.out, 0: actions.reset, m: actions.mirror,
-  d: () => compareWith(shown.other ? "" : "column baseline"),
-  b: () => compareWith(shown.other === "column baseline" ? "" : "column baseline"),
+  d: () => (compared.other && compared.look === "divider" ? compareWith("") : lookBy("divider")),
+  b: () => compareWith(compared.other === "column baseline" ? "" : "column baseline"),
+  x: actions.differ, s: actions.beside, z: actions.pixels, j: actions.next,
   r: () => toggleOther("reference"),
   t: actions.nearest,
   ",": () => moveDivider(-2), ".": () => moveDivider(2),
   y: () => answerHere("yes"), n: () => answerHere("no"), u: () => answerHere("unsure"), Backspace: () => answerHere(""),
+  Y: () => answerHere("yes", true), N: () => answerHere("no", true), U: () => answerHere("unsure", true),
   e: actions.expect,
 };
 const panKeys = {
   ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0), ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60),
 };
-const pageKeys = { e: actions.expect };
+const pageKeys = { e: actions.expect, j: actions.open, c: () => takeChoice(), s: () => save() };
 const markKeys = { y: "yes", n: "no", u: "unsure", Backspace: "" };
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches("textarea, select, input:not([type=radio])")) return;
+  if (event.target.matches("textarea, select, input:not([type=radio], [type=checkbox])")) return;
   if (help.open) return;
+  if (event.ctrlKey || event.metaKey) {
+    const act = { z: event.shiftKey ? redo : undo, y: redo }[event.key.toLowerCase()];
+    if (act && !event.altKey) {
+      event.preventDefault();
+      act();
+    }
+    return;
+  }
+  if (event.altKey) return;
   const act = event.key === "?" ? actions.help : viewer.open ? viewerKey(event) : pageKey(event);
   if (!act) return;
   event.preventDefault();
@@ -45,15 +63,33 @@ document.addEventListener("keydown", (event) => {
 });
 
 function viewerKey({ key, shiftKey }) {
-  if (/^[1-9]$/.test(key) && data.criteria[key - 1]) return () => { shown.criterion = key - 1; drawViewer(); };
+  if (/^[1-9]$/.test(key)) return () => goToCriterion(Number(key));
   return shiftKey && panKeys[key] ? panKeys[key] : viewerKeys[key];
 }
 
 function pageKey({ key, target }) {
   const group = target.closest(".marks");
-  if (group && key in markKeys) return () => mark(group.dataset.checkpoint, group.dataset.criterion, markKeys[key]);
+  if (group && (key in markKeys || key.toLowerCase() in markKeys)) return () => answerGroup(group, key);
   if (target.closest(".matrix table") && key.startsWith("Arrow")) return () => walk(target, key);
   return pageKeys[key];
+}
+
+// A letter marks and goes on to the next open criterion; with Shift it marks all that is open in the column.
+function answerGroup(group, key) {
+  const { checkpoint, criterion } = group.dataset;
+  const answer = markKeys[key] ?? markKeys[key.toLowerCase()];
+  if (key in markKeys && criterion) mark(checkpoint, [criterion], answer);
+  else markRest(checkpoint, answer);
+  if (answer) goToOpen(group);
+}
+
+// The next criterion in the table without a mark: down this column, then the columns after it, then from the start.
+function goToOpen(from = null) {
+  const groups = columns().slice(1).flatMap((column) => [...review.querySelectorAll(`.judge .marks[data-checkpoint="${CSS.escape(column)}"]:not([data-criterion=""])`)]);
+  const start = groups.indexOf(from) + 1;
+  const open = [...groups.slice(start), ...groups.slice(0, start)].find(({ dataset, firstElementChild }) => !firstElementChild.disabled && !answerOf(dataset.checkpoint, dataset.criterion));
+  if (open) open.firstElementChild.focus();
+  else say("Everything is marked: decide below.");
 }
 
 // Arrow keys walk over pictures and marks; Tab passes the whole matrix in one step.
@@ -86,9 +122,13 @@ function letTabPass() {
 }
 
 function toggleExpectations() {
-  const hide = review.classList.toggle("no-expectations");
-  viewer.classList.toggle("no-expectations", hide);
-  part("expectations").setAttribute("aria-pressed", String(!hide));
+  if (isBlind()) return say("Not while you judge blind: they would tell the checkpoints apart.");
+  return showExpectations(!review.classList.contains("expecting"));
+}
+
+function showExpectations(on) {
+  review.classList.toggle("expecting", on);
+  part("expectations").setAttribute("aria-pressed", String(on));
 }
 
 for (const button of document.querySelectorAll("[data-action]")) {

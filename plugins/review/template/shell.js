@@ -24,12 +24,25 @@ function foldResults() {
   results.append(details);
   document.body.append(results);
   nameControls(details);
+  tidy(details);
 }
 
 function outcomes() {
   return [...document.querySelectorAll(".filters span")]
     .map((span) => span.textContent.trim().replace(/,$/, ""))
     .filter((text) => !text.startsWith("0 "));
+}
+
+// What pytest-html shows of what is not there: filters of nothing, empty items, a column of links without any.
+function tidy(details) {
+  for (const box of details.querySelectorAll("input.filter")) {
+    const count = box.nextElementSibling;
+    if (count?.textContent.trim().startsWith("0 ")) box.hidden = count.hidden = true;
+  }
+  for (const item of details.querySelectorAll("li")) item.hidden = !item.textContent.trim();
+  for (const row of details.querySelectorAll("#environment tr")) row.hidden = !row.lastElementChild.textContent.trim();
+  const cells = [...details.querySelectorAll("#results-table .col-links")];
+  if (cells.every((cell) => !cell.textContent.trim())) details.querySelector("#results-table")?.classList.add("no-links");
 }
 
 // What pytest-html leaves undone for screen readers: check boxes without a name, lists right inside of lists.

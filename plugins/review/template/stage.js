@@ -8,15 +8,28 @@ const pointers = new Map();
 let pressed = null;
 
 function drawStage() {
-  const reach = (size) => (size * (view.scale - 1)) / 2;
-  view.x = between(-reach(stage.clientWidth), view.x, reach(stage.clientWidth));
-  view.y = between(-reach(stage.clientHeight), view.y, reach(stage.clientHeight));
+  const { clientWidth, clientHeight } = pane();
+  const reach = (size) => (size * Math.max(view.scale - 1, 0)) / 2;
+  view.x = between(-reach(clientWidth), view.x, reach(clientWidth));
+  view.y = between(-reach(clientHeight), view.y, reach(clientHeight));
   const mirror = view.mirrored ? "scaleX(-1)" : "";
   const transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale}) ${mirror}`;
   for (const image of stage.querySelectorAll("img")) image.style.transform = transform;
   stage.style.setProperty("--split", `${divider.value}%`);
-  document.getElementById("zoom").textContent = `${Math.round(view.scale * 100)}%`;
+  document.getElementById("zoom").textContent = `${Math.round(view.scale * fitting() * 100)}%`;
   document.getElementById("mirror").setAttribute("aria-pressed", String(view.mirrored));
+}
+
+// Each picture has a pane; all panes are of one size, and what is done in one is done in all.
+function pane() {
+  return document.getElementById("picture").parentElement;
+}
+
+// Pixels of the screen that one pixel of the picture takes where the whole picture is seen.
+function fitting() {
+  const [width, height] = data.cells[cellId()].size;
+  const { clientWidth, clientHeight } = pane();
+  return width ? Math.min(clientWidth / width, clientHeight / height) * devicePixelRatio : 1;
 }
 
 function between(low, value, high) {
@@ -25,7 +38,7 @@ function between(low, value, high) {
 
 // Zoom by a factor so that the point (px from the stage's middle) stays where it is.
 function zoom(factor, x = 0, y = 0) {
-  const scale = between(1, view.scale * factor, 16);
+  const scale = between(Math.min(1, 1 / fitting()), view.scale * factor, Math.max(16, 8 / fitting()));
   const by = scale / view.scale;
   Object.assign(view, { scale, x: x - (x - view.x) * by, y: y - (y - view.y) * by });
   drawStage();
@@ -42,6 +55,11 @@ function resetZoom() {
   drawStage();
 }
 
+// One pixel of the picture on one of the screen: 100 %.
+function showPixels() {
+  zoom(1 / fitting() / view.scale);
+}
+
 function mirror() {
   view.mirrored = !view.mirrored;
   drawStage();
@@ -53,7 +71,9 @@ function moveDivider(percent) {
 }
 
 function fromMiddle({ clientX, clientY }) {
-  const box = stage.getBoundingClientRect();
+  const panes = [...stage.querySelectorAll(".pane")].map((one) => one.getBoundingClientRect());
+  const box = panes.find(({ left, right, top, bottom }) => left <= clientX && clientX < right && top <= clientY && clientY < bottom)
+    ?? pane().getBoundingClientRect();
   return [clientX - box.left - box.width / 2, clientY - box.top - box.height / 2];
 }
 
@@ -99,7 +119,7 @@ stage.addEventListener("pointermove", (event) => {
 for (const end of ["pointerup", "pointercancel"]) {
   stage.addEventListener(end, (event) => {
     pointers.delete(event.pointerId);
-    if (end === "pointerup" && event.pointerType === "touch" && pressed.alone && !pressed.dividing && view.scale === 1) {
+    if (end === "pointerup" && event.pointerType === "touch" && pressed.alone && !pressed.dividing && view.scale <= 1) {
       swipe(event.clientX - pressed.x, event.clientY - pressed.y);
     }
   });
@@ -113,3 +133,4 @@ function swipe(x, y) {
 }
 
 divider.addEventListener("input", drawStage);
+addEventListener("resize", () => { if (viewer.open) drawStage(); });

@@ -3,8 +3,8 @@
 const before = kept();
 try {
   if (before) say(...restore(before));
-  else change(() => {});
+  else change(() => ({}));
 } catch {
-  change(() => {});
+  change(() => ({}));
 }
-if (!keep()) say("This browser keeps nothing for pages opened from disk: save the ballot before you close the page.");
+forget(); // the first undo takes back what is done here, not what was kept

@@ -1,21 +1,24 @@
-// One picture, large: what was asked, what made it, and the criteria beside it.
+// One picture, large: the criteria that are looked for on it, what was asked, and what made it.
 
 const viewer = document.getElementById("viewer");
 const cellElements = new Map([...review.querySelectorAll("td[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
 const references = [...review.querySelectorAll(".references img")];
-const LISTED_AT_MOST = 2000; // Nobody finds a picture in a longer list, and it takes a second to build.
-const shown = { column: "baseline", row: 0, other: "", criterion: 0 };
+const shown = { column: "baseline", row: 0, criterion: 0 };
 
 const cellId = (column = shown.column, row = shown.row) => `${column}-${data.rows[row].id}`;
+const rowName = (row) => document.getElementById(`row-${row}`).textContent;
 
 function openViewer(id) {
   const cell = data.cells[id];
-  const row = data.rows.findIndex((candidate) => candidate.id === cell.row);
   listOthers();
-  turnTo(cell.column, row);
-  viewer.showModal();
+  turnTo(cell.column, rowIndex(cell.row));
+  if (!viewer.open) viewer.showModal();
   stage.focus();
   drawStage();
+}
+
+function rowIndex(row) {
+  return data.rows.findIndex((candidate) => candidate.id === row);
 }
 
 // Not on the `close` event: that one comes later, and would take the focus away from where it is by then.
@@ -34,6 +37,7 @@ function turnTo(column, row) {
   if (column !== shown.column || row !== shown.row) shown.criterion = null;
   Object.assign(shown, { column, row });
   shown.criterion ??= nextCriterion(-1);
+  tell("viewer-status", []);
   drawViewer();
 }
 
@@ -43,20 +47,21 @@ function drawViewer() {
   part("viewer-column").textContent = columnName(cell.column);
   part("viewer-row").textContent = place.textContent;
   part("viewer-prompt").textContent = place.nextElementSibling.textContent;
-  show(part("picture"), cellId(), `${columnName(cell.column)}, ${place.textContent}`);
-  part("tag").textContent = columnName(cell.column);
-  drawOther();
-  const flags = cell.flags.map((flag) => line("li", isBlind() ? flag.title : flag.text, flag.kind));
-  part("viewer-flags").replaceChildren(...flags);
+  showCell(part("picture"), cellId());
+  drawCompared();
+  const flags = isBlind() ? cell.flags.filter(({ kind }) => kind === "missing") : cell.flags;
+  part("viewer-flags").replaceChildren(...flags.map((flag) => line("li", isBlind() ? flag.title : flag.text, flag.kind)));
   part("viewer-expect").textContent = expectation(cell.column);
-  drawNearest(cell.nearest);
+  drawNearest(isBlind() ? null : cell.nearest);
   drawSettings(cell);
   drawJudging(cell.column);
   part("cell-note").dataset.id = cellId();
   drawMarks();
 }
 
+// What to expect is read after looking: from the first mark on.
 function expectation(column) {
+  if (column !== "baseline" && data.criteria.length && !ballot.marks[column]) return "";
   return review.querySelector(`.expect td[data-column="${CSS.escape(column)}"]`).textContent;
 }
 
@@ -69,56 +74,108 @@ function drawNearest(nearest) {
   part("nearest-name").textContent = nearest?.name ?? "";
   part("nearest-told").textContent = nearest ? `, ${nearest.told}` : "";
   part("nearest").hidden = !nearest?.src;
-  part("nearest").setAttribute("aria-pressed", String(shown.other === "nearest"));
+  part("nearest").setAttribute("aria-pressed", String(compared.other === "nearest"));
 }
 
 function drawSettings(cell) {
   const told = cell.settings.filter(([, , telling]) => !(telling && isBlind()));
   part("settings").replaceChildren(...told.flatMap(([name, value]) => [line("dt", name), line("dd", value)]));
   part("png").hidden = isBlind() || !cell.picture;
-  part("png").href = cell.picture || "#";
+  part("png").href = isBlind() ? "#" : cell.picture || "#";
 }
 
 // Criteria are a checkpoint's: the baseline has none to mark.
 function drawJudging(column) {
   const judged = column !== "baseline";
-  part("judging").hidden = !judged;
+  part("judging").hidden = part("checkpoint-noting").hidden = !judged;
   if (!judged) return;
   for (const [index, item] of [...part("viewer-criteria").children].entries()) {
+    item.hidden = !applies(index);
     item.classList.toggle("current", index === shown.criterion);
-    item.classList.toggle("elsewhere", !applies(index));
-    item.querySelector(".marks").dataset.checkpoint = column;
+    Object.assign(item.querySelector(".marks").dataset, { checkpoint: column, row: data.rows[shown.row].id });
   }
+  const elsewhere = data.criteria.filter((_, index) => !applies(index)).length;
+  part("elsewhere").hidden = !elsewhere;
+  part("elsewhere").textContent = `${elsewhere} more ${elsewhere === 1 ? "is" : "are"} looked for on other prompts.`;
+  part("viewer-next").hidden = shown.criterion !== -1 || !nextPicture();
   part("checkpoint-note").dataset.id = column;
 }
 
 function applies(index) {
-  const { prompts } = data.criteria[index];
-  return !prompts.length || prompts.includes(data.rows[shown.row].prompt);
+  return rowsOfCriterion.get(data.criteria[index].id).includes(data.rows[shown.row].id);
+}
+
+function isMissing() {
+  return !data.cells[cellId()].digest;
 }
 
 // The next criterion here that is not marked yet; none (-1) where all are, so that one key too many changes nothing.
 function nextCriterion(from) {
+  if (isMissing()) return -1;
   const later = data.criteria.map((_, index) => (from + 1 + index) % data.criteria.length);
-  const open = later.find((index) => applies(index) && !answerOf(shown.column, data.criteria[index].id));
+  const open = later.find((index) => applies(index) && !answerOn(shown.column, data.rows[shown.row].id, data.criteria[index].id));
   return open ?? -1;
 }
 
-function answerHere(answer) {
+// `everywhere`: on all pictures of the checkpoint. A key that marks nothing says why.
+function answerHere(answer, everywhere = false) {
   const criterion = data.criteria[shown.criterion];
-  if (shown.column === "baseline" || !criterion) return;
-  mark(shown.column, criterion.id, answer);
+  if (shown.column === "baseline") return tellHere("The baseline is not judged: it shows what the LoRA must change.");
+  if (isMissing()) return tellHere("There is no picture here to mark.");
+  if (!criterion) return tellHere(`All is marked here. ${nextPicture() ? "j goes to the next open picture" : "Nothing is open any more: Esc, then decide"}; a digit goes back to a criterion.`);
+  mark(shown.column, [criterion.id], answer, everywhere ? undefined : [data.rows[shown.row].id]);
   if (answer) shown.criterion = nextCriterion(shown.criterion);
   drawViewer();
+  return tellHere(shown.criterion === -1 ? (nextPicture() ? "All is marked here. j: the next open picture." : "Everything is marked. Esc, then decide.") : "");
+}
+
+function tellHere(words) {
+  tell("viewer-status", words ? [words] : []);
+}
+
+function goToCriterion(number) {
+  const here = data.criteria.map((_, index) => index).filter(applies);
+  if (here[number - 1] === undefined) return tellHere(`There is no criterion ${number} on this prompt.`);
+  shown.criterion = here[number - 1];
+  return drawViewer();
+}
+
+// The next picture with something to mark: in this column, then in those after it, then from the start.
+function nextPicture() {
+  const order = turned(columns().slice(1), columns().slice(1).indexOf(shown.column));
+  const rows = data.rows.map(({ id }) => id);
+  for (const column of order) {
+    const row = (column === shown.column ? turned(rows, shown.row + 1) : rows).find((id) => openOn(column, id));
+    if (row !== undefined) return [column, row];
+  }
+  return null;
+}
+
+// A list that begins at one of its places, and goes round.
+function turned(list, start) {
+  return [...list.slice(Math.max(start, 0)), ...list.slice(0, Math.max(start, 0))];
+}
+
+function openOn(column, row) {
+  if (!data.cells[`${column}-${row}`].digest) return false;
+  return data.criteria.some(({ id }) => rowsOfCriterion.get(id).includes(row) && !answerOn(column, row, id));
+}
+
+function goToNext() {
+  const next = nextPicture();
+  if (next) openViewer(`${next[0]}-${next[1]}`);
+  else if (viewer.open) tellHere("Everything is marked. Esc, then decide.");
+  else say("Everything is marked: decide below.");
 }
 
 // Show the preview at once, and the full PNG as soon as it is there. A report that was mailed alone has none.
-function show(image, id, name) {
+function showCell(image, id) {
   const cell = data.cells[id];
   const preview = cellElements.get(id).querySelector("img");
-  image.alt = preview ? name : "";
+  image.alt = preview ? `${columnName(cell.column)}, ${rowName(cell.row)}` : "";
   image.hidden = !preview;
-  image.dataset.cell = id;
+  if (image.dataset.cell === id && image.dataset.loaded) return;
+  Object.assign(image.dataset, { cell: id, loaded: preview?.src ? "preview" : "" });
   image.src = preview?.src ?? "data:,";
   if (!preview || !cell.picture) return;
   const full = new Image();
@@ -126,65 +183,9 @@ function show(image, id, name) {
   full.src = cell.picture;
 }
 
-function listOthers() {
-  const group = (label, options) => {
-    const element = Object.assign(document.createElement("optgroup"), { label });
-    element.append(...options.map(([value, name]) => new Option(name, value)));
-    return options.length ? [element] : [];
-  };
-  const listed = cellElements.size <= LISTED_AT_MOST ? columns() : [];
-  const cells = listed.flatMap((column) => data.rows.map((row, index) => [`cell ${cellId(column, index)}`, `${columnName(column)}, ${row.id}`]));
-  part("other").replaceChildren(
-    new Option("nothing", ""),
-    ...group("The same prompt", columns().map((column) => [`column ${column}`, columnName(column)])),
-    ...group("Training images", references.map((_, index) => [`reference ${index}`, `training image ${index + 1}`])),
-    ...group("Nearest to this picture", [["nearest", "nearest training image"]].filter(() => anyNearest())),
-    ...group("Any picture", cells),
-  );
-  part("other").value = shown.other;
-}
-
-function anyNearest() {
-  return Object.values(data.cells).some((cell) => cell.nearest?.src);
-}
-
-function compareWith(other) {
-  shown.other = other;
-  part("other").value = other;
-  drawViewer();
-}
-
-function drawOther() {
-  const [kind, ...rest] = shown.other.split(" ");
-  const id = rest.join(" ");
-  const nearest = data.cells[cellId()].nearest;
-  const reference = kind === "reference" ? references[id]?.src : kind === "nearest" ? nearest?.src : null;
-  const image = part("other-picture");
-  let name = "";
-  if (kind === "column" || kind === "cell") {
-    const otherId = kind === "column" ? cellId(id) : id;
-    name = columnName(data.cells[otherId].column);
-    show(image, otherId, name);
-  } else if (reference) {
-    name = kind === "nearest" ? `nearest: ${nearest.name}` : `training image ${Number(id) + 1}`;
-    Object.assign(image, { src: reference, alt: name, hidden: false });
-    image.dataset.cell = "";
-  }
-  stage.classList.toggle("divided", name !== "");
-  part("other-tag").textContent = name;
-  divider.hidden = name === "";
-}
-
-// Each key names what to compare with; pressed again, it goes to the next of its kind, then back to nothing.
-function toggleOther(kind) {
-  const options = [...part("other").options].map((option) => option.value).filter((value) => value.startsWith(kind));
-  compareWith(options[options.indexOf(shown.other) + 1] ?? "");
-}
-
 review.addEventListener("click", ({ target }) => {
   const button = target.closest(".picture");
   if (button) openViewer(button.closest("td").dataset.cell);
 });
 viewer.addEventListener("cancel", closeViewer);
-part("other").addEventListener("change", ({ target }) => compareWith(target.value));
 draws.push(() => { if (viewer.open) drawViewer(); });

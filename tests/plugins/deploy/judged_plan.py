@@ -15,7 +15,7 @@ from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import column, matrix
 from plugins.plan.plan import Plan
-from plugins.review.ballot import Ballot
+from plugins.review.ballot import Ballot, parse_ballot
 from plugins.review.review import Entry
 
 
@@ -95,7 +95,7 @@ class Judged:
         return read_record(self.reports / RECORD)
 
     def ballot(self, **changes: Any) -> Ballot:
-        """Return a ballot on these pictures that chose step600 as the rule did; `changes` makes it another."""
+        """Return a ballot, saved in format 1, on these pictures that chose step600 by the rule; `changes` alter it."""
         given: dict[str, Any] = {
             "format": 1,
             "plan": PlanRecord(name=self.plan.name, digest=self.plan.digest).model_dump(),
@@ -109,7 +109,7 @@ class Judged:
             "blind": None,
             "pictures": {entry.cell.id: entry.digest for entry in self.entries},
         }
-        return Ballot.model_validate(given | changes)
+        return parse_ballot(given | changes)
 
     @property
     def entries(self) -> list[Entry]:

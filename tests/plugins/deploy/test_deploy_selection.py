@@ -1,11 +1,12 @@
 """What is typed after --selected-step names a checkpoint, or lists those that can be named."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plugins.deploy.selection import SelectionError, judged_by, select
+from plugins.deploy.selection import SelectionError, ballot_lines, choice_of, find_ballots, judged_by, select
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
@@ -60,14 +61,16 @@ def test_other_words_list_the_candidates(plan: Plan, typed: str | None, problem:
     assert last == "Nothing was deployed."
 
 
-def test_ballots_choice_is_offered(plan: Plan) -> None:
-    """Where nothing was typed and a ballot chose, its choice is offered as it is to be typed."""
-    with pytest.raises(SelectionError) as caught:
-        select(plan, None, chosen="step600")
+@pytest.mark.parametrize(("typed", "expected"), [(None, "step600"), (" ", "step600"), ("final", "final")])
+def test_ballots_choice_is_taken(plan: Plan, typed: str | None, expected: str) -> None:
+    """Where nothing was typed, the ballot's choice is taken; what was typed decides."""
+    assert expected == select(plan, typed, chosen="step600").id
 
-    assert str(caught.value).startswith(
-        "Which checkpoint is to be deployed? Your ballot chose step600: --selected-step=600. Look at the report"
-    )
+
+def test_ballots_choice_that_the_plan_lacks_is_told(plan: Plan) -> None:
+    """A ballot of another plan may have chosen what is not there."""
+    with pytest.raises(SelectionError, match="has no checkpoint 'step700', which your ballot chose"):
+        select(plan, None, chosen="step700")
 
 
 def saved(judged: Judged, **changes: Any) -> Path:
@@ -123,6 +126,67 @@ def test_ballot_on_other_pictures_is_told(judged: Judged) -> None:
 
     with pytest.raises(SelectionError, match=r"\n  step600 x forest: picture [0-9a-f]{8} was judged, and now it is "):
         by(judged, path)
+
+
+def test_same_pixels_in_another_file_are_the_same_picture(judged: Judged) -> None:
+    """A ballot of format 2 holds for a picture that was rendered again with the very same pixels."""
+    raw = judged.ballot().model_dump(mode="json")
+    for entry in judged.entries:
+        raw["pictures"][entry.cell.id] = {"file": "0" * 64, "pixels": entry.pixels}
+    path = judged.reports / "ballot.json"
+    path.write_text(json.dumps(raw), "utf-8")
+    assert by(judged, path) == "step600"
+
+    raw["pictures"]["step600-forest"]["pixels"] = "1" * 64
+    path.write_text(json.dumps(raw), "utf-8")
+    with pytest.raises(SelectionError, match=r"step600 x forest: picture 00000000 was judged, and now it is"):
+        by(judged, path)
+
+
+def another(judged: Judged, name: str, **changes: Any) -> Path:
+    """Save another ballot beside the first."""
+    path = judged.reports / name
+    path.write_text(judged.ballot(**changes).model_dump_json(), "utf-8")
+    return path
+
+
+def test_ballot_is_found_by_its_name(judged: Judged) -> None:
+    """Any `ballot*.json` in the reports folder is found; `ballot.json` counts first, then the newest."""
+    assert [] == find_ballots(judged.reports)
+    another(judged, "ballot (1).json")
+    another(judged, "ballot-2.json", saved="2025-11-23T20:30:00Z")
+    assert ["ballot-2.json", "ballot (1).json"] == [one.file.name for one in find_ballots(judged.reports)]
+    saved(judged)
+    assert "ballot.json" == find_ballots(judged.reports)[0].file.name
+
+
+def test_newer_ballot_beside_the_used_one_is_told(judged: Judged) -> None:
+    """A newer download beside an old ballot is named with its time and choice."""
+    saved(judged)
+    another(judged, "ballot (1).json", saved="2025-11-23T20:30:00Z")
+    chosen, doubt = ballot_lines(find_ballots(judged.reports), None)
+    assert f"chosen by the ballot {judged.reports / 'ballot.json'}" == chosen
+    assert doubt == (
+        "warning: ballot.json (saved 2025-11-22 20:30 UTC, chose step600) is used; beside it is a newer ballot: "
+        "ballot (1).json (saved 2025-11-23 20:30 UTC, chose step600)"
+    )
+    assert [doubt] == list(ballot_lines(find_ballots(judged.reports), "600"))
+
+
+def test_ballots_that_disagree_are_refused_unless_a_step_is_typed(judged: Judged) -> None:
+    """Where two ballots chose otherwise and nothing was typed, none is taken on a guess."""
+    saved(judged)
+    another(judged, "ballot (1).json", choice="final")
+    found = find_ballots(judged.reports)
+    assert "step600" == choice_of(found, "600")
+    with pytest.raises(SelectionError, match=r"Which ballot counts\?(.|\n)*chose step600(.|\n)*chose final"):
+        choice_of(found, None)
+
+
+def test_empty_ballot_is_told(judged: Judged) -> None:
+    """A ballot without a single mark deploys with a warning."""
+    path = saved(judged, marks={})
+    assert f"warning: nothing is marked on the ballot {path}" in list(ballot_lines(find_ballots(judged.reports), "600"))
 
 
 def test_broken_ballot_is_told(judged: Judged) -> None:

@@ -153,7 +153,7 @@ def test_ballot_is_told(judged: Judged, deployment: Deployment) -> None:
     lines = told(plan, deployment, ballot=judged.ballot(), observed="").split("\n")
 
     assert "The rule gave: step600 (the earliest that passes). Judged blind." in lines
-    assert "| Ginger or orange hair (required) | yes | not marked |" in lines
+    assert "| Ginger or orange hair (required) | yes (1 of 1: at least 21 %) | not marked |" in lines
     assert "- A novel pose: Ginger or orange hair: yes" in lines
     assert "Note on step600: Right bracer visible" in lines
     assert "- step600-forest: Good light" in lines
@@ -182,7 +182,7 @@ def test_ballot_is_told(judged: Judged, deployment: Deployment) -> None:
         pytest.param(
             {"marks": {"step600": {"hair": {"answer": "yes", "blind": False}}}}, "Not judged blind.", id="not-blind"
         ),
-        pytest.param({"marks": {}}, "Not judged blind.", id="not-marked"),
+        pytest.param({"marks": {}}, "Not judged blind. **Nothing was marked on the ballot.**", id="not-marked"),
     ],
 )
 def test_choice_is_told_as_it_was_made(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,18 @@ def test_stale_weights_are_never_judged(
         pixels.append(make(prepared, server).picture.pixels_sha256)
 
     assert pixels[0] == pixels[2] != pixels[1]
+
+
+def test_file_that_came_within_a_tick_of_the_last_listing_is_seen(
+    plan: Plan, stand_in: Callable[..., Serving], connect: Connect
+) -> None:
+    """A folder whose time says nothing of a new file is given a new time, so that the server lists it again."""
+    folder = plan.paths.loras
+    folder.mkdir(parents=True, exist_ok=True)
+    server = connect(stand_in(), listed=5.0)
+    listed, before = server.client.loras(), folder.stat()
+    staged = stage(plan, preflight(plan))
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert listed == server.client.loras() == ()
+
+    assert len(picker_names(plan, server.client, staged)) == 2

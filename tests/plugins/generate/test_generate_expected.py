@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from plugins.comfyui.workflow import Workflow
 from plugins.evidence.evidence import Evidence, PlanRecord
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.cells import Cell, matrix
-from plugins.plan.plan import Plan
+from plugins.plan.plan import Nodes, Plan
 from tests.plugins.evidence.made_evidence import BASE, asked_of, evidence_for, keep, keep_all, png_of
 
 CHANGED = "the plan's prompt, seed, settings or workflow were changed since it was rendered"
@@ -109,7 +110,8 @@ def test_changed_workflow_is_told(asked: ExpectedInputs, cell: Cell, evidence: E
     """Another workflow than the one that was sent asks for a new picture."""
     sampler = asked.workflow.graph["7"]
     graph = {**asked.workflow.graph, "7": {**sampler, "inputs": {**sampler["inputs"], "denoise": 0.9}}}
-    now = dataclasses.replace(asked, workflow=dataclasses.replace(asked.workflow, graph=graph))
+    workflow = Workflow.of(graph, nodes=Nodes(lora="2.lora_name"), is_own=False)
+    now = dataclasses.replace(asked, workflow=workflow)
 
     assert now.mismatch(cell, evidence) == CHANGED
 

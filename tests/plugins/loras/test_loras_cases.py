@@ -242,12 +242,20 @@ CASES = {
         write=one(files.script(files.XL_SCRIPT) | files.script(files.XL_SCRIPT_TE, "lora_linear_layer")),
         says=("ComfyUI does not load 10 of its 22 keys",),
     ),
+    "is_its_own_copy": Case(
+        write=one(XL, name="kira_step600.safetensors"),
+        checkpoints=({"step": 600, "file": "kira_step600.safetensors"},),
+        folder="ComfyUI/models/loras/run",
+        loras='loras = "models/loras/run/../run/."',
+        refused=True,
+        says=("are the same folder",),
+    ),
     "linked_to_its_copy": Case(
         write=lambda out: (out / STEP_600).symlink_to(
             write_file(out.parent / "ComfyUI/models/loras/kira_step600.safetensors", XL)
         ),
         refused=True,
-        says=("is the same file as", "which is replaced or removed by a run"),
+        says=("is a link into", "where files are replaced and removed"),
     ),
 }  # fmt: skip
 

@@ -172,3 +172,17 @@ def test_file_says_itself_in_one_line() -> None:
     header = header_of({"lora_unet_joint_blocks_0_x.alpha": ()}, {"ss_network_module": "networks\x1b[2J"})
 
     assert said(header) == "module networks\N{REPLACEMENT CHARACTER}[2J; made for SD 3.x; keys lora_unet* (1)"
+
+
+def test_lora_of_another_size_is_refused() -> None:
+    """A LoRA of a family's smaller model is refused on the larger one, with the layer that tells."""
+    headers = {CHECKPOINT: header_of({"diffusion_model.blocks.0.self_attn.q.lora_A.weight": (8, 1536)})}
+
+    with pytest.raises(HeaderError) as caught:
+        check_fit(headers, header_of({"blocks.0.self_attn.q.weight": (5120, 5120)}), base_model="wan14b")
+
+    assert str(caught.value) == (
+        "The base model wan14b is of another size than these LoRAs were made for:\n"
+        "  step600: blocks_0_self_attn_q has 1536 inputs, and 5120 in the base model\n"
+        "  Correct `base_model` under [sampling] in the plan: it must be the one that they were trained on."
+    )

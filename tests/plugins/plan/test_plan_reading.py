@@ -31,6 +31,14 @@ def test_right_plan_is_read(draft: Draft) -> None:
     assert (plan.sampling.clip_skip, plan.sampling.lora_strength, plan.sampling.negative) == (1, 1.0, "")
     assert (plan.production.min_size, plan.production.max_size, plan.production.forbidden) == (0, 2**63, ())
     assert plan.criteria[0].required is False
+    assert plan.selection.rate is None
+
+
+@pytest.mark.parametrize(("written", "rate"), [('"all"', None), ("0.8", 0.8)])
+def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate: float | None) -> None:
+    """A criterion passes on all pictures that were looked at, or by a rate that the interval must reach."""
+    draft.change("[sampling]", f"[selection]\npass = {written}\n[sampling]")
+    assert rate == draft.read().selection.rate
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,12 @@ def test_right_plan_is_read(draft: Draft) -> None:
             'name = "spyke."',
             f"name: 'spyke.' {_NOT_PORTABLE}. Try name = 'spyke': {_TRIGGER}",
             id="name-trailing-dot",
+        ),
+        pytest.param(
+            "[sampling]",
+            "[selection]\npass = 1\n[sampling]",
+            """selection.pass: 1 is neither "all" nor a share between 0 and 1, such as 0.8""",
+            id="selection-pass",
         ),
         pytest.param('name = "spyke"', "name = 3", "name: must be text in quotes, not 3", id="name-number"),
         pytest.param('name = "spyke"\n', "", "name: is missing", id="name-missing"),
@@ -436,11 +450,11 @@ def test_all_mistakes_are_listed_at_once(draft: Draft) -> None:
     assert draft.mistakes() == [
         "name: must be text in quotes, not 1",
         "paths.comfyui: must be a path in quotes, not 2",
-        "sampling.steps: is missing",
         "sampling.width: should be greater than or equal to 16, not 8",
         "sampling.stepz: unknown key; did you mean 'steps'?",
         "checkpoint[0].step: must be a whole number, without quotes, not '600'",
         "production.min_size: '?' is not a size; write it like \"50 MB\"",
+        "sampling.steps: is missing",
         "prompt[1].id: 'Forest' is already prompt[0]'s; each needs its own",
     ]
 
@@ -671,3 +685,37 @@ def test_file_name_may_have_any_letters(draft: Draft) -> None:
     plan = draft.change("spyke-600.safetensors", "Spyké 1 - Schritt 600.safetensors").read()
 
     assert plan.training_file(plan.checkpoints[0]).name == "Spyké 1 - Schritt 600.safetensors"
+
+
+OWN = """
+workflow = "mine.json"
+[comfyui.nodes]
+prompt = ["11.value"]
+lora = "10.lora_1"
+"""
+
+
+def test_own_workflow_brings_its_settings(draft: Draft) -> None:
+    """With an own workflow all settings but the seeds may be left out, and parts of it be named."""
+    left_out = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
+    for line in [line for line in draft.text.splitlines() if line.split(" =")[0] in left_out]:
+        draft.change(f"{line}\n", "")
+    assert [f"sampling.{key}: is missing" for key in left_out] == draft.mistakes()
+    draft.change("\n[sampling]", f"{OWN}\n[sampling]")
+    plan = draft.read()
+    assert [] == [key for key in left_out if plan.sampling.gives(key)]
+    assert (("11.value",), "10.lora_1", None) == (
+        plan.comfyui.nodes.prompt,
+        plan.comfyui.nodes.lora,
+        plan.comfyui.nodes.picture,
+    )
+
+
+def test_wrong_names_in_nodes_are_told(draft: Draft) -> None:
+    """A mistyped part of an own workflow is told, and so is one of no workflow at all."""
+    draft.change("\n[sampling]", f"{OWN.replace('lora =', 'lorra =')}\n[sampling]")
+    assert ["comfyui.nodes.lorra: unknown key; did you mean 'lora'?"] == draft.mistakes()
+    draft.change("lorra", "lora").change('workflow = "mine.json"', "")
+    assert [
+        "comfyui: [comfyui.nodes] names nodes of an own workflow; name its file with `workflow`, or take it out"
+    ] == draft.mistakes()

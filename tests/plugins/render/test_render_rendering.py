@@ -394,7 +394,7 @@ def test_closing_takes_back_ours_alone(plan: Plan, stand_in: Callable[..., Servi
 
     serving = stand_in(faults=Hanging())
     rendering = rendering_on(serving, plan, matrix(plan))
-    until(lambda: len(serving.server.queue.current()[1]) == AHEAD - 1)
+    until(lambda: [1, AHEAD - 1] == list(map(len, serving.server.queue.current())))
     graph = serving.server.queue.current()[0][0][2]
     client = ComfyUI(serving.url)
     client.post(graph, client_id="somebody", prompt_id=THEIRS)

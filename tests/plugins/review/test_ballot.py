@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.review.ballot import Ballot, BallotError, Mark, differences, read_ballot
+from plugins.review.ballot import Ballot, BallotError, Mark, differences, figures, read_ballot
 from plugins.review.review import Review
 from tests.plugins.review.sample import make_review
 
@@ -19,13 +19,17 @@ DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 MARKS = st.fixed_dictionaries({"answer": st.sampled_from(["yes", "no", "unsure"]), "blind": st.booleans()})
 BLIND = st.fixed_dictionaries({"order": st.lists(IDS), "revealed": st.booleans()})
+PICTURES = st.fixed_dictionaries({"file": DIGESTS, "pixels": st.none() | DIGESTS})
 BALLOTS = st.fixed_dictionaries(
     {
-        "format": st.just(1),
+        "format": st.just(2),
+        "judge": TEXTS,
         "plan": st.fixed_dictionaries({"name": IDS, "digest": DIGESTS}),
         "simulated": st.booleans(),
         "saved": st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat()),
-        "marks": st.dictionaries(IDS, st.dictionaries(IDS, MARKS)),
+        "marks": st.dictionaries(
+            IDS, st.dictionaries(IDS, st.dictionaries(IDS, MARKS, max_size=2), max_size=2), max_size=2
+        ),
         "notes": st.fixed_dictionaries(
             {"checkpoints": st.dictionaries(IDS, TEXTS), "cells": st.dictionaries(IDS, TEXTS)}
         ),
@@ -33,7 +37,7 @@ BALLOTS = st.fixed_dictionaries(
         "reason": TEXTS,
         "suggestion": st.fixed_dictionaries({"checkpoint": st.none() | IDS, "reason": TEXTS}),
         "blind": st.none() | BLIND,
-        "pictures": st.dictionaries(IDS, DIGESTS, min_size=1),
+        "pictures": st.dictionaries(IDS, PICTURES, min_size=1, max_size=4),
     }
 )
 
@@ -52,7 +56,7 @@ def review(folder: Path) -> Review:
 
 @pytest.fixture
 def raw(review: Review) -> dict[str, object]:
-    """Return a ballot over all pictures of the review, as its file says it."""
+    """Return a ballot over all pictures of the review, as the first format says it."""
     return {
         "format": 1,
         "plan": {"name": review.plan.name, "digest": review.plan.digest},
@@ -84,6 +88,34 @@ def test_what_was_written_is_read(folder: Path, raw: dict[str, object]) -> None:
     assert {**raw, "saved": None} == {**ballot.model_dump(mode="json"), "saved": None}
 
 
+def test_first_format_is_read_as_marks_on_all_pictures(raw: dict[str, object], folder: Path, review: Review) -> None:
+    """A ballot that was saved before marks belonged to pictures holds for every picture of its checkpoint."""
+    ballot = read_ballot(written(folder, raw))
+    mark = {"hair": Mark(answer="yes", blind=True)}
+    assert {"step600": {row.id: mark for row in review.rows}} == ballot.marks
+    assert "3 of 3: at least 44 %" == str(figures(ballot, review.plan)["step600"]["hair"])
+    assert ballot == read_ballot(written(folder, ballot.model_dump(mode="json")))
+
+
+def test_figures_count_where_a_criterion_is_looked_for(raw: dict[str, object], folder: Path, review: Review) -> None:
+    """A criterion counts on its own prompts alone; the worst mark is a checkpoint's answer."""
+    marks = {
+        "step600": {
+            "asymmetric_details": {"right_bracer": {"answer": "yes"}, "hair": {"answer": "yes"}},
+            "novel_pose": {"right_bracer": {"answer": "no"}, "hair": {"answer": "unsure"}},
+            "trigger_environment": {"hair": {"answer": "yes"}},
+        }
+    }
+    second = read_ballot(written(folder, raw)).model_dump(mode="json") | {"marks": marks}
+    ballot = read_ballot(written(folder, second))
+    counted = figures(ballot, review.plan)["step600"]
+    assert "1 of 1: at least 21 %" == str(counted["right_bracer"])
+    assert "2 of 3: 21 to 94 %" == str(counted["hair"])
+    assert "unsure" == counted["hair"].answer
+    assert "no" == ballot.answers("step600")["right_bracer"]
+    assert None is counted["cloak"].answer
+
+
 def test_answers_are_by_checkpoint(raw: dict[str, object], folder: Path) -> None:
     """What was marked for a checkpoint is asked by its id; nothing is marked for another."""
     ballot = read_ballot(written(folder, raw))
@@ -106,7 +138,8 @@ def test_blind_is_what_every_mark_says(raw: dict[str, object], folder: Path, bli
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        pytest.param({"format": 2}, "its format is 2, and this suite reads format 1", id="format"),
+        pytest.param({"format": 3}, "its format is 3, and this suite reads formats 1 and 2", id="format"),
+        pytest.param({"format": 2}, "marks.step600.hair.answer: Input should be", id="marks-of-format-1"),
         pytest.param({"choice": 600}, "choice: Input should be a valid string", id="type"),
         pytest.param({"saved": "yesterday"}, "saved: Input should be a valid datetime", id="time"),
         pytest.param({"marks": {"a": {"b": {"answer": "perhaps"}}}}, "marks.a.b.answer: Input should be", id="answer"),

@@ -35,6 +35,15 @@ def test_dots_stand_by_step_and_by_number(drawn: dict[str, Plot]) -> None:
     assert all(0 < dot.x < WIDTH and 0 < dot.y < HEIGHT for dot in dots)
 
 
+def test_one_outlier_does_not_flatten_the_others() -> None:
+    """A number far above all others is drawn at the edge, and marked; the others have the scale to themselves."""
+    high, low = numbers(spyke())[-1], numbers(spyke())[:-1]
+    dots = {plot.measure.id: plot for plot in plots(review_of(*low, replace(high, effect=68.7)))}["effect"].dots
+    assert [False, False, False, False, True] == [dot.beyond for dot in dots]
+    assert "68.7" == dots[-1].told
+    assert dots[-1].y < dots[-2].y < HEIGHT / 2
+
+
 def test_what_was_not_measured_interrupts_the_line(drawn: dict[str, Plot]) -> None:
     """A checkpoint without a number has no dot, and no line passes over its place."""
     distance = drawn["distance"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.plan.training.families import ANY, families_of, families_of_base, told
+from plugins.plan.training.families import ANY, families_of, families_of_base, other_size, told
 from plugins.plan.training.header import Header, read_header
 from tests import lora_files as files
 from tests.lora_files import Layers, Shapes
@@ -120,3 +120,34 @@ def test_notes_tell_where_the_tensors_do_not(tmp_path: Path) -> None:
 def test_unknown_notes_tell_nothing(tmp_path: Path, name: str) -> None:
     """A version that no trainer writes is no reason to refuse."""
     assert ANY == families_of(header_of(tmp_path, files.kohya({"lora_unet_x": (32, 32)}), name))
+
+
+def wan(width: int, dtype: str = "F16") -> Shapes:
+    """Return a Wan model of that width."""
+    return {"model.diffusion_model.blocks.0.self_attn.q.weight": (dtype, (4, width))}
+
+
+@pytest.mark.parametrize(
+    ("lora", "base", "expected"),
+    [
+        pytest.param(1536, wan(5120), ("blocks_0_self_attn_q", 1536, 5120), id="smaller-model"),
+        pytest.param(5120, wan(5120), None, id="same-model"),
+        pytest.param(32, wan(5120), None, id="too-narrow-to-tell"),
+        pytest.param(5120, wan(2560, "U8"), None, id="packed-numbers"),
+        pytest.param(1536, files.BASES["SDXL"], None, id="nothing-in-common"),
+    ],
+)
+def test_model_of_another_size_is_told(
+    tmp_path: Path, lora: int, base: Shapes, expected: tuple[str, int, int] | None
+) -> None:
+    """A LoRA of a family's smaller model does not fit its larger one, where both have the same layers."""
+    made = header_of(tmp_path, files.peft({"diffusion_model.blocks.0.self_attn.q": (64, lora)}))
+
+    assert expected == other_size(made, header_of(tmp_path, base))
+
+
+def test_whole_qwen_model_is_told_by_what_it_lacks(tmp_path: Path) -> None:
+    """A whole model whose blocks have Diffusers' names, and nothing that SD 3.x or Flux.1 have, is Qwen-Image."""
+    base = files.base("transformer_blocks.0.attn.to_q.weight", "txt_norm.weight", "img_in.weight")
+
+    assert "Qwen-Image" == told(families_of_base(header_of(tmp_path, base)))

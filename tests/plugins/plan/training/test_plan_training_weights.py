@@ -8,7 +8,7 @@ import pytest
 
 from plugins.plan.training.header import read_header
 from plugins.plan.training.weights import same_weights, sample_of
-from tests.lora_files import XL, kohya, peft, write_file
+from tests.lora_files import XL, dora, kohya, peft, write_file
 
 NAN = {"F16": 0x7E00, "BF16": 0x7FC0}
 
@@ -118,3 +118,11 @@ def test_files_that_differ_outside_of_the_sample_are_two(tmp_path: Path) -> None
     paths[1].write_bytes(content)
 
     assert [] == same_weights({path: sample_of(path, read_header(path)) for path in paths})
+
+
+def test_dora_whose_magnitudes_were_trained_is_not_zero(tmp_path: Path) -> None:
+    """A DoRA may change magnitudes alone."""
+    path = write_file(tmp_path / "a.safetensors", dora(XL))
+    overwrite(path, b"\0", only="lora_up.weight")
+
+    assert not sample_of(path, read_header(path)).is_zero

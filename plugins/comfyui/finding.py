@@ -1,0 +1,300 @@
+"""The parts of a graph that a cell's settings go to, found by the types of its links."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from plugins.comfyui.client import Graph
+from plugins.comfyui.finding_loras import beginning_root, insert_loader, one_clip, tested_slots
+from plugins.comfyui.finding_models import Chain, beginning, chains
+from plugins.comfyui.finding_picture import SAVE_IMAGE, Candidate, find_picture
+from plugins.comfyui.finding_settings import (
+    NAMES,
+    Base,
+    Ending,
+    Setting,
+    find_base,
+    find_batches,
+    find_endings,
+    find_seeds,
+    find_setting,
+    find_size,
+    repeats,
+)
+from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
+from plugins.comfyui.graph import Place, before, circle, free_id, label
+from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
+from plugins.comfyui.naming import Questions, in_nodes, named_place
+from plugins.comfyui.node_types import CLIP, MODEL, NodeTypes
+from plugins.comfyui.wiring import Wiring
+from plugins.plan.plan import Nodes
+
+_SKIP: Final = "stop_at_clip_layer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSkip:
+    """Where clip skip is set: inputs that hold it, and links of encoders that it is put into."""
+
+    places: tuple[Place, ...]
+    lacking: tuple[Place, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """A graph as it is sent, with a place for everything that a cell brings."""
+
+    graph: Graph
+    picture: str
+    """The node whose picture is judged, as a person knows it."""
+    save: str
+    sampler: str
+    prompt: tuple[Place, ...]
+    negative: tuple[Place, ...]
+    marked: tuple[Place, ...]
+    """Texts in which a person marked where the prompt or the negative prompt belongs."""
+    seeds: tuple[Place, ...]
+    slots: tuple[Slot, ...]
+    """Where the tested LoRA goes."""
+    left_alone: tuple[Slot, ...]
+    batches: tuple[Place, ...]
+    settings: dict[str, Setting]
+    """By the key of the plan."""
+    endings: tuple[Ending, ...]
+    clip_skip: ClipSkip
+    base: Base | None
+    base_node: str
+    is_merged: bool
+    """Whether the tested model is put together of several."""
+    inserted: bool
+    without_lora: tuple[str, ...]
+    """Samplers whose model does not take the tested LoRA."""
+    unclear_negative: str
+    """Why a negative prompt has no place, where one could be meant; empty where there is none, or one is known."""
+
+
+def find_parts(
+    whole: Graph, types: NodeTypes, *, nodes: Nodes, files: frozenset[str], questions: Questions
+) -> Parts | None:
+    """Find the parts of a graph; None where something is asked. `files` are those of the plan's LoRA."""
+    if loop := circle(whole):
+        shown = " -> ".join(label(whole, node) for node in [*loop[:6], loop[0]])
+        questions.ask(f"Its links run in a circle: {shown}. Take one of them out, and export again.")
+        return None
+    picture = find_picture(Wiring(whole, types), nodes.picture, questions)
+    if picture is None:
+        return None
+    return _Finder(whole, picture, types, nodes, files, questions).parts()
+
+
+def _sent(whole: Graph, picture: Candidate) -> Graph:
+    """Return the nodes that the picture is made from, and what saves it."""
+    kept = before(whole, [picture.output[0]])
+    if whole[picture.node]["class_type"] == SAVE_IMAGE:
+        kept.add(picture.node)
+    sent = {node: {**content, "inputs": dict(content["inputs"])} for node, content in whole.items() if node in kept}
+    if whole[picture.node]["class_type"] == SAVE_IMAGE:
+        sent[picture.node]["inputs"] = {"images": list(picture.output), "filename_prefix": ""}
+    else:
+        sent[free_id(whole, "save")] = {
+            "class_type": SAVE_IMAGE,
+            "inputs": {"images": list(picture.output), "filename_prefix": ""},
+        }
+    return sent
+
+
+class _Finder:
+    """Finds part by part; what is not plain is asked, so that all is asked at once."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 (made in one place)
+        self,
+        whole: Graph,
+        picture: Candidate,
+        types: NodeTypes,
+        nodes: Nodes,
+        files: frozenset[str],
+        questions: Questions,
+    ) -> None:
+        self.whole, self.graph, self.picture = whole, _sent(whole, picture), picture
+        self.nodes, self.files, self.questions = nodes, files, questions
+        self.unclear_negative = Questions()
+        self.save = picture.node if whole[picture.node]["class_type"] == SAVE_IMAGE else [*self.graph][-1]
+        self.wiring = Wiring(self.graph, types, end=self.save)
+
+    def parts(self) -> Parts | None:
+        """Return all parts; None where something is asked."""
+        self._refuse_broken()
+        wiring, questions = self.wiring, self.questions
+        found = chains(wiring)
+        texts = sides(wiring)
+        prompt = self._prompt(texts)
+        begun = beginning(wiring, self._prompted(found, texts, prompt), self.picture.output[0])
+        negative = self._negative(texts)
+        seeds = self._seeds()
+        every = list(slots(wiring, self.files))
+        tested, root = tested_slots(wiring, every, wanted=self.nodes.lora, files=self.files, questions=questions)
+        for problem in repeats(wiring, self.picture.output[0]):
+            questions.ask(problem)
+        if root is None and not tested and not self.nodes.lora:
+            root = beginning_root(wiring, begun, questions)
+        chosen = (
+            [chain for chain in found if chain.root == root]
+            if root
+            else [chain for chain in found if any(slot.loader in chain.within for slot in tested)]
+        )
+        settings = {key: find_setting(wiring, name) for key, name in NAMES.items()}
+        settings |= find_size(wiring, begun)
+        base_root = root or (chosen[0].root if chosen else begun[0].root if begun else None)
+        base = find_base(wiring, base_root) if base_root else None
+        endings, batches = find_endings(wiring), find_batches(wiring)
+        skip = self._clip_skip(texts)
+        left = tuple(
+            slot
+            for slot in every
+            if slot not in tested and slot.loader in wiring.active and is_loaded(slot) and not is_off(wiring, slot)
+        )
+        without = tuple(dict.fromkeys(chain.user for chain in found if chain not in chosen and chain.root != root))
+        sampler = self._sampler(found)
+        inserted = root is not None
+        if root is not None:
+            clip = one_clip(wiring, texts.values(), {chain.user for chain in chosen})
+            tested = (insert_loader(self.graph, root, clip, node=free_id(self.whole, "lora")),)
+        if questions:
+            return None
+        return Parts(
+            graph=self.graph,
+            picture=label(self.whole, self.picture.node),
+            save=self.save,
+            sampler=sampler,
+            prompt=prompt,
+            negative=negative,
+            marked=(*marked(wiring, POSITIVE), *marked(wiring, NEGATIVE)),
+            seeds=seeds,
+            slots=tested,
+            left_alone=left,
+            batches=batches,
+            settings=settings,
+            endings=endings,
+            clip_skip=skip,
+            base=base,
+            base_node=base_root[0] if base_root else "",
+            is_merged=base_root is not None and bool(wiring.links(base_root[0], MODEL)),
+            inserted=inserted,
+            without_lora=without if found else (),
+            unclear_negative=str(self.unclear_negative),
+        )
+
+    @staticmethod
+    def _prompted(found: tuple[Chain, ...], texts: dict[str, Side], prompt: tuple[Place, ...]) -> tuple[Chain, ...]:
+        """Return the chains that sample with the prompt; all where none is known to."""
+        users = {
+            user
+            for side in texts.values()
+            for encoder in side.encoders.values()
+            if set(encoder.texts) & set(prompt)
+            for user in side.reached.get(encoder.node, ())
+        }
+        return tuple(chain for chain in found if chain.user in users) or found
+
+    def _refuse_broken(self) -> None:
+        """Ask about links to nodes that the file does not have."""
+        for node, content in self.graph.items():
+            for name, value in content["inputs"].items():
+                if (
+                    isinstance(value, list)
+                    and len(value) == 2  # noqa: PLR2004 (a link)
+                    and isinstance(value[0], str)
+                    and isinstance(value[1], int)
+                    and value[0] not in self.graph
+                ):
+                    self.questions.ask(
+                        f"Node {label(self.graph, node)} takes its {name} from node {value[0][:40]!r}, which the file "
+                        "does not have. Export it again."
+                    )
+
+    def _named(self, key: str, wanted: Iterable[str]) -> tuple[Place, ...]:
+        found = (named_place(self.graph, one, key, self.questions) for one in wanted)
+        return tuple(place for place in found if place)
+
+    def _prompt(self, texts: dict[str, Side]) -> tuple[Place, ...]:
+        if self.nodes.prompt:
+            return self._named("prompt", self.nodes.prompt)
+        before_asking = len(self.questions)
+        places = find_places(self.wiring, texts, POSITIVE, self.questions) or self._by_name(texts, POSITIVE)
+        if not places and len(self.questions) == before_asking:
+            self.questions.ask(
+                "No text was found that the prompt could replace. Name the input that takes it:",
+                in_nodes("prompt", [text_input(self.wiring, texts, POSITIVE)]),
+            )
+        return places
+
+    def _negative(self, texts: dict[str, Side]) -> tuple[Place, ...]:
+        if self.nodes.negative:
+            return self._named("negative", self.nodes.negative)
+        return find_places(self.wiring, texts, NEGATIVE, self.unclear_negative) or self._by_name(texts, NEGATIVE)
+
+    def _by_name(self, texts: dict[str, Side], side: str) -> tuple[Place, ...]:
+        """Return the one text that is called positive or negative, where no conditioning is linked at all."""
+        if texts[POSITIVE].encoders or texts[NEGATIVE].encoders:
+            return ()
+        found = [
+            Place(node=node, field=name)
+            for node, content in self.wiring.active.items()
+            for name in self.wiring.texts(node)
+            if side in name.lower() and isinstance(content["inputs"][name], str)
+        ]
+        return tuple(found) if len(found) == 1 else ()
+
+    def _seeds(self) -> tuple[Place, ...]:
+        if self.nodes.seed:
+            return self._named("seed", self.nodes.seed)
+        seeds = find_seeds(self.wiring)
+        if not seeds:
+            self.questions.ask(
+                "No seed was found: no input is called seed or noise_seed. Name the one that takes it:",
+                in_nodes("seed", ["ID.INPUT"]),
+            )
+        return seeds
+
+    def _clip_skip(self, texts: dict[str, Side]) -> ClipSkip:
+        """Return where the CLIP of every prompt is cut, and the encoders whose CLIP is not."""
+        places: dict[Place, None] = {}
+        lacking: dict[Place, None] = {}
+        for node in dict.fromkeys(encoder.node for side in texts.values() for encoder in side.encoders.values()):
+            for link in self.wiring.links(node, CLIP):
+                cut = self._cut(link.source)
+                places |= dict.fromkeys(cut)
+                if not cut:
+                    lacking[Place(node=node, field=link.field)] = None
+        places |= dict.fromkeys(
+            Place(node=node, field="clip_skip")
+            for node, it in self.wiring.active.items()
+            if "clip_skip" in it["inputs"]
+        )
+        return ClipSkip(places=tuple(places), lacking=tuple(lacking))
+
+    def _cut(self, node: str) -> list[Place]:
+        found, waiting, seen = [], [node], {node}
+        while waiting:
+            one = waiting.pop()
+            if _SKIP in self.graph[one]["inputs"]:
+                found.append(Place(node=one, field=_SKIP))
+            for link in self.wiring.links(one, CLIP):
+                if link.source not in seen:
+                    seen.add(link.source)
+                    waiting.append(link.source)
+        return found
+
+    def _sampler(self, found: tuple[Chain, ...]) -> str:
+        """Return the sampler that is nearest to the picture; what gives the picture where none is known."""
+        nodes = {chain.sampler for chain in found}
+        waiting, seen = [self.picture.output[0]], {self.picture.output[0]}
+        while waiting:
+            node = waiting.pop(0)
+            if node in nodes:
+                return node
+            for link in self.wiring.links(node):
+                if link.source not in seen:
+                    seen.add(link.source)
+                    waiting.append(link.source)
+        return self.picture.output[0]

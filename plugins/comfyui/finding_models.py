@@ -1,0 +1,133 @@
+"""Where the models of a graph leave their loaders, and which samplers use them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from plugins.comfyui.finding_picture import samplers
+from plugins.comfyui.node_types import (
+    CLIP,
+    CONDITIONING,
+    GUIDER,
+    IMAGE,
+    LATENT,
+    MODEL,
+    SIGMAS,
+    STRING,
+)
+from plugins.comfyui.wiring import Link, Wiring
+
+Output = tuple[str, int]
+_PLAIN = frozenset({CLIP, CONDITIONING, GUIDER, IMAGE, LATENT, SIGMAS, STRING, "VAE", "NOISE", "SAMPLER", "MASK"})
+"""What carries one thing, and never a model beside it, as a pipe does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """The way of a model from where it leaves its loader, or a merge, to what samples with it."""
+
+    user: str
+    """The node that takes the model to sample with: a sampler, or its guider."""
+    sampler: str
+    root: Output
+    within: frozenset[str]
+    """Every node that this model is made from."""
+
+
+def chains(wiring: Wiring) -> tuple[Chain, ...]:
+    """Return the models that are sampled with, one for each input that takes one."""
+    found: list[Chain] = []
+    sampling = samplers(wiring)
+    for node in wiring.active:
+        taken = wiring.links(node, MODEL)
+        if not taken:
+            continue
+        is_user = node in sampling or wiring.gives(node, GUIDER) or wiring.links(node, CONDITIONING)
+        only_hands_on = wiring.gives(node, MODEL) and node not in sampling
+        if not is_user or only_hands_on:
+            continue
+        found.extend(
+            Chain(
+                user=node,
+                sampler=_sampler(wiring, node),
+                root=root_of(wiring, link, MODEL),
+                within=frozenset(wiring.before([link.source])),
+            )
+            for link in taken
+        )
+    return tuple(found)
+
+
+def _sampler(wiring: Wiring, node: str) -> str:
+    """Return the node that samples with what a guider or a pipe hands it; a sampler is its own."""
+    waiting, seen = [node], {node}
+    while waiting:
+        one = waiting.pop(0)
+        if wiring.gives(one, LATENT) or wiring.gives(one, IMAGE):
+            return one
+        for link in wiring.consumers.get(one, ()):
+            if (link.kind == GUIDER or link.kind not in _PLAIN | {MODEL, CLIP}) and link.node not in seen:
+                seen.add(link.node)
+                waiting.append(link.node)
+    return node
+
+
+def root_of(wiring: Wiring, link: Link, kind: str) -> Output:
+    """Return the output where a model or CLIP leaves its loader, or the merge of several, going back from a link."""
+    seen: set[str] = set()
+    while link.source not in seen:
+        seen.add(link.source)
+        before = wiring.links(link.source, kind)
+        if not before:
+            packed = [one for one in wiring.links(link.source) if one.kind not in _PLAIN | {MODEL, CLIP}]
+            inner = [one for pack in packed for one in _unpacked(wiring, pack, kind)]
+            if len({one.output for one in inner}) != 1:
+                return link.output
+            link = inner[0]
+            continue
+        if len({one.output for one in before}) > 1:
+            return link.output
+        link = before[0]
+    return link.output
+
+
+def _unpacked(wiring: Wiring, pack: Link, kind: str) -> Iterator[Link]:
+    """Yield the models that were packed into a pipe which a link takes from."""
+    waiting, seen = [pack.source], {pack.source}
+    while waiting:
+        node = waiting.pop()
+        inside = wiring.links(node, kind)
+        if inside:
+            yield from inside
+            continue
+        for link in wiring.links(node):
+            if link.kind not in _PLAIN | {MODEL, CLIP} and link.source not in seen:
+                seen.add(link.source)
+                waiting.append(link.source)
+
+
+def beginning(wiring: Wiring, found: Iterable[Chain], picture: str) -> tuple[Chain, ...]:
+    """Return the chains of the samplers that the picture begins with, going back over latents and pictures.
+
+    A sampler that only makes what another one is guided by, such as a map of depths, is not on that way.
+    """
+    all_found = tuple(found)
+    nodes = {chain.sampler for chain in all_found}
+    reached = {node: _way(wiring, node) for node in nodes}
+    on_the_way = nodes & (_way(wiring, picture) | {picture}) or nodes
+    first = {node for node in on_the_way if not (reached[node] & nodes) - {node}}
+    return tuple(chain for chain in all_found if chain.sampler in (first or on_the_way))
+
+
+def _way(wiring: Wiring, start: str) -> set[str]:
+    """Return the nodes that latents come through to a node, also within prompts, and pictures that guide nothing."""
+    waiting, seen = [start], set()
+    while waiting:
+        node = waiting.pop()
+        guides = bool(wiring.gives(node, CONDITIONING)) and node != start
+        for link in wiring.links(node):
+            goes_on = link.kind in {LATENT, CONDITIONING} or (link.kind == IMAGE and not guides)
+            is_pipe = link.kind not in _PLAIN | {MODEL, CLIP}
+            if (goes_on or is_pipe) and link.source not in seen:
+                seen.add(link.source)
+                waiting.append(link.source)
+    return seen

@@ -1,0 +1,223 @@
+"""Where the settings of a plan go in a graph: steps, cfg, sampler, scheduler, size, clip skip, base model."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeGuard
+
+from plugins.comfyui.finding_models import Chain, Output
+from plugins.comfyui.graph import Place, label, linked, spelled
+from plugins.comfyui.node_types import ANY, COMBO, IMAGE, LATENT, SIGMAS
+from plugins.comfyui.wiring import Wiring
+
+NAMES: Final = {"steps": "steps", "cfg": "cfg", "sampler": "sampler_name", "scheduler": "scheduler"}
+"""The inputs that take a setting, by its key in the plan."""
+SEEDS: Final = frozenset({"seed", "noise_seed"})
+TO_THE_END: Final = 10_000
+_REPEATS: Final = re.compile(r"^(amount|batch_size|repeats?|copies|num_(images|repeats))$")
+_FRAMES: Final = re.compile(r"^(length|frames|num_frames|video_frames|frame_count|video_length)$")
+_BASE: Final = re.compile(r"ckpt|unet|(^|_)model(_name|_path|_file)?$|checkpoint|base_model|dit", re.IGNORECASE)
+_FILE: Final = re.compile(r"\.(safetensors|sft|gguf|ckpt|pt|pth|bin)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The inputs that take one setting, the value that each has in the file, and where that stands behind a link."""
+
+    places: tuple[Place, ...] = ()
+    values: tuple[Any, ...] = ()
+    origins: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """A sampler that is held to a part of its steps. `steps` are the file's; None for sigmas that are split."""
+
+    place: Place
+    value: int
+    steps: int | None
+    begins: bool
+
+
+def is_value_of(name: str, wanted: frozenset[str] | set[str]) -> bool:
+    """Say whether an input has one of these names, also within a choice that brings inputs of its own."""
+    return name.rpartition(".")[2] in wanted
+
+
+def find_seeds(wiring: Wiring) -> tuple[Place, ...]:
+    """Return every seed of the graph."""
+    return tuple(
+        Place(node=node, field=name)
+        for node, content in wiring.graph.items()
+        for name, value in content["inputs"].items()
+        if is_value_of(name, SEEDS)
+        and not isinstance(value, dict | bool)
+        and wiring.input_kind(node, name) in {"", "INT", ANY}
+    )
+
+
+def find_setting(wiring: Wiring, name: str) -> Setting:
+    """Return the inputs of one name, with their values; None for what a node between makes of others."""
+    return _setting(
+        wiring,
+        [
+            Place(node=node, field=one)
+            for node, content in wiring.active.items()
+            for one, value in content["inputs"].items()
+            if is_value_of(one, {name}) and not isinstance(value, dict)
+        ],
+    )
+
+
+def _setting(wiring: Wiring, places: Iterable[Place]) -> Setting:
+    held, origins = {}, []
+    for place in places:
+        origin = wiring.origin(place)
+        held[place] = wiring.graph[origin.node]["inputs"][origin.field] if origin else None
+        if origin and origin != place:
+            origins.append(origin)
+    return Setting(places=tuple(held), values=tuple(held.values()), origins=tuple(dict.fromkeys(origins)))
+
+
+def find_endings(wiring: Wiring) -> tuple[Ending, ...]:
+    """Return where samplers are held to a part of their steps."""
+    found = []
+    for node, content in wiring.active.items():
+        inputs = content["inputs"]
+        steps = wiring.value_of(inputs.get("steps"))
+        old = int(steps) if _is_number(steps) else None
+        split = bool(wiring.links(node, SIGMAS))
+        for name in ("step",) if split else ("start_at_step", "end_at_step"):
+            value = wiring.value_of(inputs.get(name))
+            if _is_number(value) and (split or old is not None):
+                begins = name == "start_at_step"
+                found.append(Ending(place=Place(node=node, field=name), value=int(value), steps=old, begins=begins))
+    return tuple(found)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def find_size(wiring: Wiring, begun: Iterable[Chain]) -> dict[str, Setting]:
+    """Return where width and height go: to the source of the latent, and to every input that held its value."""
+    sources = latent_sources(wiring, begun)
+    found = {}
+    for key in ("width", "height"):
+        places = [
+            Place(node=node, field=name)
+            for node in sources
+            for name in wiring.graph[node]["inputs"]
+            if name == key or name.endswith((f"latent_{key}", f".{key}"))
+        ]
+        values = set(_setting(wiring, places).values)
+        if len(values) == 1 and all(map(_is_number, values)):
+            places += [
+                Place(node=node, field=key)
+                for node, content in wiring.active.items()
+                if key in content["inputs"] and wiring.value_of(content["inputs"][key]) in values
+            ]
+        found[key] = _setting(wiring, dict.fromkeys(places))
+    return found
+
+
+def latent_sources(wiring: Wiring, begun: Iterable[Chain]) -> tuple[str, ...]:
+    """Return the nodes that the first latents come from: they give one and take none."""
+    found: dict[str, None] = {}
+    waiting = [chain.sampler for chain in begun]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        before = wiring.links(node, LATENT)
+        if not before and node not in {chain.sampler for chain in begun}:
+            found[node] = None
+        for link in before:
+            if link.source not in seen:
+                seen.add(link.source)
+                waiting.append(link.source)
+    return tuple(found)
+
+
+def find_batches(wiring: Wiring) -> tuple[Place, ...]:
+    """Return the inputs that say how many pictures a source of latents makes."""
+    return tuple(
+        Place(node=node, field=name)
+        for node, content in wiring.graph.items()
+        if not wiring.links(node, LATENT) and not wiring.links(node, IMAGE) and wiring.gives(node, LATENT)
+        for name in content["inputs"]
+        if is_value_of(name, {"batch_size"})
+    )
+
+
+def repeats(wiring: Wiring, picture: str) -> list[str]:
+    """Say which nodes make several pictures where a cell takes one, on the way of latents and pictures to `picture`."""
+    found = []
+    for node in _on_the_way(wiring, picture):
+        content = wiring.graph[node]
+        takes = {kind for kind in (LATENT, IMAGE) if wiring.links(node, kind)}
+        gives = {kind for kind in (LATENT, IMAGE) if wiring.gives(node, kind)}
+        for name, value in content["inputs"].items():
+            count = wiring.value_of(value)
+            if not _is_number(count) or count <= 1:
+                continue
+            others = [one for one in content["inputs"] if one != name and _is_number(content["inputs"][one])]
+            again = takes & gives and _REPEATS.search(name) and (name != "amount" or not others)
+            if again or (LATENT in gives and not takes and _FRAMES.search(name)):
+                found.append(
+                    f"Node {label(wiring.graph, node)} makes {count:g} pictures ({name} = {count:g}) where a cell "
+                    f"takes one; set its {name} to 1 and export again."
+                )
+        joins = "batch" in content["class_type"].lower() and any(
+            len(wiring.links(node, kind)) > 1 for kind in takes & gives
+        )
+        if joins:
+            found.append(
+                f"Node {label(wiring.graph, node)} puts several pictures into one batch, where a cell takes one; "
+                "take it out and export again."
+            )
+    return found
+
+
+def _on_the_way(wiring: Wiring, picture: str) -> list[str]:
+    found, waiting = {picture: None}, [picture]
+    while waiting:
+        for link in wiring.links(waiting.pop()):
+            if link.kind in {LATENT, IMAGE} and link.source not in found:
+                found[link.source] = None
+                waiting.append(link.source)
+    return list(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """Where the tested model's loader names its file. `options` are what the server lists there; None if unknown."""
+
+    place: Place
+    file: str
+    options: tuple[str, ...] | None
+
+
+def find_base(wiring: Wiring, root: Output) -> Base | None:
+    """Return where a loader names the file of the model; None where it is no loader of one file."""
+    node = root[0]
+    known = wiring.types.get(wiring.graph[node]["class_type"])
+    found = []
+    for name, value in wiring.graph[node]["inputs"].items():
+        if linked(wiring.graph, value):
+            origin = wiring.origin(Place(node=node, field=name))
+            value = wiring.graph[origin.node]["inputs"][origin.field] if origin else None  # noqa: PLW2901
+        if not isinstance(value, str) or not _BASE.search(name):
+            continue
+        declared = known.inputs.get(name) if known else None
+        if _FILE.search(value) or (declared and declared.kind == COMBO and name.endswith(("_name", "_path"))):
+            options = declared.options if declared else None
+            found.append(Base(place=Place(node=node, field=name), file=value, options=options))
+    return found[0] if len(found) == 1 else next((one for one in found if _FILE.search(one.file)), None)
+
+
+def told_setting(wiring: Wiring, setting: Setting) -> str:
+    """Name where a setting stands, each with its value."""
+    return ", ".join(
+        f"{spelled(wiring.graph, place)} = {'a link' if value is None else value}"
+        for place, value in zip(setting.places, setting.values, strict=True)
+    )

@@ -1,0 +1,93 @@
+"""Nodes of a graph in API format, their names, and what they are made from."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from plugins.comfyui.client import Graph
+
+_LINK_LENGTH: Final = 2
+_TITLE: Final = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """One input of one node."""
+
+    node: str
+    field: str
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.field}"
+
+
+def linked(graph: Graph, value: object) -> tuple[str, int] | None:
+    """Return the output that an input's value links to; None for a plain value, and for a node that is not there."""
+    if (
+        isinstance(value, list)
+        and len(value) == _LINK_LENGTH
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+        and value[0] in graph
+    ):
+        return value[0], value[1]
+    return None
+
+
+def free_id(graph: Graph, name: str) -> str:
+    """Return an id that no node has, for one that is put in: a word, so that no node of the file has it either."""
+    found, number = name, 1
+    while found in graph:
+        number += 1
+        found = f"{name}-{number}"
+    return found
+
+
+def label(graph: Graph, node: str) -> str:
+    """Name a node as a person knows it: its id, and its title or class."""
+    title = str(graph[node].get("_meta", {}).get("title") or graph[node]["class_type"])
+    return f"{node[:_TITLE]} {title if len(title) <= _TITLE else title[:_TITLE] + '...'!r}"
+
+
+def spelled(graph: Graph, place: Place) -> str:
+    """Name an input as a person knows it: `11 'Prompt'.value`."""
+    return f"{label(graph, place.node)}.{place.field}"
+
+
+def before(graph: Graph, starts: Iterable[str]) -> set[str]:
+    """Return the nodes that these are made from, themselves among them, over every link."""
+    waiting = list(starts)
+    seen = set(waiting)
+    while waiting:
+        for value in graph[waiting.pop()]["inputs"].values():
+            found = linked(graph, value)
+            if found and found[0] not in seen:
+                seen.add(found[0])
+                waiting.append(found[0])
+    return seen
+
+
+def circle(graph: Graph) -> list[str]:
+    """Return nodes whose links run in a circle; empty where there are none."""
+    state: dict[str, bool] = {}  # False while its links are followed, True once they are done
+    for start in graph:
+        path: list[tuple[str, Iterator[Any]]] = [(start, iter(graph[start]["inputs"].values()))]
+        if start in state:
+            continue
+        state[start] = False
+        while path:
+            node, values = path[-1]
+            for value in values:
+                found = linked(graph, value)
+                if found is None or state.get(found[0]):
+                    continue
+                if found[0] in state:
+                    names = [name for name, _ in path]
+                    return names[names.index(found[0]) :]
+                state[found[0]] = False
+                path.append((found[0], iter(graph[found[0]]["inputs"].values())))
+                break
+            else:
+                state[node] = True
+                path.pop()
+    return []

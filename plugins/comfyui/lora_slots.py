@@ -1,0 +1,205 @@
+"""Where a graph loads LoRAs: in an input of a loader, in a dictionary, or by a tag in a text."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from plugins.comfyui.graph import Place, linked, spelled
+from plugins.comfyui.node_types import CLIP, MODEL, STRING
+from plugins.comfyui.wiring import Wiring
+
+_LORA_FIELD: Final = re.compile(r"(^|_|\b)lora(?!s?_(strength|weight|wt|count|stack))", re.IGNORECASE)
+_FILE: Final = re.compile(r"\.(safetensors|sft|pt|ckpt|bin|pth)$", re.IGNORECASE)
+TAG: Final = re.compile(r"<lora:([^<>:]+)((?::[^<>:]*)*)>")
+_STRENGTH: Final = re.compile(r"strength|weight|_wt|_str(_|$)|^str_", re.IGNORECASE)
+_SWITCH: Final = re.compile(r"switch|enable|toggle|active|^on$|(^|_)on(_|$)|use_lora", re.IGNORECASE)
+_NUMBERS: Final = re.compile(r"\d+")
+_NAMES: Final = ("lora", "name", "lora_name")
+SWITCHES: Final = ("on", "active", "enabled", "toggle")
+OFF: Final = "None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One place where a LoRA is named. `file` is as it is written there."""
+
+    place: Place
+    file: str
+    loader: str
+    """The node that loads it: the place's own, or one that takes the name from there."""
+    path: tuple[str | int, ...] = ()
+    """Where the name stands within a dictionary or list."""
+    tag: str = ""
+    """The whole tag within a text."""
+    switch: Place | None = None
+    """An input of its own that switches it on and off."""
+    strengths: tuple[str, ...] = ()
+    """Inputs of the loader, or keys beside the name, that say how strongly it is applied."""
+    alone: bool = False
+    """Whether its loader loads no other LoRA."""
+
+    @property
+    def beside(self) -> tuple[str | int, ...]:
+        """Where the dictionary is that holds the name."""
+        return self.path[:-1]
+
+
+def slots(wiring: Wiring, files: frozenset[str]) -> Iterator[Slot]:
+    """Yield every place of a graph where a LoRA is named, or could be; `files` are LoRAs whatever names them."""
+    for node, content in wiring.graph.items():
+        inputs = content["inputs"]
+        yield from _plain(wiring, node, inputs, files)
+        for name, value in inputs.items():
+            place = Place(node=node, field=name)
+            if isinstance(value, dict | list) and linked(wiring.graph, value) is None:
+                yield from _nested(place, value, files)
+            elif isinstance(value, str) and "<lora:" in value and _is_live(wiring, place):
+                for tag in TAG.finditer(value):
+                    yield Slot(place=place, file=tag[1].strip(), tag=tag[0], loader=node)
+
+
+def _plain(wiring: Wiring, node: str, inputs: Mapping[str, Any], files: frozenset[str]) -> Iterator[Slot]:
+    found = {}
+    for name, value in inputs.items():
+        origin = wiring.origin(Place(node=node, field=name)) if _LORA_FIELD.search(name) else None
+        if origin is None and isinstance(value, str) and _file_name(value) in files:
+            origin = Place(node=node, field=name)
+        text = wiring.graph[origin.node]["inputs"][origin.field] if origin else None
+        if origin and isinstance(text, str) and not TAG.search(text) and "\n" not in text:
+            found[name] = (origin, text)
+    if len(found) > 1 or _feeds_lora(wiring, node):
+        found = {name: one for name, one in found.items() if not _feeds_lora(wiring, node)}
+    for name, (place, text) in found.items():
+        yield Slot(
+            place=place,
+            file=text,
+            loader=node,
+            switch=next((Place(node=node, field=one) for one in _beside(inputs, name, _SWITCH)), None),
+            strengths=tuple(one for one in _beside(inputs, name, _STRENGTH) if _is_number(inputs[one])),
+            alone=len(found) == 1,
+        )
+
+
+def _feeds_lora(wiring: Wiring, node: str) -> bool:
+    """Say whether a node only holds a name that a loader takes: then it stands with the loader."""
+    after = wiring.consumers.get(node, ())
+    return bool(after) and all(_LORA_FIELD.search(link.field) and "stack" not in link.field for link in after)
+
+
+def _nested(place: Place, value: Any, files: frozenset[str]) -> Iterator[Slot]:  # noqa: ANN401 (JSON)
+    """Yield the LoRAs that a dictionary names, or a list of such."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        path, inner = waiting.pop(0)
+        if isinstance(inner, list):
+            waiting.extend(((*path, index), one) for index, one in enumerate(inner) if isinstance(one, dict | list))
+            continue
+        key = next((one for one in _NAMES if isinstance(inner.get(one), str)), "")
+        if key and (key != "name" or "lora" in place.field.lower() or _file_name(inner[key]) in files):
+            strengths = tuple(one for one in inner if _STRENGTH.search(one) and _is_number(inner[one]))
+            yield Slot(place=place, file=inner[key], loader=place.node, path=(*path, key), strengths=strengths)
+        waiting.extend(((*path, name), one) for name, one in inner.items() if isinstance(one, dict | list))
+
+
+def _file_name(text: str) -> str:
+    return PurePosixPath(text.replace("\\", "/")).name
+
+
+def at(value: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401 (JSON)
+    """Return what stands at a path within an input's value."""
+    for step in path:
+        value = value[step]
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _beside(inputs: Mapping[str, Any], name: str, wanted: re.Pattern[str]) -> Iterator[str]:
+    """Yield the inputs that belong to a numbered slot, by the same number, and match."""
+    number = _NUMBERS.findall(name)
+    return (one for one in inputs if one != name and wanted.search(one) and _NUMBERS.findall(one) == number)
+
+
+def _is_live(wiring: Wiring, place: Place) -> bool:
+    """Say whether a text with tags reaches a node that loads LoRAs; to others a tag is nothing but words."""
+    waiting, seen = [place.node], {place.node}
+    while waiting:
+        node = waiting.pop()
+        if wiring.gives(node, MODEL) or "lora" in wiring.graph[node]["class_type"].lower():
+            return True
+        for link in wiring.consumers.get(node, ()):
+            if link.kind in {STRING, ""} and link.node not in seen:
+                seen.add(link.node)
+                waiting.append(link.node)
+    return False
+
+
+def is_loaded(slot: Slot) -> bool:
+    """Say whether a place names a LoRA at all, rather than none."""
+    return bool(slot.tag or slot.path or _FILE.search(slot.file)) and slot.file.strip().lower() not in {"", "none"}
+
+
+def names(slot: Slot, files: frozenset[str]) -> bool:
+    """Say whether a place names one of these files; a tag and a list of names leave the extension out."""
+    name = _file_name(slot.file)
+    return name in files or (bool(slot.tag or slot.path) and f"{name}.safetensors" in files)
+
+
+def is_off(wiring: Wiring, slot: Slot) -> bool:
+    """Say whether the file has switched a LoRA off."""
+    inputs = wiring.graph[slot.place.node]["inputs"]
+    if slot.path:
+        beside = at(inputs[slot.place.field], slot.beside)
+        return any(beside.get(name) is False for name in SWITCHES)
+    return slot.switch is not None and is_no(wiring.graph[slot.loader]["inputs"][slot.switch.field])
+
+
+def is_no(value: object) -> bool:
+    """Say whether a switch's value means off."""
+    return value is False or (
+        isinstance(value, str) and value.strip().lower() in {"off", "disable", "disabled", "false", "no"}
+    )
+
+
+def switched(value: object, options: tuple[str, ...] | None, *, on: bool) -> object:
+    """Return a switch's value for on or off, in the words that it has."""
+    if not isinstance(value, str):
+        return on
+    words = (
+        ("On", "on", "enable", "Enable", "enabled", "True", "true", "Yes", "yes")
+        if on
+        else (*("Off", "off", "disable", "Disable", "disabled", "False", "false", "No", "no"),)
+    )
+    if options:
+        return next((word for word in words if word in options), value)
+    if is_no(value) != on:
+        return value
+    pairs = {"on": "off", "enable": "disable", "enabled": "disabled", "true": "false", "yes": "no"}
+    pairs |= {off: yes for yes, off in pairs.items()}
+    other = pairs.get(value.lower(), value)
+    return other.capitalize() if value[:1].isupper() else other
+
+
+def told(wiring: Wiring, slot: Slot) -> str:
+    """Name a LoRA and where it stands."""
+    return f"{slot.file} ({spelled(wiring.graph, slot.place)})"
+
+
+def bypass_of(wiring: Wiring, node: str) -> dict[int, Any] | None:
+    """Return what each output of a LoRA loader goes on from without it; None where that is not plain."""
+    around: dict[int, Any] = {}
+    links = (linked(wiring.graph, value) for one in wiring.graph.values() for value in one["inputs"].values())
+    used = {link[1] for link in links if link and link[0] == node}
+    for kind in (MODEL, CLIP):
+        slots_of = [slot for slot in wiring.gives(node, kind) if slot in used]
+        taken = wiring.links(node, kind)
+        if not slots_of:
+            continue
+        if len(slots_of) != 1 or len(taken) != 1:
+            return None
+        around[slots_of[0]] = [taken[0].source, taken[0].slot]
+    return around if used and used <= around.keys() else None

@@ -1,0 +1,121 @@
+"""`pytest --new-plan=FOLDER`: find the run, gather what is known, write the plan, and say what was found."""
+
+import os
+import re
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from plugins.plan.command import DEFAULT_PLAN, Command
+from plugins.plan.new_plan.facts import Facts, facts_of
+from plugins.plan.new_plan.runs import NewPlanError, Run, find_run
+from plugins.plan.new_plan.writing import active_of, plan_name, plan_text
+from plugins.plan.plan import Plan
+from plugins.plan.reading import PlanError, read_plan
+
+_LORAS: Final = ("models", "loras")
+_MOST_OTHERS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewPlan:
+    """A plan that was written, and what it was made from."""
+
+    path: Path
+    plan: Plan
+    run: Run
+    facts: Facts
+    command: str
+
+    @property
+    def told(self) -> str:
+        """Say what was found, what is to be looked at, and what to type next."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> list[str]:
+        entries, facts = self.run.entries, self.facts
+        ids = ", ".join(one.id for one in self.plan.checkpoints)
+        made_by = f" of {facts.trainer}" if facts.trainer else ""
+        lines = [
+            f"Found {len(entries)} checkpoint{'s' if len(entries) > 1 else ''}{made_by} in {self.run.folder}: {ids}."
+        ]
+        if len(active_of(entries)) < len(entries):
+            lines.append(f"{len(active_of(entries))} of the {len(entries)} are rendered; the others are commented out.")
+        lines += [
+            f"{one.twin} holds the same tensors as {one.found.file}, which is listed as final."
+            for one in entries
+            if one.twin
+        ]
+        lines += [f"Left out {other}." for other in self.run.others[:_MOST_OTHERS]]
+        if facts.read:
+            lines.append(f"Read {', '.join(facts.read)}.")
+        checks = self.path.read_text(encoding="utf-8").count("# CHECK")
+        lines.append(f"Wrote {self.path}. {checks} lines of it say CHECK: look at them first.")
+        lines += [
+            "Try it out on the embedded stand-in, then render it:",
+            f"  {self.command} --demo",
+            f"  {self.command}",
+        ]
+        return lines
+
+
+def new_plan(command: Command, folder: str) -> NewPlan:
+    """Write a plan from the training folder that was typed, to `--plan` or below `plans`. Raises `NewPlanError`."""
+    return write_plan(
+        command.path(folder),
+        None if command.plan_typed == DEFAULT_PLAN else command.path(command.plan_typed),
+        plans=command.suite / "plans",
+        comfyui=command.path(command.comfyui_dir) if command.comfyui_dir else None,
+        url=command.comfyui_urls[0] if command.comfyui_urls else "",
+    )
+
+
+def write_plan(
+    folder: Path, target: Path | None, *, plans: Path, comfyui: Path | None = None, url: str = ""
+) -> NewPlan:
+    """Write a plan from a training folder to `target`, or into the `plans` folder under the LoRA's name.
+
+    `comfyui` and `url` are the ComfyUI folder and server where these were typed. Raises `NewPlanError`, also where a
+    file is already there.
+    """
+    run = find_run(Path(os.path.abspath(folder)))  # noqa: PTH100 (a link stays what a person typed)
+    facts = facts_of(run)
+    path = target or plans / f"{plan_name(facts)}.toml"
+    if path.exists() or path.is_symlink():
+        raise NewPlanError(f"{path} is there already, and is not overwritten. Name another: --plan={_free(path)}")
+    command = f"pytest -m generate --plan={_quoted(path)}"
+    text = plan_text(run, facts, command=command, comfyui=_comfyui(run.folder, comfyui), url=url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise NewPlanError(f"{path} cannot be written: {error.strerror or error}. Name another: --plan=FILE") from error
+    try:
+        plan = read_plan(path)
+    except PlanError as error:
+        path.unlink()
+        raise NewPlanError(f"No plan was written, since it could not be used.\n{error}") from error
+    return NewPlan(path=path, plan=plan, run=run, facts=facts, command=command)
+
+
+def _comfyui(folder: Path, typed: Path | None) -> str:
+    """Return the ComfyUI folder where it is known: typed, or the one that the training folder lies in."""
+    if typed:
+        return typed.as_posix()
+    parts = folder.parts
+    for at in range(1, len(parts) - 1):
+        if parts[at : at + 2] == _LORAS and at + 2 < len(parts):
+            return Path(*parts[:at]).as_posix()
+    return ""
+
+
+def _free(path: Path) -> Path:
+    """Name a file that is not there yet."""
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix or '.toml'}") for number in count(2))
+    return next(name for name in names if not name.exists())
+
+
+def _quoted(path: Path) -> str:
+    return str(path) if re.fullmatch(r"[\w@%+=:,./~\\-]+", str(path)) else f'"{path}"'

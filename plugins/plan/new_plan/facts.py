@@ -1,0 +1,230 @@
+"""What headers and the trainer's settings say of a run: what a plan needs, and where each value is from."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from plugins.plan.new_plan.runs import Run
+from plugins.plan.new_plan.settings import Settings, read_settings
+from plugins.plan.training.families import Family, families_of
+from plugins.plan.training.header import Header
+
+_REPEATS: Final = re.compile(r"^\d+_")
+"""kohya's dataset folders: `10_spyke woman` is shown ten times."""
+_SIZE: Final = re.compile(r"(\d{2,5})\D+(\d{2,5})")
+_ENDING: Final = re.compile(r"(?i)\.(safetensors|sft|ckpt|pt|pth|bin)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usual:
+    """What is usual for a family of base models, where the trainer says nothing."""
+
+    sampler: str = "euler"
+    scheduler: str = "simple"
+    steps: int = 20
+    cfg: float = 1.0
+    size: int = 1024
+
+
+USUAL: Final[Mapping[Family, Usual]] = {
+    Family.SD1: Usual(sampler="euler_ancestral", scheduler="normal", cfg=7.0, size=512),
+    Family.SD2: Usual(sampler="euler_ancestral", scheduler="normal", cfg=7.0, size=768),
+    Family.SDXL: Usual(sampler="euler_ancestral", scheduler="normal", steps=25, cfg=6.0),
+    Family.SD3: Usual(scheduler="sgm_uniform", steps=28, cfg=4.5),
+    Family.FLUX1: Usual(),
+    Family.FLUX2: Usual(),
+    Family.CHROMA: Usual(steps=26, cfg=4.0),
+    Family.QWEN: Usual(cfg=2.5),
+    Family.ZIMAGE: Usual(steps=9),
+    Family.LUMINA: Usual(steps=30, cfg=4.0),
+    Family.HIDREAM: Usual(steps=28, cfg=5.0),
+}
+_OTHERWISE: Final = Usual(scheduler="normal", cfg=7.0, size=512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A value, and where it is from; `source` is empty where it is a guess that a person should look at."""
+
+    value: Any
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that a plan needs."""
+
+    name: str
+    trainer: str
+    family: str
+    """In words; empty where it cannot be told."""
+    trigger: Fact
+    base_model: Fact
+    training_images: Fact
+    sampler: Fact
+    scheduler: Fact
+    steps: Fact
+    cfg: Fact
+    width: Fact
+    height: Fact
+    clip_skip: Fact
+    seed: Fact
+    negative: Fact
+    prompts: tuple[str, ...] = ()
+    """The trainer's own sample prompts."""
+    prompts_from: str = ""
+    read: tuple[str, ...] = field(default=())
+    """Settings files that were read."""
+
+
+def facts_of(run: Run) -> Facts:
+    """Gather what is known of a run."""
+    header = run.entries[-1].found.header
+    settings = read_settings(run.folder)
+    families = families_of(header)
+    family = next(iter(families)) if len(families) == 1 and Family.OTHER not in families else None
+    usual = USUAL.get(family, _OTHERWISE) if family else _OTHERWISE
+    what = f"usual for {family}" if family in USUAL else ""
+    size = _resolution(header) or (settings.value("resolution"), settings.source("resolution"))
+    side = Fact(value=_multiple(usual.size), source=what)
+
+    def setting(key: str, default: object) -> Fact:
+        found = settings.value(key)
+        return Fact(value=found, source=settings.source(key)) if found is not None else Fact(value=default, source=what)
+
+    width = settings.value("width") or size[0]
+    trigger = _trigger(header, settings)
+    name = run.stem or header.metadata.get("ss_output_name", "") or settings.value("name") or run.folder.name
+    return Facts(
+        name=str(name),
+        trainer=_trainer(run, header, settings),
+        family=str(family) if family else "",
+        trigger=trigger,
+        base_model=_base_model(header, settings),
+        training_images=_training_images(run, settings),
+        sampler=setting("sampler", usual.sampler),
+        scheduler=setting("scheduler", usual.scheduler),
+        steps=setting("steps", usual.steps),
+        cfg=setting("cfg", usual.cfg),
+        width=Fact(value=_multiple(width), source=settings.source("width") or str(size[1])) if width else side,
+        height=_height(settings, size, side),
+        clip_skip=_clip_skip(header),
+        seed=setting("seed", 42),
+        negative=setting("negative", ""),
+        prompts=tuple(_with_trigger(text, trigger) for text in settings.prompts),
+        prompts_from=settings.source("prompts"),
+        read=settings.read,
+    )
+
+
+def _height(settings: Settings, size: tuple[Any, Any, Any] | tuple[Any, Any], side: Fact) -> Fact:
+    if found := settings.value("height"):
+        return Fact(value=_multiple(found), source=settings.source("height"))
+    known = size[2] if len(size) > 2 else size[0]  # noqa: PLR2004 (width, source, height)
+    return Fact(value=_multiple(known), source=str(size[1])) if known else side
+
+
+def _trainer(run: Run, header: Header, settings: Settings) -> str:
+    """Name the trainer by its notes, settings and file names."""
+    notes, file = header.metadata, run.entries[0].found.file
+    module = notes.get("ss_network_module", "")
+    signs = (
+        (settings.trainer, bool(settings.trainer)),
+        ("ai-toolkit", "training_info" in notes or "ai-toolkit" in notes.get("software", "")),
+        ("OneTrainer", "ot_branch" in notes or "-save-" in file),
+        ("SimpleTuner", "global_step" in notes),
+        ("musubi-tuner", re.search(r"networks\.lora_(?!flux|sd3|lumina|anima)", module) is not None),
+        ("FluxGym", (run.folder / "train.sh").is_file() or (run.folder / "train.bat").is_file()),
+        ("kohya's trainer", any(key.startswith("ss_") for key in notes)),
+        ("diffusion-pipe", re.search(r"(?:^|/)(?:epoch|step)\d+/(?:adapter_model|lora)\.", file) is not None),
+        ("Diffusers", "pytorch_lora_weights" in file),
+    )  # fmt: skip
+    return next((name for name, is_so in signs if is_so), "")
+
+
+def _base_model(header: Header, settings: Settings) -> Fact:
+    for source, given in (
+        ("ss_sd_model_name", header.metadata.get("ss_sd_model_name")),
+        (settings.source("base_model"), settings.value("base_model")),
+    ):
+        if isinstance(given, str) and (name := PurePosixPath(given.replace("\\", "/")).name):
+            return Fact(value=name, source=source if _ENDING.search(name) else "")
+    return Fact(value="")
+
+
+def _trigger(header: Header, settings: Settings) -> Fact:
+    """Find the trigger word: as the trainer was told, else what the captions have in common."""
+    if given := settings.value("trigger"):
+        return Fact(value=str(given).strip(), source=settings.source("trigger"))
+    for subset in _subsets(header):
+        if tokens := str(subset.get("class_tokens") or "").strip():
+            return Fact(value=tokens, source="class_tokens")
+    folders = _json(header.metadata.get("ss_dataset_dirs")) or _json(header.metadata.get("ss_tag_frequency"))
+    images: Counter[str] = Counter()
+    for tags in _json(header.metadata.get("ss_tag_frequency")).values():
+        if isinstance(tags, dict):
+            images.update({str(tag).strip(): count for tag, count in tags.items() if isinstance(count, int)})
+    for folder in folders:
+        if _REPEATS.match(folder) and (word := _REPEATS.sub("", folder).strip()):
+            return Fact(value=word, source="the dataset folder")
+    if images:
+        most = max(images.values())
+        return Fact(value=next(tag for tag, count in images.items() if count == most), source="the captions")
+    return Fact(value=header.metadata.get("ss_output_name", ""))
+
+
+def _subsets(header: Header) -> Iterator[Mapping[str, Any]]:
+    datasets = _json(header.metadata.get("ss_datasets"), of=list)
+    for dataset in datasets:
+        subsets = dataset.get("subsets") if isinstance(dataset, dict) else None
+        yield from (one for one in subsets or () if isinstance(one, dict))
+
+
+def _training_images(run: Run, settings: Settings) -> Fact:
+    """Find the training images: where the settings say, if that is there."""
+    for given in settings.images:
+        try:
+            place = (run.folder / Path(str(given)).expanduser()).resolve()
+            if place.is_dir():
+                return Fact(value=place.as_posix(), source=settings.source("images"))
+        except (OSError, ValueError, RuntimeError):
+            continue
+    return Fact(value=next((str(one) for one in settings.images), ""))
+
+
+def _resolution(header: Header) -> tuple[int, str, int] | None:
+    found = _SIZE.search(header.metadata.get("ss_resolution", ""))
+    return (int(found[1]), "ss_resolution", int(found[2])) if found else None
+
+
+def _clip_skip(header: Header) -> Fact:
+    given = header.metadata.get("ss_clip_skip", "")
+    return Fact(value=int(given), source="ss_clip_skip") if given in {"1", "2"} else Fact(value=1, source="usual")
+
+
+def _with_trigger(text: str, trigger: Fact) -> str:
+    """Put the trigger where ai-toolkit's prompts have a place for it."""
+    return re.sub(r"\[(trigger|name)\]", lambda _: str(trigger.value), text)
+
+
+def _multiple(value: object) -> int:
+    """Return a side that a picture can have."""
+    number = int(value) if isinstance(value, int | float) and 0 < value < 1 << 20 else 512
+    return min(16384, max(64, number // 8 * 8))
+
+
+def _json(text: str | None, of: type[Any] = dict) -> Any:  # noqa: ANN401 (whatever the trainer wrote)
+    try:
+        found = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return of()
+    return found if isinstance(found, of) else of()
+
+
+def texts(values: Sequence[object]) -> list[str]:
+    """Return the texts among values."""
+    return [one for one in values if isinstance(one, str) and one.strip()]

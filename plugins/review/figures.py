@@ -1,0 +1,50 @@
+"""How often a criterion was seen: k of n pictures, and what that proves."""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final, Literal
+
+Answer = Literal["yes", "no", "unsure"]
+
+_Z: Final = 1.959964
+"""Of a 95 % interval: the standard normal distribution's 97.5 % quantile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """The marks of one criterion on one checkpoint's pictures, counted."""
+
+    yes: int = 0
+    no: int = 0
+    unsure: int = 0
+
+    @property
+    def looked_at(self) -> int:
+        """Pictures that have a mark."""
+        return self.yes + self.no + self.unsure
+
+    @property
+    def answer(self) -> Answer | None:
+        """The worst mark: one "no" is not outvoted. None where nothing is marked."""
+        return "no" if self.no else "unsure" if self.unsure else "yes" if self.yes else None
+
+    def __str__(self) -> str:
+        """Write `3 of 3: at least 44 %`; empty where nothing is marked."""
+        if not self.looked_at:
+            return ""
+        low, high = (f"{100 * share:.0f}" for share in wilson(self.yes, self.looked_at))
+        proves = f"{low} to {high} %"
+        if self.yes == self.looked_at:
+            proves = f"at least {low} %"
+        elif not self.yes:
+            proves = f"at most {high} %"
+        return f"{self.yes} of {self.looked_at}: {proves}"
+
+
+def wilson(yes: int, of: int) -> tuple[float, float]:
+    """Return the 95 % interval (Wilson's) of the share that `yes` of `of` pictures estimate, each end from 0 to 1."""
+    share = yes / of
+    centre = share + _Z**2 / (2 * of)
+    spread = _Z * sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
+    scale = 1 + _Z**2 / of
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

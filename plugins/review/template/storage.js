@@ -1,0 +1,157 @@
+// The ballot outlives the page: kept in this browser as it grows, and read from a file of any format.
+
+const KEPT = `checkpoint-acceptance ${data.plan.name} `;
+const KEPT_AS = KEPT + data.key; // the same pixels, the same marks, wherever the report lies
+const KEPT_FIRST = KEPT + data.plan.digest; // as the first format was kept, for all reports of a plan alike
+
+let dropped = [];
+let adopting = false;
+
+// Some browsers keep nothing for pages opened from disk, and a storage may be full: then only saving helps.
+function keep() {
+  if (adopting) return true;
+  const saved = savedBallot();
+  const pictures = Object.entries(saved.pictures).filter(([id]) => isSpokenOf(data.cells[id]));
+  try {
+    localStorage.setItem(KEPT_AS, JSON.stringify({ ...saved, pictures: Object.fromEntries(pictures), dropped, at: location.pathname }));
+    part("unkept").hidden = true;
+    return true;
+  } catch {
+    part("unkept").hidden = false;
+    return false;
+  }
+}
+
+// The storage is small, and a matrix may be large: only pictures that something was said of are kept.
+function isSpokenOf({ column, row }) {
+  return column === ballot.choice || ballot.marks[column]?.[row] !== undefined;
+}
+
+// What was kept of these pictures; else the last of this very report, whose pictures have changed since.
+function kept() {
+  try {
+    const own = parsed(KEPT_AS);
+    if (own) return own;
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(KEPT));
+    const here = keys.map(parsed).filter((saved) => saved?.at === location.pathname);
+    const first = [parsed(KEPT_FIRST)].filter((saved) => saved?.format === 1 && judgedHere(upgraded(saved).pictures));
+    return [...here, ...first].sort((one, other) => (one.saved < other.saved ? 1 : -1))[0] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function parsed(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch {
+    return null;
+  }
+}
+
+function judgedHere(pictures) {
+  return Object.keys(data.cells).some((id) => isSame(id, pictures[id]));
+}
+
+// The same file, or the same pixels in another file.
+function isSame(id, judged) {
+  const { digest, pixels } = data.cells[id];
+  return Boolean(judged) && digest !== "" && (judged.file === digest || judged.pixels === pixels);
+}
+
+// In the first format a mark was a checkpoint's: it is laid on all its pictures.
+function upgraded(saved) {
+  if (saved.format !== 1) return saved;
+  const marks = map();
+  for (const { id } of data.checkpoints) {
+    for (const criterion of data.criteria.filter((one) => saved.marks[id]?.[one.id])) {
+      for (const row of rowsOfCriterion.get(criterion.id)) {
+        marks[id] = planted(marks[id], [row, criterion.id], saved.marks[id][criterion.id]);
+      }
+    }
+  }
+  const files = Object.entries(saved.pictures ?? {}).map(([id, file]) => [id, { file }]);
+  return { ...saved, marks, pictures: map(Object.fromEntries(files)) };
+}
+
+// Take over what is known here. Gives remarks; throws where it is no ballot for this page.
+function restore(given) {
+  if (![1, 2].includes(given?.format) || typeof given.marks !== "object") throw new Error("This is not a ballot from a report page.");
+  if (given.plan?.name !== data.plan.name) throw new Error(`This is a ballot for ${given.plan?.name}, not for ${data.plan.name}.`);
+  const saved = upgraded(given);
+  const [marks, lost] = knownMarks(saved);
+  const chosen = data.checkpoints.find(({ id }) => id === saved.choice);
+  const changed = chosen && data.rows.some(({ id: row }) => isStale(`${chosen.id}-${row}`, saved.pictures ?? {}));
+  const remarks = lost.length ? [`${lost.length} ${lost.length === 1 ? "mark is" : "marks are"} dropped, since the pictures changed: listed on top.`] : [];
+  if (changed) remarks.push(`The choice of ${chosen.name} is dropped: its pictures are no longer those that were judged.`);
+  dropped = [...(Array.isArray(saved.dropped) ? saved.dropped.map(text).filter(Boolean) : []), ...lost];
+  change(() => ({
+    judge: text(saved.judge),
+    marks,
+    notes: { checkpoints: knownNotes(saved.notes?.checkpoints, data.checkpoints.map(({ id }) => id)), cells: knownNotes(saved.notes?.cells, Object.keys(data.cells)) },
+    choice: chosen && !changed ? chosen.id : null,
+    reason: text(saved.reason),
+    blind: knownBlind(saved.blind),
+  }));
+  return remarks;
+}
+
+function isStale(id, pictures) {
+  return pictures[id] ? !isSame(id, pictures[id]) : data.cells[id].digest !== "";
+}
+
+function knownMarks(saved) {
+  let marks = map();
+  const lost = [];
+  for (const { id, name } of data.checkpoints) {
+    for (const { id: row } of data.rows) {
+      for (const criterion of data.criteria) {
+        const { answer, blind } = saved.marks?.[id]?.[row]?.[criterion.id] ?? {};
+        if (!ANSWERS.includes(answer)) continue;
+        if (isSame(`${id}-${row}`, saved.pictures?.[`${id}-${row}`])) {
+          marks = planted(marks, [id, row, criterion.id], { answer, blind: blind === true });
+        } else {
+          lost.push(`${name}, ${rowName(row)}: ${criterion.text}: ${answer}`);
+        }
+      }
+    }
+  }
+  return [marks, lost];
+}
+
+function knownNotes(notes, ids) {
+  return map(Object.fromEntries(ids.map((id) => [id, text(notes?.[id])]).filter(([, written]) => written)));
+}
+
+function knownBlind(blind) {
+  const ids = data.checkpoints.map(({ id }) => id);
+  const order = Array.isArray(blind?.order) ? blind.order : [];
+  const same = order.length === ids.length && ids.every((id) => order.includes(id));
+  return same ? { order, revealed: blind.revealed === true } : null;
+}
+
+function text(value) {
+  return typeof value === "string" ? value : "";
+}
+
+function drawDropped() {
+  part("dropped").hidden = !dropped.length || isBlind();
+  part("dropped-marks").replaceChildren(...dropped.map((told) => Object.assign(document.createElement("li"), { textContent: told })));
+}
+
+// Another window on the same report: what is marked there is shown here, so that neither overwrites the other.
+addEventListener("storage", ({ key, newValue }) => {
+  if (key !== KEPT_AS || !newValue) return;
+  adopting = true;
+  try {
+    restore(JSON.parse(newValue));
+    say("Taken over from another window on this report.");
+  } catch {
+    say("Another window on this report changed the ballot: close one of the two.");
+  }
+  adopting = false;
+});
+addEventListener("beforeunload", (event) => {
+  if (!part("unkept").hidden && past.length) event.preventDefault();
+});
+draws.push(drawDropped);

@@ -1,0 +1,402 @@
+"""More kinds of workflows: what is found in them, what is asked, and what a server would not take."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.comfyui.errors import WorkflowError
+from plugins.comfyui.node_types import read_types
+from plugins.comfyui.workflow import Workflow
+from plugins.plan.plan import Nodes
+from tests.plugins.comfyui.node_classes import object_info
+from tests.plugins.comfyui.test_comfyui_workflow_cases import TESTED, TYPES, case, cell, fill, plain, put, read, refusal
+
+Graph = dict[str, dict[str, Any]]
+
+
+def node(kind: str, title: str = "", **inputs: Any) -> dict[str, Any]:
+    """Write a node."""
+    return {"class_type": kind, "inputs": inputs} | ({"_meta": {"title": title}} if title else {})
+
+
+def simple(**nodes: dict[str, Any]) -> Graph:
+    """Write a text-to-image workflow for one checkpoint file, with more nodes: `n10=...` is node 10."""
+    graph = case("refused_preview_only")
+    graph["7"] = node("SaveImage", images=["6", 0], filename_prefix="mine")
+    return graph | {name.removeprefix("n").replace("_", ":"): content for name, content in nodes.items()}
+
+
+def linked(graph: Graph, **links: Any) -> Graph:
+    """Write other values into a graph: `n2_text=["10", 0]` is 2.text."""
+    for name, value in links.items():
+        number, _, field = name.removeprefix("n").partition("_")
+        put(graph, f"{number}.{field}", value)
+    return graph
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_text_that_is_put_together_is_asked_about(types: str) -> None:
+    """A prompt of two parts is not flattened: the parts are named; `{prompt}` or the plan says which is the plan's."""
+    graph = linked(
+        simple(
+            n10=node("PrimitiveStringMultiline", "Subject", value="a fox"),
+            n11=node("StringConcatenate", string_a=["10", 0], string_b="oil painting", delimiter=", "),
+        ),
+        n2_text=["11", 0],
+    )
+    message = refusal(graph, types)
+    assert (
+        "cannot be used as it is:\n"
+        "  Node 11 'StringConcatenate' has its prompt put together of parts: 10 'Subject'.value ('a fox'), "
+        "11 'StringConcatenate'.string_b ('oil painting'). Write {prompt} where the plan's text belongs in them, or "
+        'name the one that it replaces:\n      [comfyui.nodes] prompt = ["10.value"]'
+    ) == message
+    named = fill(read(graph, types, nodes=Nodes(prompt=("10.value",))))
+    assert ("a fox in a forest", "oil painting") == (named["10"]["inputs"]["value"], named["11"]["inputs"]["string_b"])
+    marked = fill(read(linked(copy.deepcopy(graph), n11_string_b="{prompt}, oil on wood"), types))
+    assert ("a fox", "a fox in a forest, oil on wood") == (
+        marked["10"]["inputs"]["value"],
+        marked["11"]["inputs"]["string_b"],
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_mark_that_the_graph_replaces_itself_is_not_the_plans(types: str) -> None:
+    """A node that looks for `{prompt}` puts a text of its own there: that is one of several parts, and asked about."""
+    graph = linked(
+        simple(
+            n10=node("PrimitiveStringMultiline", value="a fox"),
+            n11=node("StringReplace", string="Paint {prompt} in oil", find="{prompt}", replace=["10", 0]),
+        ),
+        n2_text=["11", 0],
+    )
+    assert "Node 11 'StringReplace' has its prompt put together of parts" in refusal(graph, types)
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_text_of_a_node_that_holds_none_is_asked_about(types: str) -> None:
+    """A prompt that another program writes is not replaced by a part that happens to be a text."""
+    graph = linked(
+        simple(
+            n10=node("Ask A Model", model_path="a.gguf", temperature=0.5),
+            n11=node("StringConcatenate", string_a=["10", 0], string_b="oil painting", delimiter=", "),
+        ),
+        n2_text=["11", 0],
+    )
+    assert "11 'StringConcatenate'.string_a (made by another node)" in refusal(graph, types)
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_switch_is_followed_to_the_side_that_it_chooses(types: str) -> None:
+    """Only the chosen text is the prompt; the other one stays, and so does the switch."""
+    graph = linked(
+        simple(
+            n10=node("ComfySwitchNode", switch=["11", 0], on_false="a dog", on_true=["12", 0]),
+            n11=node("PrimitiveBoolean", value=True),
+            n12=node("PrimitiveStringMultiline", value="a fox"),
+        ),
+        n2_text=["10", 0],
+    )
+    filled = fill(read(graph, types))
+    assert ("a dog", "a fox in a forest") == (filled["10"]["inputs"]["on_false"], filled["12"]["inputs"]["value"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_second_conditioning_of_a_guider_that_is_negative_is_not_the_prompt(types: str) -> None:
+    """What a guider takes a second time beside its negative is the negative's, by where else it goes."""
+    graph = simple(
+        n10=node("DualCFGGuider", model=["1", 0], cond1=["2", 0], cond2=["3", 0], negative=["3", 0], cfg_conds=5.0),
+        n11=node("RandomNoise", noise_seed=7),
+        n12=node("KSamplerSelect", sampler_name="a"),
+        n13=node("BasicScheduler", model=["1", 0], scheduler="a", steps=20, denoise=1.0),
+        n5=node(
+            "SamplerCustomAdvanced",
+            noise=["11", 0],
+            guider=["10", 0],
+            sampler=["12", 0],
+            sigmas=["13", 0],
+            latent_image=["4", 0],
+        ),
+    )
+    filled = fill(read(graph, types, negative="ugly"), negative="ugly")
+    assert ("a fox in a forest", "ugly") == (filled["2"]["inputs"]["text"], filled["3"]["inputs"]["text"])
+    assert (42, ["lora", 0]) == (filled["11"]["inputs"]["noise_seed"], filled["13"]["inputs"]["model"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_loader_goes_behind_a_merge(types: str) -> None:
+    """The merged model takes the LoRA, once; a `base_model` of the plan has no single place then."""
+    graph = linked(
+        simple(
+            n8=node("UNETLoader", unet_name="b.safetensors", weight_dtype="default"),
+            n9=node("ModelMergeSimple", model1=["1", 0], model2=["8", 0], ratio=0.5),
+        ),
+        n5_model=["9", 0],
+    )
+    filled = fill(read(graph, types))
+    assert (["lora", 0], ["9", 0]) == (filled["5"]["inputs"]["model"], filled["lora"]["inputs"]["model"])
+    assert ["1", 0] == filled["9"]["inputs"]["model1"]
+    assert "puts the model together of several" in refusal(graph, types, base_model="other")
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_base_and_refiner(types: str) -> None:
+    """The loader goes onto the chain that begins; a warning names the sampler without the LoRA; the plan overrules."""
+    graph = case("refused_two_pass")
+    graph["8"] = node("CheckpointLoaderSimple", ckpt_name="refiner.safetensors")
+    put(graph, "11.model", ["8", 0])
+    workflow = read(graph, types)
+    filled = fill(workflow)
+    assert (["lora", 0], ["8", 0]) == (filled["5"]["inputs"]["model"], filled["11"]["inputs"]["model"])
+    warning = "warning: node 11 'Second pass' samples with a model of its own, without the tested LoRA."
+    assert [warning] == [line.partition(" [")[0] for line in workflow.warnings()]
+    other = fill(read(graph, types, nodes=Nodes(lora="8")))
+    assert (["1", 0], ["lora", 0]) == (other["5"]["inputs"]["model"], other["11"]["inputs"]["model"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_sampler_that_only_guides_does_not_begin(types: str) -> None:
+    """A map of depths that another model samples takes no LoRA."""
+    graph = linked(
+        simple(
+            n20=node("UNETLoader", unet_name="depth.safetensors", weight_dtype="default"),
+            n21=node("BasicGuider", model=["20", 0], conditioning=["22", 0]),
+            n22=node("Empty Thought", size=8),
+            n23=node("RandomNoise", noise_seed=1),
+            n24=node("KSamplerSelect", sampler_name="a"),
+            n25=node("BasicScheduler", model=["20", 0], scheduler="a", steps=1, denoise=1.0),
+            n26=node("EmptyLatentImage", width=512, height=512, batch_size=1),
+            n27=node(
+                "SamplerCustomAdvanced",
+                noise=["23", 0],
+                guider=["21", 0],
+                sampler=["24", 0],
+                sigmas=["25", 0],
+                latent_image=["26", 0],
+            ),
+            n28=node("VAEDecode", samples=["27", 0], vae=["1", 2]),
+            n29=node("ControlNetLoader", control_net_name="a"),
+            n30=node(
+                "ControlNetApplyAdvanced",
+                positive=["2", 0],
+                negative=["3", 0],
+                control_net=["29", 0],
+                image=["28", 0],
+                strength=1.0,
+                start_percent=0.0,
+                end_percent=1.0,
+            ),
+        ),
+        n5_positive=["30", 0],
+        n5_negative=["30", 1],
+    )
+    filled = fill(read(graph, types))
+    assert (["lora", 0], ["20", 0]) == (filled["5"]["inputs"]["model"], filled["21"]["inputs"]["model"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_slot_that_is_switched_off_is_switched_on_for_checkpoints(types: str) -> None:
+    """A LoRA that the file has switched off is on for a checkpoint, in a dictionary and in a stack."""
+    power = case("silent_power_lora_loader")
+    power["10"]["inputs"]["lora_1"]["on"] = False
+    assert {"on": True, "lora": TESTED, "strength": 1.0} == fill(read(power, types))["10"]["inputs"]["lora_1"]
+    stack = linked(case("silent_lora_stack"), n10_switch_1="Off")
+    assert ("On", TESTED) == tuple(fill(read(stack, types))["10"]["inputs"][one] for one in ("switch_1", "lora_name_1"))
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_slot_on_a_side_that_a_switch_leaves_out_is_told(types: str) -> None:
+    """A tested LoRA that the graph does not use would make every checkpoint the baseline; seeds there are set too."""
+    graph = case("refused_unet_loader_with_lora")
+    graph |= {
+        "12": node("ComfySwitchNode", switch=False, on_false=["1", 0], on_true=["11", 0]),
+        "13": node("LoraLoaderModelOnly", model=["12", 0], lora_name="style.safetensors", strength_model=1.0),
+    }
+    put(graph, "10.model", ["13", 0])
+    assert (
+        "cannot be used as it is:\n"
+        "  The tested LoRA is loaded by node 11 'LoraLoaderModelOnly', on a side that a switch leaves out. Turn the "
+        "switch over in ComfyUI, and export again."
+    ) == refusal(graph, types)
+    put(graph, "12.switch", value=True)
+    baseline = fill(read(graph, types), lora=None)
+    assert (["1", 0], "style.safetensors") == (
+        baseline["12"]["inputs"]["on_true"],
+        baseline["13"]["inputs"]["lora_name"],
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_others_in_a_stack_stay_in_the_baseline(types: str) -> None:
+    """What the plan does not name is in every picture, the baseline too, and is named as left alone."""
+    graph = linked(case("silent_lora_stack"), n10_switch_2="On", n10_lora_name_2="style.safetensors")
+    workflow = read(graph, types)
+    baseline = fill(workflow, lora=None)["10"]["inputs"]
+    assert ("None", "style.safetensors") == (baseline["lora_name_1"], baseline["lora_name_2"])
+    assert "left alone: style.safetensors (10 'CR LoRA Stack'.lora_name_2)" in next(workflow.lines())
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_tag_in_a_text_is_a_slot_where_a_node_loads_it(types: str) -> None:
+    """A tag takes the tested LoRA where its text goes to a loader; other tags stay, also in the baseline."""
+    words = "<lora:mine-step600:0.7> a fox <lora:style:1>"
+    graph = linked(
+        simple(n10=node("LoRA Tag Loader", model=["1", 0], clip=["1", 1], text=words)),
+        n5_model=["10", 0],
+        n2_clip=["10", 1],
+        n2_text=["10", 2],
+        n3_clip=["10", 1],
+    )
+    workflow = read(graph, types)
+    assert "a fox in a forest <lora:mine_step200:0.7> <lora:style:1>" == fill(workflow)["10"]["inputs"]["text"]
+    assert "a fox in a forest <lora:style:1>" == fill(workflow, lora=None)["10"]["inputs"]["text"]
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_name_that_comes_from_another_node_is_a_slot(types: str) -> None:
+    """A loader that takes the file's name over a link is the tested one, and gone from the baseline."""
+    graph = case("silent_core_bypass_loader")
+    graph["11"] = node("PrimitiveStringMultiline", value="mine-step600.safetensors")
+    put(graph, "10.lora_name", ["11", 0])
+    workflow = read(graph, types)
+    assert TESTED == fill(workflow)["11"]["inputs"]["value"]
+    baseline = fill(workflow, lora=None)
+    assert (["1", 0], False) == (baseline["5"]["inputs"]["model"], "10" in baseline)
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_two_slots_of_the_plan_are_asked_about(types: str) -> None:
+    """Two LoRAs of the plan one behind the other: the plan says which is tested."""
+    graph = linked(case("silent_lora_stack"), n10_switch_2="On", n10_lora_name_2="mine-step200.safetensors")
+    assert (
+        "cannot be used as it is:\n"
+        "  Several places load a LoRA of the plan: 10 'CR LoRA Stack'.lora_name_1 (mine-step600.safetensors), "
+        "10 'CR LoRA Stack'.lora_name_2 (mine-step200.safetensors). Which one is the tested one?\n"
+        '      [comfyui.nodes] lora = "10.lora_name_1"'
+    ) == refusal(graph, types)
+    filled = fill(read(graph, types, nodes=Nodes(lora="10.lora_name_1")), lora=None)["10"]["inputs"]
+    assert ("None", "mine-step200.safetensors") == (filled["lora_name_1"], filled["lora_name_2"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_strength_zero_is_asked_about(types: str) -> None:
+    """A tested LoRA at strength 0 would make every checkpoint the baseline."""
+    graph = linked(case("silent_core_bypass_loader"), n10_strength_model=0.0, n10_strength_clip=0.0)
+    message = refusal(graph, types)
+    assert "has strength 0 in 10 'LoraLoaderBypass'.lora_name" in message
+    assert "[sampling] lora_strength = 1.0" in message
+    filled = fill(read(graph, types, lora_strength=0.9), lora_strength=0.9)["10"]["inputs"]
+    assert (0.9, 0.9) == (filled["strength_model"], filled["strength_clip"])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        pytest.param(Nodes(picture="99"), "picture: no node has the id or title '99'.", id="absent"),
+        pytest.param(Nodes(picture="VAEDekode"), "'VAEDekode'. Nearest are: VAEDecode.", id="mistyped"),
+        pytest.param(Nodes(picture="4"), "picture: node 4 'EmptyLatentImage' neither saves, shows", id="no_picture"),
+        pytest.param(Nodes(prompt=("Same.text",)), "several nodes are titled 'Same': 2, 3.", id="two_of_a_title"),
+        pytest.param(Nodes(prompt=("2",)), "prompt: '2' names no input of node 2 'Same'", id="no_input"),
+        pytest.param(Nodes(prompt=("2.txt",)), "It has: clip, text.", id="wrong_input"),
+        pytest.param(Nodes(lora="4"), "lora: node 4 'EmptyLatentImage' gives no model", id="no_loader"),
+        pytest.param(Nodes(lora="2.text"), "lora: '2.text' holds no LoRA.", id="no_slot"),
+    ],
+)
+def test_wrong_names_of_nodes_are_told(nodes: Nodes, told: str) -> None:
+    """A part that the plan names and the workflow does not have is told, with what there is."""
+    graph = simple()
+    graph["2"]["_meta"] = graph["3"]["_meta"] = {"title": "Same"}
+    assert told in refusal(graph, nodes=nodes)
+
+
+def test_everything_that_is_missing_is_told_at_once() -> None:
+    """Picture aside, one message asks for the prompt, the seed and the LoRA's place, each with its line."""
+    graph = case("silent_two_regions")
+    del graph["5"]["inputs"]["seed"]
+    lines = [line.strip() for line in refusal(graph).splitlines() if "[comfyui.nodes]" in line]
+    assert ['[comfyui.nodes] prompt = ["2.text"]', '[comfyui.nodes] seed = ["ID.INPUT"]'] == lines
+
+
+def test_digest_changes_with_what_is_sent_alone() -> None:
+    """An own workflow that changes has another digest; one whose unused nodes change has the same."""
+    graph = case("refused_two_saves")
+
+    def digest(changed: Graph) -> str:
+        filled = read(changed).fill(cell(), plain(), base_model=None, lora_file=TESTED, prefix="p")
+        return filled.digest("a" * 64)
+
+    unused = copy.deepcopy(graph)
+    unused["6"]["class_type"] = "VAEDecodeTiled"
+    unused |= {"lora2": node("EmptyLatentImage", width=8, height=8, batch_size=1)}
+    used = linked(copy.deepcopy(graph), n11_denoise=0.4)
+    assert (True, False) == (digest(graph) == digest(unused), digest(graph) == digest(used))
+
+
+def server_says(graph: Graph, *left_out: str) -> list[str]:
+    """Return what a server would not take of a filled graph, whose drop-downs offer `a` and `b`."""
+    types = read_types(object_info(*left_out))
+    workflow = Workflow.of(graph, types=types, path=Path("own.json"))
+    filled = workflow.fill(cell(), plain(), base_model=None, lora_file=TESTED, prefix="p")
+    try:
+        workflow.check(filled, types, server="http://host")
+    except WorkflowError as error:
+        return str(error).splitlines()
+    return []
+
+
+def offered() -> Graph:
+    """Write a workflow whose values the server of these tests offers."""
+    return linked(simple(), n1_ckpt_name="a", n5_sampler_name="a", n5_scheduler="b")
+
+
+def test_graph_that_a_server_takes_is_not_refused() -> None:
+    """The tested LoRA, which is not staged yet, may be absent from the list."""
+    assert [] == server_says(offered())
+
+
+def test_what_a_server_would_refuse_is_told_at_once() -> None:
+    """A value that is not offered, a wrong link, a missing input: each with its node, title and input."""
+    graph = linked(
+        offered() | {"1": node("CheckpointLoaderSimple", "Base", ckpt_name="aa")},
+        n5_sampler_name="eulr",
+        n6_vae=["4", 0],
+    )
+    del graph["5"]["inputs"]["steps"]
+    assert [
+        "The workflow own.json does not run on http://host:",
+        "  Node 1 'Base': ckpt_name is 'aa', which is not offered there. It offers, nearest first: a.",
+        "  Node 5 'KSampler': its input steps (INT) is missing.",
+        "  Node 5 'KSampler': sampler_name is 'eulr', which is not offered there. It offers, nearest first: a, b.",
+        "  Node 6 'VAEDecode': vae takes VAE, and is linked to a LATENT of node 4 'EmptyLatentImage'.",
+    ] == server_says(graph)
+
+
+def test_classes_that_are_not_installed_are_told_at_once() -> None:
+    """Every node whose class the server lacks is named."""
+    graph = linked(offered() | {"10": node("FreeU_V9", "Magic", model=["1", 0], b1=1.1)}, n5_model=["10", 0])
+    assert [
+        "The workflow own.json does not run on http://host:",
+        "  Node 6 'VAEDecode': its class 'VAEDecode' is not installed there.",
+        "  Node 10 'Magic': its class 'FreeU_V9' is not installed there.",
+    ] == server_says(graph, "VAEDecode")
+
+
+def test_output_that_a_node_does_not_have_is_told() -> None:
+    """A link to an output past the last one is told with how many there are."""
+    assert (
+        "  Node 6 'VAEDecode': vae is linked to output 7 of node 1 'CheckpointLoaderSimple', which has 3."
+        in server_says(linked(offered(), n6_vae=["1", 7]))
+    )
+
+
+def test_titles_with_markup_are_shown_as_they_are() -> None:
+    """What a title holds neither steers the terminal nor hides."""
+    graph = linked(simple())
+    graph["2"]["_meta"] = {"title": "\x1b[31m<b>red</b>\u202e" + "x" * 500}
+    line = next(read(graph).lines())
+    assert "\x1b" not in line
+    assert "\u202e" not in line
+    assert "2 '\\x1b[31m<b>red</b>" in line
+    assert "x" * 100 not in line

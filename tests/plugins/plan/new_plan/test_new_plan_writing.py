@@ -1,0 +1,146 @@
+"""The plan that is written can be read, says where each value is from, and replaces nothing."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plugins.plan.new_plan.creating import NewPlan, write_plan
+from plugins.plan.new_plan.runs import NewPlanError
+from tests.lora_files import FLUX, XL, kohya, peft, write_file
+
+
+def epochs(folder: Path, number: int, **notes: str) -> Path:
+    """Write a training of so many epochs, and the final file."""
+    for epoch in range(1, number):
+        told = {"ss_steps": str(epoch * 100), "ss_epoch": str(epoch), **notes}
+        write_file(folder / f"kira-{epoch:06}.safetensors", kohya(XL), told, seed=str(epoch))
+    write_file(folder / "kira.safetensors", kohya(XL), {"ss_steps": str(number * 100), **notes}, seed="final")
+    return folder
+
+
+def written(folder: Path, **more: Path) -> NewPlan:
+    """Write a folder's plan into `plans` beside it."""
+    return write_plan(folder, None, plans=folder.parent / "plans", **more)
+
+
+def test_plan_is_read_again(tmp_path: Path) -> None:
+    """The plan lists the checkpoints, and holds what the headers say."""
+    notes = {"ss_sd_model_name": "animagine.safetensors", "ss_dataset_dirs": json.dumps({"5_k1ra": {}})}
+    plan = written(epochs(tmp_path / "out", 3, **notes)).plan
+
+    assert ("kira", "animagine.safetensors") == (plan.name, plan.sampling.base_model)
+    assert [("step100", 1), ("step200", 2), ("final", None)] == [(one.id, one.epoch) for one in plan.checkpoints]
+    assert 300 == plan.checkpoints[-1].step
+    assert ["trigger_and_scene", "new_pose", "details"] == [one.id for one in plan.prompts]
+    assert all(one.text.startswith("k1ra, ") for one in plan.prompts)
+    sizes = [plan.training_file(one).stat().st_size for one in plan.checkpoints]
+    assert plan.production.min_size < min(sizes) <= max(sizes) < plan.production.max_size
+    assert plan.paths.checkpoints == tmp_path / "out"
+
+
+def test_guesses_are_marked(tmp_path: Path) -> None:
+    """What is not known has a comment that says so; what is known has its source."""
+    new = written(epochs(tmp_path / "out", 2, ss_sd_model_name="animagine.safetensors"))
+
+    lines = new.path.read_text(encoding="utf-8").splitlines()
+    assert [
+        'base_model = "animagine.safetensors"          # ss_sd_model_name; for SDXL',
+        'sampler = "euler_ancestral"                   # CHECK: usual for SDXL',
+    ] == [line for line in lines if line.startswith(("base_model", "sampler"))]
+    assert f"{sum('# CHECK' in line for line in lines)} lines of it say CHECK: look at them first." in new.told
+
+
+def test_what_was_found_is_said_with_the_next_command(tmp_path: Path) -> None:
+    """The report names the checkpoints, the plan, and what to type."""
+    new = written(epochs(tmp_path / "out", 2))
+
+    first, *_, last = new.told.splitlines()
+    assert f"Found 2 checkpoints of kohya's trainer in {tmp_path / 'out'}: step100, final." == first
+    assert f"  pytest -m generate --plan={tmp_path / 'plans' / 'kira.toml'}" == last
+
+
+def test_many_checkpoints_are_thinned(tmp_path: Path) -> None:
+    """Of more than a dozen all are written, and a dozen with the first and the last is active."""
+    new = written(epochs(tmp_path / "out", 30))
+
+    text = new.path.read_text(encoding="utf-8")
+    assert (30, 12) == (text.count("[[checkpoint]]"), len(new.plan.checkpoints))
+    assert ("step100", "final") == (new.plan.checkpoints[0].id, new.plan.checkpoints[-1].id)
+    assert "12 of the 30 are rendered; the others are commented out." in new.told
+    everything = text.replace("# [[checkpoint]]", "[[checkpoint]]").replace("# file =", "file =")
+    assert 30 == len(tomllib.loads(everything)["checkpoint"])
+
+
+def test_plan_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    """A plan that is there stays as it is, and a free name is offered."""
+    folder = epochs(tmp_path / "out", 2)
+    path = written(folder).path
+    path.write_text("mine", encoding="utf-8")
+
+    with pytest.raises(NewPlanError) as caught:
+        written(folder)
+
+    offered = path.with_name("kira-2.toml")
+    assert f"{path} is there already, and is not overwritten. Name another: --plan={offered}" == str(caught.value)
+    assert "mine" == path.read_text(encoding="utf-8")
+
+
+def test_plan_that_could_not_be_used_is_not_left(tmp_path: Path) -> None:
+    """Checkpoints right in the loras folder cannot be tested; that is said, and no plan is left."""
+    with pytest.raises(NewPlanError, match="`checkpoints` and `loras` are the same folder"):
+        written(epochs(tmp_path / "ComfyUI/models/loras", 2), comfyui=tmp_path / "ComfyUI")
+
+    assert [] == list(tmp_path.rglob("*.toml"))
+
+
+def test_comfyui_above_the_folder_is_found(tmp_path: Path) -> None:
+    """Training below models/loras tells where ComfyUI is."""
+    plan = written(epochs(tmp_path / "ComfyUI/models/loras/run", 2)).plan
+
+    assert tmp_path / "ComfyUI" == plan.paths.comfyui
+
+
+def test_trainers_prompts_come_after_ours(tmp_path: Path) -> None:
+    """Three of the trainer's own prompts are active; the others are commented out."""
+    folder = epochs(tmp_path / "out", 2)
+    (folder / "prompts.txt").write_text("\n".join(f"scene {number}" for number in range(5)), encoding="utf-8")
+
+    new = written(folder)
+
+    assert ["scene 0", "scene 1", "scene 2"] == [one.text for one in new.plan.prompts[3:]]
+    assert '# text = "scene 4"' in new.path.read_text(encoding="utf-8")
+
+
+def test_families_of_several_files_are_told_to_bring_a_workflow(tmp_path: Path) -> None:
+    """Flux is mostly loaded from several files, which the built-in workflow does not."""
+    write_file(tmp_path / "out/kira.safetensors", peft(FLUX), {"ss_base_model_version": "flux.1"})
+
+    text = written(tmp_path / "out").path.read_text(encoding="utf-8")
+
+    assert '# workflow = "my.json"   # CHECK: for Flux.1, your own' in text
+
+
+@given(words=st.lists(st.text(max_size=40), min_size=6, max_size=6))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+def test_any_words_of_a_trainer_give_a_plan(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
+    """Whatever a trainer wrote into names, notes and settings, the plan can be read, and is no other TOML."""
+    folder = tmp_path_factory.mktemp("any")
+    name, base, trigger, prompt, negative, directory = words
+    notes = {"ss_sd_model_name": base, "ss_output_name": name, "ss_dataset_dirs": json.dumps({f"3_{directory}": {}})}
+    notes = {key: value.encode("utf-8", "replace").decode() for key, value in notes.items()}
+    write_file(folder / "last.safetensors", kohya(XL), notes)
+    config = {
+        "config": {
+            "name": name,
+            "process": [{"trigger_word": trigger, "sample": {"prompts": [prompt], "neg": negative}}],
+        }
+    }
+    (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+
+    plan = write_plan(folder, folder / "plan.toml", plans=folder).plan
+
+    assert ["final"] == [one.id for one in plan.checkpoints]
