@@ -423,6 +423,7 @@ def test_effect_near_nothing_is_told(scene: SetScene, plan: Plan) -> None:
 )
 def test_training_copy_is_told(scene: SetScene, plan: Plan, change: Callable[[Image.Image], Image.Image]) -> None:
     """A picture that is a training image again, whatever was done to it, is told with the image and its distance."""
+    assert plan.paths.training_images
     with Image.open(plan.paths.training_images / "spyke_plasma_v1_03.png") as image:
         copy = change(image.convert("RGB")).resize((64, 64)).convert("RGB")
     where = scene(Lying(picture=about(LIED_ABOUT, instead(copy))), plan=plan)
@@ -808,7 +809,7 @@ def test_replaced_file_is_rendered_anew_on_a_busy_server(scene: SetScene, tmp_pa
 
     assert again.alarms == {}
     assert ran[count : count + 3] == theirs
-    assert [client.history(prompt_id).status for prompt_id in theirs] == ["success"] * 3
+    assert [entry and entry.status for entry in map(client.history, theirs)] == ["success"] * 3
     assert pixels(again) == truth(scene) != before
     client.close()
 

@@ -116,4 +116,4 @@ def test_plan_cannot_be_changed(draft: Draft) -> None:
     plan = draft.read()
 
     with pytest.raises(ValueError, match="frozen"):
-        plan.sampling.steps = 1
+        plan.sampling.steps = 1  # type: ignore[misc]  # what is forbidden is tried

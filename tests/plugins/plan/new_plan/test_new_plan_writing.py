@@ -3,6 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,7 @@ def epochs(folder: Path, number: int, **notes: str) -> Path:
     return folder
 
 
-def written(folder: Path, **more: Path) -> NewPlan:
+def written(folder: Path, **more: Any) -> NewPlan:
     """Write a folder's plan into `plans` beside it."""
     return write_plan(folder, None, plans=folder.parent / "plans", **more)
 
