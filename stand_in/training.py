@@ -16,6 +16,8 @@ _CHECKPOINTS: Final = {
 
 _BEST, _BEFORE, _AFTER, _NEARLY = 0.65, 0.5, 0.8, 0.9
 """Shares of the training at which a checkpoint looks best, is not there yet, has begun to slip, and is nearly lost."""
+_NEAR = 0.05
+"""How far from the best share the best checkpoint may look."""
 
 
 class TrainingRunError(Exception):
@@ -59,7 +61,7 @@ class TrainingRun:
             return 1.0
         best = min(steps[:-1], key=lambda other: abs(other / self.last_step - _BEST))
         if step == best:
-            return _BEST
+            return min(max(share, _BEST - _NEAR), _BEST + _NEAR)
         return min(share, _BEFORE) if step < best else min(max(share, _AFTER), _NEARLY)
 
     def to_json(self) -> str:

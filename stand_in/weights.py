@@ -93,7 +93,7 @@ def read_base(path: Path) -> str:
 
 
 def write_weights(path: Path, shapes: Shapes, metadata: Mapping[str, str], *, seed: str) -> None:
-    """Write a safetensors file: zeros but for one block of numbers from `seed`, atomically.
+    """Write a safetensors file: zeros but for a block of numbers from `seed` at either end, atomically.
 
     The zeros are a hole where the file system has holes, so that 50 MB take a moment and no room. The same
     arguments give the same bytes everywhere.
@@ -114,6 +114,9 @@ def write_weights(path: Path, shapes: Shapes, metadata: Mapping[str, str], *, se
             file.write(_LENGTH.pack(len(text)) + text)
             file.write(_numbers(seed, min(end, _RANDOM_BLOCK)))
             file.truncate(_LENGTH.size + len(text) + end)
+            if end >= 2 * _RANDOM_BLOCK:  # the last tensor is a second factor: a LoRA of zeros there changes nothing
+                file.seek(-_RANDOM_BLOCK, os.SEEK_END)
+                file.write(_numbers(f"{seed} end", _RANDOM_BLOCK))
         os.replace(temporary, path)  # noqa: PTH105 (same on every system)
     finally:
         temporary.unlink(missing_ok=True)

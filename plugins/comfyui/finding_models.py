@@ -39,6 +39,8 @@ def chains(wiring: Wiring) -> tuple[Chain, ...]:
     sampling = samplers(wiring)
     for node in wiring.active:
         taken = wiring.links(node, MODEL)
+        if not taken:
+            continue
         is_user = node in sampling or wiring.gives(node, GUIDER) or wiring.links(node, CONDITIONING)
         only_hands_on = wiring.gives(node, MODEL) and node not in sampling
         if not is_user or only_hands_on:

@@ -29,8 +29,9 @@ def samplers(wiring: Wiring) -> set[str]:
     found = set()
     for node in wiring.active:
         takes = {link.kind for link in wiring.links(node)}
-        gives = any(wiring.gives(node, kind) for kind in (LATENT, IMAGE))
-        if gives and (GUIDER in takes or (MODEL in takes and takes & {CONDITIONING, LATENT})):
+        if not (GUIDER in takes or (MODEL in takes and takes & {CONDITIONING, LATENT})):
+            continue
+        if any(wiring.gives(node, kind) for kind in (LATENT, IMAGE)):
             found.add(node)
     return found
 

@@ -47,6 +47,7 @@ class Wiring:
         self.graph: Final = graph
         self._end: Final = end
         self.types: Final = types
+        self._given: Final[dict[tuple[str, str], tuple[int, ...]]] = {}
         self._skipped: Final[dict[str, set[str]]] = {}
         declared: dict[tuple[str, int], str] = {}
         links: dict[str, list[Link]] = {}
@@ -137,6 +138,8 @@ class Wiring:
 
     def _not_chosen(self, inputs: Mapping[str, Any]) -> set[str]:
         """Return the side of a switch that its own value does not choose; nothing where that is not plain."""
+        if len(inputs) < len(_SIDES):
+            return set()
         names = {name.lower(): name for name in inputs}
         if not names.keys() >= _SIDES:
             return set()
@@ -170,9 +173,13 @@ class Wiring:
 
     def gives(self, node: str, kind: str) -> tuple[int, ...]:
         """Return the slots of a node's outputs of a kind, in order."""
-        known = self.types.get(self.graph[node]["class_type"])
-        told = {slot for slot, output in enumerate(known.outputs) if output == kind} if known else set()
-        return tuple(sorted(told | {link.slot for link in self.consumers.get(node, ()) if link.kind == kind}))
+        found = self._given.get((node, kind))
+        if found is None:
+            known = self.types.get(self.graph[node]["class_type"])
+            told = {slot for slot, output in enumerate(known.outputs) if output == kind} if known else set()
+            used = {link.slot for link in self.consumers.get(node, ()) if link.kind == kind}
+            found = self._given[node, kind] = tuple(sorted(told | used))
+        return found
 
     def input_kind(self, node: str, name: str) -> str:
         """Return the type that the server declares for an input; empty where it declares none."""
