@@ -111,6 +111,11 @@ class ComfyUI:
         metadata = self._decoded(answer) if answer.status == requests.codes.ok else None
         return metadata if isinstance(metadata, dict) else None
 
+    def log(self) -> object:
+        """Return the last lines of the server's log as it answers them; None where it shows none."""
+        answer = self._request("GET", "/internal/logs/raw", accept=(200, 401, 403, 404, 405, 500))
+        return self._decoded(answer) if answer.status == requests.codes.ok else None
+
     def post(self, graph: Graph, *, client_id: str, prompt_id: str) -> None:
         """Put a workflow in the queue under our own id.
 

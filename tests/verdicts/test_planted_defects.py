@@ -363,7 +363,7 @@ def test_file_copied_under_two_names_is_told(scene: SetScene, plan: Plan) -> Non
 
 
 def test_lora_without_matching_keys_is_told(scene: SetScene, plan: Plan) -> None:
-    """A LoRA of which no key fits gives the baseline's picture, and what its header says is told."""
+    """A LoRA of which no key fits gives the baseline's picture, and its column ends there; what its header says is told."""
     rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4), "other_net.b": (4, 4), "third.c": (4,)})
     told = (
         "LoRA effect: the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model. "
@@ -371,7 +371,11 @@ def test_lora_without_matching_keys_is_told(scene: SetScene, plan: Plan) -> None
         "keys other_net* (2), third_c* (1)"
     )
 
-    assert scene().generate().alarms == {"step600-forest": told, "step600-novel_pose": told}
+    keys = "ComfyUI did not load 3 of 3 keys (others: 3), such as other_net.a"
+    assert scene().generate().alarms == {
+        "step600-forest": f"LoRA keys: {keys}\n{told}",
+        "step600-novel_pose": f"It was not rendered: {keys}. See the column's first picture.",
+    }
 
 
 def test_lora_of_another_architecture_is_refused(scene: SetScene, plan: Plan) -> None:
