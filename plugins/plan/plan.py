@@ -257,7 +257,7 @@ class Production(_Part):
 
     @property
     def lora_name(self) -> str:
-        """The name that a workflow uses: the file's, without its extension (mission: Phase 9 wires it in)."""
+        """The name that a workflow uses: the file's, without its extension."""
         return Path(self.file).stem
 
 
