@@ -367,7 +367,7 @@ def test_lora_without_matching_keys_is_told(scene: SetScene, plan: Plan) -> None
     rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4), "other_net.b": (4, 4), "third.c": (4,)})
     told = (
         "LoRA effect: the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model. "
-        "spyke_plasma_v1_step600.safetensors: module networks.lora; rank 1; base model version sd_v1; "
+        "spyke_plasma_v1_step600.safetensors: module networks.lora; rank 1; base model version sd_v1; made for SD 1.x; "
         "keys other_net* (2), third_c* (1)"
     )
 
