@@ -400,7 +400,7 @@ def test_lora_of_another_architecture_is_refused(scene: SetScene, plan: Plan) ->
 
 def test_effect_near_nothing_is_told(scene: SetScene, plan: Plan) -> None:
     """A LoRA that was hardly trained changes next to nothing, and the number is told."""
-    rewrite(plan.training_file(plan.checkpoints[0]), ss_max_train_steps="inf")
+    rewrite(plan.training_file(plan.checkpoints[0]), stand_in_training="0")
     seen = scene().generate()
 
     effects = {cell: one.compared.effect for cell, one in seen.evidence.items() if one.compared}
