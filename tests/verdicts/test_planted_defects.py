@@ -363,7 +363,7 @@ def test_file_copied_under_two_names_is_told(scene: SetScene, plan: Plan) -> Non
 
 
 def test_lora_without_matching_keys_is_told(scene: SetScene, plan: Plan) -> None:
-    """A LoRA of which no key fits gives the baseline's picture, and its column ends there; what its header says is told."""
+    """A LoRA of which no key fits gives the picture of the baseline, and its column ends; its header says why."""
     rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4), "other_net.b": (4, 4), "third.c": (4,)})
     told = (
         "LoRA effect: the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model. "
