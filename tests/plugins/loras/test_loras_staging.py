@@ -126,7 +126,7 @@ def test_missing_comfyui_folder_is_told_and_not_made(plan: Plan) -> None:
 
 
 def test_loras_folder_is_made(plan: Plan) -> None:
-    """The loras folder is made where ComfyUI has none yet (mission, task 1: mkdir -p)."""
+    """The loras folder is made where ComfyUI has none yet (mkdir -p)."""
     shutil.rmtree(plan.paths.loras.parent)
 
     stage(plan, preflight(plan))
