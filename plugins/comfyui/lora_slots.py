@@ -77,7 +77,9 @@ def _plain(wiring: Wiring, node: str, inputs: Mapping[str, Any], files: frozense
             file=text,
             loader=node,
             switch=next((Place(node=node, field=one) for one in _beside(inputs, name, _SWITCH)), None),
-            strengths=tuple(one for one in _beside(inputs, name, _STRENGTH) if _is_number(inputs[one])),
+            strengths=tuple(
+                one for one in _beside(inputs, name, _STRENGTH) if _is_number(wiring.value_of(inputs[one]))
+            ),
             alone=len(found) == 1,
         )
 
@@ -155,7 +157,7 @@ def is_off(wiring: Wiring, slot: Slot) -> bool:
     if slot.path:
         beside = at(inputs[slot.place.field], slot.beside)
         return any(beside.get(name) is False for name in SWITCHES)
-    return slot.switch is not None and is_no(wiring.graph[slot.loader]["inputs"][slot.switch.field])
+    return slot.switch is not None and is_no(wiring.value_of(wiring.graph[slot.loader]["inputs"][slot.switch.field]))
 
 
 def is_no(value: object) -> bool:
