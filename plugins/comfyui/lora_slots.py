@@ -19,6 +19,7 @@ _NUMBERS: Final = re.compile(r"\d+")
 _NAMES: Final = ("lora", "name", "lora_name")
 SWITCHES: Final = ("on", "active", "enabled", "toggle")
 OFF: Final = "None"
+_CLIP_SKIPS: Final = frozenset({"clip_skip", "stop_at_clip_layer"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +193,12 @@ def told(wiring: Wiring, slot: Slot) -> str:
 
 
 def bypass_of(wiring: Wiring, node: str) -> dict[int, Any] | None:
-    """Return what each output of a LoRA loader goes on from without it; None where that is not plain."""
+    """Return what each output of a LoRA loader goes on from without it; None where that is not plain.
+
+    Nor where the loader also cuts the CLIP, which the baseline's is to be, too.
+    """
+    if _CLIP_SKIPS & wiring.graph[node]["inputs"].keys():
+        return None
     around: dict[int, Any] = {}
     links = (linked(wiring.graph, value) for one in wiring.graph.values() for value in one["inputs"].values())
     used = {link[1] for link in links if link and link[0] == node}

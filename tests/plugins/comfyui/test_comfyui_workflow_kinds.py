@@ -435,3 +435,16 @@ def test_strength_without_a_place_is_refused(types: str) -> None:
     message = refusal(graph, types, lora_strength=0.5)
 
     assert "The plan gives `lora_strength`, and none is found beside 10 'LoraLoader'.lora_name." in message
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_loader_that_also_cuts_the_clip_stays_in_the_baseline(types: str) -> None:
+    """The baseline goes without the LoRA, and keeps the clip skip that its loader sets."""
+    graph = with_strength(1.0)
+    graph["10"]["class_type"] = "LoRA and clip skip"
+    graph["10"]["inputs"]["clip_skip"] = -2
+
+    baseline = fill(read(graph, types), lora=None)
+
+    assert (["10", 1], -2) == (baseline["2"]["inputs"]["clip"], baseline["10"]["inputs"]["clip_skip"])
+    assert "None" == baseline["10"]["inputs"]["lora_name"]
