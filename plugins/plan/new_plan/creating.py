@@ -93,8 +93,7 @@ def write_plan(
         raise NewPlanError(f"A name is not in UTF-8 ({name!r}), and no plan can hold it. Rename it.") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(content)
+        _write_new(path, content)
     except OSError as error:
         raise NewPlanError(f"{path} cannot be written: {error.strerror or error}. Name another: --plan=FILE") from error
     try:
@@ -103,6 +102,17 @@ def write_plan(
         path.unlink()
         raise NewPlanError(f"No plan was written, since it could not be used.\n{error}") from error
     return NewPlan(path=path, plan=plan, run=run, facts=facts, command=command)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that was not there; where that fails, nothing is left. Raises `OSError`."""
+    file = path.open("xb")
+    try:
+        with file:
+            file.write(content)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _comfyui(folder: Path, typed: Path | None) -> str:

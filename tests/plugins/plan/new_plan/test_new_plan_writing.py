@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,24 @@ def test_many_checkpoints_are_thinned(tmp_path: Path) -> None:
     assert "12 of the 30 are rendered; the others are commented out." in new.told
     everything = text.replace("# [[checkpoint]]", "[[checkpoint]]").replace("# file =", "file =")
     assert 30 == len(tomllib.loads(everything)["checkpoint"])
+
+
+def test_plan_that_could_not_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    """On a disk that is full, no half of a plan stays behind to stand in the way of the next attempt."""
+    resource = pytest.importorskip("resource", reason="Windows has no limits on files")
+    folder = epochs(tmp_path / "out", 2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(NewPlanError, match="cannot be written: File too large"):
+            written(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, full)
+
+    assert [] == list((tmp_path / "plans").iterdir())
+    assert written(folder).path.is_file()
 
 
 def test_plan_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
