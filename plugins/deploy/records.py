@@ -148,7 +148,7 @@ def read_record(path: Path) -> Deployment:
     except FileNotFoundError:
         raise RecordError(
             f"No deployment is on record in {path.parent}. Deploy with pytest -m deploy --selected-step=STEP, or name "
-            "the folder of the run that did: --reports DIR."
+            "the folder of the run that did: --reports=DIR."
         ) from None
     except (OSError, ValidationError, RecursionError) as error:
         raise RecordError(f"{path} is not a readable record of a deployment: {str(error).splitlines()[0]}") from error

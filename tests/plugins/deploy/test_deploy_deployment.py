@@ -222,7 +222,7 @@ def test_missing_record_tells_what_to_do(tmp_path: Path) -> None:
 
     assert str(caught.value) == (
         f"No deployment is on record in {tmp_path}. Deploy with pytest -m deploy --selected-step=STEP, or name the "
-        "folder of the run that did: --reports DIR."
+        "folder of the run that did: --reports=DIR."
     )
 
 
