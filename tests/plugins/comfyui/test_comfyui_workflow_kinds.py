@@ -380,8 +380,10 @@ def test_classes_that_are_not_installed_are_told_at_once() -> None:
         "The workflow own.json does not run on http://host:",
         "  Node 6 'VAEDecode': its class 'VAEDecode' is not installed there.",
         "  Node 10 'Magic': its class 'FreeU_V9' is not installed there.",
-        "Install the custom nodes there that bring what is missing, or export a workflow without them. (The stand-in "
-        "of --demo has ComfyUI's own nodes alone.)",
+        (
+            "Install the custom nodes there that bring what is missing, or export a workflow without them. (The "
+            "stand-in of --demo has ComfyUI's own nodes alone.)"
+        ),
     ] == server_says(graph, "VAEDecode")
 
 
