@@ -24,6 +24,8 @@ from plugins.plan.plan import Plan
 
 _LARGEST: Final = 16384 * 16384
 """Pixels of the largest picture that a plan can ask for."""
+_SMALL: Final = 100_000
+"""Bytes; a smaller size is shown in kB, since 0.0 MB says nothing."""
 
 
 def production_is_present(plan: Plan) -> list[str]:
@@ -46,8 +48,8 @@ def production_has_its_size(plan: Plan) -> list[str]:
     size = path.stat().st_size
     if plan.production.min_size <= size <= plan.production.max_size:
         return []
-    low, high = _mb(plan.production.min_size), _mb(plan.production.max_size)
-    return [f"{path} has {_mb(size)} ({size} bytes), and the plan allows {low} to {high}. Is it the right file?"]
+    low, high = _shown(plan.production.min_size), _shown(plan.production.max_size)
+    return [f"{path} has {_shown(size)} ({size} bytes), and the plan allows {low} to {high}. Is it the right file?"]
 
 
 def no_evaluation_copies_remain(plan: Plan) -> list[str]:
@@ -199,5 +201,5 @@ def _words(plan: Plan) -> str:
     return " and ".join(plan.production.forbidden)
 
 
-def _mb(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+def _shown(size: int) -> str:
+    return f"{size / 1e3:.1f} kB" if 0 < size < _SMALL else f"{size / 1e6:.1f} MB"

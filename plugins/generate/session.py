@@ -16,6 +16,7 @@ from plugins.generate.preparing import Prepared, pictures, prepare, prepare_on_c
 from plugins.loras.staging import preflight, told
 from plugins.plan.cells import Cell
 from plugins.plan.command import Command
+from plugins.plan.messages import counted
 
 if TYPE_CHECKING:
     from plugins.render.cluster import Cluster
@@ -84,7 +85,8 @@ class GenerateSession:
         """Yield what will be rendered, where, what staging did, and what is odd about the checkpoints."""
         plan, prepared = self._plan, self._prepared
         where = " and ".join(str(server.info) for server in prepared.servers)
-        yield f"{plan.title}: {len(plan.checkpoints)} checkpoints x {len(plan.prompts)} prompts on {where}"
+        cells = f"{counted(len(plan.checkpoints), 'checkpoint')} x {counted(len(plan.prompts), 'prompt')}"
+        yield f"{plan.title}: {cells} on {where}"
         if prepared.left_out is None:
             yield told(prepared.staged, plan.paths.loras)
         else:

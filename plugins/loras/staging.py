@@ -12,6 +12,7 @@ from plugins.loras.copying import copy_part, digest_of, stamp_of
 from plugins.loras.errors import HeaderError, StagingError
 from plugins.loras.header import Header, read_header
 from plugins.loras.saved import contradictions
+from plugins.plan.messages import counted
 from plugins.plan.plan import Checkpoint, Plan
 from plugins.plan.training.weights import sample_of
 
@@ -192,4 +193,4 @@ def told(staged: tuple[Staged, ...], folder: Path) -> str:
     """One line for the terminal: `staged 5 checkpoints in ... (2 new, 3 as they were)`."""
     counts = Counter(one.action for one in staged)
     details = ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])
-    return f"staged {len(staged)} checkpoints in {folder} ({details})"
+    return f"staged {counted(len(staged), 'checkpoint')} in {folder} ({details})"

@@ -35,6 +35,11 @@ def without_credentials(url: str) -> str:
     return urlunsplit((parts.scheme, place, parts.path.rstrip("/"), "", ""))
 
 
+def counted(number: int, what: str) -> str:
+    """Return `1 checkpoint` or `2 checkpoints`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 class UserError(Exception):
     """An error that a person reads: what is wrong, where, and what to do next. Its words may quote anything."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from plugins.plan.command import DEFAULT_PLAN, Command
+from plugins.plan.messages import counted
 from plugins.plan.new_plan.facts import Facts, facts_of
 from plugins.plan.new_plan.runs import NewPlanError, Run, find_run
 from plugins.plan.new_plan.writing import active_of, plan_name, plan_text
@@ -37,9 +38,7 @@ class NewPlan:
         entries, facts = self.run.entries, self.facts
         ids = ", ".join(one.id for one in self.plan.checkpoints)
         made_by = f" of {facts.trainer}" if facts.trainer else ""
-        lines = [
-            f"Found {len(entries)} checkpoint{'s' if len(entries) > 1 else ''}{made_by} in {self.run.folder}: {ids}."
-        ]
+        lines = [f"Found {counted(len(entries), 'checkpoint')}{made_by} in {self.run.folder}: {ids}."]
         if len(active_of(entries)) < len(entries):
             lines = [
                 f"Found {len(entries)} checkpoints{made_by} in {self.run.folder}.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from plugins.plan.messages import UserError
+from plugins.plan.messages import UserError, counted
 from plugins.plan.training.header import Header, NotSafetensors, read_header
 from plugins.plan.training.names import NameNotes, notes_of, without_pair
 from plugins.plan.training.steps import Saved, is_restarted
@@ -220,7 +220,7 @@ def _nothing(top: Path, pickles: Sequence[Path], others: Sequence[str]) -> str:
 
 
 def _shown(group: Sequence[Found]) -> str:
-    return f"{len(group)} checkpoint{'s' if len(group) > 1 else ''}, such as {group[0].file}"
+    return f"{counted(len(group), 'checkpoint')}, such as {group[0].file}"
 
 
 def _command(path: Path) -> str:

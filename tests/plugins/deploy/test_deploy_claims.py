@@ -87,6 +87,7 @@ def test_cut_production_is_told(live: Plan, deployment: Deployment) -> None:
     [
         pytest.param(50_000_000, 200_000_000, "50.0 MB to 200.0 MB", id="too-small"),
         pytest.param(0, 1_000_000, "0.0 MB to 1.0 MB", id="too-large"),
+        pytest.param(16_000, 24_500, "16.0 kB to 24.5 kB", id="small"),
     ],
 )
 def test_other_size_is_told(live: Plan, deployment: Deployment, low: int, high: int, allowed: str) -> None:

@@ -146,6 +146,7 @@ def test_staging_copies_every_checkpoint(plan: Plan) -> None:
         assert one.action is Action.NEW
         assert not one.is_changed
     assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (2 new)"
+    assert told(staged[:1], plan.paths.loras) == f"staged 1 checkpoint in {plan.paths.loras} (1 new)"
 
 
 def test_staging_again_leaves_files_alone(plan: Plan) -> None:
