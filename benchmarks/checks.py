@@ -22,9 +22,9 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.demo.process import StandIn
 from plugins.demo.training import training_run
-from plugins.evidence import making
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
+from plugins.generate import cell_renderer, generation, record
 from plugins.generate.comparing import Comparing
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import prepare
@@ -40,11 +40,11 @@ _SECONDS_PER_IMAGE: Final = 0.3
 """The demo's own."""
 _PLAN: Final = Path(__file__).resolve().parents[1] / "plans" / "spyke.toml"
 _CHECKS: Final = (
-    "check_size",
-    "check_not_blank",
-    "check_not_noise",
-    "check_no_training_copy",
-    "check_workflow",
+    (cell_renderer, "check_size"),
+    (cell_renderer, "check_not_blank"),
+    (cell_renderer, "check_not_noise"),
+    (cell_renderer, "check_workflow"),
+    (record, "check_no_training_copy"),
 )
 _PASSED: Final = Check(name="left out", outcome=Outcome.PASSED)
 
@@ -56,10 +56,10 @@ def _without_checks() -> Iterator[None]:
         return evidence
 
     with contextlib.ExitStack() as stack:
-        for name in _CHECKS:
-            stack.enter_context(patch.object(making, name, lambda *_, **__: _PASSED))
-        stack.enter_context(patch.object(making, "fingerprint", lambda _: b""))
-        stack.enter_context(patch.object(making.Prepared, "make_again", lambda *_: None))
+        for module, name in _CHECKS:
+            stack.enter_context(patch.object(module, name, lambda *_, **__: _PASSED))
+        stack.enter_context(patch.object(record, "fingerprint", lambda _: b""))
+        stack.enter_context(patch.object(generation, "check_stability", lambda *_, **__: None))
         stack.enter_context(patch.object(Comparing, "judge", judge))
         stack.enter_context(patch.object(Server, "forget_weights", lambda *_, **__: None))
         yield

@@ -11,9 +11,9 @@ BYTES: Final = {"F16": 2, "BF16": 2, "F32": 4, "I64": 8, "U8": 1}
 RANK: Final = 2
 SIDE: Final = 32
 
-Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
 """Type and shape of each tensor."""
-Layers = Mapping[str, tuple[int, int]]
+Layers = dict[str, tuple[int, int]]
 """Outputs and inputs of each layer."""
 
 

@@ -195,6 +195,19 @@ def _outputs(value: object) -> dict[str, tuple[ImageRef, ...]]:
     return {str(node): tuple(_images(output)) for node, output in nodes}
 
 
+class ModelFile(Sent):
+    """One file of a model folder, as GET /experiment/models/loras lists it."""
+
+    name: str
+    folder: int = Field(validation_alias="pathIndex")
+    """Which of the folders it lies in; of two files of one name the server reads the one in the first."""
+    size: int
+    modified: float
+
+
+MODEL_FILES: Final = TypeAdapter(tuple[ModelFile, ...])
+
+
 class HistoryEntry(Sent):
     """What GET /history/{prompt_id} says of a prompt that has ended."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from plugins.comfyui.answers import ModelFile
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.deadline import Retry
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, NotListed
@@ -20,6 +21,8 @@ Found = TypeVar("Found")
 
 _BRIEFLY: Final = Timing(connect=2.0, answer=5.0, pause=0.05)
 """For a look at a server that need not be there."""
+_TICK: Final = 2.0
+"""Seconds: file systems keep times no more exactly than this."""
 _LARGEST_READ: Final = 1 << 20
 """Bytes; of a longer header ComfyUI's /view_metadata says that there is none."""
 
@@ -98,11 +101,11 @@ def picker_names(plan: Plan, client: ComfyUI, staged: Sequence[Staged]) -> tuple
     """
 
     def look() -> tuple[str, ...]:
-        listed = client.loras()
+        listing = _listing(client)
         for one in staged:
             name = plan.picker_name(one.file.name)
-            _find(client, name, listed, file=one.file, metadata=one.header.metadata)
-        return listed
+            _find(client, name, listing, file=one.file, metadata=one.header.metadata)
+        return listing.names
 
     return _once_listed(client, look, folder=plan.paths.loras)
 
@@ -113,7 +116,9 @@ def picker_name(client: ComfyUI, name: str, *, file: Path, metadata: Mapping[str
     Raises `NotListed` as `picker_names` does.
     """
     return _once_listed(
-        client, lambda: _find(client, name, client.loras(), file=file, metadata=metadata), folder=file.parent
+        client,
+        lambda: _find(client, name, _listing(client), file=file, metadata=metadata),
+        folder=file.parent,
     )
 
 
@@ -135,18 +140,48 @@ def _once_listed(client: ComfyUI, look: Callable[[], Found], *, folder: Path) ->
                 os.utime(folder)
 
 
-def _find(client: ComfyUI, name: str, listed: Sequence[str], *, file: Path, metadata: Mapping[str, str]) -> str:
-    found = find_lora(name, listed, server=client.url, folder=file.parent)
+@dataclass(frozen=True)
+class _Listing:
+    """A server's LoRAs: as the picker offers them, and as files."""
+
+    names: tuple[str, ...]
+    files: tuple[ModelFile, ...]
+
+
+def _listing(client: ComfyUI) -> _Listing:
+    return _Listing(client.loras(), client.lora_files())
+
+
+def _find(client: ComfyUI, name: str, listing: _Listing, *, file: Path, metadata: Mapping[str, str]) -> str:
+    found = find_lora(name, listing.names, server=client.url, folder=file.parent)
     read = client.lora_metadata(found)
-    if read == {} and header_size(file) > _LARGEST_READ:
-        return found
-    if read is not None and dict(read) != dict(metadata):
+    is_read = read is not None and not (read == {} and header_size(file) > _LARGEST_READ)
+    if is_read and dict(read or {}) != dict(metadata):
         raise NotListed(
             f"{client.url} has another file under the name {found} than {file}: its header says "
-            f"{_step(read)}, the staged file's {_step(metadata)}. It reads another folder: name "
+            f"{_step(read or {})}, the staged file's {_step(metadata)}. It reads another folder: name "
             "its ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in the plan."
         )
+    if other := _other_file(listing.files, found, file):
+        raise NotListed(
+            f"{client.url} reads another file under the name {found} than {file}: {other}. A folder that it looks into "
+            "first holds one of this name; move that one away, or name the plan otherwise."
+        )
     return found
+
+
+def _other_file(files: Sequence[ModelFile], name: str, file: Path) -> str:
+    """Say how the file that a server reads under a name differs from the staged one; empty where it does not.
+
+    Where only one folder holds the name, the size decides; times may be another machine's.
+    """
+    named = sorted((one for one in files if one.name == name), key=lambda one: one.folder)
+    status = file.stat()
+    if named and named[0].size != status.st_size:
+        return f"it has {named[0].size} bytes, and the staged one has {status.st_size}"
+    if len(named) > 1 and abs(named[0].modified - status.st_mtime) > _TICK:
+        return f"{len(named)} folders hold it, and the first one's was written at another time"
+    return ""
 
 
 def _step(metadata: Mapping[str, str]) -> str:

@@ -12,9 +12,11 @@ import requests
 from pydantic import ValidationError
 
 from plugins.comfyui.answers import (
+    MODEL_FILES,
     NODES,
     HistoryEntry,
     ImageRef,
+    ModelFile,
     Posted,
     Queue,
     ServerInfo,
@@ -110,6 +112,19 @@ class ComfyUI:
             return {}
         metadata = self._decoded(answer) if answer.status == requests.codes.ok else None
         return metadata if isinstance(metadata, dict) else None
+
+    def lora_files(self) -> tuple[ModelFile, ...]:
+        """List the LoRA files with size and time; none where the server has no such route."""
+        answer = self._request("GET", "/experiment/models/loras", accept=(200, 404, 405))
+        try:
+            return MODEL_FILES.validate_python(self._decoded(answer)) if answer.status == requests.codes.ok else ()
+        except (ValidationError, BadAnswer):
+            return ()
+
+    def log(self) -> object:
+        """Return the last lines of the server's log as it answers them; None where it shows none."""
+        answer = self._request("GET", "/internal/logs/raw", accept=(200, 401, 403, 404, 405, 500))
+        return self._decoded(answer) if answer.status == requests.codes.ok else None
 
     def post(self, graph: Graph, *, client_id: str, prompt_id: str) -> None:
         """Put a workflow in the queue under our own id.

@@ -1,12 +1,13 @@
 """What a server's log says of the keys of a LoRA: which of them no weight of the base model took.
 
-ComfyUI loads what fits and goes on; only its log names the rest, a line for each key: `lora key not loaded: KEY`.
+ComfyUI loads what fits and goes on; only its log names the rest, a line for each key (docs/comfyui.md, "A LoRA that
+fits nothing").
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from itertools import groupby
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,11 +16,16 @@ _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SKIPPED: Final = re.compile(r"lora key not loaded: (.+?)\s*$")
 _CAPACITY: Final = 300
 """Entries that ComfyUI keeps; of a longer log the beginning is lost."""
+_ZONES: Final = timedelta(minutes=15)
+"""Time zones are apart by whole multiples of this."""
+_MARGIN: Final = timedelta(milliseconds=5)
 _KINDS: Final = (
     ("text encoder", re.compile(r"^(?:lora_te\d?_|text_encoders?(?:_\d)?\.)")),
     ("attention", re.compile(r"attn|attention", re.IGNORECASE)),
     ("feed-forward", re.compile(r"mlp|ff[._]|ffn|feed_forward", re.IGNORECASE)),
+    ("others", re.compile("")),
 )
+"""The first one that is found in a key is its kind."""
 
 
 class _Entry(BaseModel):
@@ -27,7 +33,7 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    t: str
+    t: datetime
     m: str
 
 
@@ -37,44 +43,37 @@ class _Log(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class KeyLog:
-    """A server's log, as it was at one time."""
+    """What a server wrote while it ran one prompt."""
 
-    entries: tuple[tuple[str, str], ...]
-    """Time, as the server writes it, and text."""
+    lines: tuple[str, ...]
+    is_whole: bool
+    """Whether nothing of that time is lost."""
 
     @classmethod
-    def read(cls, answer: object) -> "KeyLog | None":
-        """Read what /internal/logs/raw answered; None where that is no log."""
+    def read(cls, answer: object, *, started: datetime, ended: datetime) -> "KeyLog | None":
+        """Read what /internal/logs/raw answered right after a prompt; None where that is no log.
+
+        A server runs one prompt at a time: what it wrote between start and end is of this prompt, and of nobody else's.
+        The log has no time zone; its last entry, which is new, tells it.
+        """
         try:
-            log = _Log.model_validate(answer)
+            entries = _Log.model_validate(answer).entries
         except ValidationError:
             return None
-        return cls(entries=tuple((one.t, one.m) for one in log.entries))
+        times = [one.t.replace(tzinfo=one.t.tzinfo or UTC) for one in entries]
+        if not times:
+            return None
+        zone = round((times[-1] - ended) / _ZONES) * _ZONES
+        first, last = started + zone - _MARGIN, ended + zone + _MARGIN
+        texts = [one.m for one, time in zip(entries, times, strict=True) if first <= time <= last]
+        lines = tuple(line for text in texts for line in _COLOURS.sub("", text).splitlines())
+        return cls(lines=lines, is_whole=len(entries) < _CAPACITY or times[0] < first)
 
-    def since(self, before: "KeyLog") -> "KeyLog | None":
-        """Return what was written after `before` was read; None where entries between may be lost."""
-        if not before.entries:
-            return self if len(self.entries) < _CAPACITY else None
-        last = before.entries[-1]
-        if last in self.entries:
-            at = len(self.entries) - 1 - self.entries[::-1].index(last)
-            return KeyLog(entries=self.entries[at + 1 :])
-        return None
-
-    def skipped(self, keys: Collection[str]) -> "Skipped":
-        """Return which of a LoRA's keys were not loaded.
-
-        Lines of another LoRA's keys, which somebody else's prompt loaded meanwhile, are not taken for ours: they stand
-        together, and some of them are no keys of this one.
-        """
-        lines = [line for _, text in self.entries for line in _COLOURS.sub("", text).splitlines()]
-        found: set[str] = set()
-        known = set(keys)
-        for is_skipped, block in groupby(lines, key=lambda line: _SKIPPED.search(line) is not None):
-            named = {match[1] for line in block if (match := _SKIPPED.search(line))}
-            if is_skipped and named <= known:
-                found |= named
-        return Skipped(keys=tuple(sorted(found)), of=len(known))
+    def skipped(self, keys: Collection[str]) -> "Skipped | None":
+        """Return which of a LoRA's keys were not loaded; None where there are none, but some lines are lost."""
+        named = {found[1] for line in self.lines if (found := _SKIPPED.search(line))}
+        skipped = Skipped(keys=tuple(sorted(named & set(keys))), of=len(keys), is_whole=self.is_whole)
+        return skipped if skipped.keys or self.is_whole else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +83,8 @@ class Skipped:
     keys: tuple[str, ...]
     of: int
     """How many keys the LoRA has."""
+    is_whole: bool = True
+    """Whether these are all: of a long log the beginning is lost."""
 
     @property
     def is_all(self) -> bool:
@@ -94,18 +95,14 @@ class Skipped:
         """Say how many of how many were skipped, and of which kinds."""
         if not self.keys:
             return f"ComfyUI loaded all {self.of} keys"
-        kinds = _kinds(self.keys)
-        shown = f" ({', '.join(kinds)})" if kinds else f", such as {self.keys[0]}"
-        return f"ComfyUI did not load {len(self.keys)} of {self.of} keys{shown}"
+        least = "" if self.is_whole else "at least "
+        kinds = ", ".join(f"{kind}: {count}" for kind, count in _counted(self.keys).items())
+        return f"ComfyUI did not load {least}{len(self.keys)} of {self.of} keys ({kinds}), such as {self.keys[0]}"
 
 
-def _kinds(keys: Sequence[str]) -> list[str]:
-    """Name the kinds of layers, each with its number."""
-    counted = {name: sum(bool(pattern.search(key)) for key in _without(keys, name)) for name, pattern in _KINDS}
-    return [f"{count} of {name}" for name, count in counted.items() if count]
-
-
-def _without(keys: Iterable[str], kind: str) -> list[str]:
-    """Return the keys that no earlier kind has."""
-    earlier = [pattern for name, pattern in _KINDS[: [name for name, _ in _KINDS].index(kind)]]
-    return [key for key in keys if not any(pattern.search(key) for pattern in earlier)]
+def _counted(keys: Iterable[str]) -> dict[str, int]:
+    """Count the keys of each kind."""
+    counts = {kind: 0 for kind, _ in _KINDS}
+    for key in keys:
+        counts[next(kind for kind, pattern in _KINDS if pattern.search(key))] += 1
+    return {kind: count for kind, count in counts.items() if count}

@@ -50,7 +50,7 @@ BUILT_IN: Final[Graph] = {
     "8": {"class_type": "VAEDecode", "inputs": {"samples": ["7", 0], "vae": ["1", 2]}},
     "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": ""}},
 }
-"""Base model, LoRA, clip skip, both prompts, empty latent, sampler, decode, save (mission, task 2)."""
+"""Base model, LoRA, clip skip, both prompts, empty latent, sampler, decode, save."""
 _OWN_CLASSES: Final = ("SaveImage", "LoraLoader", "LoraLoaderModelOnly", "CLIPSetLastLayer")
 """What may be put into a person's graph."""
 

@@ -13,6 +13,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
 from plugins.generate.disk import told_unkept
+from plugins.generate.key_check import KeyCheck
 from plugins.generate.preparing import Prepared
 from plugins.generate.stability import StabilityCheck, check_stability
 from plugins.plan.cells import Cell, matrix
@@ -48,6 +49,7 @@ class Generation:
         self._recorder: Final = prepared.recorder
         self._store: Final = prepared.store
         self._on_kept = on_kept
+        self._keys: Final = KeyCheck()
         baselines = dict.fromkeys(cell.baseline for cell in chosen)
         cells = [*baselines, *(cell for cell in chosen if cell.checkpoint)]
         self._reused: Final = (
@@ -126,6 +128,7 @@ class Generation:
         for server, reason in self.gave_back.items():
             what = reason.partition(". ")[0].rstrip(".")  # what to do about it stands where a cell failed
             yield f"{server.info} gave cells back, for others to render: {what}."
+        yield from self._keys.last_lines()
         if self.stability:
             yield self.stability
 
@@ -133,6 +136,8 @@ class Generation:
         """Make a cell's picture and its evidence. This is a cell's whole life, in a thread of the executor's.
 
         1. Render: workflow, run, and the four checks of the picture itself (`CellRenderer.render` has the steps).
+           After a checkpoint's first picture, ask the server's log which keys of its LoRA were not loaded; where none
+           was, its other cells are not rendered.
         2. Put the evidence together: what the picture was made from, if the LoRA file is still the one that was staged.
            The picture is compared with the training images.
         3. Keep the picture, as the server sent it.
@@ -141,9 +146,15 @@ class Generation:
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep, or it cannot be kept.
         """
-        rendered = self._renderer.render(cell, server, progress=progress, posted=posted)
+        if why := self._keys.useless(cell):
+            raise CellFailedError(why)
+        # what comes next waits until the log was asked whether this LoRA does anything
+        is_due = self._keys.is_due(cell, server)
+        rendered = self._renderer.render(cell, server, progress=progress, posted=(lambda: None) if is_due else posted)
         evidence = self._recorder.evidence(rendered)
         staged, image = self._recorder.staged_for(cell), rendered.picture.image
+        if check := self._keys.look(cell, server, rendered, staged):
+            evidence = evidence.with_check(check)
         try:
             self._store.write_picture(cell, rendered.finished.png)
             evidence = self._comparing.judge(cell, evidence, staged=staged, image=image)

@@ -1,4 +1,4 @@
-"""Checkpoints are put before ComfyUI under step-labelled names (mission, task 1)."""
+"""Checkpoints are put before ComfyUI under step-labelled names."""
 
 import os
 import shutil

@@ -1,6 +1,7 @@
 """The plan: what is tested, where it lies, and what "good" means.
 
-Values only. `reading.py` makes them from TOML; whatever gets past it is right, and is trusted from there on.
+Values only. `reading.py` makes them from TOML; whatever gets past it is right, and is trusted from there on. One module
+holds every table, longer than the others as it is, so that all that a plan can say is read in one place.
 """
 
 import hashlib
@@ -257,7 +258,7 @@ class Production(_Part):
 
     @property
     def lora_name(self) -> str:
-        """The name that a workflow uses: the file's, without its extension (mission: Phase 9 wires it in)."""
+        """The name that a workflow uses: the file's, without its extension."""
         return Path(self.file).stem
 
 
@@ -360,7 +361,7 @@ class Plan(_Part):
         return next((one for one in self.checkpoints if one.id == checkpoint_id), None)
 
     def staged_file(self, checkpoint: Checkpoint) -> str:
-        """Name of the evaluation copy in ComfyUI's loras folder (mission, task 1: step-labelled names)."""
+        """Name of the evaluation copy in ComfyUI's loras folder."""
         return f"{self.name}_{checkpoint.id}.safetensors"
 
     def picker_name(self, file: str) -> str:
@@ -382,7 +383,7 @@ class Plan(_Part):
 
     @property
     def production_file(self) -> Path:
-        """Where the production LoRA lies (mission, task 3)."""
+        """Where the production LoRA lies."""
         return self.paths.loras / self.production.file
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -54,7 +55,7 @@ class Visits:
         self.contexts: list[BrowserContext] = []
         self.wrong: list[str] = []
 
-    def open(self, report: Path, *, script: str = "", **options: object) -> Page:
+    def open(self, report: Path, *, script: str = "", **options: Any) -> Page:
         """Open a report as a new visitor, whose `script` runs before the page's own."""
         context = self.browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         self.contexts.append(context)

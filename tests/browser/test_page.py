@@ -21,7 +21,7 @@ PHONE = {"width": 390, "height": 844}
 
 def in_view(page: Page, selector: str, *, below: float = 0) -> bool:
     """Say whether an element is whole within the window and the matrix, and nothing of it is covered at its middle."""
-    return page.locator(selector).first.evaluate(
+    whole: bool = page.locator(selector).first.evaluate(
         """(element, below) => {
           const box = element.getBoundingClientRect();
           const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
@@ -30,6 +30,7 @@ def in_view(page: Page, selector: str, *, below: float = 0) -> bool:
         }""",
         below,
     )
+    return whole
 
 
 def scrolled_to_the_last_mark(page: Page) -> None:

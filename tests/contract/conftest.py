@@ -1,8 +1,9 @@
 """Each scenario is played on the stand-in and, where the environment names one, on a real ComfyUI."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.skipped and isinstance(report.longrepr, tuple) and (why_not_real() or "-") in report.longrepr[2]:
         report.longrepr = (__file__, 0, report.longrepr[2])  # one place, so that they are told in one line
-    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    params: Mapping[str, Any] = (
+        item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    )
     if "server" in params and (report.when == "call" or not report.passed):
         item.config.stash.setdefault(_AGREEMENT, Agreement()).note(
             scenario_of(item.path.stem, item.name, params["server"]), params["server"], report.outcome

@@ -1,6 +1,6 @@
 """Ways in which the stand-in could drift away from ComfyUI, and for each a scenario that must notice it."""
 
-# ruff: noqa: ANN202, ARG005, D103  (a mutation's name says what it does; what it puts in place repeats a signature)
+# ruff: noqa: ARG005, D103  (a mutation's name says what it does; what it puts in place repeats a signature)
 
 import inspect
 import time
@@ -10,13 +10,6 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
-import test_contract_loras as loras
-import test_contract_nodes as nodes
-import test_contract_queue as queue
-import test_contract_refusals as refusals
-import test_contract_runs as runs
-import test_contract_sockets as sockets
-import test_contract_views as views
 from aiohttp import web
 
 from stand_in import caches, folders, routes, server, validation
@@ -32,6 +25,13 @@ from stand_in.prompt_queue import Outcome, PromptQueue
 from stand_in.routes import Routes
 from stand_in.server import Server
 from stand_in.websockets import WebSockets
+from tests.contract import test_contract_loras as loras
+from tests.contract import test_contract_nodes as nodes
+from tests.contract import test_contract_queue as queue
+from tests.contract import test_contract_refusals as refusals
+from tests.contract import test_contract_runs as runs
+from tests.contract import test_contract_sockets as sockets
+from tests.contract import test_contract_views as views
 from tests.contract.subject import Subject
 
 Patch = pytest.MonkeyPatch
@@ -117,7 +117,7 @@ def a_frame_twice(patch: Patch) -> None:
 
 @noticed_by(runs.test_success)
 def a_frame_without_its_prompt(patch: Patch) -> None:
-    def change(kind: str, data: dict[str, Any]):
+    def change(kind: str, data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         return [(kind, {name: value for name, value in data.items() if kind != "progress" or name != "prompt_id"})]
 
     frames(patch, change)
@@ -132,7 +132,7 @@ def a_frame_with_a_key_more(patch: Patch) -> None:
 def executing_before_its_progress_state(patch: Patch) -> None:
     held: list[tuple[str, dict[str, Any]]] = []
 
-    def change(kind: str, data: dict[str, Any]):
+    def change(kind: str, data: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         told = [(kind, data), *held]
         held.clear()
         if kind == "progress_state" and "0.0" in str(data):
@@ -184,7 +184,7 @@ def history_after_the_end_marker(patch: Patch) -> None:
 
 @noticed_by(queue.test_queue_as_it_fills)
 def history_before_the_end(patch: Patch) -> None:
-    def early(inner: Any, self: Any):
+    def early(inner: Any, self: Any) -> Any:
         if item := inner(self):
             self._history[item[1]] = {"prompt": item, "outputs": {}, "status": None, "meta": {}}
         return item
@@ -223,7 +223,11 @@ def history_cannot_be_deleted(patch: Patch) -> None:
 
 @noticed_by(runs.test_identical_again)
 def nothing_is_remembered(patch: Patch) -> None:
-    wrap(patch, Caches, "take", lambda inner, self, workflow: (Caches.__init__(self), inner(self, workflow)))
+    def take(inner: Any, self: Any, workflow: Any) -> None:
+        Caches.__init__(self)
+        inner(self, workflow)
+
+    wrap(patch, Caches, "take", take)
 
 
 @noticed_by(runs.test_only_the_last_prompt_is_remembered)
@@ -254,7 +258,7 @@ def a_failure_forgets_everything(patch: Patch) -> None:
 
 @noticed_by(loras.test_replaced_lora_is_stale)
 def fresh_weights(patch: Patch) -> None:
-    def load(inner: Any, self: Any, name: str):
+    def load(inner: Any, self: Any, name: str) -> Any:
         self._path = None
         return inner(self, name)
 
@@ -263,7 +267,7 @@ def fresh_weights(patch: Patch) -> None:
 
 @noticed_by(loras.test_replaced_lora_is_stale)
 def a_replaced_file_makes_another_node(patch: Patch) -> None:
-    def run(inner: Any, self: Any, item: Any):
+    def run(inner: Any, self: Any, item: Any) -> Any:
         for node in item[2].values():
             if node["class_type"] == "LoraLoader":
                 node["inputs"]["seen"] = self._kit.folders.find("loras", node["inputs"]["lora_name"]).stat().st_ino
@@ -324,7 +328,7 @@ def picker_shows_safetensors_alone(patch: Patch) -> None:
 
 @noticed_by(loras.test_subfolders)
 def picker_is_not_refreshed_below_subfolders(patch: Patch) -> None:
-    def search(inner: Any, self: Any, kind: str):
+    def search(inner: Any, self: Any, kind: str) -> Any:
         found = inner(self, kind)
         deep = {folder for folder in found.times if folder.name == "sub"}
         return type(found)(found.names, {folder: seen for folder, seen in found.times.items() if folder not in deep})
@@ -443,7 +447,7 @@ def foreign_pages_are_welcome(patch: Patch) -> None:
 
 @noticed_by(views.test_object_info, node="KSampler")
 def another_default(patch: Patch) -> None:
-    def config(inner: Any, self: Any, entry: Any):
+    def config(inner: Any, self: Any, entry: Any) -> Any:
         kind, options = inner(self, entry)
         return [kind, options | {"default": 30} if options.get("default") == 20 else options]
 
@@ -457,7 +461,7 @@ def the_server_picks_the_id(patch: Patch) -> None:
 
 @noticed_by(runs.test_partly_valid)
 def partial_refusals_are_not_told(patch: Patch) -> None:
-    def validate(inner: Any, *args: Any):
+    def validate(inner: Any, *args: Any) -> Any:
         verdict = inner(*args)
         return verdict if verdict.error else type(verdict)(outputs=verdict.outputs, node_errors={})
 
@@ -466,7 +470,7 @@ def partial_refusals_are_not_told(patch: Patch) -> None:
 
 @noticed_by(refusals.test_two_mistakes)
 def only_the_first_mistake_is_told(patch: Patch) -> None:
-    def check(inner: Any, self: Any, node_id: str):
+    def check(inner: Any, self: Any, node_id: str) -> Any:
         valid, reasons = inner(self, node_id)
         self._checked[node_id] = (valid, reasons[:1])
         return self._checked[node_id]
@@ -482,7 +486,7 @@ def only_the_first_mistake_is_told(patch: Patch) -> None:
     message="Value -1 smaller than min of 0",
 )
 def ranges_are_not_checked(patch: Patch) -> None:
-    def config(inner: Any, self: Any, entry: Any):
+    def config(inner: Any, self: Any, entry: Any) -> Any:
         kind, options = inner(self, entry)
         return [kind, {name: value for name, value in options.items() if name not in {"min", "max"}}]
 
@@ -584,12 +588,11 @@ def the_newer_connection_survives(patch: Patch) -> None:
         def pop(self, key: str, default: Any = None) -> Any:
             return default if self[key] is not None and not self[key].closed else super().pop(key, default)
 
-    wrap(
-        patch,
-        WebSockets,
-        "__init__",
-        lambda inner, self, *a: (inner(self, *a), setattr(self, "_sockets", Sockets()))[0],
-    )
+    def init(inner: Any, self: Any, *args: Any) -> None:
+        inner(self, *args)
+        self._sockets = Sockets()
+
+    wrap(patch, WebSockets, "__init__", init)
 
 
 @noticed_by(sockets.test_two_clients)

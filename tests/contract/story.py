@@ -129,7 +129,7 @@ def history(run: Run) -> dict[str, Any]:
         **{name: value for name, value in entry.items() if name != "prompt"},
         "status": {
             **entry["status"],
-            "messages": [message(*told, run.prompt_id) for told in entry["status"]["messages"]],
+            "messages": [message(told[0], told[1], run.prompt_id) for told in entry["status"]["messages"]],
         },
     }
 

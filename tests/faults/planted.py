@@ -114,7 +114,7 @@ async def upgrade_and_close(fault: Fault, request: web.Request) -> web.WebSocket
 async def garbage(fault: Fault, request: web.Request) -> web.Response:
     """Answer what is no HTTP."""
     if request.transport is not None:
-        request.transport.write(b"\x00\xff 220 ready\r\n\r\n")  # type: ignore[attr-defined]
+        request.transport.write(b"\x00\xff 220 ready\r\n\r\n")
         await asyncio.sleep(0.01)
     return reset(request)
 
@@ -165,7 +165,8 @@ def odd_types(fault: Fault, event: str, data: dict[str, Any]) -> Iterable[Frame]
 
 def odd_values(fault: Fault, event: str, data: dict[str, Any]) -> Iterable[Frame]:
     """Send known kinds with values that make no sense."""
-    for value in (None, [], {}, "x" * 100, -1, 10**300, 1e999, True):
+    values: tuple[Any, ...] = (None, [], {}, "x" * 100, -1, 10**300, 1e999, True)
+    for value in values:
         yield "progress", {"prompt_id": data["prompt_id"], "node": value, "value": value, "max": value}
         yield "executing", {"prompt_id": data["prompt_id"], "node": value or "7", "timestamp": value}
         yield "execution_start", {"prompt_id": data["prompt_id"], "timestamp": value}

@@ -96,7 +96,7 @@ class Fault(Posing):
             items = [*itertools.chain(*queue.current())] + [
                 one["prompt"] for one in queue.history_of(prompt_id).values()
             ]
-            graph = next((item[2] for item in items if item[1] == prompt_id), {})
+            graph: dict[str, Any] = next((item[2] for item in items if item[1] == prompt_id), {})
             self._cells[prompt_id] = cell_of(graph)
         return self._cells[prompt_id]
 
@@ -127,12 +127,12 @@ class Fault(Posing):
     def saved(self, png: bytes) -> bytes:
         """Act when a picture is written."""
         hook = self._hook("saved")
-        return hook(self, png) if hook else png  # type: ignore[no-any-return]
+        return hook(self, png) if hook else png
 
     def frames(self, event: str, data: dict[str, Any], client_id: str | None) -> Iterable[Frame]:
         """Send other frames."""
         hook = self._hook("frames")
-        return hook(self, event, data, client_id) if hook else ((event, data),)  # type: ignore[no-any-return]
+        return hook(self, event, data, client_id) if hook else ((event, data),)
 
     async def answer(self, request: web.Request) -> web.StreamResponse | None:
         """Answer in place of the server."""
@@ -157,6 +157,10 @@ class Fault(Posing):
         """Return the ids of our prompts that wait, in their order."""
         waiting = sorted(self.serving.server.queue.current()[1], key=lambda item: item[:2])
         return [item[1] for item in waiting if not item[1].startswith(THEIRS)]
+
+    def is_idle(self) -> bool:
+        """Return whether nothing waits or runs, of ours or of others."""
+        return self.serving.server.queue.remaining() == 0
 
     def ours_in_queue(self) -> int:
         """Count our prompts that wait or run."""
@@ -258,7 +262,7 @@ class Stage:
             run.close()
         for fault in self.faults:
             if fault.serving.server.worker.is_alive:
-                until(lambda queue=fault.serving.server.queue: queue.remaining() == 0)
+                until(fault.is_idle)
         kept = {cell.id: evidence for cell in self.cells if (evidence := self.store.read(cell))}
         return Ended(pictures=tuple(pictures), kept=kept, failures=failures)
 

@@ -71,7 +71,9 @@ def judge(plan: Plan, folder: Path) -> Judged:
     """Render every cell of a new plan, without a server; with little LoRAs, since each try has its own."""
     shutil.rmtree(plan.paths.training_images or folder / "none", ignore_errors=True)
     for one in plan.checkpoints:
-        write_weights(plan.training_file(one), {"lora_unet.alpha": (one.step,)}, {"ss_steps": str(one.step)}, seed="s")
+        write_weights(
+            plan.training_file(one), {"lora_unet.alpha": (one.step or 0,)}, {"ss_steps": str(one.step)}, seed="s"
+        )
     judged = judged_in(folder)
     stage(plan, preflight(plan))
     keep_all(judged.expected, judged.store)

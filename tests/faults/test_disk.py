@@ -75,7 +75,12 @@ def test_room_is_counted_for_what_is_missing(  # noqa: PLR0913, PLR0917
         store.picture(cell).parent.mkdir(parents=True, exist_ok=True)
         store.picture(cell).touch()
     asked: list[Path] = []
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: asked.append(place) or Usage(10**12, 0, free))
+
+    def disk_usage(place: Path) -> Usage:
+        asked.append(place)
+        return Usage(10**12, 0, free)
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     if enough:
         check_room(store, cells, plan.sampling)
     else:

@@ -13,7 +13,7 @@ import pytest
 
 from plugins.deploy.deployment import recover
 from plugins.deploy.records import Proven
-from plugins.loras import copying, journal
+from plugins.loras import journal
 from plugins.loras.copying import digest_of, folder_lock
 from plugins.loras.errors import DeploymentError
 from plugins.plan.plan import Plan
@@ -128,14 +128,14 @@ def test_target_that_windows_does_not_let_go(judged: Judged, monkeypatch: pytest
 def test_source_that_changes_while_it_is_copied(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training output that is written to while it is copied is not deployed."""
     source = judged.plan.training_file(judged.plan.checkpoints[0])
-    real = copying.os.fsync
+    real = os.fsync
     selected = judged.selected()
 
     def write_more(handle: int) -> None:
         source.write_bytes(b"trained on")
         real(handle)
 
-    monkeypatch.setattr(copying.os, "fsync", write_more)
+    monkeypatch.setattr(os, "fsync", write_more)
     source.write_bytes(source.read_bytes() + b"more")
     with pytest.raises(DeploymentError, match="changed while it was copied"):
         judged.deploy_selected(selected)
@@ -149,7 +149,7 @@ def test_file_system_without_hard_links(judged: Judged, monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(journal.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(DeploymentError, match="was put back"):
         judged.deploy(prove=lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
 

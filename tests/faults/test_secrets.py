@@ -5,7 +5,7 @@ import json
 import shutil
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,7 +112,7 @@ def leavings(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         failing = Proxied()
         failing.failing = True
         dying = f"start = ['{sys.executable}', '-c', 'import os; print(os.environ); exit(3)']\nurl = \"http://{TYPED}@"
-        jobs = {
+        jobs: dict[str, Callable[[], None]] = {
             "whole": whole_way,
             "failing": partial(go, "failing_cells", "-m", "generate", *LOUD, faults=failing),
             "dying": partial(go, "dying_server", "-m", "generate", *LOUD, text=PLAN.replace('url = "http://', dying)),

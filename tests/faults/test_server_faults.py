@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import planted as p
 import pytest
+from aiohttp import web
 
 from plugins.comfyui.timing import Timing
 from plugins.plan.plan import Plan
 from stand_in.versions import LATER, TODAY, Version
+from tests.faults import planted as p
 from tests.faults.planted import TARGET
 from tests.faults.stand import CELLS, Fault, json_answer, staged
 
@@ -214,13 +215,13 @@ PICTURES = {
         "IncompleteRead", AGAIN, **REACHING,
     ),
     "picture shortened, and not told": finished(
-        lambda: p.viewing(lambda _, png: p.web.Response(body=png[: len(png) // 2]), times=1)
+        lambda: p.viewing(lambda _, png: web.Response(body=png[: len(png) // 2]), times=1)
     ),
     "picture is a page once": finished(lambda: p.viewing(lambda *_: p.page(200), times=1)),
     "picture is a page for ever": one_fails(
         lambda: p.viewing(lambda *_: p.page(200), only=TARGET), "it is not a PNG", AGAIN, waits=FETCHING
     ),
-    "picture empty once": finished(lambda: p.viewing(lambda *_: p.web.Response(), times=1)),
+    "picture empty once": finished(lambda: p.viewing(lambda *_: web.Response(), times=1)),
     "picture redirected": one_fails(
         lambda: p.viewing(lambda *_: p.page(302, Location="/elsewhere"), only=TARGET),
         "GET /view with 302", "--comfyui-url", waits=FETCHING,

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 def test_fault_of_one_of_two_servers(name: str, comes: Comes, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; both queues are empty then, and others' are untouched."""
     row = TABLE[name]
-    details = {"timeout": row.timeout, "timing": row.timing, "fronted": row.fronted, "dialect": row.dialect}
-    with staged(plan, row.fault(), Fault(), **details) as stage:
+    with staged(
+        plan, row.fault(), Fault(), timeout=row.timeout, timing=row.timing, fronted=row.fronted, dialect=row.dialect
+    ) as stage:
         check(name, comes, replace(stage, cells=matrix(plan)), monkeypatch)

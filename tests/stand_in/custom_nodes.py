@@ -71,7 +71,7 @@ class EfficientLoader(LoraNode):
 class KSamplerEfficient(KSampler):
     """Samples and decodes."""
 
-    def __call__(self, *, optional_vae: Vae, **inputs: Any) -> tuple[Values, Ui]:
+    def __call__(self, *, optional_vae: Vae, **inputs: Any) -> tuple[Values, Ui]:  # type: ignore[override]  # a node's inputs come by name
         ((latent,), _) = super().__call__(**inputs)
         decode = IMAGES["VAEDecode"](self.kit, self.declared)
         (pictures, _) = decode(samples=latent, vae=optional_vae)

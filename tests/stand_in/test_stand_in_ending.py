@@ -9,7 +9,7 @@ import threading
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pytest
@@ -103,10 +103,10 @@ def test_many_ends_leave_nothing_open(comfyui: Path) -> None:
 
 def test_connection_that_stays_open_fails_its_listener() -> None:
     """A listener whose connections do not end says so, and names them."""
-    made: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
+    made: asyncio.Queue[Any] = asyncio.Queue()
 
     class Deaf(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        def connection_made(self, transport: Any) -> None:
             transport.abort = lambda: None
             made.put_nowait(transport)
 
@@ -124,7 +124,7 @@ def test_connection_that_stays_open_fails_its_listener() -> None:
         asyncio.run(ended())
 
 
-def test_worker_that_is_left_behind_fails_its_server(comfyui: Path) -> None:
+def test_worker_that_is_left_behind_fails_its_server(comfyui: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hook that blocks on and on outlives the server: its own test is to hear of it."""
     entered, released = threading.Event(), threading.Event()
 
@@ -137,7 +137,7 @@ def test_worker_that_is_left_behind_fails_its_server(comfyui: Path) -> None:
     stack = contextlib.ExitStack()
     serving = stack.enter_context(serve(comfyui, faults=Blocking()))
     worker = serving.server.worker
-    worker.stop = partial(worker.stop, timeout=0.0)
+    monkeypatch.setattr(worker, "stop", partial(worker.stop, timeout=0.0))
     with Client(serving.url) as client:
         client.submit(graph())
         assert entered.wait(20)

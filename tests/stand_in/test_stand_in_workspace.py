@@ -88,7 +88,7 @@ def test_checkpoints_are_real_safetensors_files(workspace: Workspace) -> None:
     """The safetensors library opens them; names and shapes are those of a kohya LoRA for SD 1.5."""
     path = workspace.checkpoints / list(RUN.checkpoints)[2]
     header = read_header(path)
-    tensors = dict(deserialize(path.read_bytes()))
+    tensors = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]  # safetensors has no types for it
     assert header.keys() - {"__metadata__"} == tensors.keys()
     rank = int(header["__metadata__"]["ss_network_dim"])
     down = tensors["lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight"]

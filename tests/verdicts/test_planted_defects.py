@@ -363,15 +363,19 @@ def test_file_copied_under_two_names_is_told(scene: SetScene, plan: Plan) -> Non
 
 
 def test_lora_without_matching_keys_is_told(scene: SetScene, plan: Plan) -> None:
-    """A LoRA of which no key fits gives the baseline's picture, and what its header says is told."""
+    """A LoRA of which no key fits gives the picture of the baseline, and its column ends; its header says why."""
     rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4), "other_net.b": (4, 4), "third.c": (4,)})
     told = (
         "LoRA effect: the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model. "
-        "spyke_plasma_v1_step600.safetensors: module networks.lora; rank 1; base model version sd_v1; "
+        "spyke_plasma_v1_step600.safetensors: module networks.lora; rank 1; base model version sd_v1; made for SD 1.x; "
         "keys other_net* (2), third_c* (1)"
     )
 
-    assert scene().generate().alarms == {"step600-forest": told, "step600-novel_pose": told}
+    keys = "ComfyUI did not load 3 of 3 keys (others: 3), such as other_net.a"
+    assert scene().generate().alarms == {
+        "step600-forest": f"LoRA keys: {keys}\n{told}",
+        "step600-novel_pose": f"It was not rendered: {keys}. See the column's first picture.",
+    }
 
 
 def test_lora_of_another_architecture_is_refused(scene: SetScene, plan: Plan) -> None:
@@ -396,7 +400,7 @@ def test_lora_of_another_architecture_is_refused(scene: SetScene, plan: Plan) ->
 
 def test_effect_near_nothing_is_told(scene: SetScene, plan: Plan) -> None:
     """A LoRA that was hardly trained changes next to nothing, and the number is told."""
-    rewrite(plan.training_file(plan.checkpoints[0]), ss_max_train_steps="inf")
+    rewrite(plan.training_file(plan.checkpoints[0]), stand_in_training="0")
     seen = scene().generate()
 
     effects = {cell: one.compared.effect for cell, one in seen.evidence.items() if one.compared}
@@ -423,6 +427,7 @@ def test_effect_near_nothing_is_told(scene: SetScene, plan: Plan) -> None:
 )
 def test_training_copy_is_told(scene: SetScene, plan: Plan, change: Callable[[Image.Image], Image.Image]) -> None:
     """A picture that is a training image again, whatever was done to it, is told with the image and its distance."""
+    assert plan.paths.training_images
     with Image.open(plan.paths.training_images / "spyke_plasma_v1_03.png") as image:
         copy = change(image.convert("RGB")).resize((64, 64)).convert("RGB")
     where = scene(Lying(picture=about(LIED_ABOUT, instead(copy))), plan=plan)
@@ -808,7 +813,7 @@ def test_replaced_file_is_rendered_anew_on_a_busy_server(scene: SetScene, tmp_pa
 
     assert again.alarms == {}
     assert ran[count : count + 3] == theirs
-    assert [client.history(prompt_id).status for prompt_id in theirs] == ["success"] * 3
+    assert [entry and entry.status for entry in map(client.history, theirs)] == ["success"] * 3
     assert pixels(again) == truth(scene) != before
     client.close()
 

@@ -145,13 +145,13 @@ def _evidence_of_another_cell(judged: Judged) -> ExpectedInputs:
 
 def _failed_picture(judged: Judged) -> ExpectedInputs:
     cell = cells_of(judged.plan, "step600-forest")[0]
-    keep(judged.expected, judged.store, cell, checks=judged.store.read(cell).with_check(BLANK).checks)
+    keep(judged.expected, judged.store, cell, checks=judged.evidence(cell).with_check(BLANK).checks)
     return judged.expected
 
 
 def _check_that_was_never_made(judged: Judged) -> ExpectedInputs:
     cell = cells_of(judged.plan, "final-forest")[0]
-    made = tuple(check for check in judged.store.read(cell).checks if check.name != "twin")
+    made = tuple(check for check in judged.evidence(cell).checks if check.name != "twin")
     keep(judged.expected, judged.store, cell, checks=made)
     return judged.expected
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_CORE = {
+_CORE: dict[str, Any] = {
     "CheckpointLoaderSimple": ("ckpt_name FILE", "MODEL CLIP VAE"),
     "UNETLoader": ("unet_name FILE, weight_dtype COMBO", "MODEL"),
     "CLIPLoader": ("clip_name FILE, type COMBO", "CLIP"),

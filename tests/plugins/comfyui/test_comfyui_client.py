@@ -266,7 +266,8 @@ def test_odd_queue_is_told(web: Web, client: ComfyUI, body: object) -> None:
 
 def test_history_is_none_while_unfinished(web: Web, client: ComfyUI) -> None:
     """A prompt without a history entry of its own is unfinished."""
-    for answer in ({}, {"other": {}}, {"p": None}, []):
+    answers: list[object] = [{}, {"other": {}}, {"p": None}, []]
+    for answer in answers:
         web.answer("/history/p", answer)
         assert client.history("p") is None
     web.answer("/history/p", {"p": {"status": {}}})

@@ -138,6 +138,16 @@ class Failing(Posing):
             raise NodeFailure("torch.OutOfMemoryError", "Allocation on device \x1b[31m0")
 
 
+def begun(running: threading.Event) -> Callable[[Run], None]:
+    """Return a callback that sets an event once sampling began."""
+
+    def on_progress(run: Run) -> None:
+        if run.value:
+            running.set()
+
+    return on_progress
+
+
 def test_node_error_is_told(staged: Plan, stand_in: Serve, connect: Connect) -> None:
     """A node that raises is told with its id, class, exception and message; terminal codes in it are spelled out."""
     serving = stand_in(faults=Failing())
@@ -153,7 +163,7 @@ def test_interrupted_by_somebody_else(
     """A picture that somebody interrupts is told as that, not as an error of a node."""
     serving = stand_in(seconds_per_image=5)
     running = threading.Event()
-    rendering = apart.submit(connect(serving).render, filled(staged, steps=50), lambda run: run.value and running.set())
+    rendering = apart.submit(connect(serving).render, filled(staged, steps=50), begun(running))
     assert running.wait(30)
     serving.server.executor.interrupt()
     error = failure(lambda: rendering.result(30))
@@ -239,7 +249,7 @@ def test_socket_dropped_in_the_middle(
     server, news = connect(serving), list[Run]()
     first = server._events.client_id
     running = threading.Event()
-    rendering = apart.submit(server.render, filled(staged), lambda run: run.value and running.set())
+    rendering = apart.submit(server.render, filled(staged), begun(running))
     assert running.wait(30)
     serving.drop(first)
     assert rendering.result(30).png.startswith(b"\x89PNG")
@@ -359,7 +369,7 @@ def test_server_out_of_reach(
     faults = Gone()
     serving = stand_in(faults=faults, seconds_per_image=0.3)
     running, server = threading.Event(), connect(serving, timing=timing)
-    rendering = apart.submit(server.render, filled(staged), lambda run: run.value and running.set())
+    rendering = apart.submit(server.render, filled(staged), begun(running))
     assert running.wait(30)
     faults.gone.set()
     if comes_back:

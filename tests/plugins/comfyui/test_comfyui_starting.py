@@ -11,7 +11,6 @@ import psutil
 import pytest
 import requests
 
-from plugins.comfyui import starting
 from plugins.comfyui.errors import Unreachable
 from plugins.comfyui.starting import Started, environment
 
@@ -151,7 +150,7 @@ def test_comfyui_finds_its_own_python(tmp_path: Path, monkeypatch: pytest.Monkey
     scripts = "Scripts" if os.name == "nt" else "bin"
     (tmp_path / name / scripts).mkdir(parents=True)
     ours = Path(sys.prefix) / scripts
-    monkeypatch.setattr(starting.sys, "base_prefix", "/somewhere/else")
+    monkeypatch.setattr(sys, "base_prefix", "/somewhere/else")
     monkeypatch.setenv("PATH", os.pathsep.join([str(ours), "/usr/bin", "", "/bin"]))
     for variable in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"):
         monkeypatch.setenv(variable, "x")
@@ -164,6 +163,6 @@ def test_comfyui_finds_its_own_python(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_without_virtual_environments_the_path_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where neither side has a virtual environment, `python` is what it is to a person."""
-    monkeypatch.setattr(starting.sys, "base_prefix", sys.prefix)
+    monkeypatch.setattr(sys, "base_prefix", sys.prefix)
     monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.prefix}/bin", "/usr/bin"]))
     assert os.pathsep.join([f"{sys.prefix}/bin", "/usr/bin"]) == environment(tmp_path)["PATH"]

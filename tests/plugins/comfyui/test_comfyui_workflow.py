@@ -301,7 +301,7 @@ NONE = f"is not a ComfyUI workflow. {EXPORT}"
         pytest.param({"1": {"class_type": 5, "inputs": {}}}, NONE, id="class_that_is_no_text"),
         pytest.param({"1": {"class_type": "SaveImage", "inputs": []}}, NONE, id="inputs_that_are_a_list"),
         pytest.param(
-            own() | {"x": {"note": 1}},  # type: ignore[dict-item]
+            own() | {"x": {"note": 1}},
             f"is not a whole ComfyUI workflow: 'x' has no class_type and inputs. {EXPORT}",
             id="one_strange_node",
         ),

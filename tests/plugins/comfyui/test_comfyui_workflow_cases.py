@@ -282,7 +282,7 @@ def test_settings_that_differ_between_passes_are_refused(types: str) -> None:
 @pytest.mark.parametrize("types", TYPES)
 def test_size_goes_to_the_latent_and_to_what_held_its_value(types: str) -> None:
     """The latent's size is the plan's, and so is every width and height that was the latent's; others stay."""
-    given = {"width": 640, "height": 512}
+    given: dict[str, Any] = {"width": 640, "height": 512}
     filled = fill(read(case("refused_sdxl_encoders"), types, **given), **given)
     assert [(640, 512)] * 3 == [(filled[one]["inputs"]["width"], filled[one]["inputs"]["height"]) for one in "234"]
     assert 1024 == filled["2"]["inputs"]["target_width"]

@@ -8,12 +8,12 @@ from typing import Any
 from plugins.deploy.deployment import Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.records import RECORD, BallotRecord, Deployment, Proven, read_record
-from plugins.evidence.evidence import PlanRecord
+from plugins.evidence.evidence import Evidence, PlanRecord
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.picture import read_picture
-from plugins.plan.cells import column, matrix
+from plugins.plan.cells import Cell, column, matrix
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot, parse_ballot
 from plugins.review.review import Entry
@@ -37,6 +37,12 @@ class Judged:
     def copies(self) -> list[Path]:
         """The evaluation copies that are there."""
         return sorted(self.plan.paths.loras.glob("spyke_plasma_v1_*"))
+
+    def evidence(self, cell: Cell) -> Evidence:
+        """Return the evidence of a cell, which was rendered."""
+        found = self.store.read(cell)
+        assert found
+        return found
 
     def selected(self, step: str = "step600", observed: str = "", ballot: BallotRecord | None = None) -> Selected:
         """Take a checkpoint through the gate."""

@@ -12,7 +12,7 @@ import pytest
 from plugins.deploy import claims
 from plugins.deploy.records import BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
-from plugins.loras import forbidden, journal
+from plugins.loras import journal
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
@@ -321,7 +321,7 @@ def test_folder_that_cannot_be_looked_into_is_told(live: Plan, monkeypatch: pyte
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(forbidden.os, "scandir", scandir)
+    monkeypatch.setattr(os, "scandir", scandir)
 
     assert claims.no_forbidden_lora_on_disk(live) == [
         (

@@ -131,12 +131,8 @@ def test_everything_missing_is_listed(judged: Judged) -> None:
 
 def test_failed_check_of_the_selected_checkpoint_shuts_the_gate(judged: Judged) -> None:
     """A checkpoint whose own picture could not be judged is not deployed; the check says why."""
-    keep(
-        judged.expected,
-        judged.store,
-        matrix(judged.plan)[3],
-        checks=judged.store.read(matrix(judged.plan)[3]).with_check(BLANK).checks,
-    )
+    cell = matrix(judged.plan)[3]
+    keep(judged.expected, judged.store, cell, checks=judged.evidence(cell).with_check(BLANK).checks)
 
     with pytest.raises(GateError, match="step600 x novel_pose: blank: the picture is nearly one colour"):
         judged.selected()
@@ -144,11 +140,7 @@ def test_failed_check_of_the_selected_checkpoint_shuts_the_gate(judged: Judged) 
 
 def test_failed_check_of_another_checkpoint_does_not(judged: Judged) -> None:
     """A bad picture of a checkpoint that nobody selected stands in nobody's way."""
-    keep(
-        judged.expected,
-        judged.store,
-        matrix(judged.plan)[3],
-        checks=judged.store.read(matrix(judged.plan)[3]).with_check(BLANK).checks,
-    )
+    cell = matrix(judged.plan)[3]
+    keep(judged.expected, judged.store, cell, checks=judged.evidence(cell).with_check(BLANK).checks)
 
     assert judged.selected("final").checkpoint.id == "final"

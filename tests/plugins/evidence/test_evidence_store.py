@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.evidence import files
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import EvidenceError, Store
@@ -99,7 +98,7 @@ def test_evidence_is_written_last(
         written.append(handle)
         real(handle)
 
-    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
 
     with pytest.raises(OSError, match="No space left"):
         keep(asked, store, cell)
@@ -118,7 +117,8 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(*((files.os, "fsync") if step == "fsync" else (Path, "replace")), fail)
+    owner: object = os if step == "fsync" else Path
+    monkeypatch.setattr(owner, step, fail)
 
     with pytest.raises(OSError, match="No space left"):
         write_atomically(path, "new")

@@ -198,6 +198,7 @@ def test_worker_without_comfyui_is_left_out(
     ready = clustered()
     found = evidence_of(begin(ready), cells_of(ready))
 
+    assert ready.left_out is not None
     assert ["bert"] == list(ready.left_out)
     assert ready.left_out["bert"].startswith(
         f"Dask worker bert: {pair[1].serving.url} answered GET /system_stats with 502"

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from plugins.loras import forbidden
 from plugins.loras.forbidden import files_below, forbidden_among
 
 WORDS = ("june", "draster")
@@ -94,7 +93,7 @@ def test_folder_that_cannot_be_looked_into_is_no_empty_one(tmp_path: Path, monke
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path)
 
-    monkeypatch.setattr(forbidden.os, "scandir", scandir)
+    monkeypatch.setattr(os, "scandir", scandir)
 
     with pytest.raises(PermissionError) as caught:
         files_below(tmp_path)

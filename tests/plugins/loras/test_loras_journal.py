@@ -130,7 +130,7 @@ def test_backup_is_kept_without_hard_links(source: Path, target: Path, monkeypat
     def refuse(*_: Any) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(journal.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     target.write_bytes(FORMER)
 
     backup = put_for_good(source, target).backup
@@ -218,7 +218,7 @@ def test_full_disk_leaves_the_former_production_whole(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(copying.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
 
     with pytest.raises(DeploymentError) as caught:
         put(source, target)
@@ -241,8 +241,8 @@ def test_backup_that_cannot_be_made_stops_the_deployment(
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(journal.os, "link", refuse)
-    monkeypatch.setattr(journal.shutil, "copyfile", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(shutil, "copyfile", refuse)
 
     with pytest.raises(DeploymentError, match="The former production file is untouched"):
         put(source, target)
@@ -281,9 +281,7 @@ def test_folder_that_cannot_be_flushed_is_no_failure(
         raise OSError(errno.EINVAL, "Invalid argument")
 
     real = os.open
-    monkeypatch.setattr(
-        copying.os, "open", lambda path, *rest: refuse() if path == target.parent else real(path, *rest)
-    )
+    monkeypatch.setattr(os, "open", lambda path, *rest: refuse() if path == target.parent else real(path, *rest))
 
     assert put(source, target).sha256 == digest(NEW)
     assert target.read_bytes() == NEW

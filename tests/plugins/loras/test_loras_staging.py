@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -125,7 +126,7 @@ def test_missing_comfyui_folder_is_told_and_not_made(plan: Plan) -> None:
 
 
 def test_loras_folder_is_made(plan: Plan) -> None:
-    """The loras folder is made where ComfyUI has none yet (mission, task 1: mkdir -p)."""
+    """The loras folder is made where ComfyUI has none yet (mkdir -p)."""
     shutil.rmtree(plan.paths.loras.parent)
 
     stage(plan, preflight(plan))
@@ -212,7 +213,7 @@ def test_refused_write_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*_: Any, **__: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", str(plan.paths.loras / ".part"))
 
-    monkeypatch.setattr(copying.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
 
     with pytest.raises(StagingError) as caught:
         stage(plan, preflight(plan))
@@ -226,7 +227,7 @@ def test_refused_write_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_full_disk_leaves_no_half_copy(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up leaves no part of a file; the copies that were complete stay."""
-    monkeypatch.setattr(copying.os, "fsync", FullDisk(after=1))
+    monkeypatch.setattr(os, "fsync", FullDisk(after=1))
 
     with pytest.raises(StagingError) as caught:
         stage(plan, preflight(plan))
@@ -245,7 +246,7 @@ def test_full_disk_leaves_the_old_copy_whole(plan: Plan, monkeypatch: pytest.Mon
     first = stage(plan, preflight(plan))[0].file
     flip(first)
     former = first.read_bytes()
-    monkeypatch.setattr(copying.os, "fsync", FullDisk())
+    monkeypatch.setattr(os, "fsync", FullDisk())
 
     with pytest.raises(StagingError, match="No space left on device"):
         stage(plan, preflight(plan))
@@ -260,7 +261,7 @@ def test_interrupt_leaves_no_half_copy(plan: Plan, monkeypatch: pytest.MonkeyPat
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(copying.os, "fsync", interrupt)
+    monkeypatch.setattr(os, "fsync", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         stage(plan, preflight(plan))
@@ -302,7 +303,7 @@ def test_file_system_without_clones_copies(plan: Plan, monkeypatch: pytest.Monke
     def refuse(*_: Any) -> Any:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr(copying.fcntl, "ioctl", refuse)
+    monkeypatch.setattr("fcntl.ioctl", refuse)
 
     assert [one.file.read_bytes() for one in stage(plan, preflight(plan))] == [
         path.read_bytes() for path in sources(plan)

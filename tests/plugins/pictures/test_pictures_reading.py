@@ -4,6 +4,7 @@ import hashlib
 import struct
 import zlib
 from io import BytesIO
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -33,7 +34,8 @@ def test_whole_png_is_read() -> None:
 def test_pixels_have_a_digest_of_their_own() -> None:
     """The same pixels have one digest, whatever is written beside them; other pixels, sizes or modes have another."""
     image = flat((1, 2, 3))
-    same = [read_picture(png(image, prompt=prompt), largest=LARGEST) for prompt in (None, {"1": {}})]
+    prompts: list[dict[str, Any] | None] = [None, {"1": {}}]
+    same = [read_picture(png(image, prompt=prompt), largest=LARGEST) for prompt in prompts]
     others = [flat((1, 2, 4)), image.resize((32, 128)), image.convert("RGBA")]
     digests = {read_picture(png(one), largest=LARGEST).pixels_sha256 for one in others}
 

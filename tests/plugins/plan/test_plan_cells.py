@@ -53,7 +53,7 @@ def test_baseline_has_no_checkpoint(draft: Draft) -> None:
 
 
 def test_staged_file_is_labelled_by_step(draft: Draft) -> None:
-    """An evaluation copy is named for the LoRA and its step, the last one for its label (mission, task 1)."""
+    """An evaluation copy is named for the LoRA and its step, the last one for its label."""
     plan = draft.read()
 
     assert [plan.staged_file(one) for one in plan.checkpoints] == [
@@ -63,7 +63,7 @@ def test_staged_file_is_labelled_by_step(draft: Draft) -> None:
 
 
 def test_picker_name_is_without_the_extension(draft: Draft) -> None:
-    """Workflows name the production LoRA by its file's stem (mission, task 3)."""
+    """Workflows name the production LoRA by its file's stem."""
     assert draft.read().production.lora_name == "spyke"
 
 
@@ -116,4 +116,4 @@ def test_plan_cannot_be_changed(draft: Draft) -> None:
     plan = draft.read()
 
     with pytest.raises(ValueError, match="frozen"):
-        plan.sampling.steps = 1
+        plan.sampling.steps = 1  # type: ignore[misc]  # what is forbidden is tried

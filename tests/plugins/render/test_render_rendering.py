@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render.progress import Progress
+from plugins.render.render_server import RenderServer
 from plugins.render.rendering import AHEAD, Rendering
 from stand_in.serving import Serving
 from tests.small_plan import Posing
@@ -62,6 +64,10 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def _has(items: Sequence[object], count: int) -> bool:
+    return len(items) == count
+
+
 def quiet(_: str) -> None:
     """Show nothing."""
 
@@ -84,8 +90,9 @@ def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: C
     for index, cell in enumerate(cells):
         gates[cell].set()
         assert cell.id == rendering.result(cell, meanwhile=quiet)
-        until(lambda so_far=index: len(begun) == min(len(cells), so_far + 1 + AHEAD))
-        assert list(cells[: index + 1 + AHEAD]) == begun
+        expected = list(cells[: index + 1 + AHEAD])
+        until(partial(_has, begun, len(expected)))
+        assert expected == begun
 
 
 def test_waiting_tells_how_far_it_is(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -195,7 +202,8 @@ def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., R
 def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
     """A server that is out of reach loses no cell, though it fails fast; after three in a row it gets no more."""
     cells = (*matrix(plan), *(replace(cell, seed=7) for cell in matrix(plan)))
-    dead, alive, asked, gate = Unused("dead"), Unused("alive"), list[str](), threading.Event()
+    dead: Any = Unused("dead")
+    alive, asked, gate = Unused("alive"), list[str](), threading.Event()
 
     def work(cell: Cell, server: Unused, board: Progress, posted: Posted) -> str:
         del cell, board
@@ -350,7 +358,7 @@ def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Renderi
     server = Server(client, client.info(), timeout=10)
     base = f"{plan.sampling.base_model}.safetensors"
 
-    def work(cell: Cell, on: Server, board: Progress, posted: Posted) -> Finished:
+    def work(cell: Cell, on: RenderServer, board: Progress, posted: Posted) -> Finished:
         lora = plan.staged_file(cell.checkpoint) if cell.checkpoint else None
         filled = Workflow.built_in().fill(cell, plan.sampling, base_model=base, lora_file=lora, prefix=cell.id)
         board.begin(cell, filled.sampler)

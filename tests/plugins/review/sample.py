@@ -193,7 +193,7 @@ def evidence(plan: Plan, cell: Cell, png: bytes) -> Evidence:
 
 def drawing(cell: Cell, side: int, seed: int = 0) -> bytes:
     """Draw a figure that learns with the steps: hair, then cloak, then bracer and pauldron."""
-    step = cell.checkpoint.step if cell.checkpoint else 0
+    step = (cell.checkpoint.step or 0) if cell.checkpoint else 0
     tune = random.Random(f"{cell.row}{seed}")  # noqa: S311 (a picture, not a secret)
     unit = side / 64
     hue = tune.randrange(360)

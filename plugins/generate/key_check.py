@@ -1,0 +1,71 @@
+"""After each checkpoint's first picture the server's log is asked which keys of the LoRA were not loaded."""
+
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from plugins.comfyui.errors import ComfyUIError
+from plugins.comfyui.key_log import KeyLog
+from plugins.comfyui.server import Server
+from plugins.generate.cell_renderer import Rendered
+from plugins.loras.staging import Staged
+from plugins.loras.unread import unread
+from plugins.pictures.check import Check, Outcome
+from plugins.plan.cells import Cell
+from plugins.render.render_server import RenderServer
+
+_NAME: Final = "LoRA keys"
+
+
+class KeyCheck:
+    """What the servers' logs said in one run. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looked: set[tuple[int, str]] = set()
+        self._warnings: dict[str, str] = {}
+        self._useless: dict[str, str] = {}
+        self._without_log: dict[str, None] = {}
+
+    def is_due(self, cell: Cell, server: RenderServer) -> bool:
+        """Say whether this is the first picture of its checkpoint on a server whose log can be asked."""
+        return (
+            cell.checkpoint is not None and isinstance(server, Server) and (id(server), cell.column) not in self._looked
+        )
+
+    def useless(self, cell: Cell) -> str:
+        """Say why a cell need not be rendered: none of its LoRA's keys were loaded. Empty where it is to be."""
+        return self._useless.get(cell.column, "")
+
+    def look(self, cell: Cell, server: RenderServer, rendered: Rendered, staged: Staged | None) -> Check | None:
+        """Ask the log what was skipped while a picture was made, where that is due; None where there is nothing to say.
+
+        Before its first picture of a run a server forgets all weights: what it loads then, it says.
+        """
+        if staged is None or not isinstance(server, Server) or not self.is_due(cell, server):
+            return None
+        finished = rendered.finished
+        try:
+            log = KeyLog.read(server.client.log(), started=finished.started, ended=finished.ended)
+        except ComfyUIError:
+            log = None
+        skipped = log.skipped(staged.header.tensors) if log else None
+        with self._lock:
+            self._looked.add((id(server), cell.column))
+            if skipped is None:
+                self._without_log[server.info.url] = None
+                return None
+            if not skipped.keys:
+                return Check(name=_NAME, outcome=Outcome.PASSED)
+            advice = "; ".join(one.rpartition(": ")[2] for one in unread(staged.header))
+            said = f"{skipped}{f': {advice}' if advice else ''}"
+            self._warnings[cell.column] = said
+            if skipped.is_all:
+                self._useless[cell.column] = f"It was not rendered: {said}. See the column's first picture."
+        return Check(name=_NAME, outcome=Outcome.FAILED if skipped.is_all else Outcome.WARNING, message=said)
+
+    def last_lines(self) -> Iterator[str]:
+        """Yield what the terminal shows in the end."""
+        yield from (f"warning: checkpoint {column}: {said}" for column, said in self._warnings.items())
+        for url in self._without_log:
+            yield f"{url} shows no log of that time: whether all keys of the LoRAs were loaded was not checked"
