@@ -19,6 +19,7 @@ _NUMBERS: Final = re.compile(r"\d+")
 _NAMES: Final = ("lora", "name", "lora_name")
 SWITCHES: Final = ("on", "active", "enabled", "toggle")
 OFF: Final = "None"
+_CLIP_SKIPS: Final = frozenset({"clip_skip", "stop_at_clip_layer"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,9 @@ def _plain(wiring: Wiring, node: str, inputs: Mapping[str, Any], files: frozense
             file=text,
             loader=node,
             switch=next((Place(node=node, field=one) for one in _beside(inputs, name, _SWITCH)), None),
-            strengths=tuple(one for one in _beside(inputs, name, _STRENGTH) if _is_number(inputs[one])),
+            strengths=tuple(
+                one for one in _beside(inputs, name, _STRENGTH) if _is_number(wiring.value_of(inputs[one]))
+            ),
             alone=len(found) == 1,
         )
 
@@ -155,7 +158,7 @@ def is_off(wiring: Wiring, slot: Slot) -> bool:
     if slot.path:
         beside = at(inputs[slot.place.field], slot.beside)
         return any(beside.get(name) is False for name in SWITCHES)
-    return slot.switch is not None and is_no(wiring.graph[slot.loader]["inputs"][slot.switch.field])
+    return slot.switch is not None and is_no(wiring.value_of(wiring.graph[slot.loader]["inputs"][slot.switch.field]))
 
 
 def is_no(value: object) -> bool:
@@ -190,7 +193,12 @@ def told(wiring: Wiring, slot: Slot) -> str:
 
 
 def bypass_of(wiring: Wiring, node: str) -> dict[int, Any] | None:
-    """Return what each output of a LoRA loader goes on from without it; None where that is not plain."""
+    """Return what each output of a LoRA loader goes on from without it; None where that is not plain.
+
+    Nor where the loader also cuts the CLIP, which the baseline's is to be, too.
+    """
+    if _CLIP_SKIPS & wiring.graph[node]["inputs"].keys():
+        return None
     around: dict[int, Any] = {}
     links = (linked(wiring.graph, value) for one in wiring.graph.values() for value in one["inputs"].values())
     used = {link[1] for link in links if link and link[0] == node}

@@ -44,7 +44,12 @@ class LoraSwitches:
     def _problem(self, slot: Slot, questions: Questions, *, strength: float | None) -> None:
         graph, inputs = self._wiring.graph, self._wiring.graph[slot.loader]["inputs"]
         beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs
-        strengths = [beside[name] for name in slot.strengths]
+        strengths = [self._wiring.value_of(beside[name]) for name in slot.strengths]
+        if strength is not None and not (strengths or slot.tag):
+            questions.ask(
+                f"The plan gives `lora_strength`, and none is found beside {spelled(graph, slot.place)}. Take "
+                "`lora_strength` out of [sampling]."
+            )
         if strengths and not any(strengths) and strength is None:
             questions.ask(
                 f"The tested LoRA has strength 0 in {spelled(graph, slot.place)}, so every checkpoint would be the "
@@ -78,15 +83,20 @@ class LoraSwitches:
             beside[str(slot.path[-1])] = name
             beside |= {key: True for key in SWITCHES if beside.get(key) is False}
             if strength is not None:
-                beside |= dict.fromkeys(_driven(slot, beside), strength)
+                beside |= dict.fromkeys(self._driven(slot, beside), strength)
         else:
             inputs[slot.place.field] = name
             loader = graph[slot.loader]["inputs"]
             if strength is not None:
-                loader |= dict.fromkeys(_driven(slot, loader), strength)
-            if slot.switch and is_no(loader[slot.switch.field]):
+                loader |= dict.fromkeys(self._driven(slot, loader), strength)
+            if slot.switch and is_no(value := self._wiring.value_of(loader[slot.switch.field])):
                 options = self._options(slot.loader, slot.switch.field)
-                loader[slot.switch.field] = switched(loader[slot.switch.field], options, on=True)
+                loader[slot.switch.field] = switched(value, options, on=True)
+
+    def _driven(self, slot: Slot, values: dict[str, Any]) -> list[str]:
+        """Return the strengths that the plan's goes to: a part that the file leaves out altogether (0) stays so."""
+        on = [name for name in slot.strengths if self._wiring.value_of(values[name]) != 0]
+        return on or list(slot.strengths)
 
     def _switch_off(self, graph: Graph, slot: Slot) -> None:
         inputs = graph[slot.place.node]["inputs"]
@@ -105,15 +115,10 @@ class LoraSwitches:
             inputs[slot.place.field] = OFF
         elif slot.switch:
             field = slot.switch.field
-            loader[field] = switched(loader[field], self._options(slot.loader, field), on=False)
+            value = self._wiring.value_of(loader[field])
+            loader[field] = switched(value, self._options(slot.loader, field), on=False)
         else:
             loader |= dict.fromkeys(slot.strengths, 0.0)
-
-
-def _driven(slot: Slot, values: dict[str, Any]) -> list[str]:
-    """Return the strengths that the plan's goes to: a part that the file leaves out altogether (0) stays left out."""
-    on = [name for name in slot.strengths if values[name] != 0]
-    return on or list(slot.strengths)
 
 
 def _stem(lora_file: str) -> str:

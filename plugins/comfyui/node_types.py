@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 MODEL: Final = "MODEL"
@@ -124,6 +125,7 @@ def is_open(kind: str) -> bool:
     return ANY in kind.split(",") or kind.startswith("COMFY_") or kind == ""
 
 
+@cache
 def kind_by_name(name: str) -> str:
     """Return the type of link that an input of this name usually takes; empty where the name says nothing."""
     last = name.rpartition(".")[2].lower()
@@ -137,6 +139,7 @@ def may_hold_prompt(name: str, known: InputType | None) -> bool:
     return (known is not None and known.is_long) or bool(_TEXT_NAMES.search(name.rpartition(".")[2].lower()))
 
 
+@cache
 def is_no_prompt(name: str) -> bool:
     """Say whether a text input's name tells how something is done rather than what is shown."""
     return bool(_NO_PROMPT.search(name.rpartition(".")[2].lower()))

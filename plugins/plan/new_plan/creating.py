@@ -87,9 +87,14 @@ def write_plan(
     command = f"pytest -m generate --plan={_quoted(path)}"
     text = plan_text(run, facts, command=command, comfyui=_comfyui(run.folder, comfyui), url=url)
     try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        name = text[error.start - 20 : error.end + 20].encode(errors="replace").decode()
+        raise NewPlanError(f"A name is not in UTF-8 ({name!r}), and no plan can hold it. Rename it.") from error
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with path.open("xb") as file:
+            file.write(content)
     except OSError as error:
         raise NewPlanError(f"{path} cannot be written: {error.strerror or error}. Name another: --plan=FILE") from error
     try:

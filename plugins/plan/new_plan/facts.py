@@ -181,7 +181,7 @@ def _subsets(header: Header) -> Iterator[Mapping[str, Any]]:
     datasets = _json(header.metadata.get("ss_datasets"), of=list)
     for dataset in datasets:
         subsets = dataset.get("subsets") if isinstance(dataset, dict) else None
-        yield from (one for one in subsets or () if isinstance(one, dict))
+        yield from (one for one in subsets if isinstance(one, dict)) if isinstance(subsets, list) else ()
 
 
 def _training_images(run: Run, settings: Settings) -> Fact:

@@ -81,7 +81,7 @@ class Settings:
 
     def add_sampler(self, file: str, name: object) -> None:
         """Take a sampler over, as ComfyUI calls it; one that is not known is left out."""
-        sampler, scheduler = _SAMPLERS.get(str(name).lower(), (None, None))
+        sampler, scheduler = _SAMPLERS.get(_word(name).lower(), (None, None))
         self.add(file, sampler=sampler, scheduler=scheduler)
 
 
@@ -118,8 +118,8 @@ def _read_yaml(settings: Settings, file: str, text: str) -> None:
     settings.trainer = settings.trainer or ("ai-toolkit" if process else "")
     settings.add(
         file,
-        name=config.get("name"),
-        trigger=process.get("trigger_word"),
+        name=_word(config.get("name")),
+        trigger=_word(process.get("trigger_word")),
         base_model=model.get("name_or_path"),
         width=sample.get("width"),
         height=sample.get("height"),
@@ -136,7 +136,7 @@ def _read_yaml(settings: Settings, file: str, text: str) -> None:
 
 def _distils_guidance(model: Mapping[str, Any]) -> bool:
     """Say whether a guidance scale is no CFG: Flux.1 takes it as an input, and is sampled with CFG 1."""
-    return bool(model.get("is_flux")) or str(model.get("arch", "")).lower().startswith("flux")
+    return bool(model.get("is_flux")) or _word(model.get("arch")).lower().startswith("flux")
 
 
 def _read_json(settings: Settings, file: str, text: str) -> None:
@@ -247,15 +247,20 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _word(value: object) -> str:
+    """Return what a single value says; nothing of a list or table, which YAML's aliases can make endless as a text."""
+    return "" if isinstance(value, bool | list | dict | None) else str(value)
+
+
 def _whole(value: object) -> int | None:
     """Return a whole number of 0 or more, also where it is written as text."""
-    text = str(value)
-    return int(text) if not isinstance(value, bool) and text.isdecimal() and len(text) < 20 else None  # noqa: PLR2004
+    text = _word(value)
+    return int(text) if text.isdecimal() and len(text) < 20 else None  # noqa: PLR2004
 
 
 def _number(value: object) -> float | None:
     try:
-        number = float(str(value))
+        number = float(_word(value))
     except ValueError:
         return None
     return number if 0 <= number <= 100 else None  # noqa: PLR2004 (what a plan allows)

@@ -96,6 +96,8 @@ def read_header(path: Path) -> Header:
     Raises `NotSafetensors` where it is not a safetensors file, or does not have all the bytes its header promises.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no plain file")  # noqa: TRY301 (a pipe would be waited for without end)
         with safe_open(path, framework="numpy") as file:
             names, metadata = tuple(file.keys()), dict(file.metadata() or {})
         layout = _layout(path)

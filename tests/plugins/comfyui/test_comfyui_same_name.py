@@ -13,6 +13,7 @@ from plugins.comfyui.timing import Timing
 from tests.lora_files import XL, kohya, write_file
 from tests.plugins.comfyui.plain_web import Web
 
+OLDER = "2 folders hold it, and the first one's was written at another time"
 NAME = "kira_step600.safetensors"
 
 

@@ -400,3 +400,51 @@ def test_titles_with_markup_are_shown_as_they_are() -> None:
     assert "\u202e" not in line
     assert "2 '\\x1b[31m<b>red</b>" in line
     assert "x" * 100 not in line
+
+
+def with_strength(value: object) -> Graph:
+    """Write a workflow whose LoRA takes its strengths from a node that holds a value."""
+    loader = node(
+        "LoraLoader",
+        model=["1", 0],
+        clip=["1", 1],
+        lora_name="mine-step200.safetensors",
+        strength_model=["20", 0],
+        strength_clip=["20", 0],
+    )
+    graph = simple(n10=loader, n20=node("PrimitiveFloat", value=value))
+    return linked(graph, n5_model=["10", 0], n2_clip=["10", 1], n3_clip=["10", 1])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_strength_behind_a_link_is_the_plans(types: str) -> None:
+    """The plan's strength takes the place of a link; where it gives none, the link stays, unless it leads to 0."""
+    given = fill(read(with_strength(0.7), types, lora_strength=0.5), lora_strength=0.5)["10"]["inputs"]
+    assert (0.5, 0.5) == (given["strength_model"], given["strength_clip"])
+    kept = fill(read(with_strength(0.7), types))["10"]["inputs"]
+    assert (["20", 0], ["20", 0]) == (kept["strength_model"], kept["strength_clip"])
+    assert "The tested LoRA has strength 0" in refusal(with_strength(0.0), types)
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_strength_without_a_place_is_refused(types: str) -> None:
+    """A strength that another node works out is not the plan's: a plan that gives one is told so."""
+    graph = with_strength(0.7)
+    graph["20"] = node("SimpleMath+", value="a*b", a=1.0, b=2.0)
+
+    message = refusal(graph, types, lora_strength=0.5)
+
+    assert "The plan gives `lora_strength`, and none is found beside 10 'LoraLoader'.lora_name." in message
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_loader_that_also_cuts_the_clip_stays_in_the_baseline(types: str) -> None:
+    """The baseline goes without the LoRA, and keeps the clip skip that its loader sets."""
+    graph = with_strength(1.0)
+    graph["10"]["class_type"] = "LoRA and clip skip"
+    graph["10"]["inputs"]["clip_skip"] = -2
+
+    baseline = fill(read(graph, types), lora=None)
+
+    assert (["10", 1], -2) == (baseline["2"]["inputs"]["clip"], baseline["10"]["inputs"]["clip_skip"])
+    assert "None" == baseline["10"]["inputs"]["lora_name"]

@@ -207,3 +207,15 @@ def test_link_in_a_circle_ends(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
 
     assert ["kira.safetensors: final"] == listed(find_run(tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that is called like a checkpoint is left out with the reason."""
+    put(tmp_path, "kira-step00000100.safetensors")
+    os.mkfifo(tmp_path / "kira-step00000200.safetensors")
+
+    run = find_run(tmp_path)
+
+    assert ["kira-step00000100.safetensors"] == [one.found.file for one in run.entries]
+    assert "it is no plain file" in run.others[0]

@@ -1,6 +1,7 @@
 """The plan that is written can be read, says where each value is from, and replaces nothing."""
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,36 @@ def test_any_words_of_a_trainer_give_a_plan(tmp_path_factory: pytest.TempPathFac
     plan = write_plan(folder, folder / "plan.toml", plans=folder).plan
 
     assert ["final"] == [one.id for one in plan.checkpoints]
+
+
+@pytest.mark.parametrize("key", ["name", "trigger_word", "arch", "sampler", "sample_steps", "guidance_scale", "seed"])
+def test_value_that_yaml_makes_endless_is_passed_over(tmp_path: Path, key: str) -> None:
+    """Lists of lists by aliases are no value, whichever it is asked for, and nobody waits for them as a text."""
+    lines = ["a0: &a0 [x]", *(f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]" for at in range(1, 40))]
+    inner = f"{{trigger_word: *a39, model: {{arch: *a39}}, sample: {{{key}: *a39}}}}"
+    lines += ["config:", f"  name: {'*a39' if key == 'name' else 'kira'}", "  process:", f"    - {inner}"]
+    folder = epochs(tmp_path / "out", 2)
+    (folder / "config.yaml").write_text("\n".join(lines), encoding="utf-8")
+
+    assert [42] == list(written(folder).plan.sampling.seeds)
+
+
+def test_name_that_is_not_utf_8_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    """A file name that no plan can hold is named, and no empty plan is in the way of the next attempt."""
+    folder = epochs(tmp_path / "out", 2)
+    try:
+        for name in ("kira-000001.safetensors", "kira.safetensors"):
+            (folder / name).rename(folder / os.fsdecode(b"\xff" + name.encode()))
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+
+    with pytest.raises(NewPlanError, match="not in UTF-8"):
+        written(folder)
+    assert not (tmp_path / "plans").exists()
+
+
+def test_notes_of_another_form_are_passed_over(tmp_path: Path) -> None:
+    """What a trainer noted in a form of its own says nothing, and stops nothing."""
+    folder = epochs(tmp_path / "out", 2, ss_datasets='[{"subsets": 5}]')
+
+    assert "kira" == written(folder).plan.name
