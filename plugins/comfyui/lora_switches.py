@@ -46,7 +46,8 @@ class LoraSwitches:
         for slot in self._slots:
             inputs = graph[slot.loader]["inputs"] if slot.loader in graph else {}
             beside = at(inputs[slot.place.field], slot.beside) if slot.path and inputs else inputs
-            if found := [beside[name] for name in slot.strengths if name in beside]:
+            found = [self._wiring.value_of(beside[name]) for name in slot.strengths if name in beside]
+            if found and isinstance(found[0], int | float):
                 return float(found[0])
         return None
 
