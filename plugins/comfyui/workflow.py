@@ -54,6 +54,11 @@ BUILT_IN: Final[Graph] = {
 _OWN_CLASSES: Final = ("SaveImage", "LoraLoader", "LoraLoaderModelOnly", "CLIPSetLastLayer")
 """What may be put into a person's graph."""
 
+_GO_ON: Final = (
+    "\nInstall the custom nodes there that bring what is missing, or export a workflow without them. (The stand-in of "
+    "--demo has ComfyUI's own nodes alone.)"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
@@ -176,7 +181,8 @@ class Workflow:
         found = tuple(differences(filled.graph, types, written_later=later))
         if found:
             lines = "".join(f"\n  {one}" for one in found)
-            raise WorkflowError(f"The workflow {self.path} does not run on {server}:{lines}")
+            lacks = any(content["class_type"] not in types for content in filled.graph.values())
+            raise WorkflowError(f"The workflow {self.path} does not run on {server}:{lines}{_GO_ON if lacks else ''}")
 
     def lines(self) -> Iterator[str]:
         """Say what was found where; nothing of the built-in workflow, which everybody has."""

@@ -41,7 +41,10 @@ class NewPlan:
             f"Found {len(entries)} checkpoint{'s' if len(entries) > 1 else ''}{made_by} in {self.run.folder}: {ids}."
         ]
         if len(active_of(entries)) < len(entries):
-            lines.append(f"{len(active_of(entries))} of the {len(entries)} are rendered; the others are commented out.")
+            lines = [
+                f"Found {len(entries)} checkpoints{made_by} in {self.run.folder}.",
+                f"{len(active_of(entries))} of the {len(entries)} are rendered: {ids}; the others are commented out.",
+            ]
         lines += [
             f"{one.twin} holds the same tensors as {one.found.file}, which is listed as final."
             for one in entries

@@ -374,12 +374,14 @@ def test_what_a_server_would_refuse_is_told_at_once() -> None:
 
 
 def test_classes_that_are_not_installed_are_told_at_once() -> None:
-    """Every node whose class the server lacks is named."""
+    """Every node whose class the server lacks is named, and then what to do."""
     graph = linked(offered() | {"10": node("FreeU_V9", "Magic", model=["1", 0], b1=1.1)}, n5_model=["10", 0])
     assert [
         "The workflow own.json does not run on http://host:",
         "  Node 6 'VAEDecode': its class 'VAEDecode' is not installed there.",
         "  Node 10 'Magic': its class 'FreeU_V9' is not installed there.",
+        "Install the custom nodes there that bring what is missing, or export a workflow without them. (The stand-in "
+        "of --demo has ComfyUI's own nodes alone.)",
     ] == server_says(graph, "VAEDecode")
 
 

@@ -73,7 +73,11 @@ def test_many_checkpoints_are_thinned(tmp_path: Path) -> None:
     text = new.path.read_text(encoding="utf-8")
     assert (30, 12) == (text.count("[[checkpoint]]"), len(new.plan.checkpoints))
     assert ("step100", "final") == (new.plan.checkpoints[0].id, new.plan.checkpoints[-1].id)
-    assert "12 of the 30 are rendered; the others are commented out." in new.told
+    shown = ", ".join(one.id for one in new.plan.checkpoints)
+    assert [
+        f"Found 30 checkpoints of kohya's trainer in {tmp_path / 'out'}.",
+        f"12 of the 30 are rendered: {shown}; the others are commented out.",
+    ] == new.told.splitlines()[:2]
     everything = text.replace("# [[checkpoint]]", "[[checkpoint]]").replace("# file =", "file =")
     assert 30 == len(tomllib.loads(everything)["checkpoint"])
 
