@@ -181,7 +181,7 @@ class _Finder:
             is_merged=base_root is not None and bool(wiring.links(base_root[0], MODEL)),
             inserted=inserted,
             without_lora=without if found else (),
-            unclear_negative=str(self.unclear_negative),
+            unclear_negative=self.unclear_negative.plain,
         )
 
     @staticmethod

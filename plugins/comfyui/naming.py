@@ -7,6 +7,7 @@ from plugins.comfyui.client import Graph
 from plugins.comfyui.graph import Place, label
 
 _SHOWN: Final = 6
+_INDENT: Final = "\n      "
 
 
 class Questions:
@@ -22,15 +23,21 @@ class Questions:
     def __len__(self) -> int:
         return len(self._asked)
 
+    @property
+    def plain(self) -> str:
+        """All of it, without the table of the plan that the lines belong to: to be part of another question."""
+        return "".join(f"\n  {problem}" + (f"{_INDENT}{line}" if line else "") for problem, line in self._asked.items())
+
     def __str__(self) -> str:
-        return "".join(f"\n  {problem}" + (f"\n      {line}" if line else "") for problem, line in self._asked.items())
+        """Return all of it; the first line has its table above it, so that it can be copied into a plan as it is."""
+        return self.plain.replace(_INDENT, f"{_INDENT}[comfyui.nodes]{_INDENT}", 1)
 
 
 def in_nodes(key: str, value: str | list[str]) -> str:
     """Return the line that names a node or inputs in the plan."""
     if isinstance(value, list):
-        return f"[comfyui.nodes] {key} = [{', '.join(map(_quoted, value))}]"
-    return f"[comfyui.nodes] {key} = {_quoted(value)}"
+        return f"{key} = [{', '.join(map(_quoted, value))}]"
+    return f"{key} = {_quoted(value)}"
 
 
 def _quoted(text: str) -> str:

@@ -16,6 +16,8 @@ from plugins.plan.training.header import Header
 _REPEATS: Final = re.compile(r"^\d+_")
 """kohya's dataset folders: `10_spyke woman` is shown ten times."""
 _SIZE: Final = re.compile(r"(\d{2,5})\D+(\d{2,5})")
+_ANY_OUTPUT: Final = re.compile(r"(?i)(out|outputs?|models?|checkpoints?|loras?|results?|saved?|saves|)$")
+"""Folders that every training has, whatever it trains; the root has no name at all."""
 _ENDING: Final = re.compile(r"(?i)\.(safetensors|sft|ckpt|pt|pth|bin)$")
 
 
@@ -98,7 +100,7 @@ def facts_of(run: Run) -> Facts:
 
     width = settings.value("width") or size[0]
     trigger = _trigger(header, settings)
-    name = run.stem or header.metadata.get("ss_output_name", "") or settings.value("name") or run.folder.name
+    name = run.stem or header.metadata.get("ss_output_name", "") or settings.value("name") or _folder_name(run.folder)
     return Facts(
         name=str(name),
         trainer=_trainer(run, header, settings),
@@ -119,6 +121,11 @@ def facts_of(run: Run) -> Facts:
         prompts_from=settings.source("prompts"),
         read=settings.read,
     )
+
+
+def _folder_name(folder: Path) -> str:
+    """Name a LoRA after its folder, or after the one above where that only says that a trainer wrote there."""
+    return next((one.name for one in (folder, *folder.parents) if not _ANY_OUTPUT.match(one.name)), folder.name)
 
 
 def _height(settings: Settings, size: tuple[Any, Any, Any] | tuple[Any, Any], side: Fact) -> Fact:

@@ -331,7 +331,7 @@ NONE = f"is not a ComfyUI workflow. {EXPORT}"
             "cannot be used as it is:\n"
             "  Node 30 'KSampler' takes its model from node '404', which the file does not have. Export it again.\n"
             "  No node was found that samples with a model, so there is no place for the tested LoRA. Name its slot, "
-            'or the loader of the model:\n      [comfyui.nodes] lora = "ID"',
+            'or the loader of the model:\n      [comfyui.nodes]\n      lora = "ID"',
             id="dangling_link",
         ),
     ],

@@ -221,7 +221,7 @@ def test_two_regions_are_asked_about(types: str) -> None:
         "cannot be used as it is:\n"
         "  It has several different texts on the positive side: 2 'Positive'.text ('a lighthouse at dawn'), "
         "10 'Right half'.text ('a red fox'). Which is the prompt?\n"
-        '      [comfyui.nodes] prompt = ["2.text"]'
+        '      [comfyui.nodes]\n      prompt = ["2.text"]'
     ) == refusal(graph, types)
     filled = fill(read(graph, types, nodes=Nodes(prompt=("2.text",))))
     assert ("a fox in a forest", "a red fox") == (filled["2"]["inputs"]["text"], filled["10"]["inputs"]["text"])
@@ -308,7 +308,8 @@ def test_settings_without_a_place_are_all_told_at_once(types: str) -> None:
             "  The plan gives a `negative`, and the workflow has no place for one: no text leads to a negative side, "
             "or nothing is left of it there. Take `negative` out of [sampling], or name its place:"
         ),
-        '      [comfyui.nodes] negative = ["ID.text"]',
+        "      [comfyui.nodes]",
+        '      negative = ["ID.text"]',
     ] == lines[1:]
 
 

@@ -1,6 +1,7 @@
 """More kinds of workflows: what is found in them, what is asked, and what a server would not take."""
 
 import copy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_text_that_is_put_together_is_asked_about(types: str) -> None:
         "cannot be used as it is:\n"
         "  Node 11 'StringConcatenate' has its prompt put together of parts: 10 'Subject'.value ('a fox'), "
         "11 'StringConcatenate'.string_b ('oil painting'). Write {prompt} where the plan's text belongs in them, or "
-        'name the one that it replaces:\n      [comfyui.nodes] prompt = ["10.value"]'
+        'name the one that it replaces:\n      [comfyui.nodes]\n      prompt = ["10.value"]'
     ) == message
     named = fill(read(graph, types, nodes=Nodes(prompt=("10.value",))))
     assert ("a fox in a forest", "oil painting") == (named["10"]["inputs"]["value"], named["11"]["inputs"]["string_b"])
@@ -274,7 +275,7 @@ def test_two_slots_of_the_plan_are_asked_about(types: str) -> None:
         "cannot be used as it is:\n"
         "  Several places load a LoRA of the plan: 10 'CR LoRA Stack'.lora_name_1 (mine-step600.safetensors), "
         "10 'CR LoRA Stack'.lora_name_2 (mine-step200.safetensors). Which one is the tested one?\n"
-        '      [comfyui.nodes] lora = "10.lora_name_1"'
+        '      [comfyui.nodes]\n      lora = "10.lora_name_1"'
     ) == refusal(graph, types)
     filled = fill(read(graph, types, nodes=Nodes(lora="10.lora_name_1")), lora=None)["10"]["inputs"]
     assert ("None", "mine-step200.safetensors") == (filled["lora_name_1"], filled["lora_name_2"])
@@ -315,8 +316,9 @@ def test_everything_that_is_missing_is_told_at_once() -> None:
     """Picture aside, one message asks for the prompt, the seed and the LoRA's place, each with its line."""
     graph = case("silent_two_regions")
     del graph["5"]["inputs"]["seed"]
-    lines = [line.strip() for line in refusal(graph).splitlines() if "[comfyui.nodes]" in line]
-    assert ['[comfyui.nodes] prompt = ["2.text"]', '[comfyui.nodes] seed = ["ID.INPUT"]'] == lines
+    lines = [line.strip() for line in refusal(graph).splitlines() if line.startswith(" " * 6)]
+    assert ["[comfyui.nodes]", 'prompt = ["2.text"]', 'seed = ["ID.INPUT"]'] == lines
+    assert {"prompt": ["2.text"], "seed": ["ID.INPUT"]} == tomllib.loads("\n".join(lines))["comfyui"]["nodes"]
 
 
 def test_digest_changes_with_what_is_sent_alone() -> None:
@@ -380,8 +382,10 @@ def test_classes_that_are_not_installed_are_told_at_once() -> None:
         "The workflow own.json does not run on http://host:",
         "  Node 6 'VAEDecode': its class 'VAEDecode' is not installed there.",
         "  Node 10 'Magic': its class 'FreeU_V9' is not installed there.",
-        "Install the custom nodes there that bring what is missing, or export a workflow without them. (The stand-in "
-        "of --demo has ComfyUI's own nodes alone.)",
+        (
+            "Install the custom nodes there that bring what is missing, or export a workflow without them. (The "
+            "stand-in of --demo has ComfyUI's own nodes alone.)"
+        ),
     ] == server_says(graph, "VAEDecode")
 
 

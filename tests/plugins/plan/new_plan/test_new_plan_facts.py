@@ -93,6 +93,14 @@ def test_trainer_is_named(tmp_path: Path, notes: dict[str, str], file: str, trai
     assert trainer == facts_of(find_run(tmp_path)).trainer
 
 
+@pytest.mark.parametrize("folder", ["kira", "kira/output", "kira/Outputs", "kira/checkpoints/lora"])
+def test_folder_that_every_training_has_gives_no_name(tmp_path: Path, folder: str) -> None:
+    """Where no file has the LoRA's name, the first folder that says more than that it is a trainer's does."""
+    write_file(tmp_path / folder / "checkpoint-5/pytorch_lora_weights.safetensors", kohya(XL))
+
+    assert "kira" == facts_of(find_run(tmp_path / folder)).name
+
+
 def test_toolkits_settings_are_read(tmp_path: Path) -> None:
     """ai-toolkit's config.yaml gives trigger, prompts, images, sampler and size; its guidance is no CFG on Flux."""
     write_file(tmp_path / "kira_000000500.safetensors", peft(FLUX), {"ss_base_model_version": "flux.1"})
