@@ -26,6 +26,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate import cell_renderer, generation, record
 from plugins.generate.comparing import Comparing
+from plugins.generate.expected import ExpectedInputs
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
@@ -39,8 +40,8 @@ _ROUNDS: Final = 5
 _SECONDS_PER_IMAGE: Final = 0.3
 """The demo's own."""
 _PLAN: Final = Path(__file__).resolve().parents[1] / "plans" / "spyke.toml"
-_CHECKS: Final = (
-    (cell_renderer, "check_size"),
+_CHECKS: Final[tuple[tuple[object, str], ...]] = (
+    (ExpectedInputs, "check_size"),
     (cell_renderer, "check_not_blank"),
     (cell_renderer, "check_not_noise"),
     (cell_renderer, "check_workflow"),
@@ -50,14 +51,16 @@ _PASSED: Final = Check(name="left out", outcome=Outcome.PASSED)
 
 
 @contextlib.contextmanager
-def _without_checks() -> Iterator[None]:
+def without_checks() -> Iterator[None]:
+    """Generate without checks, as long as the block lasts."""
+
     def judge(comparing: Comparing, cell: Cell, evidence: Evidence, **_others: Any) -> Evidence:  # noqa: ANN401
         comparing._keep(cell, evidence)  # noqa: SLF001
         return evidence
 
     with contextlib.ExitStack() as stack:
-        for module, name in _CHECKS:
-            stack.enter_context(patch.object(module, name, lambda *_, **__: _PASSED))
+        for owner, name in _CHECKS:
+            stack.enter_context(patch.object(owner, name, lambda *_, **__: _PASSED))
         stack.enter_context(patch.object(record, "fingerprint", lambda _: b""))
         stack.enter_context(patch.object(generation, "check_stability", lambda *_, **__: None))
         stack.enter_context(patch.object(Comparing, "judge", judge))
@@ -100,7 +103,7 @@ def measure(folder: Path, *, rounds: int = _ROUNDS) -> tuple[list[tuple[float, f
         _generate(plan, stand_in.url, folder / "first")  # stages the files, warms up
         for _ in range(rounds):
             with_checks.append(_generate(plan, stand_in.url, folder / "with"))
-            with _without_checks():
+            with without_checks():
                 without.append(_generate(bare, stand_in.url, folder / "without"))
     return with_checks, without
 

@@ -4,7 +4,6 @@ The drawing square is 512 units high and 400 wide at least; its middle is x = 25
 Pictures are drawn larger and scaled down, so that edges are smooth.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -101,16 +100,6 @@ def mixed(first: Colour, second: Colour, share: float) -> Colour:
     """Mix two colours; `share` 0 gives the first, 1 the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first[:3], second[:3], strict=True))
     return red, green, blue
-
-
-def turned(point: Point, centre: Point, degrees: float) -> Point:
-    """Turn a point about a centre, clockwise as seen."""
-    angle = math.radians(degrees)
-    x, y = point[0] - centre[0], point[1] - centre[1]
-    return (
-        centre[0] + x * math.cos(angle) - y * math.sin(angle),
-        centre[1] + x * math.sin(angle) + y * math.cos(angle),
-    )
 
 
 def _rounded(points: Sequence[Point]) -> list[Point]:

@@ -101,7 +101,10 @@ class Folders:
                 for name in names:
                     if name.startswith(".") or not _listed(name, _WEIGHTS):
                         continue
-                    seen = Path(folder, name).stat()
+                    try:
+                        seen = Path(folder, name).stat()
+                    except OSError:  # a link to nothing
+                        continue
                     times = {"modified": seen.st_mtime, "created": seen.st_ctime}
                     inside = os.path.relpath(Path(folder, name), top)
                     found.append({"name": inside, "pathIndex": index, **times, "size": seen.st_size})

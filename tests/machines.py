@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from distributed import LocalCluster
 from plugins.comfyui.timing import Timing
 from stand_in.serving import Serving, serve
 from tests.small_plan import ROOT, Posing
+from tests.waiting import until
 
 IMPATIENT = Timing(reach=1.0, reach_fraction=0.001)
 """Gives up soon on a server that does not answer."""
@@ -128,11 +129,3 @@ class Machines:
         """Return a scheduler; its machines have copies of a ComfyUI folder, and end with the block."""
         with ExitStack() as stack:
             yield cls(folder, comfyui, stack)
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait for something, but not for ever."""
-    end = time.monotonic() + 120
-    while not true():
-        assert end > time.monotonic(), "it did not happen"
-        time.sleep(0.01)

@@ -114,9 +114,9 @@ class ComfyUI:
         return metadata if isinstance(metadata, dict) else None
 
     def lora_files(self) -> tuple[ModelFile, ...]:
-        """List the LoRA files with size and time; none where the server has no such route."""
-        answer = self._request("GET", "/experiment/models/loras", accept=(200, 404, 405))
+        """List the LoRA files with size and time; none where the server does not say."""
         try:
+            answer = self._request("GET", "/experiment/models/loras", accept=(200, 404, 405))
             return MODEL_FILES.validate_python(self._decoded(answer)) if answer.status == requests.codes.ok else ()
         except (ValidationError, BadAnswer):
             return ()

@@ -76,6 +76,10 @@ class Filler:
         graph[parts.save]["inputs"]["filename_prefix"] = prefix
         return pruned(graph, parts.save)
 
+    def strength(self, graph: Graph) -> float | None:
+        """Return how strongly a filled graph applies the tested LoRA; None where it says so nowhere plainly."""
+        return self._loras.strength(graph)
+
     def _write_texts(self, graph: Graph, sampling: Sampling, *, prompt: str, negative: str) -> None:
         words = {MARKS[POSITIVE]: prompt, MARKS[NEGATIVE]: negative}
         for place in self.parts.marked:

@@ -1,7 +1,7 @@
 """The parts of a graph that a cell's settings go to, found by the types of its links."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from plugins.comfyui.client import Graph
@@ -45,6 +45,7 @@ class Parts:
     """A graph as it is sent, with a place for everything that a cell brings."""
 
     graph: Graph
+    wiring: Wiring = field(compare=False)
     picture: str
     """The node whose picture is judged, as a person knows it."""
     save: str
@@ -129,8 +130,7 @@ class _Finder:
         texts = sides(wiring)
         prompt = self._prompt(texts)
         begun = beginning(wiring, self._prompted(found, texts, prompt), self.picture.output[0])
-        negative = self._negative(texts)
-        seeds = self._seeds()
+        negative, seeds = self._negative(texts), self._seeds()
         every = list(slots(wiring, self.files))
         tested, root = tested_slots(wiring, every, wanted=self.nodes.lora, files=self.files, questions=questions)
         for problem in repeats(wiring, self.picture.output[0]):
@@ -154,8 +154,7 @@ class _Finder:
             if slot not in tested and slot.loader in wiring.active and is_loaded(slot) and not is_off(wiring, slot)
         )
         without = tuple(dict.fromkeys(chain.user for chain in found if chain not in chosen and chain.root != root))
-        sampler = self._sampler(found)
-        inserted = root is not None
+        sampler, inserted = self._sampler(found), root is not None
         if root is not None:
             clip = one_clip(wiring, texts.values(), {chain.user for chain in chosen})
             tested = (insert_loader(self.graph, root, clip, node=free_id(self.whole, "lora")),)
@@ -163,6 +162,7 @@ class _Finder:
             return None
         return Parts(
             graph=self.graph,
+            wiring=Wiring(self.graph, wiring.types, end=self.save) if inserted else wiring,
             picture=label(self.whole, self.picture.node),
             save=self.save,
             sampler=sampler,

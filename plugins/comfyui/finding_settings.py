@@ -167,8 +167,9 @@ def repeats(wiring: Wiring, picture: str) -> list[str]:
                     f"Node {label(wiring.graph, node)} makes {count:g} pictures ({name} = {count:g}) where a cell "
                     f"takes one; set its {name} to 1 and export again."
                 )
-        joins = "batch" in content["class_type"].lower() and any(
-            len(wiring.links(node, kind)) > 1 for kind in takes & gives
+        name = content["class_type"].lower().replace("_", "").replace(" ", "")
+        joins = "batch" in name and any(
+            len(wiring.links(node, kind)) > 1 or "tobatch" in name for kind in takes & gives
         )
         if joins:
             found.append(

@@ -6,7 +6,7 @@ from typing import Final
 
 from plugins.comfyui.graph import Place, label, linked, spelled
 from plugins.comfyui.naming import Questions, in_nodes
-from plugins.comfyui.node_types import CLIP, CONDITIONING, LATENT, MODEL, is_no_prompt
+from plugins.comfyui.node_types import CLIP, CONDITIONING, IMAGE, LATENT, MODEL, is_no_prompt
 from plugins.comfyui.wiring import Link, Wiring
 
 POSITIVE: Final = "positive"
@@ -144,6 +144,9 @@ def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
                 places[place] = None
             continue
         source = found[0]
+        if wiring.links(source, IMAGE):  # a text that is read off a picture: what stands there says how, not what
+            opaque[place] = None
+            continue
         texts = wiring.texts(source)
         if len(texts) > 1:
             mixed[source] = None

@@ -41,6 +41,16 @@ class LoraSwitches:
         for slot in self._slots:
             self._switch_off(graph, slot)
 
+    def strength(self, graph: Graph) -> float | None:
+        """Return how strongly a filled graph applies the tested LoRA; None where it says so nowhere plainly."""
+        for slot in self._slots:
+            inputs = graph[slot.loader]["inputs"] if slot.loader in graph else {}
+            beside = at(inputs[slot.place.field], slot.beside) if slot.path and inputs else inputs
+            found = [self._wiring.value_of(beside[name]) for name in slot.strengths if name in beside]
+            if found and isinstance(found[0], int | float):
+                return float(found[0])
+        return None
+
     def _problem(self, slot: Slot, questions: Questions, *, strength: float | None) -> None:
         graph, inputs = self._wiring.graph, self._wiring.graph[slot.loader]["inputs"]
         beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs

@@ -18,7 +18,6 @@ from plugins.comfyui.graph_file import graph_of, read_graph
 from plugins.comfyui.lora_slots import told
 from plugins.comfyui.naming import Questions
 from plugins.comfyui.node_types import NodeTypes
-from plugins.comfyui.wiring import Wiring
 from plugins.plan.cells import Cell
 from plugins.plan.messages import masked, visible
 from plugins.plan.plan import Nodes, Sampling
@@ -70,6 +69,8 @@ class Filled:
     """The node whose picture is the cell's."""
     sampler: str
     """The node whose progress is the cell's."""
+    strength: float | None = None
+    """How strongly the tested LoRA is applied; None where the graph says so nowhere plainly."""
 
     def digest(self, lora_sha256: str | None) -> str:
         """SHA-256 over what the picture is made from: the graph, but for the file name it saves under, and the LoRA."""
@@ -132,7 +133,7 @@ class Workflow:
         """Find the parts of a graph by following its links back from the picture that is judged."""
         questions, known = Questions(), types or {}
         parts = find_parts(graph_of(graph), known, nodes=nodes or Nodes(), files=files, questions=questions)
-        filler = Filler(parts, Wiring(parts.graph, known), is_own=is_own) if parts else None
+        filler = Filler(parts, parts.wiring, is_own=is_own) if parts else None
         if filler and sampling:
             filler.problems(sampling, questions)
         if questions or parts is None or filler is None:
@@ -154,7 +155,8 @@ class Workflow:
             lora_file=lora_file,
             prefix=prefix,
         )
-        return Filled(graph=graph, save=self.parts.save, sampler=self.parts.sampler)
+        strength = self.filler.strength(graph) if lora_file is not None else None
+        return Filled(graph=graph, save=self.parts.save, sampler=self.parts.sampler, strength=strength)
 
     @property
     def graph(self) -> Graph:

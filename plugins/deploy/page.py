@@ -51,7 +51,7 @@ class After:
 
 
 def render_deployment(plan: Plan, deployment: Deployment, reports: Path, *, after: After) -> str:
-    """Return the page as a fragment that needs nothing else. Pictures that cannot be read are said to be so."""
+    """Return the page as a self-contained fragment. A picture that cannot be read is replaced by a note."""
     selected = plan.checkpoint(deployment.selected)
     return (
         environment(_TEMPLATES)

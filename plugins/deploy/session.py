@@ -12,14 +12,7 @@ from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.proof import Prover
 from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
-from plugins.deploy.selection import (
-    SelectionError,
-    ballot_lines,
-    choice_of,
-    find_ballots,
-    judged_by,
-    select,
-)
+from plugins.deploy.selection import SelectionError, ballot_lines, choice_of, find_ballots, judged_by, select
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.evidence.files import write_atomically
 from plugins.generate.expected import ExpectedInputs

@@ -15,7 +15,7 @@ from plugins.plan.cells import Cell
 from plugins.plan.plan import Plan
 
 _LARGEST_AT_LEAST: Final = 4_000_000
-"""Pixels that are decoded in any case, so that a picture of the wrong size is told by its size."""
+"""Pixels that are decoded in any case, so that a picture of the wrong size fails the check of its size."""
 _LARGEST_OF_OWN: Final = 64_000_000
 
 

@@ -62,6 +62,7 @@ class Recorder:
         """
         cell, picture, finished = rendered.cell, rendered.picture, rendered.finished
         plan, staged = self.expected.plan, self.staged_for(cell)
+        strength = plan.sampling.lora_strength if rendered.filled.strength is None else rendered.filled.strength
         if staged and staged.is_changed:
             raise CellFailedError(
                 f"{staged.file} was changed while {cell} was rendered from it. Run this again, "
@@ -82,9 +83,7 @@ class Recorder:
             prompt_text=cell.prompt.text,
             negative_text=plan.sampling.negative,
             base_model=self.base_model,
-            lora=LoraRecord(
-                file=plan.staged_file(staged.checkpoint), sha256=staged.sha256, strength=plan.sampling.lora_strength
-            )
+            lora=LoraRecord(file=plan.staged_file(staged.checkpoint), sha256=staged.sha256, strength=strength)
             if staged
             else None,
             inputs_digest=self.expected.inputs_digest(cell, base_model=self.base_model),

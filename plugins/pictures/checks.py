@@ -1,4 +1,4 @@
-"""What every picture must stand up to, and how a failure is told."""
+"""The checks of a picture, and the message of each failure."""
 
 import reprlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,10 +29,10 @@ _NEIGHBOURS: Final = 0.5
 _ROW_STEP: Final = 4
 """Of so many rows of pixels one tells whether neighbours are alike; a picture of 64x64 has a thousand such pairs."""
 _TOLD: Final = 20
-"""Differences between two workflows that are told one by one; another workflow altogether differs in thousands."""
+"""At most so many differences between two workflows are listed; unrelated workflows differ in thousands."""
 _LONGEST: Final = 80
 _BRIEFLY: Final = reprlib.Repr()
-"""How an input's value is told, which may be of any length and depth."""
+"""Shortens an input's value, which may be of any length and depth."""
 _BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _NO_EFFECT: Final = 1.0
 """Below this mean difference to the baseline, of 255, a LoRA can hardly be seen."""
@@ -55,7 +55,7 @@ def check_not_blank(picture: Picture) -> Check:
     seen = image.convert("RGB")
     histogram = seen.histogram()
     colour = tuple(ImageStat.Stat(histogram).median)
-    # No more pixels can be near in all channels than in one; so most pictures are told by their histogram.
+    # No more pixels can be near in all channels than in one; so the histogram decides for most pictures.
     share = min(_near_counts(histogram, colour)) / (seen.width * seen.height)
     if share > _FLAT_SHARE:
         share = float(np.logical_and.reduce([_near(*one) for one in zip(seen.split(), colour, strict=True)]).mean())

@@ -32,7 +32,7 @@ _SIDE: Final = _GRID * _BLOCKS[0]
 _STRIDE: Final = 4
 
 _SAMPLE: Final = 32
-"""How near training images are to each other is told from about as many of them: a set may have thousands."""
+"""The usual distance between training images is estimated from about so many of them: a set may have thousands."""
 
 COPY: Final = 0.15
 """Below this distance a picture is a copy, cropped or recoloured perhaps: see `benchmarks/likeness.py`."""

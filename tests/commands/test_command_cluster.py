@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.commands.looking import Result, counts, told
-from tests.machines import Machine, Machines, until
+from tests.machines import Machine, Machines
 from tests.small_plan import PLAN, Suite, finish
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

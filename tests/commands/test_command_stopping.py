@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from stand_in.faults import NodeFailure
 from stand_in.serving import Serving, serve
 from tests.commands.looking import Result, cell_of, counts, together, told
 from tests.small_plan import Posing, Suite, finish
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -128,14 +128,6 @@ def in_queue(serving: Serving) -> list[str]:
     """Name the cells of ours that run or wait."""
     running, pending = serving.server.queue.current()
     return [cell for item in (*running, *pending) if (cell := cell_of(serving, item[1]))]
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait for something, but not for ever."""
-    end = time.monotonic() + 60
-    while not true():
-        assert end > time.monotonic(), "it did not happen"
-        time.sleep(0.01)
 
 
 WAYS: dict[str, signal.Signals | str] = {"ctrl_c": signal.SIGINT, "sigterm": signal.SIGTERM, "x": "-x"}

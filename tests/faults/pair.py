@@ -12,8 +12,8 @@ from plugins.plan.cells import Cell
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
 from tests.faults.planted import TARGET
+from tests.faults.server_faults import TABLE
 from tests.faults.stand import Stage, Work
-from tests.faults.test_server_faults import TABLE
 
 _LONGEST_SECONDS = 60.0
 

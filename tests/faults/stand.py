@@ -37,6 +37,7 @@ from tests.faults.front import Front, before
 from tests.rendered import rendered_and_kept
 from tests.small_plan import Posing
 from tests.verdicts.scene import without_training_images
+from tests.waiting import until
 
 CELLS = ("baseline-forest", "step600-forest", "final-forest")
 """What is rendered before every fault."""
@@ -319,14 +320,6 @@ def staged(
             server.forget_weights()
         cells = [cell for cell in matrix(plan) if cell.id in CELLS]
         yield Stage(faults=faults, prepared=prepared, store=store, cells=cells)
-
-
-def until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
-    """Wait for something, but not for ever."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert end > time.monotonic(), "it did not happen"
-        time.sleep(0.005)
 
 
 def json_answer(body: object, *, status: int = 200) -> web.Response:

@@ -20,8 +20,8 @@ from plugins.render.cluster import Cluster, DaskServer
 from plugins.render.worker import WorkerAgent
 from tests.faults.front import Front, before
 from tests.faults.pair import BECOMES, Comes, check
+from tests.faults.server_faults import HASTY, TABLE
 from tests.faults.stand import Fault, Stage, standing
-from tests.faults.test_server_faults import HASTY, TABLE
 from tests.machines import Machines
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import pytest
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from tests.faults.pair import BECOMES, Comes, check
+from tests.faults.server_faults import TABLE
 from tests.faults.stand import Fault, staged
-from tests.faults.test_server_faults import TABLE
 
 pytestmark = pytest.mark.slow
 

@@ -123,7 +123,7 @@ def _read_yaml(settings: Settings, file: str, text: str) -> None:
         base_model=model.get("name_or_path"),
         width=sample.get("width"),
         height=sample.get("height"),
-        steps=_whole(sample.get("sample_steps")),
+        steps=_steps(sample.get("sample_steps")),
         cfg=_number(sample.get("guidance_scale")) if not _distils_guidance(model) else 1.0,
         seed=_whole(sample.get("seed")),
         negative=_text(sample.get("neg")),
@@ -170,7 +170,7 @@ def _read_samples(settings: Settings, file: str, entries: list[dict[str, Any]]) 
         width=first.get("width"),
         height=first.get("height"),
         seed=_whole(first.get("seed")),
-        steps=_whole(first["diffusion_steps"]),
+        steps=_steps(first["diffusion_steps"]),
         cfg=_number(first["cfg_scale"]),
     )
     settings.add_sampler(file, first["noise_scheduler"])
@@ -220,7 +220,7 @@ def _read_prompts(settings: Settings, file: str, text: str) -> None:
             height=_whole(options.get("h")),
             seed=_whole(options.get("d")),
             cfg=_number(options.get("l")),
-            steps=_whole(options.get("s")),
+            steps=_steps(options.get("s")),
         )
         settings.add_sampler(file, options.get("ss"))
         settings.add_prompts(file, (_OPTION.split(line, maxsplit=1)[0] for line in lines))
@@ -256,6 +256,12 @@ def _whole(value: object) -> int | None:
     """Return a whole number of 0 or more, also where it is written as text."""
     text = _word(value)
     return int(text) if text.isdecimal() and len(text) < 20 else None  # noqa: PLR2004
+
+
+def _steps(value: object) -> int | None:
+    """Return a number of steps that a plan allows."""
+    steps = _whole(value)
+    return steps if steps and steps <= 10_000 else None  # noqa: PLR2004 (what a plan allows)
 
 
 def _number(value: object) -> float | None:

@@ -151,7 +151,7 @@ def _source(fact: Fact) -> str:
 
 
 def _line(key: str, value: object, comment: str = "") -> str:
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else str(value)
     line = f"{key} = {text}"
     return f"{line:<{_COLUMN}}  # {_shown(comment)}" if comment else line
 

@@ -16,6 +16,7 @@ from plugins.comfyui.timing import Timing
 from stand_in.faults import Frame
 from stand_in.serving import Serving
 from tests.small_plan import Posing
+from tests.waiting import until
 
 
 class Noting(Posing):
@@ -47,14 +48,6 @@ def noting() -> Noting:
 def serving(stand_in: Callable[..., Serving], noting: Noting) -> Serving:
     """Serve with notes."""
     return stand_in(faults=noting)
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait for something, but not for long."""
-    end = time.monotonic() + 30
-    while not true():
-        assert end > time.monotonic(), "it did not happen"
-        time.sleep(0.005)
 
 
 def test_socket_carries_the_credentials_and_no_origin(serving: Serving, noting: Noting) -> None:

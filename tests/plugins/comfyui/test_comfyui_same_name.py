@@ -94,3 +94,16 @@ def test_the_staged_file_is_taken(web: Web, file: Path, files: list[dict[str, An
 def test_answer_of_another_shape_is_not_checked(web: Web, file: Path, answer: object) -> None:
     """A server whose list is another one is not held against it."""
     assert NAME == ask(web, file, answer)
+
+
+def test_server_that_cannot_list_sizes_is_taken_at_its_notes(web: Web, file: Path) -> None:
+    """The list of sizes is one more witness: where a server fails to give it, the file's own notes have to do."""
+    node = {"LoraLoader": {"input": {"required": {"lora_name": [[NAME], {}]}}}}
+    web.answer("/object_info/LoraLoader", node)
+    web.answer("/view_metadata/loras", {"ss_steps": "600"})
+    web.answer("/experiment/models/loras", b"Server got itself in trouble", status=500)
+    client = ComfyUI(web.url, timing=Timing(listed=0.0))
+
+    assert NAME == picker_name(client, NAME, file=file, metadata={"ss_steps": "600"})
+
+    client.close()

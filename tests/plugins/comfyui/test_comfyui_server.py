@@ -35,6 +35,7 @@ from stand_in.faults import Frame, NodeFailure, WorkerDied
 from stand_in.serving import Serving
 from tests.plugins.comfyui.conftest import QUICK
 from tests.small_plan import Posing
+from tests.waiting import until
 
 LORA = "spyke_plasma_v1_step600.safetensors"
 Serve = Callable[..., Serving]
@@ -68,14 +69,6 @@ def failure(call: Callable[[], object]) -> ComfyUIError:
     with pytest.raises(ComfyUIError) as raised:
         call()
     return raised.value
-
-
-def until(true: Callable[[], object], *, seconds: float = 30.0) -> None:
-    """Wait for something, but not for long."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert end > time.monotonic(), "it did not happen"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.workflow import BUILT_IN, Filled, Workflow
 from plugins.plan.cells import Cell, matrix
-from plugins.plan.plan import Plan
+from plugins.plan.plan import Plan, Sampling
 from plugins.plan.reading import read_plan
 from tests.small_plan import PLAN
 
@@ -422,3 +422,16 @@ def test_digest_is_of_all_but_the_prefix(plan: Plan, cell: Cell) -> None:
     digests.add(fill(read(own(), plan), cell, plan).digest("a" * 64))
     assert 1 + 2 + len(changes) + 3 == len(digests)
     assert set(changes) < {line.split(" =")[0] for line in PLAN.splitlines()} | {"lora_strength", "negative"}
+
+
+def test_strength_of_the_file_is_the_one_that_is_recorded() -> None:
+    """Where the plan gives no strength, a filled graph tells the one that the file's own slot has."""
+    graph = {
+        **BUILT_IN,
+        "2": {**BUILT_IN["2"], "inputs": {**BUILT_IN["2"]["inputs"], "lora_name": "mine.safetensors"}},
+    }
+    graph["2"]["inputs"] |= {"strength_model": 0.7, "strength_clip": 0.6}
+    sampling = Sampling(seeds=(1,))
+    filler = Workflow.of(graph, files=frozenset({"mine.safetensors"}), sampling=sampling).filler
+    filled = filler.fill(sampling, prompt="p", seed=1, base_model=None, lora_file="mine.safetensors", prefix="x")
+    assert filler.strength(filled) == 0.7

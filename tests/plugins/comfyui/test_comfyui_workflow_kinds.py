@@ -454,3 +454,24 @@ def test_loader_that_also_cuts_the_clip_stays_in_the_baseline(types: str) -> Non
 
     assert (["10", 1], -2) == (baseline["2"]["inputs"]["clip"], baseline["10"]["inputs"]["clip_skip"])
     assert "None" == baseline["10"]["inputs"]["lora_name"]
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_text_that_is_read_off_a_picture_is_asked_about(types: str) -> None:
+    """What a node is told to say about a picture is no prompt: which text is, a person says."""
+    describe = node("Describe Picture", image=["21", 0], prompt="Describe what you see")
+    graph = linked(simple(n20=describe, n21=node("LoadImage", image="a.png")), n2_text=["20", 0])
+
+    message = refusal(graph, types)
+
+    assert "2 'Positive'.text (made by another node)" in message
+    assert 'prompt = ["' in message
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_latent_cut_into_a_batch_is_refused(types: str) -> None:
+    """A node that cuts one latent into several pictures is named before the first is rendered."""
+    cut = node("LatentCutToBatch", samples=["5", 0], dim="t", slice_size=1)
+    graph = linked(simple(n20=cut), n6_samples=["20", 0])
+
+    assert "Node 20 'LatentCutToBatch' puts several pictures into one batch" in refusal(graph, types)

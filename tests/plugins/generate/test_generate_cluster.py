@@ -23,7 +23,8 @@ from plugins.plan.plan import Plan
 from plugins.render.cluster import Cluster, DaskServer
 from plugins.render.rendering import AHEAD
 from plugins.render.worker import LoraFile
-from tests.machines import IMPATIENT, Machine, Machines, until
+from tests.machines import IMPATIENT, Machine, Machines
+from tests.waiting import ignore, until
 
 pytestmark = pytest.mark.slow
 
@@ -100,13 +101,9 @@ def cells_of(clustered: Prepared) -> tuple[Cell, ...]:
     return matrix(clustered.expected.plan)
 
 
-def quiet(_: str) -> None:
-    """Show nothing."""
-
-
 def evidence_of(run: Generation, cells: Sequence[Cell]) -> list[Evidence]:
     """Wait for each cell's evidence."""
-    return [run.evidence(cell, show=quiet) for cell in cells]
+    return [run.evidence(cell, show=ignore) for cell in cells]
 
 
 def test_all_cells_are_rendered_and_tell_where(
@@ -182,7 +179,7 @@ def test_first_cell_is_rendered_again_beside_the_same_worker(
     ready = clustered()
     run = begin(ready)
     first = evidence_of(run, cells_of(ready))[0]
-    run.measure_stability(quiet)
+    run.measure_stability(ignore)
 
     found = read_stability(ready.store.folder.parent)
     assert found is not None
@@ -258,7 +255,7 @@ def test_nothing_is_left_to_render_on(
 
     for cell in cells_of(ready):
         with pytest.raises(CellFailedError, match=r"Dask worker (anna|bert): http://127.0.0.1:\d+ "):
-            run.evidence(cell, show=quiet)
+            run.evidence(cell, show=ignore)
 
 
 def test_closing_withdraws_ours(
@@ -323,7 +320,7 @@ def test_lora_that_somebody_changes_fails_the_cell(
     pair[0].mood.still = False
 
     with pytest.raises(CellFailedError, match=rf"{name} was changed while a picture was rendered from it\."):
-        run.evidence(cells[2], show=quiet)
+        run.evidence(cells[2], show=ignore)
 
 
 def test_worker_without_the_suite_is_told(

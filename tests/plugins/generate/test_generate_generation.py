@@ -21,12 +21,9 @@ from plugins.plan.plan import Plan
 from plugins.render import rendering
 from stand_in.serving import Serving
 from tests.small_plan import Posing
+from tests.waiting import ignore
 
 Begin = Callable[..., Generation]
-
-
-def ignore(*_: object) -> None:
-    """Take no notice."""
 
 
 @pytest.fixture

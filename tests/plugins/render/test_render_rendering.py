@@ -24,6 +24,7 @@ from plugins.render.render_server import RenderServer
 from plugins.render.rendering import AHEAD, Rendering
 from stand_in.serving import Serving
 from tests.small_plan import Posing
+from tests.waiting import ignore, until
 
 THEIRS = "7d9a1c52-0f1e-4a57-9d7c-3f0b6a1e2c11"
 """Id of a prompt of somebody else's."""
@@ -56,20 +57,8 @@ def render() -> Iterator[Callable[..., Rendering[Any]]]:
         yield start
 
 
-def until(true: Callable[[], object]) -> None:
-    """Wait for something, but not for long."""
-    end = time.monotonic() + 30
-    while not true():
-        assert end > time.monotonic(), "it did not happen"
-        time.sleep(0.005)
-
-
 def _has(items: Sequence[object], count: int) -> bool:
     return len(items) == count
-
-
-def quiet(_: str) -> None:
-    """Show nothing."""
 
 
 def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -89,7 +78,7 @@ def test_cells_begin_in_their_order_and_no_more_than_ahead(plan: Plan, render: C
     assert (3, list(cells[:3])) == (AHEAD, begun)
     for index, cell in enumerate(cells):
         gates[cell].set()
-        assert cell.id == rendering.result(cell, meanwhile=quiet)
+        assert cell.id == rendering.result(cell, meanwhile=ignore)
         expected = list(cells[: index + 1 + AHEAD])
         until(partial(_has, begun, len(expected)))
         assert expected == begun
@@ -128,9 +117,9 @@ def test_a_cell_fails_alone(plan: Plan, render: Callable[..., Rendering[str]]) -
 
     rendering = render(cells, work)
     with pytest.raises(ComfyUIError, match="out of memory"):
-        rendering.result(cells[1], meanwhile=quiet)
+        rendering.result(cells[1], meanwhile=ignore)
     others = [cell for cell in cells if cell != cells[1]]
-    assert [cell.id for cell in others] == [rendering.result(cell, meanwhile=quiet) for cell in others]
+    assert [cell.id for cell in others] == [rendering.result(cell, meanwhile=ignore) for cell in others]
     assert "6 of 6 cells done" == rendering.progress.line()
 
 
@@ -146,7 +135,7 @@ def test_several_servers_share_the_cells(plan: Plan, render: Callable[..., Rende
         return server.name
 
     rendering = render(cells, work, *servers)
-    assert ["a"] * 3 + ["b"] * 3 == sorted(rendering.result(cell, meanwhile=quiet) for cell in cells)
+    assert ["a"] * 3 + ["b"] * 3 == sorted(rendering.result(cell, meanwhile=ignore) for cell in cells)
 
 
 def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -172,7 +161,7 @@ def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rende
     until(lambda: len(done) == len(cells) - AHEAD)
     assert {"quick"} == set(done)
     gate.set()
-    assert AHEAD == [rendering.result(cell, meanwhile=quiet) for cell in cells].count("slow")
+    assert AHEAD == [rendering.result(cell, meanwhile=ignore) for cell in cells].count("slow")
 
 
 def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
@@ -195,7 +184,7 @@ def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., R
     until(lambda: len(done) == len(cells) - 1)
     assert 1 == len(begun["waiting"])
     gate.set()
-    assert "waiting" == rendering.result(begun["waiting"][0], meanwhile=quiet)
+    assert "waiting" == rendering.result(begun["waiting"][0], meanwhile=ignore)
     assert sorted(begun["other"], key=cells.index) == begun["other"]
 
 
@@ -217,7 +206,7 @@ def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Re
     rendering = render(cells, work, dead, alive)
     until(lambda: rendering._lost == {dead})
     gate.set()
-    assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=quiet) for cell in cells]
+    assert ["alive"] * len(cells) == [rendering.result(cell, meanwhile=ignore) for cell in cells]
     assert AHEAD + 2 >= asked.count("dead")
     assert {dead: "nobody is there"} == rendering.gave_back
     assert "12 of 12 cells done" == rendering.progress.line()
@@ -252,7 +241,7 @@ def test_a_server_that_answers_as_none_does_gets_no_more(
     failed = []
     for cell in cells:
         try:
-            assert "fine" == rendering.result(cell, meanwhile=quiet)
+            assert "fine" == rendering.result(cell, meanwhile=ignore)
         except BadAnswer:
             failed.append(cell)
     assert {*begun[odd], begun[fine][0]} == {*failed}
@@ -273,8 +262,8 @@ def test_the_last_server_is_not_given_up(plan: Plan, render: Callable[..., Rende
     rendering = render(cells, work)
     for cell in cells[:-1]:
         with pytest.raises(Unreachable, match=f"nobody is there for {cell}"):
-            rendering.result(cell, meanwhile=quiet)
-    assert "picture" == rendering.result(cells[-1], meanwhile=quiet)
+            rendering.result(cell, meanwhile=ignore)
+    assert "picture" == rendering.result(cells[-1], meanwhile=ignore)
     assert list(cells) == tried
 
 
@@ -289,7 +278,7 @@ def test_no_cell_hangs_where_all_servers_fail(plan: Plan, render: Callable[..., 
     rendering = render(cells, work, Unused("a"), Unused("b"), Unused("c"))
     for cell in cells:
         with pytest.raises(Unreachable, match="is gone"):
-            rendering.result(cell, meanwhile=quiet)
+            rendering.result(cell, meanwhile=ignore)
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["it-takes-its-turn", "it-is-lost-before"])
@@ -323,7 +312,7 @@ def test_what_comes_last_is_shared_too(
         until(lambda: len(done) == len(cells))  # all but the cell that the other server has, and what comes last
         gate.set()
     assert last.result(30) is None
-    assert [cell.id for cell in cells] == [rendering.result(cell, meanwhile=quiet) for cell in cells]
+    assert [cell.id for cell in cells] == [rendering.result(cell, meanwhile=ignore) for cell in cells]
     assert 1 == done.count("last")
     assert dies or len(cells) - 2 == done.index("last")
 
@@ -341,14 +330,14 @@ def test_closing_begins_nothing_more(plan: Plan) -> None:
         return cell.id
 
     rendering: Rendering[str] = Rendering(cells, servers=(server,), work=work)  # type: ignore[arg-type]
-    rendering.result(cells[0], meanwhile=quiet)
+    rendering.result(cells[0], meanwhile=ignore)
     until(lambda: len(begun) == 1 + AHEAD)
     server.close = gate.set  # type: ignore[method-assign]  # as a server's own does: what is at work ends
     rendering.close()
     assert set(cells[: 1 + AHEAD]) == set(begun)
-    assert cells[0].id == rendering.result(cells[0], meanwhile=quiet)
+    assert cells[0].id == rendering.result(cells[0], meanwhile=ignore)
     with pytest.raises(CancelledError):
-        rendering.result(cells[-1], meanwhile=quiet)
+        rendering.result(cells[-1], meanwhile=ignore)
 
 
 def rendering_on(serving: Serving, plan: Plan, cells: Sequence[Cell]) -> Rendering[Finished]:
@@ -386,7 +375,7 @@ def test_the_next_is_posted_before_the_current_ends(plan: Plan, stand_in: Callab
     serving = stand_in(faults=Holding())
     rendering = rendering_on(serving, plan, cells)
     try:
-        pictures = [rendering.result(cell, meanwhile=quiet) for cell in cells]
+        pictures = [rendering.result(cell, meanwhile=ignore) for cell in cells]
     finally:
         rendering.close()
     assert ended == [picture.prompt_id for picture in pictures]
@@ -413,4 +402,4 @@ def test_closing_takes_back_ours_alone(plan: Plan, stand_in: Callable[..., Servi
     until(lambda: [item[1] for item in serving.server.queue.current()[0]] == [THEIRS])
     assert [] == serving.server.queue.current()[1]
     with pytest.raises(Interrupted):
-        rendering.result(matrix(plan)[0], meanwhile=quiet)
+        rendering.result(matrix(plan)[0], meanwhile=ignore)

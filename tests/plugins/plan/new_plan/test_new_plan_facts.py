@@ -197,3 +197,12 @@ def test_settings_that_say_nothing_are_passed_over(tmp_path: Path, file: str, te
     (tmp_path / file).write_text(text, encoding="utf-8")
 
     assert ((), {}) == (read_settings(tmp_path).read, read_settings(tmp_path).values)
+
+
+@pytest.mark.parametrize("steps", [0, 100_000, -1, "many"])
+def test_steps_that_no_plan_allows_are_left_out(tmp_path: Path, steps: object) -> None:
+    """A number of steps that a plan could not hold is replaced by the usual one."""
+    text = json.dumps({"config": {"process": [{"sample": {"sample_steps": steps}}]}})
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+
+    assert Fact(value=25, source="usual for SDXL") == facts(tmp_path).steps
