@@ -25,7 +25,10 @@ def read_graph(path: Path) -> Graph:
     try:
         content = read_small(path)
     except OSError as error:
-        raise WorkflowError(f"The workflow {path} cannot be read: {error}") from error
+        raise WorkflowError(
+            f"The workflow {path} cannot be read: {error.strerror or error}. Correct `workflow` under [comfyui] in the "
+            "plan."
+        ) from error
     try:
         return graph_of(_parsed(_graph_in_png(content) if content.startswith(_PNG) else content))
     except WorkflowError as error:

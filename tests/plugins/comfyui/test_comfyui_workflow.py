@@ -348,7 +348,7 @@ def test_unusable_workflow_is_told(graph: Any, told: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        pytest.param(None, "cannot be read: ", id="absent"),
+        pytest.param(None, "cannot be read: No such file or directory. Correct `workflow` under", id="absent"),
         pytest.param(b"{", "cannot be read: ", id="broken"),
         pytest.param(b"\xff\xfe\x00", "cannot be read: ", id="not_text"),
         pytest.param(b"[" * 100_000, "is nested too deep to be one of ComfyUI's.", id="deep"),
