@@ -129,7 +129,7 @@ VIOLATIONS = {
     "too_large": Violation(
         plant=small_limit,
         fails=frozenset({SIZE}),
-        says=("bytes), and the plan allows 0.0 MB to 0.0 MB. Is it the right file?",),
+        says=("bytes), and the plan allows 1.0 kB to 1.1 kB. Is it the right file?",),
     ),
     "copies_left": Violation(
         plant=copies_left,
