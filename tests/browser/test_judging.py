@@ -198,10 +198,10 @@ def test_arrow_keys_walk_over_pictures_and_marks(page: Page) -> None:
 
 def test_rule_wants_enough_marked(page: Page) -> None:
     """While an earlier checkpoint could still win, the rule names no later one."""
-    assert "Still to mark: step 200, 5 required criteria. One “no” closes it." == verdict(page)
+    assert "Still to mark: step 200, 5 required criteria. One “no” rules it out." == verdict(page)
     mark(page, "step200", "n-----")
     mark(page, "step600", "yyyyyy")
-    assert "Still to mark: step 400, 5 required criteria. One “no” closes it." == verdict(page)
+    assert "Still to mark: step 400, 5 required criteria. One “no” rules it out." == verdict(page)
     expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 no; passed over")
 
 

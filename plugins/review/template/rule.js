@@ -32,7 +32,7 @@ function suggestion() {
       passedOver.push(`${name} is passed over. ${short.map((criterion) => `${criterion.text}: ${toldAnswer(id, criterion.id)}`).join("; ")}.`);
     } else if (open.length) {
       const count = open.length === 1 ? "1 required criterion" : `${open.length} required criteria`;
-      const closes = data.rate === null ? " One “no” closes it." : "";
+      const closes = data.rate === null ? " One “no” rules it out." : "";
       return { checkpoint: null, reason: [`Still to mark: ${name}, ${count}.${closes}`, ...passedOver].join("\n") };
     } else {
       const found = `${name} is the earliest checkpoint with ${passing}.`;
