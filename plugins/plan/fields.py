@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from plugins.plan.messages import Address
 
@@ -165,5 +165,5 @@ Text = Annotated[str, AfterValidator(_text)]
 Words = Annotated[str, AfterValidator(_words)]
 Lax = Field(strict=False)
 PlanPath = Annotated[Path, Lax, BeforeValidator(_plan_path)]
-Rate = Annotated[float | None, BeforeValidator(_rate)]
-Size = Annotated[int, BeforeValidator(_size)]
+Rate = Annotated[float | None, BeforeValidator(_rate), WithJsonSchema({"type": "share"})]
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "size"})]

@@ -35,18 +35,27 @@ _STEP_LABEL: Final = re.compile(r"(?i)(step|epoch)\d+")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Paths(_Part):
-    """Where the LoRA's files are. All absolute once read (`reading.py` expands and joins them)."""
+    """Where the LoRA's files are.
+
+    All are absolute once read: `~` is expanded and relative ones are joined.
+    """
 
     project: PlanPath
+    """Where relative paths start; `.` is the folder of the plan file."""
     checkpoints: PlanPath
+    """The folder where the trainer left the checkpoints; never written to."""
     comfyui: PlanPath
-    loras: PlanPath
+    """The ComfyUI folder; `--comfyui-dir` replaces it."""
+    loras: PlanPath = Path("models/loras")
+    """Where the evaluation copies and the production file go; starts at `comfyui`."""
     training_images: PlanPath | None = None
+    """A folder of training images: shown beside the pictures, and compared with them."""
     summary: PlanPath | None = None
+    """A second place for `SUMMARY.md`, replaced by every deployment."""
 
     @model_validator(mode="before")
     @classmethod
@@ -84,7 +93,9 @@ class Nodes(_Part):
     prompt: Annotated[tuple[Text, ...], Lax] = ()
     """The inputs that take the prompt: `11.value`."""
     negative: Annotated[tuple[Text, ...], Lax] = ()
+    """The inputs that take the negative prompt: `12.text`."""
     seed: Annotated[tuple[Text, ...], Lax] = ()
+    """The inputs that take the seed: `5.seed`."""
     lora: Text | None = None
     """The slot of the tested LoRA (`10.lora_1`), or the loader of the model that it goes onto (`4`)."""
 
@@ -93,10 +104,15 @@ class ComfyUI(_Part):
     """The servers that render, and how to start one when none answers."""
 
     url: ServerUrl | None = None
+    """The server's address. Give this or `urls`; `--comfyui-url` replaces both."""
     urls: Annotated[tuple[ServerUrl, ...], Lax] = ()
+    """Several servers that read the same loras folder and share the pictures."""
     start: Annotated[tuple[Text, ...], Lax] = ()
+    """The command, word by word, that starts ComfyUI in `paths.comfyui` when nothing answers."""
     workflow: PlanPath | None = None
+    """Your own workflow: an API export, or a PNG that ComfyUI saved."""
     nodes: Nodes = Nodes()
+    """What is not found in the workflow, or found wrongly."""
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds that a server may go without a sign of life on a picture before it is given up."""
 
@@ -128,16 +144,27 @@ class Sampling(_Part):
     """
 
     base_model: Text = ""
+    """The base model as ComfyUI's picker names it; its extension may be left out."""
     sampler: Text = ""
+    """A sampler of ComfyUI's picker."""
     scheduler: Text = ""
+    """A scheduler of ComfyUI's picker."""
     steps: Annotated[int, Field(ge=1, le=10_000)] = 0
+    """Sampling steps."""
     cfg: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """CFG scale."""
     width: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
+    """Pixels."""
     height: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
+    """Pixels."""
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
+    """1 uses the text encoder's last layer, 2 the one before."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], Lax, Field(min_length=1)]
+    """Every checkpoint is rendered on every prompt once with each seed."""
     lora_strength: Annotated[float, Field(ge=-100, le=100)] = 1.0
+    """Strength of the tested LoRA, for the model and the text encoder."""
     negative: Words = ""
+    """The negative prompt of every picture."""
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -177,11 +204,15 @@ class Checkpoint(_Part):
     """One saved state of the training run."""
 
     file: TrainingFile
+    """A safetensors file below `paths.checkpoints`, with `/` between folders."""
     step: Annotated[int, Field(ge=0)] | None = None
-    """As the plan says, else the file's header, else its name (`reading.py`); None where only its epoch is known."""
+    """The training step. Left out, it is read from the file's header, else from its name."""
     epoch: Annotated[int, Field(ge=0)] | None = None
+    """The epoch, where it is what tells the checkpoints apart."""
     label: Name | None = None
+    """A name in place of the step's: `final`."""
     expect: Words = ""
+    """What you expect of it. The page shows it once the checkpoint was marked."""
 
     @property
     def id(self) -> str:
@@ -221,34 +252,44 @@ class Prompt(_Part):
     """One test prompt and why it is there."""
 
     id: Name
+    """Its name in test ids and file names."""
     text: Text
+    """The prompt, with the trigger word in it."""
     purpose: Words = ""
+    """What it tests, in a few words."""
 
 
 class Criterion(_Part):
     """One question that a person answers by looking."""
 
     id: Name
+    """Its name in the ballot."""
     text: Text
+    """The question, which is answered with yes or no."""
     required: bool = False
+    """Whether one `no` rules a checkpoint out."""
     prompts: Annotated[tuple[str, ...], Lax] = ()
-    """The prompts on which to look for it; none means all."""
+    """The prompts on whose pictures to look for it; none means all."""
 
 
 class Selection(_Part):
     """When a checkpoint passes a criterion."""
 
     rate: Annotated[Rate, Field(alias="pass")] = None
-    """None: yes on all pictures that were looked at. Else the share that the interval's lower end must reach."""
+    """`"all"`: yes on every picture that was looked at. A share, such as 0.8: the interval's lower end reaches it."""
 
 
 class Production(_Part):
     """The one LoRA that stays, and what must hold of it. Sizes are bytes."""
 
     file: FileName
+    """The name under which the chosen checkpoint is deployed, in `paths.loras`."""
     min_size: Size = 0
+    """The least size that is right."""
     max_size: Size = 2**63
+    """The largest size that is right."""
     forbidden: Annotated[tuple[Text, ...], Lax] = ()
+    """Words that no LoRA's name may hold, in any case and any sub-folder."""
 
     @model_validator(mode="after")
     def _sizes_in_order(self) -> Self:
@@ -270,8 +311,11 @@ class Plan(_Part):
     """Everything that a person decided before looking at pictures."""
 
     name: PlanName
+    """The stem of the evaluation copies' names; often the trigger word."""
     title: Text
+    """The report's title."""
     selection_rule: Words = ""
+    """How you mean to choose; shown where you decide."""
     paths: Paths
     comfyui: ComfyUI
     sampling: Sampling

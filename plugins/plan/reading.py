@@ -40,7 +40,7 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "prompt": Prompt,
     "criterion": Criterion,
 }
-_BUILT_IN_NEEDS: Final = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
+BUILT_IN_NEEDS: Final = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
 """What the built-in workflow has no values of its own for."""
 _LARGEST: Final = 1_000_000
 """Bytes. A plan is a page of text; TOML of many megabytes would be read for minutes."""
@@ -133,7 +133,7 @@ def _missing_settings(raw: Mapping[str, Any]) -> Iterator[str]:
     """Find settings that only an own workflow brings, where the plan names none."""
     comfyui, sampling = raw.get("comfyui"), raw.get("sampling")
     if isinstance(sampling, dict) and not (isinstance(comfyui, dict) and comfyui.get("workflow")):
-        yield from (f"sampling.{key}: is missing" for key in _BUILT_IN_NEEDS if key not in sampling)
+        yield from (f"sampling.{key}: is missing" for key in BUILT_IN_NEEDS if key not in sampling)
 
 
 def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,154 @@
+"""Write docs/plan.md from the plan's own models: `python -m tests.docs.plan_page`.
+
+What a key means is the docstring below its field; types, bounds and defaults are pydantic's; examples come from the
+plans that are shipped, then from `EXAMPLES`.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from plugins.plan.plan import Plan
+from plugins.plan.reading import BUILT_IN_NEEDS
+
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "plan.md"
+EXAMPLES: Final[Mapping[str, object]] = {
+    "paths.training_images": "data/spyke",
+    "comfyui.urls": ["http://127.0.0.1:8188", "http://127.0.0.1:8189"],
+    "comfyui.workflow": "workflows/portrait.json",
+    "comfyui.timeout": 900,
+    "comfyui.nodes.picture": "13",
+    "comfyui.nodes.prompt": ["11.value"],
+    "comfyui.nodes.negative": ["12.text"],
+    "comfyui.nodes.seed": ["5.seed"],
+    "comfyui.nodes.lora": "10.lora_1",
+    "sampling.negative": "blurry, watermark",
+    "checkpoint.epoch": 5,
+    "selection.pass": 0.8,
+}
+"""Keys that no shipped plan uses."""
+
+HEAD: Final = """\
+# The plan, key by key
+
+<!-- Written by `python -m tests.docs.plan_page` from the plan's models; a test fails where it is out of date. -->
+
+A plan is a TOML file: what is tested, where it lies, and what "good" means. `pytest --new-plan=FOLDER` writes one
+from a training folder; [plans/spyke.toml](../plans/spyke.toml) is a whole one to copy. A mistake stops the run before
+anything is touched, and all mistakes of a plan are listed at once, each with its key.
+
+Paths may begin with `~`. Relative ones start at `paths.project`, and that starts at the plan file's own folder. Write a
+Windows path with `/` or in single quotes: `'D:\\training'`. Sizes are written like `"50 MB"`.
+"""
+
+COLUMNS: Final = ("| key | meaning | type | default | example |", "|---|---|---|---|---|")
+_TYPES: Final = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "size": "size",
+    "share": '`"all"` or a share',
+}
+
+
+def page() -> str:
+    """Return the whole page as Markdown."""
+    schema = Plan.model_json_schema()
+    tables = dict(_tables(schema["properties"], schema["$defs"]))
+    top = {key: field for key, field in schema["properties"].items() if key not in tables}
+    parts = [HEAD, *_section("", "The top of the file", {**schema, "properties": top})]
+    for name, kind in tables.items():
+        is_list = schema["properties"].get(name, {}).get("type") == "array"
+        heading = f"`[[{name}]]`, once for each" if is_list else f"`[{name}]`"
+        parts += _section(name, heading, kind, without=tables)
+    return "\n".join(parts)
+
+
+def _tables(
+    fields: Mapping[str, Any], kinds: Mapping[str, Any], below: str = ""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each table's name in TOML and its schema, in the plan's order."""
+    for key, field in fields.items():
+        reference = field.get("$ref") or field.get("items", {}).get("$ref")
+        if reference:
+            kind = kinds[reference.rpartition("/")[2]]
+            yield below + key, kind
+            yield from _tables(kind["properties"], kinds, f"{below}{key}.")
+
+
+def _section(table: str, heading: str, kind: Mapping[str, Any], without: Mapping[str, Any] | None = None) -> list[str]:
+    rows = [
+        _row(f"{table}.{key}".lstrip("."), key, field, needed=key in kind.get("required", ()))
+        for key, field in kind["properties"].items()
+        if f"{table}.{key}" not in (without or {})
+    ]
+    purpose = [] if not table else [kind["description"].partition("\n")[0], ""]
+    return [
+        f"## {heading}",
+        "",
+        *purpose,
+        "| key | meaning | type | default | example |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _row(place: str, key: str, field: Mapping[str, Any], *, needed: bool) -> str:
+    default = "required" if needed else _shown_default("all" if field.get("type") == "share" else field.get("default"))
+    if place.removeprefix("sampling.") in BUILT_IN_NEEDS:
+        default = "required, but with a `workflow`: the workflow's"
+    meaning = " ".join(field["description"].split())
+    cells = (f"`{key}`", meaning, _type(field), default, f"`{_toml(_example(place))}`")
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _shown_default(default: object) -> str:
+    if default in (None, "", [], 2**63):
+        return "none"
+    return f"`{_toml(default)}`"
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """Name a field's type and bounds in a person's words."""
+    either = field.get("anyOf", [field])
+    names = []
+    for one in either:
+        if one.get("type") == "null":
+            continue
+        if one.get("type") == "array":
+            names.append(f"list of {_type(one['items'])}".replace("number", "numbers"))
+            continue
+        name = "path" if one.get("format") == "path" else _TYPES[one["type"]]
+        least, most = one.get("minimum", one.get("exclusiveMinimum")), one.get("maximum")
+        over = "above " if "exclusiveMinimum" in one else "from "
+        bounds = (f" {over}{least}" if least is not None else "", f" to {most}" if most is not None else "")
+        names.append(name + "".join(bounds))
+    return " or ".join(names)
+
+
+def _example(place: str) -> object:
+    """Return a key's value in the first shipped plan that has it."""
+    for plan in sorted((ROOT / "plans").rglob("*.toml"), key=lambda path: (path.name != "spyke.toml", path)):
+        value: Any = tomllib.loads(plan.read_text(encoding="utf-8"))
+        for part in place.split("."):
+            if isinstance(value, list):
+                value = next((one for one in value if part in one), None)
+            value = value.get(part) if isinstance(value, dict) else None
+        if value not in (None, ""):
+            return value.strip().partition("\n")[0] if isinstance(value, str) else value
+    return EXAMPLES[place]
+
+
+def _toml(value: object) -> str:
+    """Write a value as TOML does, which for these is JSON's way."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:56]}..." + ('"' if isinstance(value, str) else "")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8", newline="\n")
