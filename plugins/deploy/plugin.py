@@ -95,7 +95,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def _note(item: pytest.Item, outcome: str) -> None:
     doc = getattr(item, "obj", item).__doc__ or item.name
     claim = doc.strip().splitlines()[0].rstrip(".")
-    item.config.stash[_SESSION].verified[item.nodeid] = Verified(claim=claim, outcome=outcome)
+    name = str(getattr(item, "originalname", item.name)).removeprefix("test_")
+    item.config.stash[_SESSION].verified[item.nodeid] = Verified(claim=claim, outcome=outcome, name=name)
 
 
 @pytest.hookimpl(optionalhook=True)

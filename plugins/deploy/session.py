@@ -9,12 +9,13 @@ from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Selected, deploy, recover
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.page import After, render_deployment, render_rollback
+from plugins.deploy.planned import PlannedSummary
 from plugins.deploy.proof import Prover
 from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.selection import SelectionError, ballot_lines, choice_of, find_ballots, judged_by, select
 from plugins.deploy.summary import Summary, Verified, rollback_summary
-from plugins.evidence.files import write_atomically
+from plugins.deploy.summary_files import write_summary
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures
@@ -159,17 +160,10 @@ class DeploySession:
 
         Returns whether that went well; `say` shows a line for each place.
         """
-        text, went_well = self._summary(), True
-        if not text:
-            return True
-        for place in filter(None, (self._command.reports / "SUMMARY.md", self._command.plan.paths.summary)):
-            try:
-                write_atomically(place, text)
-                say(f"wrote {place}")
-            except OSError as error:
-                went_well = False
-                say(f"Production stands, but {place} could not be written: {error}")
-        return went_well
+        text = self._summary()
+        return not text or write_summary(
+            text, plan=self._command.plan, reports=self._command.reports, is_rollback=self._rolled_back, say=say
+        )
 
     def last_line(self) -> str:
         """Return what is in production after a rollback, and what that means; empty in any other run."""
@@ -190,13 +184,17 @@ class DeploySession:
         plan, verified = self._command.plan, tuple(self.verified.values())
         match self._done:
             case Deployment():
-                return Summary(
+                summary = Summary(
                     plan=plan,
                     deployment=self._done,
                     ballot=self._ballot,
                     verified=verified,
                     workflow=tuple(workflow_of(plan, self._command.reports).lines()) if plan.workflow else (),
-                ).markdown()
+                )
+                evidence = self._selected.evidence if self._selected else {}
+                if plan.summary:
+                    return PlannedSummary(work=plan.summary, summary=summary, evidence=evidence).markdown()
+                return summary.markdown()
             case Rollback():
                 return rollback_summary(plan, self._done, verified)
             case None:

@@ -1,10 +1,10 @@
 """SUMMARY.md: what was compared, what was selected and seen, and what was verified."""
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from plugins.deploy.markdown import code, plain
 from plugins.deploy.records import Deployment, Rollback
-from plugins.plan.messages import visible
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot, figures
 from plugins.review.figures import Figure
@@ -16,6 +16,8 @@ class Verified:
 
     claim: str
     outcome: str
+    name: str = ""
+    """Its test's, without `test_`, as a plan's requirements name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,12 @@ class Summary:
 
     def markdown(self) -> str:
         """Return it as Markdown."""
+        plan, deployment = self.plan, self.deployment
+        title = f"# {plain(plan.title)}: {deployment.selected} deployed as {plan.production.lora_name}"
+        return "\n\n".join([title, *self.parts()]) + "\n"
+
+    def parts(self) -> list[str]:
+        """Return what stands below the title, part by part."""
         parts = [
             self._head(),
             self._compared(),
@@ -40,24 +48,26 @@ class Summary:
             _verifications(self.verified),
             self._settings(),
         ]
-        return "\n\n".join(part for part in parts if part) + "\n"
+        return [part for part in parts if part]
 
     @property
-    def _complete(self) -> bool:
+    def complete(self) -> bool:
+        """Whether every claim was verified."""
         return bool(self.verified) and all(one.outcome == "passed" for one in self.verified)
 
     def _head(self) -> str:
-        plan, deployment = self.plan, self.deployment
-        lines = [f"# {_plain(plan.title)}: {deployment.selected} deployed as {plan.production.lora_name}"]
+        deployment, lines = self.deployment, []
         if deployment.simulated:
             lines.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")
         state = (
-            "Every claim of the plan was verified."
-            if self._complete
-            else "**Not every claim was verified: see below.**"
+            "Every claim of the plan was verified." if self.complete else "**Not every claim was verified: see below.**"
         )
         lines.append(f"{deployment.deployed:%Y-%m-%d %H:%M} UTC. {state}")
         return "\n\n".join(lines)
+
+    def _quoted(self, text: str) -> str:
+        """Quote words as they are; a planning tool takes what has a `/` between backticks for a file of its project."""
+        return plain(text) if self.plan.summary and "/" in text else f"`{code(text)}`"
 
     def _compared(self) -> str:
         plan, deployment = self.plan, self.deployment
@@ -74,10 +84,10 @@ class Summary:
         for name, candidate in deployment.candidates.items():
             chosen = "**" if name == deployment.selected else ""
             step = "-" if candidate.step is None else candidate.step
-            lines.append(f"| {chosen}{name}{chosen} | {step} | {_plain(candidate.file)} | `{candidate.sha256}` |")
+            lines.append(f"| {chosen}{name}{chosen} | {step} | {plain(candidate.file)} | `{candidate.sha256}` |")
         lines += ["", "Prompts:", ""]
         lines += [
-            f"{number}. {_plain(prompt.purpose or prompt.id)}: `{_code(prompt.text)}`"
+            f"{number}. {plain(prompt.purpose or prompt.id)}: {self._quoted(prompt.text)}"
             for number, prompt in enumerate(plan.prompts, 1)
         ]
         return "\n".join(lines)
@@ -86,31 +96,29 @@ class Summary:
         plan, selected = self.plan, self.deployment.selected
         parts = ["## What was selected, and why", f"**{selected}** was selected by a person."]
         if plan.selection_rule:
-            parts.append(f"Selection rule: {_plain(plan.selection_rule)}")
+            parts.append(f"Selection rule: {plain(plan.selection_rule)}")
         parts += self._judged(self.ballot) if self.ballot else self._criteria()
         seen = self.deployment.observed.strip()
         if seen or not self.ballot:
-            told = "\n".join(f"> {_plain(line)}" for line in seen.splitlines())
+            told = "\n".join(f"> {plain(line)}" for line in seen.splitlines())
             parts += ["Observed:", told or "Not recorded: there is no ballot, and no `--observed=TEXT` was given."]
         return "\n\n".join(part for part in parts if part)
 
     def _criteria(self) -> list[str]:
-        lines = [f"- {_plain(one.text)}{' (required)' if one.required else ''}" for one in self.plan.criteria]
+        lines = [f"- {plain(one.text)}{' (required)' if one.required else ''}" for one in self.plan.criteria]
         return ["The criteria:", "\n".join(lines)] if lines else []
 
     def _judged(self, ballot: Ballot) -> list[str]:
         """Return the ballot in words: the choice and its reason, the marks criterion by criterion, and the notes."""
         selected = self.deployment.selected
-        told = [
-            f"The rule gave: {_plain(ballot.suggestion.checkpoint or 'none')} ({_plain(ballot.suggestion.reason)})."
-        ]
+        told = [f"The rule gave: {plain(ballot.suggestion.checkpoint or 'none')} ({plain(ballot.suggestion.reason)})."]
         if ballot.choice is None:
             told.append("The ballot itself chose none; the checkpoint was named on the command line.")
         elif not ballot.follows_rule:
-            told.append(f"The person chose otherwise: {_plain(ballot.reason or 'no reason was given')}.")
+            told.append(f"The person chose otherwise: {plain(ballot.reason or 'no reason was given')}.")
         elif ballot.reason:
-            told.append(f"Reason: {_plain(ballot.reason)}.")
-        by = f" by {_plain(ballot.judge)}" if ballot.judge.strip() else ""
+            told.append(f"Reason: {plain(ballot.reason)}.")
+        by = f" by {plain(ballot.judge)}" if ballot.judge.strip() else ""
         told.append(f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}.")
         if ballot.is_empty:
             told.append("**Nothing was marked on the ballot.**")
@@ -118,38 +126,41 @@ class Summary:
         table = [f"| criterion | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for criterion in self.plan.criteria:
             marks = " | ".join(_figure(counted.get(one, {}).get(criterion.id)) for one in columns)
-            table.append(f"| {_plain(criterion.text)}{' (required)' if criterion.required else ''} | {marks} |")
+            table.append(f"| {plain(criterion.text)}{' (required)' if criterion.required else ''} | {marks} |")
         table += ["", "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."]
         parts = [" ".join(told), "\n".join(table), self._visible(ballot)]
         if note := ballot.notes.checkpoints.get(selected):
-            parts.append(f"Note on {selected}: {_plain(note)}")
+            parts.append(f"Note on {selected}: {plain(note)}")
         cells = [
-            f"- {_plain(cell)}: {_plain(note)}"
+            f"- {plain(cell)}: {plain(note)}"
             for cell, note in ballot.notes.cells.items()
             if note and cell.startswith(f"{selected}-")
         ]
         return [*parts, "\n".join(cells)]
 
     def _visible(self, ballot: Ballot) -> str:
-        """Return which details were seen on the prompt that is there to show them."""
-        answers, lines = ballot.answers(self.deployment.selected), []
+        lines = [f"- {plain(line)}" for line in self.details(ballot)]
+        return f"On {self.deployment.selected}'s pictures:\n\n" + "\n".join(lines) if lines else ""
+
+    def details(self, ballot: Ballot) -> Iterator[str]:
+        """Yield which details were seen on each prompt that is there to show them."""
+        answers = ballot.answers(self.deployment.selected)
         for prompt in self.plan.prompts:
             looked_for = [one for one in self.plan.criteria if one.prompts == (prompt.id,)]
-            seen = [f"{_plain(one.text)}: {answers.get(one.id, 'not marked')}" for one in looked_for]
+            seen = [f"{one.text}: {answers.get(one.id, 'not marked')}" for one in looked_for]
             if seen:
-                lines.append(f"- {_plain(prompt.purpose or prompt.id)}: {'; '.join(seen)}")
-        return f"On {self.deployment.selected}'s pictures:\n\n" + "\n".join(lines) if lines else ""
+                yield f"{prompt.purpose or prompt.id}: {'; '.join(seen)}"
 
     def _deployed(self) -> str:
         deployment = self.deployment
         lines = [
             "## What was deployed",
             "",
-            f"- Production: `{_code(str(deployment.production))}`",
+            f"- Production: {self._quoted(str(deployment.production))}",
             f"- SHA-256: `{deployment.sha256}`",
         ]
         if deployment.backup:
-            lines.append(f"- The file that was there before is kept: `{_code(str(deployment.backup))}`")
+            lines.append(f"- The file that was there before is kept: {self._quoted(str(deployment.backup))}")
         elif deployment.replaced_sha256 == deployment.sha256:
             lines.append("- The same bytes were there already.")
         elif deployment.replaced_sha256:
@@ -159,18 +170,18 @@ class Summary:
             lines.append(f"- It replaced {before}, which the training folder still has.")
         lines.append(f"- Evaluation copies removed: {len(deployment.removed)}")
         lines += [
-            f"- Left in place: `{_code(path)}`, since {_plain(reason)}" for path, reason in deployment.left.items()
+            f"- Left in place: {self._quoted(path)}, since {plain(reason)}" for path, reason in deployment.left.items()
         ]
         if deployment.ballot:
             lines.append(
-                f"- By the ballot `{_code(str(deployment.ballot.file))}` (SHA-256 `{deployment.ballot.sha256}`)"
+                f"- By the ballot {self._quoted(str(deployment.ballot.file))} (SHA-256 `{deployment.ballot.sha256}`)"
             )
         return "\n".join(lines)
 
     def _proof(self) -> str:
         lines = ["## What production renders", "", "The production LoRA was rendered once more, after deployment:", ""]
         lines += [
-            f"- [{_plain(one.row)}]({one.picture}): {_plain(str(one).partition(': ')[2])}"
+            f"- [{plain(one.row)}]({one.picture}): {plain(str(one).partition(': ')[2])}"
             for one in self.deployment.proof
         ]
         return "\n".join(lines)
@@ -190,17 +201,17 @@ class Summary:
                 ("LoRA strength", f"{sampling.lora_strength:g}"),
             ]
         told.append(("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"))
-        return "\n".join(["## How the pictures were made", "", *(f"- {name}: {_plain(value)}" for name, value in told)])
+        return "\n".join(["## How the pictures were made", "", *(f"- {name}: {plain(value)}" for name, value in told)])
 
 
 def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:
     """Return what a rollback did, as Markdown."""
-    head = [f"# {_plain(plan.title)}: rolled back to {_plain(rollback.name)}"]
+    head = [f"# {plain(plan.title)}: rolled back to {plain(rollback.name)}"]
     if rollback.simulated:
         head.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")
-    head.append(_plain(str(rollback)))
-    put = [f"- Production: `{_code(str(rollback.production))}`", f"- SHA-256: `{rollback.sha256}`"]
-    proof = [f"- {_plain(row)}: {_plain(told)}" for row, told in rollback.proof.items()]
+    head.append(plain(str(rollback)))
+    put = [f"- Production: `{code(str(rollback.production))}`", f"- SHA-256: `{rollback.sha256}`"]
+    proof = [f"- {plain(row)}: {plain(told)}" for row, told in rollback.proof.items()]
     parts = [*head, "\n".join(["## What was put back", "", *put])]
     parts.append("\n".join(["## What production renders", "", *proof]))
     return "\n\n".join([*parts, _verifications(verified)]) + "\n"
@@ -214,15 +225,5 @@ def _verifications(verified: tuple[Verified, ...]) -> str:
     lines = ["## What was verified", ""]
     for one in verified:
         box, told = ("x", "") if one.outcome == "passed" else (" ", f" (**{one.outcome.upper()}**)")
-        lines.append(f"- [{box}] {_plain(one.claim)}{told}")
+        lines.append(f"- [{box}] {plain(one.claim)}{told}")
     return "\n".join(lines) if verified else "## What was verified\n\nNothing: no verification ran."
-
-
-def _plain(text: str) -> str:
-    """Return text escaped, so that nothing in it is Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(visible(text).split()))
-
-
-def _code(text: str) -> str:
-    """Return text fit to stand between backticks."""
-    return " ".join(visible(text).split()).replace("`", "'")

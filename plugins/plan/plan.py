@@ -9,7 +9,7 @@ import json
 import os
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -303,6 +303,37 @@ class Production(_Part):
         return Path(self.file).stem
 
 
+Claim = Literal[
+    "production_lora_is_present",
+    "production_lora_has_its_size",
+    "no_evaluation_copies_remain",
+    "picker_lists_production_lora",
+    "every_checkpoint_was_tested_on_every_prompt",
+    "ballot_is_unchanged",
+    "production_lora_rendered_what_was_judged",
+    "production_lora_is_the_selected_checkpoint",
+    "no_forbidden_lora_on_disk",
+    "no_forbidden_lora_in_picker",
+    "selection_has_a_reason",
+]
+"""What a deployment verifies, by the names of its tests; the last one: marks on a ballot, or --observed."""
+
+
+class PlannedWork(_Part):
+    """What a planning tool reads at the top of SUMMARY.md: which plan of which phase this LoRA completes."""
+
+    phase: Text
+    plan: Text
+    subsystem: Text
+    tags: Annotated[tuple[Text, ...], Lax] = ()
+    requirements: dict[Name, Annotated[tuple[Claim, ...], Lax, Field(min_length=1)]]
+    """The claims that must have passed for a requirement to be complete."""
+    requires: Annotated[tuple[Text, ...], Lax] = ()
+    """Phases or plans that this one was built on."""
+    affects: Annotated[tuple[Text, ...], Lax] = ()
+    """What comes next and loads the LoRA."""
+
+
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
@@ -324,6 +355,7 @@ class Plan(_Part):
     criteria: Annotated[tuple[Criterion, ...], Lax, Field(alias="criterion")] = ()
     selection: Selection = Selection()
     production: Production
+    summary: PlannedWork | None = None
 
     @field_validator("checkpoints")
     @classmethod

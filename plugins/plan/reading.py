@@ -13,7 +13,18 @@ from pydantic_core import ErrorDetails
 
 from plugins.plan.fields import shown_address
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint, ComfyUI, Criterion, Nodes, Paths, Plan, Production, Prompt, Sampling
+from plugins.plan.plan import (
+    Checkpoint,
+    ComfyUI,
+    Criterion,
+    Nodes,
+    Paths,
+    Plan,
+    PlannedWork,
+    Production,
+    Prompt,
+    Sampling,
+)
 from plugins.plan.small_files import read_small
 from plugins.plan.training.names import without_pair
 from plugins.plan.training.steps import with_steps
@@ -36,6 +47,7 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "comfyui.nodes": Nodes,
     "sampling": Sampling,
     "production": Production,
+    "summary": PlannedWork,
     "checkpoint": Checkpoint,
     "prompt": Prompt,
     "criterion": Criterion,

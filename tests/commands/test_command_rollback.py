@@ -13,12 +13,25 @@ from tests.small_plan import Posing, Suite
 
 pytestmark = pytest.mark.slow
 
+PLANNED_WORK = """
+[summary]
+phase = "08-spyke-lora-training"
+plan = "03"
+subsystem = "lora"
+
+[summary.requirements]
+TESTED = ["every_checkpoint_was_tested_on_every_prompt", "selection_has_a_reason"]
+IN_PRODUCTION = ["production_lora_is_present", "picker_lists_production_lora"]
+"""
+
 
 @pytest.fixture(scope="module")
 def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     """Generate, deploy final, deploy step600, take that back, verify, and take back once more; say what each told."""
     folder = tmp_path_factory.mktemp("rollback") / "plan"
     shutil.copytree(made_plan, folder)
+    with (folder / "plan.toml").open("a", encoding="utf-8") as file:
+        file.write(PLANNED_WORK)
     suite, plan = Suite(plan_file=folder / "plan.toml"), read_plan(folder / "plan.toml")
     final = plan.checkpoint("final")
     assert final
@@ -33,11 +46,13 @@ def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         go("generate", "-m", "generate")
         go("too-early", "-m", "deploy", "--rollback")
         go("final", "-m", "deploy", "--selected-step=final")
-        go("600", "-m", "deploy", "--selected-step=600")
+        go("600", "-m", "deploy", "--selected-step=600", "--observed=The crouch holds")
+        results["planned"] = 0, (folder / "planning" / "SUMMARY.md").read_text(encoding="utf-8")
         go("with-a-step", "-m", "deploy", "--rollback", "--selected-step=600")
         go("rollback", "-m", "deploy", "--rollback")
         go("verify", "-m", "verify")
         go("again", "-m", "deploy", "--rollback")
+        results["planning"] = 0, " ".join(sorted(one.name for one in (folder / "planning").iterdir()))
         results["summary"] = 0, (suite.reports / "SUMMARY.md").read_text(encoding="utf-8")
         results["page"] = 0, (suite.reports / "deploy.html").read_text(encoding="utf-8")
         go("600-once-more", "-m", "deploy", "--selected-step=600")
@@ -64,6 +79,14 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     assert text.endswith(f"production: {told['digest'][1]}")
     assert told["summary"][1].startswith("# Spyke LoRA, small: rolled back to final\n")
     assert "Rolled back to final</h1>" in told["page"][1]
+
+
+def test_the_planned_work_is_complete_until_it_is_rolled_back(told: dict[str, tuple[int, str]]) -> None:
+    """The deployment's summary completes what its claims prove; the rollback leaves none that does."""
+    text = told["planned"][1]
+    assert 'requirements-completed:\n  - "TESTED"\n  - "IN_PRODUCTION"\n' in text
+    assert text.endswith("## Self-Check: PASSED\n\nEvery claim of the plan was verified in this run.\n")
+    assert "ROLLBACK.md" == told["planning"][1]
 
 
 def test_verifying_says_that_it_was_rolled_back(told: dict[str, tuple[int, str]]) -> None:
