@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -323,11 +324,15 @@ class PlannedWork(_Part):
     """What a planning tool reads at the top of SUMMARY.md: which plan of which phase this LoRA completes."""
 
     phase: Text
+    """The phase, as its folder is called."""
     plan: Text
+    """The plan's number in the phase, in quotes."""
     subsystem: Text
+    """What the work belongs to."""
     tags: Annotated[tuple[Text, ...], Lax] = ()
-    requirements: dict[Name, Annotated[tuple[Claim, ...], Lax, Field(min_length=1)]]
-    """The claims that must have passed for a requirement to be complete."""
+    """Words to find it by."""
+    requirements: Mapping[Name, Annotated[tuple[Claim, ...], Lax, Field(min_length=1)]]
+    """The requirements, each with the claims that must pass in one run for it to be complete."""
     requires: Annotated[tuple[Text, ...], Lax] = ()
     """Phases or plans that this one was built on."""
     affects: Annotated[tuple[Text, ...], Lax] = ()
@@ -356,6 +361,7 @@ class Plan(_Part):
     selection: Selection = Selection()
     production: Production
     summary: PlannedWork | None = None
+    """The work that this LoRA completes, for a planning tool."""
 
     @field_validator("checkpoints")
     @classmethod

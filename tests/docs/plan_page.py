@@ -73,7 +73,8 @@ def _tables(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each table's name in TOML and its schema, in the plan's order."""
     for key, field in fields.items():
-        reference = field.get("$ref") or field.get("items", {}).get("$ref")
+        either = field.get("anyOf", [field])[0]
+        reference = either.get("$ref") or either.get("items", {}).get("$ref")
         if reference:
             kind = kinds[reference.rpartition("/")[2]]
             yield below + key, kind
@@ -123,6 +124,9 @@ def _type(field: Mapping[str, Any]) -> str:
         if one.get("type") == "array":
             names.append(f"list of {_type(one['items'])}".replace("number", "numbers"))
             continue
+        if one.get("type") == "object":
+            names.append(f"table of {_type(one['additionalProperties'])}".replace("list ", "lists "))
+            continue
         name = "path" if one.get("format") == "path" else _TYPES[one["type"]]
         least, most = one.get("minimum", one.get("exclusiveMinimum")), one.get("maximum")
         over = "above " if "exclusiveMinimum" in one else "from "
@@ -145,7 +149,9 @@ def _example(place: str) -> object:
 
 
 def _toml(value: object) -> str:
-    """Write a value as TOML does, which for these is JSON's way."""
+    """Write a value as TOML does, which for these is JSON's way; of a table, its last line."""
+    if isinstance(value, dict):
+        return f"{[*value][-1]} = {_toml([*value.values()][-1])}"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:56]}..." + ('"' if isinstance(value, str) else "")
 

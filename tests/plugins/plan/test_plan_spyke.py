@@ -152,3 +152,14 @@ def test_spyke_comfyui_is_the_missions(spyke: Plan) -> None:
     """ComfyUI answers at port 8188, and is started by `python main.py` in its folder."""
     assert spyke.comfyui.servers == ("http://127.0.0.1:8188",)
     assert spyke.comfyui.start == ("python", "main.py")
+
+
+def test_spyke_work_is_the_missions(spyke: Plan) -> None:
+    """Plan 03 of phase 8 meets LORA-02, LORA-03 and LORA-05, is built on plans 01 and 02, and unblocks phase 9."""
+    work = spyke.summary
+
+    assert work
+    assert ("08-spyke-lora-training", "03") == (work.phase, work.plan)
+    assert ["LORA-02", "LORA-03", "LORA-05"] == [*work.requirements]
+    assert ("08-01", "08-02") == work.requires
+    assert "Phase 9" in work.affects[0]
