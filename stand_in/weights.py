@@ -62,13 +62,14 @@ def check(path: Path) -> dict[str, Any]:
 
 
 def read_lora(path: Path) -> Lora:
-    """Load a LoRA as LoraLoader does: the whole file is read. Raises as `check` does."""
+    """Load a LoRA as LoraLoader does: all of its tensors are read. Raises as `check` does."""
     header = check(path)
     metadata = header.pop("__metadata__", {})
+    _, start = _opened(path, _HEADER_LIMIT)
     return Lora(
         trigger=metadata.get("ss_output_name", ""),
         fraction=_fraction(metadata),
-        digest=_checksum(path),
+        digest=_checksum(path, json.dumps(header, sort_keys=True).encode(), start),
         fits_model=any(key.startswith(_MODEL_KEYS) for key in header),
         fits_clip=any(key.startswith(_CLIP_KEYS) for key in header),
         keys=tuple(header),
@@ -155,12 +156,14 @@ def _numbers(seed: str, size: int) -> bytes:
     return bytes(raw)
 
 
-def _checksum(path: Path) -> str:
-    checksum = 0
+def _checksum(path: Path, names: bytes = b"", start: int = 0) -> str:
+    """Identify a file's bytes from `start` on, and what they are called; the notes before them change nothing."""
+    checksum = zlib.crc32(names)
     with path.open("rb") as file:
+        file.seek(start)
         while chunk := file.read(_CHUNK):
             checksum = zlib.crc32(chunk, checksum)
-    return f"{checksum:08x}-{path.stat().st_size}"
+    return f"{checksum:08x}-{path.stat().st_size - start}"
 
 
 def _fraction(metadata: Mapping[str, str]) -> float:

@@ -151,10 +151,15 @@ class Prover:
         """Measure how far a picture is from each candidate's of the same row, and from the baseline's."""
         found = {}
         for other in (*self.evidence, *self._baseline(cell)):
-            if other.row == cell.row:
+            if other.row == cell.row and not self._is_saved_again(other, cell):
                 with Image.open(self.store.picture(other)) as theirs:
                     found[other.column] = effect_of(picture.image, theirs)
         return found
+
+    def _is_saved_again(self, other: Cell, cell: Cell) -> bool:
+        """Say whether another candidate is the same checkpoint, saved twice: the same picture proves both."""
+        theirs, ours = self.evidence.get(other), self.evidence[cell]
+        return other != cell and theirs is not None and theirs.rendered_column == ours.rendered_column
 
     def _baseline(self, cell: Cell) -> tuple[Cell, ...]:
         """Return the cell's baseline, which production gives where the LoRA is not applied, or nothing.

@@ -92,6 +92,8 @@ class Evidence(_Record):
     server: ServerInfo
     run: RunRecord
     picture: PictureRecord
+    rendered_as: str = ""
+    """The column whose picture this is, since both LoRAs hold the same tensors; empty where it is its own."""
     nearest: NearestRecord | None = None
     compared: ComparedRecord | None = None
     checks: tuple[Check, ...]
@@ -100,6 +102,11 @@ class Evidence(_Record):
     def simulated(self) -> bool:
         """Whether the stand-in drew it: such a picture says nothing about a LoRA."""
         return self.server.simulated
+
+    @property
+    def rendered_column(self) -> str:
+        """The column that was rendered for this picture: its own, but for a checkpoint that was saved twice."""
+        return self.rendered_as or self.cell.column
 
     @property
     def failures(self) -> tuple[Check, ...]:

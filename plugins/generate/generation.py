@@ -3,7 +3,9 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from typing import Final
 
 from PIL import Image
@@ -50,16 +52,19 @@ class Generation:
         self._store: Final = prepared.store
         self._on_kept = on_kept
         self._keys: Final = KeyCheck()
+        self._saved_again: Final = prepared.saved_again
         baselines = dict.fromkeys(cell.baseline for cell in chosen)
-        cells = [*baselines, *(cell for cell in chosen if cell.checkpoint)]
+        cells = [*dict.fromkeys((*baselines, *(self._original(cell) for cell in chosen)))]
         self._reused: Final = (
             {} if regenerate else {cell: found for cell in cells if (found := self._recorder.reusable(cell))}
         )
+        self._reused.update({cell: found for cell in chosen if (found := self._still_shared(cell))})
         self._comparing: Final = Comparing(self._store)
         ours = frozenset(cells)
         for cell in matrix(prepared.expected.plan):
             # a cell of an earlier run (`-k step600`) may have a picture of this one
-            if found := self._reused.get(cell) if cell in ours else self._recorder.current(cell):
+            is_known = cell in ours or self._original(cell) != cell
+            if found := self._reused.get(cell) if is_known else self._recorder.current(cell):
                 self._comparing.know(cell, found)
         wanted = [cell for cell in cells if cell not in self._reused]
         self._rendering = Rendering(wanted, servers=prepared.servers, work=self._make)
@@ -84,7 +89,7 @@ class Generation:
         if cell not in self._judged:
             if cell in self.failures:
                 raise CellFailedError(self.failures[cell])
-            found = self._reused.get(cell) or self._awaited(cell, show)
+            found = self._reused.get(cell) or self._made(cell, show)
             if cell.checkpoint:
                 with contextlib.suppress(CellFailedError):
                     self.evidence(cell.baseline, show=show)
@@ -161,6 +166,40 @@ class Generation:
         except OSError as error:
             raise CellFailedError(told_unkept(self._store.folder, error)) from error
         self._on_kept(cell, image)
+        return evidence
+
+    def _original(self, cell: Cell) -> Cell:
+        """Return the cell whose picture a cell shows: its own, but for a checkpoint that was saved twice."""
+        first = self._saved_again.get(cell.checkpoint) if cell.checkpoint else None
+        return replace(cell, checkpoint=first) if first else cell
+
+    def _still_shared(self, cell: Cell) -> Evidence | None:
+        """Return the evidence of a cell that shows another's picture, where that one is reused and still the same."""
+        original = self._original(cell)
+        theirs = self._reused.get(original)
+        found = self._recorder.reusable(cell) if theirs and original != cell else None
+        if theirs is None or found is None:
+            return None
+        is_same = (found.rendered_as, found.picture.sha256) == (original.column, theirs.picture.sha256)
+        return found if is_same else None
+
+    def _made(self, cell: Cell, show: Show) -> Evidence:
+        """Wait for a cell's picture; a checkpoint that was saved twice takes over that of the first."""
+        original = self._original(cell)
+        if original == cell:
+            return self._awaited(cell, show)
+        try:
+            evidence = self._recorder.shared(cell, original, self.evidence(original, show=show))
+            png = self._store.picture(original).read_bytes()
+            self._store.write_picture(cell, png)
+        except CellFailedError as error:
+            self.failures[cell] = str(error)
+            raise
+        except OSError as error:
+            self.failures[cell] = told_unkept(self._store.folder, error)
+            raise CellFailedError(self.failures[cell]) from error
+        with Image.open(BytesIO(png)) as picture:
+            self._on_kept(cell, picture)
         return evidence
 
     def _awaited(self, cell: Cell, show: Show) -> Evidence:

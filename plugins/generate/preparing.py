@@ -21,7 +21,7 @@ from plugins.generate.record import Recorder
 from plugins.generate.workflows import prepare_workflow
 from plugins.loras.base_models import base_header
 from plugins.loras.digests import Digests
-from plugins.loras.doubts import doubts_of
+from plugins.loras.doubts import doubts_of, samples_of, saved_again
 from plugins.loras.header import Header, check_fit
 from plugins.loras.staging import Staged, stage, unstaged
 from plugins.pictures.likeness import TrainingSet, training_images
@@ -41,6 +41,8 @@ class Prepared:
     staged: tuple[Staged, ...]
     renderer: CellRenderer
     recorder: Recorder
+    saved_again: Mapping[Checkpoint, Checkpoint]
+    """The checkpoints that hold the same tensors as an earlier one, each with that one: they are rendered once."""
     doubts: tuple[str, ...] = ()
     """What is odd about the checkpoints, in a sentence each."""
     left_out: Mapping[str, str] | None = None
@@ -55,6 +57,10 @@ class Prepared:
     def store(self) -> Store:
         """Where this run keeps its pictures."""
         return self.recorder.store
+
+
+LookedAt = tuple[Mapping[Checkpoint, Checkpoint], tuple[str, ...]]
+"""The checkpoints that were saved twice, and what is odd about all of them."""
 
 
 def pictures(reports: Path) -> Store:
@@ -72,7 +78,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     classes = classes_for(plan)
     choices = [choices_of(server.client, classes=classes) for server in servers]
     workflow, base_model = prepare_workflow(plan, choices, store.folder.parent)
-    doubts = _check_base(plan, headers, base_model)
+    looked_at = _look_at(plan, headers, base_model)
     with _remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
     listed: dict[RenderServer, tuple[str, ...]] = {
@@ -84,7 +90,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
         return find_lora(wanted, listed[server], server=server.info.url, folder=one.file.parent)
 
     expected = _expected(plan, workflow, staged, simulated=any(server.info.simulated for server in servers))
-    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name, doubts=doubts)
+    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name, looked_at=looked_at)
 
 
 def prepare_on_cluster(
@@ -99,7 +105,7 @@ def prepare_on_cluster(
 
     choices, left_out = _choices_of_workers(plan, cluster)
     workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.folder.parent)
-    doubts = _check_base(plan, headers, base_model)
+    looked_at = _look_at(plan, headers, base_model)
     workers: dict[RenderServer, DaskServer] = {server: server for server in choices}
 
     def lora_name(server: RenderServer, one: Staged) -> str:
@@ -110,7 +116,14 @@ def prepare_on_cluster(
     expected = _expected(plan, workflow, staged, simulated=False)
     servers = tuple(choices)
     return _prepared(
-        expected, store, servers, staged, base_model=base_model, lora_name=lora_name, doubts=doubts, left_out=left_out
+        expected,
+        store,
+        servers,
+        staged,
+        base_model=base_model,
+        lora_name=lora_name,
+        looked_at=looked_at,
+        left_out=left_out,
     )
 
 
@@ -156,7 +169,7 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
     *,
     base_model: str,
     lora_name: Callable[[RenderServer, Staged], str],
-    doubts: tuple[str, ...],
+    looked_at: LookedAt,
     left_out: Mapping[str, str] | None = None,
 ) -> Prepared:
     recorder = Recorder(
@@ -173,7 +186,13 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
 
     renderer = CellRenderer(expected=expected, base_model=base_model, lora_name=lora_of, tag=uuid.uuid4().hex[:8])
     return Prepared(
-        servers=servers, staged=staged, renderer=renderer, recorder=recorder, doubts=doubts, left_out=left_out
+        servers=servers,
+        staged=staged,
+        renderer=renderer,
+        recorder=recorder,
+        saved_again=looked_at[0],
+        doubts=looked_at[1],
+        left_out=left_out,
     )
 
 
@@ -185,8 +204,10 @@ def _remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
     digests.save()
 
 
-def _check_base(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> tuple[str, ...]:
-    """Refuse LoRAs that do not fit the base model, where its file is at hand; return what is odd about the others."""
+def _look_at(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> LookedAt:
+    """Refuse LoRAs that do not fit the base model, where its file is at hand; look for what is odd about the others."""
     base = base_header(plan, base_model)
     check_fit(headers, base, base_model=base_model)
-    return doubts_of(plan, headers, base, base_model=base_model)
+    samples = samples_of(plan, headers)
+    again = saved_again(plan, samples)
+    return again, doubts_of(plan, headers, base, base_model=base_model, samples=samples, again=again)

@@ -101,6 +101,21 @@ class Recorder:
             checks=(*rendered.checks, check_no_training_copy(nearest), *stale),
         )
 
+    def shared(self, cell: Cell, original: Cell, evidence: Evidence) -> Evidence:
+        """Return the evidence of a cell that shows another's picture, since both LoRAs hold the same tensors."""
+        staged = self.staged_for(cell)
+        if staged is None or evidence.lora is None or cell.checkpoint is None:
+            raise ValueError(f"{cell} has no LoRA to share")
+        file = self.expected.plan.staged_file(cell.checkpoint)
+        return evidence.model_copy(
+            update={
+                "cell": evidence.cell.model_copy(update={"column": cell.column, "step": cell.checkpoint.step}),
+                "lora": evidence.lora.model_copy(update={"file": file, "sha256": staged.sha256}),
+                "inputs_digest": self.expected.inputs_digest(cell, base_model=self.base_model),
+                "rendered_as": original.column,
+            }
+        )
+
     def _other_weights_before(self, rendered: Rendered) -> str:
         """Return the digest of the other LoRA bytes that these very pixels were rendered from last, or ""."""
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from plugins.loras.errors import StagingError
 from plugins.loras.header import Header, doubts_of_fit
 from plugins.loras.saved import doubts_of_steps
 from plugins.loras.unread import unread
@@ -11,19 +12,37 @@ from plugins.plan.training.weights import Sample, same_weights, sample_of
 _MB = 1e6
 
 
-def doubts_of(
-    plan: Plan, headers: Mapping[Checkpoint, Header], base: Header | None, *, base_model: str
+def samples_of(plan: Plan, headers: Mapping[Checkpoint, Header]) -> dict[Checkpoint, Sample]:
+    """Look into the weights of every checkpoint. Raises `StagingError`."""
+    try:
+        return {one: sample_of(plan.training_file(one), header) for one, header in headers.items()}
+    except OSError as error:
+        raise StagingError(f"A checkpoint cannot be read: {error}") from error
+
+
+def saved_again(plan: Plan, samples: Mapping[Checkpoint, Sample]) -> dict[Checkpoint, Checkpoint]:
+    """Return each checkpoint that holds the tensors of an earlier one, with that one. Raises `StagingError`."""
+    of_file = {plan.training_file(one): one for one in samples}
+    try:
+        groups = same_weights({path: samples[one] for path, one in of_file.items()})
+    except OSError as error:
+        raise StagingError(f"A checkpoint cannot be read: {error}") from error
+    return {of_file[other]: of_file[first] for first, *others in groups for other in others}
+
+
+def doubts_of(  # noqa: PLR0913 (all that is known of the files)
+    plan: Plan,
+    headers: Mapping[Checkpoint, Header],
+    base: Header | None,
+    *,
+    base_model: str,
+    samples: Mapping[Checkpoint, Sample],
+    again: Mapping[Checkpoint, Checkpoint],
 ) -> tuple[str, ...]:
     """Return what a person should know of the checkpoints before looking at pictures, one sentence each.
 
-    `base` is the base model's header, where its file is at hand.
+    `base` is the base model's header, where its file is at hand; `again` are the checkpoints that were saved twice.
     """
-    try:
-        samples = {one: sample_of(plan.training_file(one), header) for one, header in headers.items()}
-        sizes = tuple(_sizes(plan))
-        twins = tuple(_twins(plan, samples))
-    except OSError as error:
-        return (f"the checkpoints' weights were not looked into: {error}",)
     return (
         *doubts_of_steps(headers),
         *doubts_of_fit(headers, base, base_model=base_model),
@@ -34,8 +53,8 @@ def doubts_of(
             for one, sample in samples.items()
             if sample.not_finite
         ),
-        *sizes,
-        *twins,
+        *_sizes(plan),
+        *_saved_twice(again),
     )
 
 
@@ -56,12 +75,15 @@ def _sizes(plan: Plan) -> Iterator[str]:
             )
 
 
-def _twins(plan: Plan, samples: Mapping[Checkpoint, Sample]) -> Iterator[str]:
+def _saved_twice(again: Mapping[Checkpoint, Checkpoint]) -> Iterator[str]:
     """Yield checkpoints that are one, saved twice."""
-    of_file = {plan.training_file(one): one.id for one in samples}
-    for group in same_weights({plan.training_file(one): sample for one, sample in samples.items()}):
-        first, *others = (of_file[path] for path in group)
+    groups: dict[str, list[str]] = {}
+    for other, first in again.items():
+        groups.setdefault(first.id, []).append(other.id)
+    for rendered, others in groups.items():
+        named = " and ".join(others)
         yield (
-            f"{' and '.join([first, *others])} hold the same tensors: they are one checkpoint, saved twice. Leave "
+            f"{rendered} and {named} hold the same tensors: they are one checkpoint, saved twice. It is rendered once; "
+            f"{named} {'shows' if len(others) == 1 else 'show'} {rendered}'s pictures. Leave "
             f"{'one' if len(others) == 1 else 'all but one'} of them out of the plan"
         )

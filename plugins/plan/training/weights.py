@@ -38,7 +38,7 @@ class Sample:
     is_zero: bool
     """Whether the whole LoRA changes nothing: this was confirmed in full."""
     digest: str
-    """Of the bytes that were read: other bytes than another file's prove other weights."""
+    """Of all tensors' names and shapes, and of the bytes that were read: another digest proves other weights."""
 
 
 def sample_of(path: Path, header: Header) -> Sample:
@@ -54,7 +54,7 @@ def sample_of(path: Path, header: Header) -> Sample:
     }
     chosen = dict(list(weights.items())[:: max(1, -(-len(weights) // _TENSORS))])
     last = {name: one for name, one in weights.items() if not _FIRST_FACTORS.search(name)} or weights
-    digest = hashlib.blake2b()
+    digest = hashlib.blake2b(repr(sorted((name, str(one)) for name, one in header.layout.items())).encode())
     not_finite, zero = 0, bool(last)
     with path.open("rb") as file:
         for name, tensor in chosen.items():
@@ -68,7 +68,7 @@ def sample_of(path: Path, header: Header) -> Sample:
 
 
 def same_weights(files: Mapping[Path, Sample]) -> list[tuple[Path, ...]]:
-    """Group the files whose bytes after the header are the same. Reads none that differs in its sample.
+    """Group the files that hold the same tensors by the same names. Reads none that differs in its sample.
 
     Raises `OSError`.
     """

@@ -1,5 +1,7 @@
 """Production is rendered again on a server, and is proven where it gives what was judged."""
 
+import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -14,6 +16,7 @@ from plugins.comfyui.server import Server
 from plugins.comfyui.timing import Timing
 from plugins.deploy.proof import ProofError, Prover
 from plugins.deploy.records import Proven
+from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.preparing import prepare
 from plugins.generate.stability import StabilityCheck
@@ -106,6 +109,19 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     server.close()
 
 
+def _blank(like: Evidence) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (like.picture.width, like.picture.height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _of_baseline(like: Evidence, picture: Path) -> Evidence:
+    """Return evidence of a baseline's picture, as far as the proof looks at it."""
+    record = like.picture.model_copy(update={"sha256": hashlib.sha256(picture.read_bytes()).hexdigest()})
+    cell = like.cell.model_copy(update={"column": "baseline", "step": None})
+    return like.model_copy(update={"cell": cell, "picture": record, "lora": None})
+
+
 def test_selected_checkpoint_is_proven_pixel_for_pixel(proof: Proof) -> None:
     """Production that renders the judged pictures is proven on every prompt, and its pictures are kept."""
     proven = proof.prove()
@@ -174,6 +190,23 @@ def test_small_difference_elsewhere_is_told_and_passes(proof: Proof, device: str
     assert str(proven) == (
         f"forest: 1.00 of 255 from the judged picture; the next candidate, final, is at {proven.runner_up_distance:.2f}"
     )
+
+
+def test_checkpoint_that_was_saved_twice_is_no_other_candidate(proof: Proof) -> None:
+    """Another checkpoint of the same tensors has the same picture, and does not stand against the proof."""
+    proof.sending.content = proof.nearly("step600", off=1)
+    ours, theirs = (cell for cell in proof.prover.evidence if cell.row == "forest")
+    judged = proof.prover.evidence[ours]
+    same = judged.model_copy(update={"rendered_as": "step600"})
+    shutil.copyfile(proof.prover.store.picture(ours), proof.prover.store.picture(theirs))
+    proof.prover.store.write_picture(ours.baseline, _blank(judged))
+    proof.prover.store.write_evidence(ours.baseline, _of_baseline(judged, proof.prover.store.picture(ours.baseline)))
+
+    proven = replace(
+        proof.prover, stability=proof.measured(stable=False), evidence={ours: judged, theirs: same}
+    )._prove(ours, proof.server)
+
+    assert (1.0, "baseline") == (proven.distance, proven.runner_up)
 
 
 def test_picture_as_near_to_another_candidate_is_told(proof: Proof) -> None:

@@ -6,12 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from PIL import Image
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
+from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
@@ -20,6 +22,7 @@ from plugins.plan.cells import Cell, column, matrix
 from plugins.plan.plan import Plan
 from plugins.render import rendering
 from stand_in.serving import Serving
+from stand_in.weights import write_weights
 from tests.small_plan import Posing
 from tests.waiting import ignore
 
@@ -107,6 +110,80 @@ def test_others_hear_of_each_picture_once_it_lies_there(begin: Begin, plan: Plan
         run.evidence(cell, show=ignore)
 
     assert heard == dict.fromkeys(matrix(plan), True)
+
+
+def save_again(plan: Plan) -> tuple[Sequence[Cell], Sequence[Cell]]:
+    """Give the last checkpoint the tensors of the first, under notes of its own; return the cells of both."""
+    first, last = plan.checkpoints
+    shapes = {"lora_unet_mid_block.lora_down.weight": (4, 320), "lora_unet_mid_block.lora_up.weight": (320, 4)}
+    for checkpoint, notes in ((first, {}), (last, {"ss_training_finished_at": "1760000009.0"})):
+        write_weights(plan.training_file(checkpoint), shapes, notes, seed="same")
+    return tuple(column(plan, first)), tuple(column(plan, last))
+
+
+def test_checkpoint_that_was_saved_twice_is_rendered_once(begin: Begin, plan: Plan, store: Store) -> None:
+    """The second shows the first's pictures, says so, and passes; a run after that reuses both."""
+    ours, again = save_again(plan)
+    heard: list[Cell] = []
+    run = begin(matrix(plan), on_kept=lambda cell, _picture: heard.append(cell))
+    judged = {cell: run.evidence(cell, show=ignore) for cell in matrix(plan)}
+
+    assert (4, dict.fromkeys(matrix(plan), 1)) == (run.rendered, Counter(heard))
+    for first, second in zip(ours, again, strict=True):
+        one = judged[second]
+        said = {check.name: check for check in one.checks}
+        assert (one, "step600") == (store.read(second), one.rendered_as)
+        assert store.picture(second).read_bytes() == store.picture(first).read_bytes()
+        assert one.lora
+        assert (one.lora.file, one.failures) == ("spyke_plasma_v1_final.safetensors", ())
+        assert said["twin"].message == "it is step600's: both LoRAs hold the same tensors, and were rendered once"
+    rerun = begin(matrix(plan))
+    assert (list(judged.values()), 0, 6) == (
+        [rerun.evidence(cell, show=ignore) for cell in matrix(plan)],
+        rerun.rendered,
+        rerun.reused,
+    )
+
+
+def test_checkpoint_that_was_saved_twice_can_be_chosen_alone(begin: Begin, plan: Plan) -> None:
+    """The first's pictures are rendered for it, as baselines are."""
+    _, again = save_again(plan)
+    run = begin(again)
+
+    assert ["step600", "step600"] == [run.evidence(cell, show=ignore).rendered_as for cell in again]
+
+
+def test_picture_that_was_rendered_anew_is_shown_by_both(begin: Begin, plan: Plan, store: Store) -> None:
+    """Where the first's picture was taken away, the second does not keep the old one's evidence."""
+    ours, again = save_again(plan)
+    run = begin(matrix(plan))
+    old = [run.evidence(cell, show=ignore) for cell in again]
+    store.picture(ours[0]).unlink()
+
+    rerun = begin(matrix(plan))
+    new = [rerun.evidence(cell, show=ignore) for cell in again]
+
+    assert [False, True] == [one.run.prompt_id == was.run.prompt_id for one, was in zip(new, old, strict=True)]
+
+
+def test_failure_of_the_first_is_that_of_both(begin: Begin, plan: Plan) -> None:
+    """Where the first gives no picture, the second has none either, and says why."""
+    ours, again = save_again(plan)
+    run = begin(matrix(plan), faults=Refusing())
+
+    with pytest.raises(CellFailedError):
+        run.evidence(again[0], show=ignore)
+    assert run.failures[again[0]] == run.failures[ours[0]]
+
+
+class Refusing(Posing):
+    """Every prompt is refused."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse | None:
+        """Refuse what is posted."""
+        if request.method == "POST" and request.path.endswith("/prompt"):
+            return web.json_response({"error": {"type": "no", "message": "no"}, "node_errors": {}}, status=400)
+        return await super().answer(request)
 
 
 class SameLora(Posing):

@@ -9,7 +9,7 @@ import pytest
 
 from plugins.comfyui.names import find_lora
 from plugins.loras.base_models import base_header
-from plugins.loras.doubts import doubts_of
+from plugins.loras.doubts import doubts_of, samples_of, saved_again
 from plugins.loras.header import check_fit
 from plugins.loras.staging import preflight, stage
 from plugins.plan.messages import UserError
@@ -132,7 +132,12 @@ CASES = {
             {"step": 1000, "file": "kira-step00001000.safetensors"},
             {"step": 1000, "label": "final", "file": "kira.safetensors"},
         ),
-        says=("step1000 and final hold the same tensors: they are one checkpoint, saved twice. Leave one of them out",),
+        says=(
+            (
+                "step1000 and final hold the same tensors: they are one checkpoint, saved twice. It is rendered once; "
+                "final shows step1000's pictures. Leave one of them out of the plan"
+            ),
+        ),
     ),
     "resumed": Case(
         write=several(
@@ -277,7 +282,16 @@ def looked_into(folder: Path, case: Case) -> tuple[bool, str, Plan | None]:
         check_fit(headers, base, base_model=f"{case.model}.safetensors")
     except UserError as error:
         return True, str(error), None
-    return False, "\n".join(doubts_of(plan, headers, base, base_model=f"{case.model}.safetensors")), plan
+    samples = samples_of(plan, headers)
+    doubts = doubts_of(
+        plan,
+        headers,
+        base,
+        base_model=f"{case.model}.safetensors",
+        samples=samples,
+        again=saved_again(plan, samples),
+    )
+    return False, "\n".join(doubts), plan
 
 
 @pytest.mark.parametrize("name", CASES)

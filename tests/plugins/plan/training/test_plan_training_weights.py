@@ -110,6 +110,13 @@ def test_files_of_the_same_weights_are_one(tmp_path: Path) -> None:
     assert [(paths[0], paths[1])] == same_weights({path: sample_of(path, read_header(path)) for path in paths})
 
 
+def test_same_bytes_by_other_names_are_other_weights(tmp_path: Path) -> None:
+    """A file whose tensors were renamed loads otherwise, though its bytes after the header are the same."""
+    paths = [write_file(tmp_path / name, {f"{name}.lora_up.weight": ("F16", (3000, 4))}) for name in ("one", "two")]
+
+    assert [] == same_weights({path: sample_of(path, read_header(path)) for path in paths})
+
+
 def test_files_that_differ_outside_of_the_sample_are_two(tmp_path: Path) -> None:
     """What looks alike in the sample is compared in full."""
     paths = [write_file(tmp_path / name, {"x.lora_up.weight": ("F16", (3000, 4))}) for name in "ab"]
