@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+_TEXT_ENCODER: Final = "lora_te_text_model_encoder_layers_"
 _TEXT_LAYERS: Final = 12
 _TEXT_WIDTH: Final = 768
 _TEXT_INNER: Final = 3072
@@ -42,7 +43,7 @@ class Layer:
 def sd15_layers() -> Iterator[Layer]:
     """Name every layer, the text encoder's first."""
     for index in range(_TEXT_LAYERS):
-        start = f"lora_te_text_model_encoder_layers_{index}"
+        start = f"{_TEXT_ENCODER}{index}"
         for name in ("k_proj", "q_proj", "v_proj", "out_proj"):
             yield Layer(f"{start}_self_attn_{name}", _TEXT_WIDTH, _TEXT_WIDTH)
         yield Layer(f"{start}_mlp_fc1", _TEXT_WIDTH, _TEXT_INNER)
@@ -61,12 +62,12 @@ def sd15_layers() -> Iterator[Layer]:
         yield Layer(f"{start}_proj_out", width, width, convolution=True)
 
 
-def lora_shapes(at_least: int, at_most: int) -> tuple[int, Mapping[str, tuple[int, ...]]]:
+def lora_shapes(at_least: int, at_most: int, *, text_encoder: bool = True) -> tuple[int, Mapping[str, tuple[int, ...]]]:
     """Return the smallest rank whose F16 tensors take `at_least` bytes, and their names and shapes.
 
     A LoRA of all layers takes 1.2 MB at rank 1; where `at_most` bytes are fewer, it has fewer layers.
     """
-    layers = list(sd15_layers())
+    layers = [layer for layer in sd15_layers() if text_encoder or not layer.name.startswith(_TEXT_ENCODER)]
     per_rank = 2 * sum(layer.inputs + layer.outputs for layer in layers)
     rank = max(1, -(-at_least // per_rank))
     while len(layers) > 1 and 2 * rank * sum(layer.inputs + layer.outputs for layer in layers) > at_most:

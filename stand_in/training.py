@@ -45,6 +45,12 @@ class TrainingRun:
     """LoRAs that the workflow may name and that are not made: somebody else puts them there."""
 
     @property
+    def trains_text_encoder(self) -> bool:
+        """Whether the checkpoints change the text encoder, too: not where the workflow loads LoRAs without it."""
+        nodes = (self.workflow or {}).values()
+        return all(not isinstance(node, dict) or node.get("class_type") != "LoraLoaderModelOnly" for node in nodes)
+
+    @property
     def last_step(self) -> int:
         """The step at which the training ended."""
         return max(self.checkpoints.values(), default=0)

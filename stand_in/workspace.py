@@ -62,7 +62,7 @@ def make_workspace(run: TrainingRun, folder: Path) -> Workspace:
         write_weights(base, {"simulated.weight": (16, 16)}, {"format": "pt"}, seed=base.name)
     if run.workflow is not None:
         make_models(run, workspace.comfyui)
-    rank, shapes = lora_shapes(round(run.min_size * _MARGIN), run.max_size)
+    rank, shapes = lora_shapes(round(run.min_size * _MARGIN), run.max_size, text_encoder=run.trains_text_encoder)
     for file, step in run.checkpoints.items():
         path = workspace.checkpoints / file
         metadata = _metadata(run, step, rank)
