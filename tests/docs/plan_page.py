@@ -16,17 +16,13 @@ from plugins.plan.reading import BUILT_IN_NEEDS
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "plan.md"
 EXAMPLES: Final[Mapping[str, object]] = {
-    "paths.training_images": "data/spyke",
     "comfyui.urls": ["http://127.0.0.1:8188", "http://127.0.0.1:8189"],
-    "comfyui.workflow": "workflows/portrait.json",
     "comfyui.timeout": 900,
     "comfyui.nodes.picture": "13",
     "comfyui.nodes.prompt": ["11.value"],
     "comfyui.nodes.negative": ["12.text"],
     "comfyui.nodes.seed": ["5.seed"],
     "comfyui.nodes.lora": "10.lora_1",
-    "sampling.negative": "blurry, watermark",
-    "checkpoint.epoch": 5,
     "selection.pass": 0.8,
 }
 """Keys that no shipped plan uses."""
