@@ -1,13 +1,13 @@
 """The folders of a run are kept from other runs for as long as it lasts."""
 
+import errno
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
-
 from plugins.evidence.files import leads_away
 from plugins.generate.preparing import pictures
-from plugins.loras.copying import folder_lock
+from plugins.loras.locking import LOCK, lock_folder
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
 
@@ -27,18 +27,17 @@ def lock_folders(plan: Plan, reports: Path, *, loras: bool = True) -> ExitStack:
             f"{away} is a link to {away.resolve()}, outside of {reports}, and a run replaces files there. "
             "Remove the link, or name a folder for all that a run leaves: --reports=DIR"
         )
-    locks: list[tuple[Path, BaseFileLock]] = [(reports, FileLock(reports / ".lock"))]
-    if loras:
-        locks.append((plan.paths.loras, folder_lock(plan.paths.loras)))
     with ExitStack() as held:
-        for folder, lock in locks:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise FolderError(f"Another run is using {folder}. Wait for it to end, then run this again.") from None
-            except OSError as error:
-                raise FolderError(f"{lock.lock_file} cannot be locked: {error}. Remove it, or its owner can.") from None
-            held.callback(lock.release)
+        try:
+            reports.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_folder(reports))
+        except OSError as error:
+            raise FolderError(
+                f"{reports} cannot be written to: {error.strerror or error} ({error.filename or reports}). Make it "
+                "writable, or name another folder for what a run leaves: --reports=DIR"
+            ) from None
+        if loras and plan.paths.comfyui.is_dir():
+            _lock_loras(plan.paths.loras, held)
         others = pictures(reports).plan_name()
         if others and others != plan.name:
             raise FolderError(
@@ -46,3 +45,19 @@ def lock_folders(plan: Plan, reports: Path, *, loras: bool = True) -> ExitStack:
                 f"--reports={reports.parent / plan.name}"
             )
         return held.pop_all()
+
+
+def _lock_loras(folder: Path, held: ExitStack) -> None:
+    """Lock a loras folder. One that this user cannot write to needs no lock: nothing there will be changed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held.enter_context(lock_folder(folder))
+    except OSError as error:
+        if not os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            return
+        what = (
+            "Free some room there, then run this again."
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}
+            else "Make that file writable for all who use this folder (chmod a+rw), or remove it while no run uses it."
+        )
+        raise FolderError(f"{folder / LOCK} cannot be locked: {error.strerror or error}. {what}") from None

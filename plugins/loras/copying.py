@@ -9,8 +9,6 @@ from glob import escape
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from filelock import FileLock
-
 if sys.platform == "linux":
     import fcntl
 
@@ -98,9 +96,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def folder_lock(folder: Path) -> FileLock:
-    """Return the lock of a loras folder, in the temporary folder: one run at a time may write there."""
-    name = hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir(), f"lora-acceptance-{name}.lock"))

@@ -4,6 +4,7 @@
   * HeaderError: not a whole safetensors file, or one that contradicts the plan
   * StagingError: a checkpoint cannot be put before ComfyUI
   * DeploymentError: the production file could not be put in place
+  * FolderInUse: another run writes there
 """
 
 from plugins.plan.messages import UserError
@@ -23,3 +24,7 @@ class StagingError(LoraError):
 
 class DeploymentError(LoraError):
     """A production file that could not be put in place; the former one is still there."""
+
+
+class FolderInUse(LoraError):
+    """A folder that another run writes into."""

@@ -14,8 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from filelock import Timeout
-
 import plugins.render
 from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.choices import ServerChoices, choices_of, picker_name
@@ -25,7 +23,9 @@ from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, NotList
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.timing import Timing
 from plugins.comfyui.workflow import Filled
-from plugins.loras.copying import digest_of, drop_parts, folder_lock, new_part, stamp_of
+from plugins.loras.copying import digest_of, drop_parts, new_part, stamp_of
+from plugins.loras.errors import FolderInUse
+from plugins.loras.locking import lock_folder
 from plugins.render.render_server import render_cell
 
 Given = ParamSpec("Given")
@@ -141,10 +141,10 @@ class WorkerAgent:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.chmod(0o644)  # mkstemp's 0600 would hide the file from a ComfyUI that runs as another user
-            with folder_lock(self._loras).acquire(timeout=0):
+            with lock_folder(self._loras):
                 part.replace(target)
-        except Timeout:
-            raise Unreachable(f"Another run is using {self._loras}.") from None
+        except FolderInUse as error:
+            raise Unreachable(str(error)) from None
         except OSError as error:
             raise self._unwritable(lora, error) from error
         finally:

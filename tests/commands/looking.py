@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from plugins.loras.locking import LOCK
 from stand_in.serving import Serving
 
 Result = subprocess.CompletedProcess[str]
@@ -14,11 +15,11 @@ T = TypeVar("T")
 
 
 def snapshot(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, bytes]:
-    """Read every file below a folder, by its name; folders are there with a slash and no bytes."""
+    """Read every file below a folder but the locks, by its name; folders are there with a slash and no bytes."""
     found: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name.split("/")[0] not in without:
+        if name.split("/")[0] not in without and path.name != LOCK:
             found[f"{name}/" if path.is_dir() else name] = b"" if path.is_dir() else path.read_bytes()
     return found
 

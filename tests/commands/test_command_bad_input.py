@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from plugins.comfyui.workflow import BUILT_IN
+from plugins.loras.locking import lock_folder
 from stand_in.faults import Faults
 from stand_in.serving import serve
 from tests.commands.looking import Result, snapshot, together, told
@@ -25,7 +25,6 @@ pytestmark = pytest.mark.slow
 
 Prepare = Callable[[Path, ExitStack], Mapping[str, str] | None]
 """Plants a mistake in a plan's folder; gives words for the command and for what is expected of it."""
-EXPECTED = ("reports/.lock",)
 OLD = b"the report of an earlier run"
 LORAS = "ComfyUI/models/loras"
 COPIES = (f"{LORAS}/spyke_plasma_v1_final.safetensors", f"{LORAS}/spyke_plasma_v1_step600.safetensors")
@@ -104,7 +103,7 @@ def with_ui_workflow(folder: Path, stack: ExitStack) -> Mapping[str, str]:
 
 def with_a_run_in_progress(folder: Path, stack: ExitStack) -> Mapping[str, str]:
     """Hold the reports folder, as another run does."""
-    stack.enter_context(FileLock(folder / "reports/.lock"))
+    stack.enter_context(lock_folder(folder / "reports"))
     return {"url": stack.enter_context(serve(folder / "ComfyUI", faults=Posing())).url}
 
 
@@ -369,8 +368,8 @@ def refuse(folder: Path, made_plan: Path, case: Case, stack: ExitStack) -> Refus
 
 
 def look(folder: Path) -> dict[str, bytes]:
-    """Read the plan's folder, but for the lock and what Python keeps of a plugin."""
-    return {name: data for name, data in snapshot(folder, without=("__pycache__",)).items() if name not in EXPECTED}
+    """Read the plan's folder, but for what Python keeps of a plugin."""
+    return snapshot(folder, without=("__pycache__",))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -419,5 +418,5 @@ def test_workflow_that_the_server_refuses_is_told_in_words(
     assert pytest.ExitCode.USAGE_ERROR == result.returncode
     assert f"own.json does not run on {serving.url}" in told(result)
     assert "Node 7 'KSampler': denoise is 7.0, and at most 1 is taken." in told(result)
-    assert [] == list((tmp_path / "ComfyUI/models/loras").iterdir())
+    assert [] == list((tmp_path / "ComfyUI/models/loras").glob("*.safetensors"))
     assert [] == list((tmp_path / "reports/pictures").rglob("*.*"))

@@ -75,5 +75,5 @@ def test_this_machine_needs_no_comfyui(runs: Runs) -> None:
     """The command makes no ComfyUI folder where it runs; the LoRA files lie beside the workers."""
     assert not (runs.folder / "ComfyUI").exists()
     assert {"spyke_plasma_v1_step600.safetensors", "spyke_plasma_v1_final.safetensors"} == {
-        path.name for machine in runs.machines for path in machine.loras.iterdir()
+        path.name for machine in runs.machines for path in machine.loras.glob("*.safetensors")
     }

@@ -79,7 +79,7 @@ def test_workflow_with_a_class_that_is_not_installed_is_refused(
         result
     )
     assert "ckpt_name is 'base.safetensors', which is not offered there" in told(result)
-    assert [] == list((tmp_path / "ComfyUI/models/loras").iterdir())
+    assert [] == list((tmp_path / "ComfyUI/models/loras").glob("*.safetensors"))
 
 
 def test_diffusion_model_is_told_from_a_checkpoint(

@@ -6,7 +6,6 @@ from pathlib import Path
 from plugins.evidence.files import leads_away, write_atomically
 from plugins.evidence.store import Store
 from plugins.loras import journal
-from plugins.loras.copying import folder_lock
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
@@ -61,7 +60,6 @@ def with_loras_linked_to_themselves(ground: Ground) -> object:
     loras = ground.plan.paths.loras
     loras.rename(loras.with_name("before"))
     link(loras, loras)
-    folder_lock(loras)
     return stage(ground.plan, preflight(ground.plan))
 
 

@@ -14,8 +14,9 @@ import pytest
 from plugins.deploy.deployment import recover
 from plugins.deploy.records import Proven
 from plugins.loras import journal
-from plugins.loras.copying import digest_of, folder_lock
+from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError
+from plugins.loras.locking import LOCK, lock_folder
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
 from tests.faults.steps import judge
@@ -61,7 +62,7 @@ def is_deployed(judged: Judged) -> bool:
 
 def is_untouched(judged: Judged) -> bool:
     """Say whether all is as it was before."""
-    names = {path.name for path in judged.plan.paths.loras.iterdir()}
+    names = {path.name for path in judged.plan.paths.loras.iterdir()} - {LOCK}
     expected = {judged.production.name, *(path.name for path in judged.copies)}
     return judged.production.read_bytes() == FORMER and names == expected and len(judged.copies) == 2
 
@@ -193,11 +194,13 @@ def test_two_runs_at_once(plan: Plan, plan_file: Path, stand_in: Callable[..., S
     judged = judge(plan, plan_file.parent)
     judged.production.write_bytes(FORMER)
     url = stand_in(faults=Posing()).url
-    with folder_lock(plan.paths.loras):
+    with lock_folder(plan.paths.loras):
         told = Suite(plan_file=plan_file).run(*stage.split(), f"--comfyui-url={url}")
 
     assert pytest.ExitCode.USAGE_ERROR == told.returncode
-    assert f"Another run is using {plan.paths.loras}. Wait for it to end, then run this again." in told.stderr
+    assert f"Another run is using {plan.paths.loras} (" in told.stderr
+    assert f", process {os.getpid()}, since " in told.stderr
+    assert "). Wait for it to end, then run this again." in told.stderr
     assert is_untouched(judged)
 
 

@@ -140,7 +140,7 @@ def test_bytes_go_once_to_each_worker_that_lacks_them(
     files = {plan.staged_file(one): plan.training_file(one).read_bytes() for one in plan.checkpoints}
     for machine in pair:
         placed = {name for worker, name in sent if worker == machine.name}
-        there = {path.name: path.read_bytes() for path in machine.loras.iterdir()}
+        there = {path.name: path.read_bytes() for path in machine.loras.glob("*.safetensors")}
         assert {name: files[name] for name in placed} == there
 
     sent.clear()
