@@ -10,6 +10,7 @@ from plugins.comfyui.server import Server
 from plugins.deploy.records import Deployment, Rollback
 from plugins.deploy.session import Attempt, DeployOptions, DeploySession, Fail
 from plugins.deploy.summary import Verified
+from plugins.deploy.templates import Templates, read_templates
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.preparing import pictures
@@ -68,8 +69,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a rollback does not do, and in every other run what only a rollback does."""
+    """Leave out what a rollback does not do, what only a rollback does, and what the plan does not ask for."""
     unfit = {"deployment", "deployed"} if config.getoption("rollback") else {"rolled_back"}
+    command = config.stash[COMMAND]
+    if command.stages and not command.plan.production.workflows:
+        unfit = {*unfit, "templates"}
     if left_out := [item for item in items if unfit & set(getattr(item, "fixturenames", ()))]:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -172,6 +176,12 @@ def production(request: pytest.FixtureRequest) -> Plan:
     if DEPLOY in command.stages:
         _attempt_or_skip(request)
     return command.plan
+
+
+@pytest.fixture
+def templates(pytestconfig: pytest.Config) -> Templates:
+    """Return the workflows that the plan names to be verified."""
+    return read_templates(pytestconfig.stash[COMMAND].plan)
 
 
 @pytest.fixture

@@ -291,6 +291,8 @@ class Production(_Part):
     """The largest size that is right."""
     forbidden: Annotated[tuple[Text, ...], Lax] = ()
     """Words that no LoRA's name may hold, in any case and any sub-folder."""
+    workflows: Annotated[tuple[Text, ...], Lax] = ()
+    """Workflows (API format) that load production; each is verified to name it, and no checkpoint or forbidden LoRA."""
 
     @model_validator(mode="after")
     def _sizes_in_order(self) -> Self:
@@ -315,6 +317,7 @@ Claim = Literal[
     "production_lora_is_the_selected_checkpoint",
     "no_forbidden_lora_on_disk",
     "no_forbidden_lora_in_picker",
+    "workflow_templates_load_production_lora",
     "selection_has_a_reason",
 ]
 """What a deployment verifies, by the names of its tests; the last one: marks on a ballot, or --observed."""
@@ -382,6 +385,16 @@ class Plan(_Part):
         for word in self.production.forbidden:
             if word.casefold() in self.production.file.casefold():
                 raise ValueError(f"production.file {self.production.file!r} holds the forbidden word {word!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _claims_can_be_made(self) -> Self:
+        needed = {claim for claims in (self.summary.requirements.values() if self.summary else ()) for claim in claims}
+        if "workflow_templates_load_production_lora" in needed and not self.production.workflows:
+            raise ValueError(
+                "summary.requirements needs the claim 'workflow_templates_load_production_lora', and the plan names no "
+                "workflows under [production], so it could never be complete"
+            )
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from plugins.comfyui.server import Server
 from plugins.deploy import claims
 from plugins.deploy.records import Deployment
 from plugins.deploy.session import Fail
+from plugins.deploy.templates import Templates, templates_load_production
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan
@@ -90,3 +91,12 @@ def test_no_forbidden_lora_in_picker(production: Plan, servers: tuple[Server, ..
         for server in servers
         for problem in claims.no_forbidden_lora_in_picker(production, server.client.loras(), server=server.client.url)
     )
+
+
+def test_workflow_templates_load_production_lora(
+    templates: Templates, production: Plan, servers: tuple[Server, ...], assert_none: AssertNone
+) -> None:
+    """The workflows that the plan names load the production LoRA by its name, and no checkpoint or forbidden LoRA."""
+    graphs, problems = templates
+    found = (one for server in servers for one in templates_load_production(production, graphs, server.client))
+    assert_none([*problems, *found])

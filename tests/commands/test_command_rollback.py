@@ -73,7 +73,7 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     code, text = told["rollback"]
     assert 0 == code, text
     assert "rolling back step600" in text
-    assert "7 passed, 12 deselected" in text
+    assert "7 passed, 13 deselected" in text
     assert " to final on " in text
     assert "No checkpoint counts as selected until you deploy one." in text
     assert text.endswith(f"production: {told['digest'][1]}")

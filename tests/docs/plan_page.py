@@ -24,6 +24,7 @@ EXAMPLES: Final[Mapping[str, object]] = {
     "comfyui.nodes.seed": ["5.seed"],
     "comfyui.nodes.lora": "10.lora_1",
     "selection.pass": 0.8,
+    "production.workflows": ["pipeline/express/workflows/*.json"],
 }
 """Keys that no shipped plan uses."""
 
