@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from plugins.comfyui.workflow import BUILT_IN
 from stand_in.serving import serve
 from tests.commands.looking import Result, outcomes, together, told
 from tests.commands.whole_way import Story
@@ -29,6 +30,7 @@ PROVEN = "test_production_lora_rendered_what_was_judged"
 SELECTED = "test_production_lora_is_the_selected_checkpoint"
 DISK = "test_no_forbidden_lora_on_disk"
 OFFERED = "test_no_forbidden_lora_in_picker"
+TEMPLATES = "test_workflow_templates_load_production_lora"
 
 
 def absent(folder: Path) -> None:
@@ -87,6 +89,14 @@ def another_folder(folder: Path) -> None:
 def record_gone(folder: Path) -> None:
     """Lose the record of the deployment."""
     (folder / "reports/deployment.json").unlink()
+
+
+def template(folder: Path) -> None:
+    """Name a workflow template that loads an evaluation copy."""
+    edit(folder, "[production]", '[production]\nworkflows = ["*.json"]')
+    graph = {key: {**node, "inputs": {**node["inputs"]}} for key, node in BUILT_IN.items()}
+    graph["2"]["inputs"]["lora_name"] = "spyke_plasma_v1_step600.safetensors"
+    (folder / "portrait.json").write_text(json.dumps(graph), encoding="utf-8")
 
 
 def edit(folder: Path, old: str, new: str) -> None:
@@ -176,6 +186,11 @@ VIOLATIONS = {
         fails=frozenset({TESTED, BALLOT, PROVEN, SELECTED}),
         says=("No deployment is on record in {folder}/reports. Deploy with pytest -m deploy --selected-step=STEP",),
     ),
+    "template": Violation(
+        plant=template,
+        fails=frozenset({TEMPLATES}),
+        says=("names 'spyke_plasma_v1_step600.safetensors', a checkpoint of this LoRA rather than production.",),
+    ),
     "no_server": Violation(
         plant=lambda _: None,
         fails=frozenset({PICKER, OFFERED}),
@@ -209,7 +224,7 @@ def test_violation_is_seen(verified: dict[str, tuple[Path, Result]], story: Stor
     """A planted violation fails the claims that it breaks, and no other, with the file or server and what to do."""
     violation, (folder, result) = VIOLATIONS[name], verified[name]
     found = outcomes(result)
-    assert set(outcomes(story.results["verified"])) == set(found)
+    assert set(outcomes(story.results["verified"])) | violation.fails == set(found)
     assert violation.fails == {claim for claim, outcome in found.items() if outcome != "PASSED"}
     assert 1 == result.returncode
     for words in violation.says:
@@ -220,4 +235,4 @@ def test_violation_is_seen(verified: dict[str, tuple[Path, Result]], story: Stor
 def test_every_claim_was_seen_failing(story: Story) -> None:
     """There is no claim in the suite that no violation here breaks."""
     broken = frozenset[str]().union(*(violation.fails for violation in VIOLATIONS.values()))
-    assert set(outcomes(story.results["verified"])) == broken
+    assert broken == {*outcomes(story.results["verified"]), TEMPLATES}

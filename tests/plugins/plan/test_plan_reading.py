@@ -522,7 +522,7 @@ def test_cells_of_one_name_are_told(draft: Draft) -> None:
         pytest.param(
             "[production]",
             "[production]\nzzz = 1",
-            "production.zzz: unknown key; known are file, min_size, max_size, forbidden",
+            "production.zzz: unknown key; known are file, min_size, max_size, forbidden, workflows",
             id="nothing-near",
         ),
     ],
