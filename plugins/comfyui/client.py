@@ -144,8 +144,8 @@ class ComfyUI:
                     self.delete((posted.prompt_id,))
                     self.interrupt(posted.prompt_id)
             raise BadAnswer(
-                f"{self.url} took the workflow under another id than the one it was sent with, so that its end could "
-                "not be told from another's. Update ComfyUI, or the proxy in front of it, and run this again."
+                f"{self.url} gave the workflow another id than the one it was sent with, so that its end cannot be "
+                "recognised. Update ComfyUI, or the proxy in front of it, and run this again."
             )
 
     def history(self, prompt_id: str) -> HistoryEntry | None:

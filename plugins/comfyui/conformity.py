@@ -1,4 +1,4 @@
-"""A filled graph is held against what a server tells of its nodes, before anything is queued."""
+"""A filled graph is held against the server's description of its nodes, before anything is queued."""
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches

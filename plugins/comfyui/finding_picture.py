@@ -67,7 +67,7 @@ def find_picture(wiring: Wiring, named: str | None, questions: Questions) -> Can
         )
     else:
         nodes = [next(one.node for one in left if one.output == output) for output in sorted(outputs)]
-        if len(set(nodes)) < len(nodes):  # one node shows several: they are told by where they come from
+        if len(set(nodes)) < len(nodes):  # one node shows several: they are told apart by where they come from
             nodes = [output[0] for output in sorted(outputs)]
         listed = ", ".join(label(graph, node) for node in nodes)
         questions.ask(

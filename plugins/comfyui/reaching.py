@@ -58,7 +58,7 @@ class Servers:
         if info.simulated and not self._command.demo:
             client.close()
             raise BadAnswer(
-                f"{client.url} is a stand-in: its pictures are SIMULATED, and would not tell anything of your LoRA. "
+                f"{client.url} is a stand-in: its pictures are SIMULATED, and say nothing about your LoRA. "
                 "Start a real ComfyUI there; or, for a demonstration, leave out --comfyui-url and add --demo, "
                 "which brings its own."
             )

@@ -120,7 +120,9 @@ class Server:
         try:
             png = fetch(self.client, found[0], reach=self._reach, stopping=self._stopping)
         except (Unreachable, BadAnswer) as error:
-            raise type(error)(f"{error} The picture was made, but cannot be had. To try once more, {AGAIN}") from error
+            raise type(error)(
+                f"{error} The picture was made, but cannot be fetched. To try once more, {AGAIN}"
+            ) from error
         now = datetime.now(UTC)
         return Finished(
             prompt_id=prompt_id, png=png, workflow=entry.graph, started=run.started or now, ended=run.ended or now

@@ -107,7 +107,7 @@ class Workflow:
     ) -> Self:
         """Read a person's own workflow: an "Export (API)" file, or a PNG that ComfyUI made.
 
-        `types` are what the server tells of the classes of its nodes (without them the names of inputs are gone by),
+        `types` are the server's descriptions of its node classes (without them, inputs are known by their names),
         `files` the names that mark the slot of the tested LoRA, `sampling` what the plan gives of settings.
 
         Raises `WorkflowError` naming everything that is missing or ambiguous, each with what to write into the plan.
@@ -173,7 +173,9 @@ class Workflow:
         return spelled(self.parts.graph, place)
 
     def check(self, filled: Filled, types: NodeTypes, *, server: str) -> None:
-        """Hold a filled graph against what a server tells of its nodes. Raises `WorkflowError` with every difference.
+        """Hold a filled graph against a server's description of its nodes.
+
+        Raises `WorkflowError` with every difference.
 
         What the LoRA's picker lists is left out: the file may not be there yet.
         """

@@ -148,7 +148,7 @@ def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServe
     if simulated := [server.worker for server in found if server.info.simulated]:
         raise BadAnswer(
             f"Beside these Dask workers runs a stand-in, whose pictures are SIMULATED: {', '.join(simulated)}. "
-            "They would not tell anything of your LoRA. Start a real ComfyUI there."
+            "They say nothing about your LoRA. Start a real ComfyUI there."
         )
     if not found:
         reasons = "".join(f"\n  {reason}" for reason in left_out.values())

@@ -47,7 +47,7 @@ def said(header: Header) -> str:
 def check_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, base_model: str) -> None:
     """Refuse LoRAs of another family than the base model's: no key of them would fit, and ComfyUI would go on.
 
-    What cannot be told from the headers is left to the comparison with the baseline. Raises `HeaderError`.
+    What the headers do not say is left to the comparison with the baseline. Raises `HeaderError`.
     """
     wrong = {one: header for one, header in _others(headers, base) if not _is_related(header, base)}
     sizes = {one: size for one, header in headers.items() if base and (size := other_size(header, base))}
@@ -79,7 +79,7 @@ def doubts_of_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, 
 
 
 def _others(headers: Mapping[Checkpoint, Header], base: Header | None) -> Iterator[tuple[Checkpoint, Header]]:
-    """Yield what is of another family than the base model, where both can be told."""
+    """Yield what is of another family than the base model, where both are known."""
     wanted = families_of_base(base) if base else frozenset()
     for checkpoint, header in headers.items():
         if wanted and not wanted & families_of(header):

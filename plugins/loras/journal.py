@@ -107,8 +107,8 @@ def pending(target: Path) -> Installation | None:
         if any(one["type"] == "json_invalid" for one in error.errors()):
             return None  # it was stopped while it wrote this, and before it changed anything
         raise DeploymentError(
-            f"{note} tells of a deployment in another way than this version of the suite does. End it with the version "
-            f"that began it; or see that {target} is the file that you want, and remove the note."
+            f"{note} is the note of a deployment that another version of this suite began. Finish it with that "
+            f"version; or make sure that {target} is the file that you want, and remove the note."
         ) from error
     except OSError as error:
         raise DeploymentError(

@@ -137,7 +137,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     ours = command.demo or command.plan_typed != DEFAULT_PLAN
     if ours and not config.option.markexpr and config.args_source != pytest.Config.ArgsSource.ARGS:
         raise pytest.UsageError(
-            "What is to be done? Add -m generate, -m deploy or -m verify. (pytest alone runs the suite's own tests.)"
+            "Which stage? Add -m generate, -m deploy or -m verify. (pytest alone runs the suite's own tests.)"
         )
     if command.stages:
         _ = command.plan

@@ -95,7 +95,7 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     try:
         plan = Plan.model_validate(raw, context=context)
     except ValidationError as error:
-        # A list whose entries are all wrong is told as too short as well.
+        # A list whose entries are all wrong is reported as too short as well.
         details = [one for one in error.errors() if one["type"] != "too_short" or not one["input"]]
         mistakes = [_told(detail) for detail in details] + mistakes
     if mistakes:
@@ -163,7 +163,7 @@ def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
             value = entry.get(key) if isinstance(entry, dict) else None
             if not isinstance(value, str | int) or _is_named_otherwise(entry, key):
-                continue  # no id at all, which is told by its key
+                continue  # no id at all, which is reported under its key
             # Two ids that differ in case alone are one file on macOS and Windows.
             first = seen.setdefault(str(value).casefold(), index)
             if first != index:

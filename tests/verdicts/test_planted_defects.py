@@ -662,7 +662,7 @@ def missing_output(request: web.Request, _: Server) -> web.StreamResponse | None
         ),
         pytest.param(
             lambda: Lying(reply=posted({"prompt_id": "somebody else's", "number": 1, "node_errors": {}})),
-            r"{url} took the workflow under another id than the one it was sent with, .*",
+            r"{url} gave the workflow another id than the one it was sent with, .*",
             id="another-prompt-id",
         ),
         pytest.param(

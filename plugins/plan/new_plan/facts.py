@@ -63,7 +63,7 @@ class Facts:
     name: str
     trainer: str
     family: str
-    """In words; empty where it cannot be told."""
+    """In words; empty where it is not known."""
     trigger: Fact
     base_model: Fact
     training_images: Fact

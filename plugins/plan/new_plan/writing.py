@@ -72,7 +72,7 @@ def _lines(run: Run, facts: Facts, command: str, comfyui: str, url: str) -> Iter
         yield _line("training_images", _shown(images.value), images.source)
     else:
         given = json.dumps(_shown(images.value) or "path/to/the/images", ensure_ascii=False)
-        yield f"# training_images = {given}   # CHECK: found copies and style are told by them"
+        yield f"# training_images = {given}   # CHECK: copies are found and style is judged by them"
     yield from ("", "[comfyui]", _line("url", url))
     if facts.family in _SPLIT or not facts.family:
         family = facts.family or "another family than Stable Diffusion"

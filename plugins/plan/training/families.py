@@ -186,7 +186,7 @@ class _Layer:
 
 
 def families_of(header: Header) -> Families:
-    """Return the families that a LoRA or a base model can belong to: all where nothing can be told."""
+    """Return the families that a LoRA or a base model can belong to: all where nothing is known."""
     layers = tuple(_layers(header))
     found = _by_names(layers)
     if found <= _JOINT and any(_OF_QWEN.match(name) for name in header.tensors):
@@ -206,7 +206,7 @@ def other_size(lora: Header, base: Header) -> tuple[str, int, int] | None:
 
 
 def families_of_base(header: Header) -> Families:
-    """Return the families that a whole base model can belong to: all where nothing can be told.
+    """Return the families that a whole base model can belong to: all where nothing is known.
 
     It has all its tensors, so that one that is missing tells something too.
     """

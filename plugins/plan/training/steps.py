@@ -42,7 +42,7 @@ def saved_of(folder: Path, file: str) -> Saved:
 
 
 def with_steps(tables: Sequence[Any], folder: Path) -> list[Any]:
-    """Give each [[checkpoint]] table its `step`, or else its `epoch`, where it has neither and that can be told.
+    """Give each [[checkpoint]] table its `step`, or else its `epoch`, where it has neither and the file says it.
 
     A training that was resumed counts its steps anew in the headers; then names and epochs tell its checkpoints apart.
     """
@@ -74,5 +74,5 @@ def _found(saved: Saved, *, restarted: bool) -> Mapping[str, int]:
 
 
 def _is_below(file: str) -> bool:
-    """Say whether a name stays in the training folder; others are told as mistakes."""
+    """Say whether a name stays in the training folder; others are reported as mistakes."""
     return not Path(file).is_absolute() and ".." not in Path(file).parts and "\0" not in file

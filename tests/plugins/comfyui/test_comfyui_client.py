@@ -219,7 +219,7 @@ def test_server_that_changes_the_id_is_told(web: Web, client: ComfyUI) -> None:
     """A prompt that cannot be followed, since the server gave it another id, is an error, and is withdrawn."""
     web.answer("", {"prompt_id": "other", "node_errors": {}})
     error = failure(lambda: client.post(GRAPH, client_id="c", prompt_id="p"))
-    assert str(error).startswith(f"{web.url} took the workflow under another id than the one it was sent with, ")
+    assert str(error).startswith(f"{web.url} gave the workflow another id than the one it was sent with, ")
     assert ["/prompt", "/queue", "/interrupt"] == [seen[1] for seen in web.seen]
 
 

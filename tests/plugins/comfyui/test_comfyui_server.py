@@ -407,7 +407,7 @@ def test_picture_that_is_gone_is_told(staged: Plan, stand_in: Serve, connect: Co
     serving = stand_in(faults=Forgetful())
     error = failure(lambda: connect(serving).render(filled(staged), ignore_progress))
     assert (
-        f"{serving.url} answered GET /view with 404 (Not Found). The picture was made, but cannot be had. "
+        f"{serving.url} answered GET /view with 404 (Not Found). The picture was made, but cannot be fetched. "
         "To try once more, run this again; what is finished is kept."
     ) == str(error)
 

@@ -150,7 +150,7 @@ def test_lora_of_another_kind_is_told() -> None:
     ],
 )
 def test_lora_that_may_fit_is_good(width: int, base: Header | None) -> None:
-    """What cannot be told from the headers is no reason to refuse."""
+    """What the headers do not say is no reason to refuse."""
     check_fit({CHECKPOINT: lora(width)}, base, base_model="base")
 
 

@@ -375,7 +375,7 @@ def test_note_of_another_shape_is_told(source: Path, target: Path, change: dict[
     note = json.loads(note_of(target).read_text("utf-8"))
     note_of(target).write_text(json.dumps(note | change), "utf-8")
 
-    with pytest.raises(DeploymentError, match=r"in another way than this version .* and remove the note"):
+    with pytest.raises(DeploymentError, match=r"another version of this suite began\. .* and remove the note"):
         journal.pending(target)
 
 
