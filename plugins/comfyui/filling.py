@@ -8,7 +8,7 @@ from plugins.comfyui.client import Graph
 from plugins.comfyui.finding import Parts
 from plugins.comfyui.finding_settings import TO_THE_END, told_setting
 from plugins.comfyui.finding_texts import MARKS, NEGATIVE, POSITIVE
-from plugins.comfyui.graph import Place, before, free_id, label, linked, spelled
+from plugins.comfyui.graph import Place, before, copied, free_id, label, linked, spelled
 from plugins.comfyui.lora_slots import TAG
 from plugins.comfyui.lora_switches import LoraSwitches
 from plugins.comfyui.naming import Questions, in_nodes
@@ -17,11 +17,6 @@ from plugins.plan.plan import Sampling
 
 _MARK: Final = re.compile("|".join(map(re.escape, MARKS.values())))
 Write = tuple[Place, Any]
-
-
-def copied(graph: Graph) -> Graph:
-    """Copy a graph as far as it is written to: its nodes and their inputs, not what an input holds."""
-    return {node: {**content, "inputs": dict(content["inputs"])} for node, content in graph.items()}
 
 
 def pruned(graph: Graph, save: str) -> Graph:

@@ -22,7 +22,7 @@ from plugins.comfyui.finding_settings import (
     repeats,
 )
 from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
-from plugins.comfyui.graph import Place, before, circle, free_id, label
+from plugins.comfyui.graph import Place, before, broken, circle, copied, free_id, label
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.naming import Questions, in_nodes, named_place
 from plugins.comfyui.node_types import CLIP, MODEL, NodeTypes
@@ -82,10 +82,11 @@ def find_parts(
         shown = " -> ".join(label(whole, node) for node in [*loop[:6], loop[0]])
         questions.ask(f"Its links run in a circle: {shown}. Take one of them out, and export again.")
         return None
-    picture = find_picture(Wiring(whole, types), nodes.picture, questions)
+    wiring = Wiring(whole, types)
+    picture = find_picture(wiring, nodes.picture, questions)
     if picture is None:
         return None
-    return _Finder(whole, picture, types, nodes, files, questions).parts()
+    return _Finder(wiring, picture, nodes, files, questions).parts()
 
 
 def _sent(whole: Graph, picture: Candidate) -> Graph:
@@ -93,7 +94,7 @@ def _sent(whole: Graph, picture: Candidate) -> Graph:
     kept = before(whole, [picture.output[0]])
     if whole[picture.node]["class_type"] == SAVE_IMAGE:
         kept.add(picture.node)
-    sent = {node: {**content, "inputs": dict(content["inputs"])} for node, content in whole.items() if node in kept}
+    sent = copied({node: content for node, content in whole.items() if node in kept})
     if whole[picture.node]["class_type"] == SAVE_IMAGE:
         sent[picture.node]["inputs"] = {"images": list(picture.output), "filename_prefix": ""}
     else:
@@ -107,20 +108,20 @@ def _sent(whole: Graph, picture: Candidate) -> Graph:
 class _Finder:
     """Finds part by part; what is not plain is asked, so that all is asked at once."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 (made in one place)
+    def __init__(
         self,
-        whole: Graph,
+        wider: Wiring,
         picture: Candidate,
-        types: NodeTypes,
         nodes: Nodes,
         files: frozenset[str],
         questions: Questions,
     ) -> None:
+        whole = wider.graph
         self.whole, self.graph, self.picture = whole, _sent(whole, picture), picture
         self.nodes, self.files, self.questions = nodes, files, questions
         self.unclear_negative = Questions()
         self.save = picture.node if whole[picture.node]["class_type"] == SAVE_IMAGE else [*self.graph][-1]
-        self.wiring = Wiring(self.graph, types, end=self.save)
+        self.wiring = Wiring(self.graph, wider.types, end=self.save, wider=wider)
 
     def parts(self) -> Parts | None:
         """Return all parts; None where something is asked."""
@@ -140,7 +141,7 @@ class _Finder:
         chosen = (
             [chain for chain in found if chain.root == root]
             if root
-            else [chain for chain in found if any(slot.loader in chain.within for slot in tested)]
+            else [chain for chain in found if any(slot.loader in wiring.before([chain.source]) for slot in tested)]
         )
         settings = {key: find_setting(wiring, name) for key, name in NAMES.items()}
         settings |= find_size(wiring, begun)
@@ -157,12 +158,13 @@ class _Finder:
         sampler, inserted = self._sampler(found), root is not None
         if root is not None:
             clip = one_clip(wiring, texts.values(), {chain.user for chain in chosen})
+            self.graph = copied(self.graph)
             tested = (insert_loader(self.graph, root, clip, node=free_id(self.whole, "lora")),)
         if questions:
             return None
         return Parts(
             graph=self.graph,
-            wiring=Wiring(self.graph, wiring.types, end=self.save) if inserted else wiring,
+            wiring=Wiring(self.graph, wiring.types, end=self.save, wider=wiring) if inserted else wiring,
             picture=label(self.whole, self.picture.node),
             save=self.save,
             sampler=sampler,
@@ -198,19 +200,11 @@ class _Finder:
 
     def _refuse_broken(self) -> None:
         """Ask about links to nodes that the file does not have."""
-        for node, content in self.graph.items():
-            for name, value in content["inputs"].items():
-                if (
-                    isinstance(value, list)
-                    and len(value) == 2  # noqa: PLR2004 (a link)
-                    and isinstance(value[0], str)
-                    and isinstance(value[1], int)
-                    and value[0] not in self.graph
-                ):
-                    self.questions.ask(
-                        f"Node {label(self.graph, node)} takes its {name} from node {value[0][:40]!r}, which the file "
-                        "does not have. Export it again."
-                    )
+        for place, source in broken(self.graph):
+            self.questions.ask(
+                f"Node {label(self.graph, place.node)} takes its {place.field} from node {source[:40]!r}, which the "
+                "file does not have. Export it again."
+            )
 
     def _named(self, key: str, wanted: Iterable[str]) -> tuple[Place, ...]:
         found = (named_place(self.graph, one, key, self.questions) for one in wanted)

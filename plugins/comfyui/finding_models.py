@@ -29,8 +29,8 @@ class Chain:
     """The node that takes the model to sample with: a sampler, or its guider."""
     sampler: str
     root: Output
-    within: frozenset[str]
-    """Every node that this model is made from."""
+    source: str
+    """The node that gives the model, as it is sampled with."""
 
 
 def chains(wiring: Wiring) -> tuple[Chain, ...]:
@@ -50,7 +50,7 @@ def chains(wiring: Wiring) -> tuple[Chain, ...]:
                 user=node,
                 sampler=_sampler(wiring, node),
                 root=root_of(wiring, link, MODEL),
-                within=frozenset(wiring.before([link.source])),
+                source=link.source,
             )
             for link in taken
         )

@@ -28,8 +28,8 @@ def samplers(wiring: Wiring) -> set[str]:
     """Return the nodes that sample: they take a guider, or a model with prompts or latents, and give a picture."""
     found = set()
     for node in wiring.active:
-        takes = {link.kind for link in wiring.links(node)}
-        if not (GUIDER in takes or (MODEL in takes and takes & {CONDITIONING, LATENT})):
+        takes = wiring.takes(node)
+        if not (GUIDER in takes or (MODEL in takes and (CONDITIONING in takes or LATENT in takes))):
             continue
         if any(wiring.gives(node, kind) for kind in (LATENT, IMAGE)):
             found.add(node)

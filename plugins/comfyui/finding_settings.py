@@ -12,7 +12,7 @@ from plugins.comfyui.wiring import Wiring
 
 NAMES: Final = {"steps": "steps", "cfg": "cfg", "sampler": "sampler_name", "scheduler": "scheduler"}
 """The inputs that take a setting, by its key in the plan."""
-SEEDS: Final = frozenset({"seed", "noise_seed"})
+SEEDS: Final = ("seed", "noise_seed")
 TO_THE_END: Final = 10_000
 _REPEATS: Final = re.compile(r"^(amount|batch_size|repeats?|copies|num_(images|repeats))$")
 _FRAMES: Final = re.compile(r"^(length|frames|num_frames|video_frames|frame_count|video_length)$")
@@ -39,20 +39,13 @@ class Ending:
     begins: bool
 
 
-def is_value_of(name: str, wanted: frozenset[str] | set[str]) -> bool:
-    """Say whether an input has one of these names, also within a choice that brings inputs of its own."""
-    return name.rpartition(".")[2] in wanted
-
-
 def find_seeds(wiring: Wiring) -> tuple[Place, ...]:
     """Return every seed of the graph."""
     return tuple(
-        Place(node=node, field=name)
-        for node, content in wiring.graph.items()
-        for name, value in content["inputs"].items()
-        if is_value_of(name, SEEDS)
-        and not isinstance(value, dict | bool)
-        and wiring.input_kind(node, name) in {"", "INT", ANY}
+        place
+        for place in wiring.called(*SEEDS)
+        if not isinstance(wiring.graph[place.node]["inputs"][place.field], dict | bool)
+        and wiring.input_kind(place.node, place.field) in {"", "INT", ANY}
     )
 
 
@@ -61,10 +54,9 @@ def find_setting(wiring: Wiring, name: str) -> Setting:
     return _setting(
         wiring,
         [
-            Place(node=node, field=one)
-            for node, content in wiring.active.items()
-            for one, value in content["inputs"].items()
-            if is_value_of(one, {name}) and not isinstance(value, dict)
+            place
+            for place in wiring.called(name)
+            if place.node in wiring.active and not isinstance(wiring.graph[place.node]["inputs"][place.field], dict)
         ],
     )
 
@@ -82,8 +74,10 @@ def _setting(wiring: Wiring, places: Iterable[Place]) -> Setting:
 def find_endings(wiring: Wiring) -> tuple[Ending, ...]:
     """Return where samplers are held to a part of their steps."""
     found = []
-    for node, content in wiring.active.items():
-        inputs = content["inputs"]
+    for node in dict.fromkeys(place.node for place in wiring.called("step", "start_at_step", "end_at_step")):
+        if node not in wiring.active:
+            continue
+        inputs = wiring.graph[node]["inputs"]
         steps = wiring.value_of(inputs.get("steps"))
         old = int(steps) if _is_number(steps) else None
         split = bool(wiring.links(node, SIGMAS))
@@ -113,9 +107,11 @@ def find_size(wiring: Wiring, begun: Iterable[Chain]) -> dict[str, Setting]:
         values = set(_setting(wiring, places).values)
         if len(values) == 1 and all(map(_is_number, values)):
             places += [
-                Place(node=node, field=key)
-                for node, content in wiring.active.items()
-                if key in content["inputs"] and wiring.value_of(content["inputs"][key]) in values
+                place
+                for place in wiring.called(key)
+                if place.field == key
+                and place.node in wiring.active
+                and wiring.value_of(wiring.graph[place.node]["inputs"][key]) in values
             ]
         found[key] = _setting(wiring, dict.fromkeys(places))
     return found
@@ -141,11 +137,11 @@ def latent_sources(wiring: Wiring, begun: Iterable[Chain]) -> tuple[str, ...]:
 def find_batches(wiring: Wiring) -> tuple[Place, ...]:
     """Return the inputs that say how many pictures a source of latents makes."""
     return tuple(
-        Place(node=node, field=name)
-        for node, content in wiring.graph.items()
-        if not wiring.links(node, LATENT) and not wiring.links(node, IMAGE) and wiring.gives(node, LATENT)
-        for name in content["inputs"]
-        if is_value_of(name, {"batch_size"})
+        place
+        for place in wiring.called("batch_size")
+        if not wiring.links(place.node, LATENT)
+        and not wiring.links(place.node, IMAGE)
+        and wiring.gives(place.node, LATENT)
     )
 
 

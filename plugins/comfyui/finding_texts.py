@@ -159,12 +159,7 @@ def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
 def marked(wiring: Wiring, side: str) -> tuple[Place, ...]:
     """Return the texts in which a person marked the place of the prompt."""
     mark = MARKS[side]
-    found = [
-        Place(node=node, field=name)
-        for node, content in wiring.active.items()
-        for name, value in content["inputs"].items()
-        if isinstance(value, str) and mark in value
-    ]
+    found = [place for place in wiring.bracketed if mark in wiring.graph[place.node]["inputs"][place.field]]
     if any(is_no_prompt(place.field) for place in found):
         return ()  # the graph looks for the mark itself, to put something of its own there
     return tuple(found)

@@ -23,15 +23,15 @@ class Place:
 
 def linked(graph: Graph, value: object) -> tuple[str, int] | None:
     """Return the output that an input's value links to; None for a plain value, and for a node that is not there."""
-    if (
-        isinstance(value, list)
-        and len(value) == _LINK_LENGTH
-        and isinstance(value[0], str)
-        and isinstance(value[1], int)
-        and value[0] in graph
-    ):
-        return value[0], value[1]
-    return None
+    if not isinstance(value, list) or len(value) != _LINK_LENGTH:
+        return None
+    node, slot = value
+    return (node, slot) if isinstance(node, str) and isinstance(slot, int) and node in graph else None
+
+
+def copied(graph: Graph) -> Graph:
+    """Copy a graph as far as it is written to: its nodes and their inputs, not what an input holds."""
+    return {node: {**content, "inputs": dict(content["inputs"])} for node, content in graph.items()}
 
 
 def free_id(graph: Graph, name: str) -> str:
@@ -65,6 +65,16 @@ def before(graph: Graph, starts: Iterable[str]) -> set[str]:
                 seen.add(found[0])
                 waiting.append(found[0])
     return seen
+
+
+def broken(graph: Graph) -> Iterator[tuple[Place, str]]:
+    """Yield the inputs that link to a node which is not there, with its id."""
+    for node, content in graph.items():
+        for name, value in content["inputs"].items():
+            if isinstance(value, list) and len(value) == _LINK_LENGTH:
+                source, slot = value
+                if isinstance(source, str) and isinstance(slot, int) and source not in graph:
+                    yield Place(node=node, field=name), source
 
 
 def circle(graph: Graph) -> list[str]:

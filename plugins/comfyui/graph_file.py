@@ -136,8 +136,10 @@ def _title(node: dict[str, Any]) -> str:
 
 def _unusable(inputs: dict[str, Any]) -> str:
     """Say what among an input's values JSON cannot carry, or is nested past sense; empty where all is well."""
-    level: list[Any] = list(inputs.values())
+    level: list[Any] = [value for value in inputs.values() if not isinstance(value, str | int)]
     for _ in range(_DEEPEST):
+        if not level:
+            return ""
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):
             return "a number that is none (NaN or Infinity)"
         level = [
@@ -145,7 +147,6 @@ def _unusable(inputs: dict[str, Any]) -> str:
             for value in level
             if isinstance(value, dict | list)
             for inner in (value.values() if isinstance(value, dict) else value)
+            if not isinstance(inner, str | int)
         ]
-        if not level:
-            return ""
     return f"values nested deeper than {_DEEPEST} levels"

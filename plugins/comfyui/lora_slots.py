@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cache
 from typing import Any, Final
 
 from plugins.comfyui.graph import Place, linked, spelled
@@ -53,25 +53,25 @@ def slots(wiring: Wiring, files: frozenset[str]) -> Iterator[Slot]:
         inputs = content["inputs"]
         yield from _plain(wiring, node, inputs, files)
         for name, value in inputs.items():
-            place = Place(node=node, field=name)
-            if isinstance(value, dict | list) and linked(wiring.graph, value) is None:
-                yield from _nested(place, value, files)
-            elif isinstance(value, str) and "<lora:" in value and _is_live(wiring, place):
-                for tag in TAG.finditer(value):
+            if isinstance(value, str) and "<lora:" in value:
+                place = Place(node=node, field=name)
+                for tag in TAG.finditer(value) if _is_live(wiring, place) else ():
                     yield Slot(place=place, file=tag[1].strip(), tag=tag[0], loader=node)
+            elif isinstance(value, dict | list) and linked(wiring.graph, value) is None:
+                yield from _nested(Place(node=node, field=name), value, files)
 
 
 def _plain(wiring: Wiring, node: str, inputs: Mapping[str, Any], files: frozenset[str]) -> Iterator[Slot]:
     found = {}
     for name, value in inputs.items():
-        origin = wiring.origin(Place(node=node, field=name)) if _LORA_FIELD.search(name) else None
+        origin = wiring.origin(Place(node=node, field=name)) if _is_lora_field(name) else None
         if origin is None and isinstance(value, str) and _file_name(value) in files:
             origin = Place(node=node, field=name)
         text = wiring.graph[origin.node]["inputs"][origin.field] if origin else None
         if origin and isinstance(text, str) and not TAG.search(text) and "\n" not in text:
             found[name] = (origin, text)
-    if len(found) > 1 or _feeds_lora(wiring, node):
-        found = {name: one for name, one in found.items() if not _feeds_lora(wiring, node)}
+    if not found or _feeds_lora(wiring, node):
+        return
     for name, (place, text) in found.items():
         yield Slot(
             place=place,
@@ -83,6 +83,11 @@ def _plain(wiring: Wiring, node: str, inputs: Mapping[str, Any], files: frozense
             ),
             alone=len(found) == 1,
         )
+
+
+@cache
+def _is_lora_field(name: str) -> bool:
+    return bool(_LORA_FIELD.search(name))
 
 
 def _feeds_lora(wiring: Wiring, node: str) -> bool:
@@ -107,7 +112,7 @@ def _nested(place: Place, value: Any, files: frozenset[str]) -> Iterator[Slot]: 
 
 
 def _file_name(text: str) -> str:
-    return PurePosixPath(text.replace("\\", "/")).name
+    return text.replace("\\", "/").rpartition("/")[2]
 
 
 def at(value: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401 (JSON)

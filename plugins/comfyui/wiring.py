@@ -43,31 +43,43 @@ class Link:
 class Wiring:
     """A graph whose links are typed: by the output, else by the input, else by the input's name."""
 
-    def __init__(self, graph: Graph, types: NodeTypes, *, end: str | None = None) -> None:
+    def __init__(
+        self, graph: Graph, types: NodeTypes, *, end: str | None = None, wider: "Wiring | None" = None
+    ) -> None:
+        """Type the links of a graph. Those that `wider` has, of which this graph is a part, are taken from there."""
         self.graph: Final = graph
         self._end: Final = end
         self.types: Final = types
-        self._given: Final[dict[tuple[str, str], tuple[int, ...]]] = {}
+        self._given: Final[dict[str, dict[str, tuple[int, ...]]]] = {}
+        self._taken: Final[dict[str, dict[str, tuple[Link, ...]]]] = {}
         self._skipped: Final[dict[str, set[str]]] = {}
+        self._links: Final[dict[str, tuple[Link, ...]]] = {}
         declared: dict[tuple[str, int], str] = {}
-        links: dict[str, list[Link]] = {}
+        new = []
         for node, content in graph.items():
-            skipped = self._not_chosen(content["inputs"])
-            self._skipped[node] = skipped
-            links[node] = []
-            for name, value in content["inputs"].items():
-                found = linked(graph, value)
-                if found is None or name in skipped:
-                    continue
-                kind = self._declared(node, name, found)
-                if kind:
-                    declared.setdefault(found, kind)
-                links[node].append(Link(node=node, field=name, source=found[0], slot=found[1], kind=kind))
-        self._links: Final = {
-            node: tuple(self._typed(link, declared) for link in found) for node, found in links.items()
-        }
-        self._mend_names()
-        self._settle()
+            if wider and node in wider.graph and wider.graph[node]["inputs"] == content["inputs"]:
+                self._skipped[node], self._links[node] = wider.skipped(node), wider.links(node)
+                continue
+            self._skipped[node] = self._not_chosen(content["inputs"])
+            self._links[node] = tuple(self._linked(node, declared, wider))
+            new.append(node)
+        for node in new:
+            self._links[node] = tuple(self._typed(link, declared) for link in self._links[node])
+        if wider is None:
+            self._mend_names()
+            self._settle()
+
+    def _linked(self, node: str, declared: dict[tuple[str, int], str], wider: "Wiring | None") -> Iterator[Link]:
+        """Yield a node's links, typed as they are known already, or as the server declares it."""
+        known = {link.field: link.kind for link in wider.links(node)} if wider and node in wider.graph else {}
+        for name, value in self.graph[node]["inputs"].items():
+            output = linked(self.graph, value)
+            if output is None or name in self._skipped[node]:
+                continue
+            kind = known.get(name) or self._declared(node, name, output)
+            if kind:
+                declared.setdefault(output, kind)
+            yield Link(node=node, field=name, source=output[0], slot=output[1], kind=kind)
 
     def _declared(self, node: str, name: str, found: tuple[str, int]) -> str:
         """Return the link's type as the server declares it at either end; empty where it does not."""
@@ -87,6 +99,8 @@ class Wiring:
 
     def _mend_names(self) -> None:
         """Type a link as a text that is called positive, say, and comes from a node that holds nothing but texts."""
+        if all(content["class_type"] in self.types for content in self.graph.values()):
+            return
         only_first = {node for node, links in self._by_source().items() if {link.slot for link in links} == {0}}
         for node, links in self._links.items():
             if self.graph[node]["class_type"] in self.types:
@@ -115,13 +129,12 @@ class Wiring:
     def _settle(self) -> None:
         """Give links that nothing types the kind of what passes through: a reroute, a switch."""
         kinds = {link.output: link.kind for link in self.all_links() if link.kind}
-        for _ in range(_PASSES):
+        untyped = [node for node, links in self._links.items() if not all(link.kind for link in links)]
+        for _ in range(_PASSES if untyped else 0):
             changed = False
-            for node, links in self._links.items():
-                if all(link.kind for link in links):
-                    continue
+            for node in untyped:
                 told = []
-                for link in links:
+                for link in self._links[node]:
                     kind = link.kind or kinds.get(link.output) or self._passing(link.source)
                     changed |= kind != link.kind
                     if kind:
@@ -138,9 +151,7 @@ class Wiring:
 
     def _not_chosen(self, inputs: Mapping[str, Any]) -> set[str]:
         """Return the side of a switch that its own value does not choose; nothing where that is not plain."""
-        if len(inputs) < len(_SIDES):
-            return set()
-        names = {name.lower(): name for name in inputs}
+        names = {name.lower(): name for name in inputs} if len(inputs) > len(_SIDES) else {}
         if not names.keys() >= _SIDES:
             return set()
         plain = [self.value_of(value) for name, value in inputs.items() if name.lower() not in _SIDES]
@@ -150,8 +161,20 @@ class Wiring:
 
     def links(self, node: str, kind: str | None = None) -> tuple[Link, ...]:
         """Return a node's linked inputs, of one kind or of all; the side that a switch leaves out is not among them."""
-        found = self._links[node]
-        return found if kind is None else tuple(link for link in found if link.kind == kind)
+        return self._links[node] if kind is None else self.takes(node).get(kind, ())
+
+    def skipped(self, node: str) -> set[str]:
+        """Return the side of a switch that the node's own value leaves out."""
+        return self._skipped[node]
+
+    def takes(self, node: str) -> Mapping[str, tuple[Link, ...]]:
+        """Return a node's linked inputs by kind."""
+        found = self._taken.get(node)
+        if found is None:
+            found = self._taken[node] = {}
+            for link in self._links[node]:
+                found[link.kind] = (*found.get(link.kind, ()), link)
+        return found
 
     def all_links(self) -> Iterator[Link]:
         """Yield the links of all nodes."""
@@ -167,19 +190,43 @@ class Wiring:
         return {node: content for node, content in self.graph.items() if node in kept}
 
     @cached_property
+    def _fields(self) -> Mapping[str, list[tuple[str, str]]]:
+        found = defaultdict(list)
+        for node, content in self.graph.items():
+            for name in content["inputs"]:
+                found[name.rpartition(".")[2]].append((node, name))
+        return found
+
+    def called(self, *names: str) -> list[Place]:
+        """Return the inputs of these names, also within a choice that brings inputs of its own."""
+        return [Place(node=node, field=field) for name in names for node, field in self._fields.get(name, ())]
+
+    @cached_property
+    def bracketed(self) -> tuple[Place, ...]:
+        """The texts with a brace, in which a person may have marked a place."""
+        return tuple(
+            Place(node=node, field=name)
+            for node, content in self.active.items()
+            for name, value in content["inputs"].items()
+            if isinstance(value, str) and "{" in value
+        )
+
+    @cached_property
     def consumers(self) -> Mapping[str, tuple[Link, ...]]:
         """The links that each node's outputs go to."""
         return self._by_source()
 
     def gives(self, node: str, kind: str) -> tuple[int, ...]:
         """Return the slots of a node's outputs of a kind, in order."""
-        found = self._given.get((node, kind))
+        found = self._given.get(node)
         if found is None:
             known = self.types.get(self.graph[node]["class_type"])
-            told = {slot for slot, output in enumerate(known.outputs) if output == kind} if known else set()
-            used = {link.slot for link in self.consumers.get(node, ()) if link.kind == kind}
-            found = self._given[node, kind] = tuple(sorted(told | used))
-        return found
+            slots = {(output, slot) for slot, output in enumerate(known.outputs)} if known else set()
+            slots |= {(link.kind, link.slot) for link in self.consumers.get(node, ())}
+            found = self._given[node] = {}
+            for output, slot in sorted(slots):
+                found[output] = (*found.get(output, ()), slot)
+        return found.get(kind, ())
 
     def input_kind(self, node: str, name: str) -> str:
         """Return the type that the server declares for an input; empty where it declares none."""

@@ -10,11 +10,11 @@ from typing import Any, Final, Self
 from plugins.comfyui.client import Graph
 from plugins.comfyui.conformity import differences
 from plugins.comfyui.errors import WorkflowError
-from plugins.comfyui.filling import Filler, copied
+from plugins.comfyui.filling import Filler
 from plugins.comfyui.finding import Parts, find_parts
 from plugins.comfyui.finding_settings import Base
-from plugins.comfyui.graph import Place, label, spelled
-from plugins.comfyui.graph_file import graph_of, read_graph
+from plugins.comfyui.graph import Place, copied, label, spelled
+from plugins.comfyui.graph_file import read_graph
 from plugins.comfyui.lora_slots import told
 from plugins.comfyui.naming import Questions
 from plugins.comfyui.node_types import NodeTypes
@@ -121,7 +121,7 @@ class Workflow:
     @classmethod
     def of(  # noqa: PLR0913 (what a plan and a server tell of a graph)
         cls,
-        graph: Any,  # noqa: ANN401 (JSON)
+        graph: Graph,
         *,
         types: NodeTypes | None = None,
         nodes: Nodes | None = None,
@@ -132,7 +132,7 @@ class Workflow:
     ) -> Self:
         """Find the parts of a graph by following its links back from the picture that is judged."""
         questions, known = Questions(), types or {}
-        parts = find_parts(graph_of(graph), known, nodes=nodes or Nodes(), files=files, questions=questions)
+        parts = find_parts(graph, known, nodes=nodes or Nodes(), files=files, questions=questions)
         filler = Filler(parts, parts.wiring, is_own=is_own) if parts else None
         if filler and sampling:
             filler.problems(sampling, questions)
