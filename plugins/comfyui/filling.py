@@ -39,18 +39,27 @@ class Filler:
         return not self._is_own or sampling.gives(key)
 
     def _strength(self, sampling: Sampling) -> float | None:
-        return sampling.lora_strength if self.given(sampling, "lora_strength") else None
+        return sampling.strengths[0] if self.given(sampling, "lora_strength") else None
 
     def problems(self, sampling: Sampling, questions: Questions) -> None:
         """Ask about everything that the plan gives and that has no place of its own, or several."""
         list(self._settings(sampling, questions))
         self._negative_problem(sampling, questions)
-        self._loras.problems(questions, strength=self._strength(sampling))
+        key = "lora_strengths" if sampling.lora_strengths else "lora_strength"
+        self._loras.problems(questions, strength=self._strength(sampling), key=key)
 
     def fill(  # noqa: PLR0913 (what a cell brings)
-        self, sampling: Sampling, *, prompt: str, seed: int, base_model: str | None, lora_file: str | None, prefix: str
+        self,
+        sampling: Sampling,
+        *,
+        prompt: str,
+        seed: int,
+        base_model: str | None,
+        lora_file: str | None,
+        prefix: str,
+        strength: float | None = None,
     ) -> Graph:
-        """Return the graph of a cell; without `lora_file` it is the baseline's."""
+        """Return the graph of a cell, with its own `strength` if it has one; the baseline's without `lora_file`."""
         parts, graph = self.parts, copied(self.parts.graph)
         negative = sampling.negative if self.given(sampling, "negative") else ""
         for place in parts.seeds:
@@ -67,7 +76,8 @@ class Filler:
         if lora_file is None:
             self._loras.switch_off(graph)
         else:
-            self._loras.switch_on(graph, lora_file, strength=self._strength(sampling))
+            strength = self._strength(sampling) if strength is None else strength
+            self._loras.switch_on(graph, lora_file, strength=strength)
         graph[parts.save]["inputs"]["filename_prefix"] = prefix
         return pruned(graph, parts.save)
 

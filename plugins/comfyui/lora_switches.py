@@ -26,10 +26,10 @@ class LoraSwitches:
         known = self._wiring.types.get(self._wiring.graph[node]["class_type"])
         return known.inputs[field].options if known and field in known.inputs else None
 
-    def problems(self, questions: Questions, *, strength: float | None) -> None:
+    def problems(self, questions: Questions, *, strength: float | None, key: str = "lora_strength") -> None:
         """Ask about a LoRA that the file has at strength 0, and about one that the baseline cannot be without."""
         for slot in self._slots:
-            self._problem(slot, questions, strength=strength)
+            self._problem(slot, questions, strength=strength, key=key)
 
     def switch_on(self, graph: Graph, lora_file: str, *, strength: float | None) -> None:
         """Write a file into every slot, with a strength where the plan gives one."""
@@ -51,14 +51,14 @@ class LoraSwitches:
                 return float(found[0])
         return None
 
-    def _problem(self, slot: Slot, questions: Questions, *, strength: float | None) -> None:
+    def _problem(self, slot: Slot, questions: Questions, *, strength: float | None, key: str) -> None:
         graph, inputs = self._wiring.graph, self._wiring.graph[slot.loader]["inputs"]
         beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs
         strengths = [self._wiring.value_of(beside[name]) for name in slot.strengths]
         if strength is not None and not (strengths or slot.tag):
             questions.ask(
-                f"The plan gives `lora_strength`, and none is found beside {spelled(graph, slot.place)}. Take "
-                "`lora_strength` out of [sampling]."
+                f"The plan gives `{key}`, and none is found beside {spelled(graph, slot.place)}. Take `{key}` out of "
+                "[sampling]."
             )
         if strengths and not any(strengths) and strength is None:
             questions.ask(

@@ -154,6 +154,7 @@ class Workflow:
             base_model=base_model,
             lora_file=lora_file,
             prefix=prefix,
+            strength=cell.strength,
         )
         strength = self.filler.strength(graph) if lora_file is not None else None
         return Filled(graph=graph, save=self.parts.save, sampler=self.parts.sampler, strength=strength)

@@ -19,7 +19,7 @@ from plugins.loras.errors import DeploymentError, HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
 from plugins.pictures.picture import PictureError, read_picture
-from plugins.plan.cells import column
+from plugins.plan.cells import column, named
 from plugins.plan.plan import Plan
 
 _LARGEST: Final = 16384 * 16384
@@ -129,12 +129,13 @@ def proof_was_given(expected: ExpectedInputs, store: Store, deployment: Deployme
     problems = [
         f"{cell}: no picture of the production LoRA was compared with it when it was deployed"
         for cell in column(expected.plan, selected)
-        if cell.row not in proven
+        if cell.strength == deployment.strength and cell.row not in proven
     ]
     problems += [
         f"{one.row}: the record says that production gave the judged picture, and holds other pixels"
         for one in deployment.proof
-        if one.identical and (judged := deployment.judged.get(f"{deployment.selected}-{one.row}"))
+        if one.identical
+        and (judged := deployment.judged.get(f"{deployment.selected}-{named(one.row, deployment.strength)}"))
         if one.pixels_sha256 != judged.pixels_sha256
     ]
     # The record keeps the last server's picture of each row, and so does the folder.

@@ -45,6 +45,8 @@ class Selected:
     evidence: Mapping[Cell, Evidence]
     observed: str
     ballot: BallotRecord | None
+    strength: float | None = None
+    """What it was judged at, where the plan has several strengths."""
 
 
 def deploy(
@@ -171,6 +173,7 @@ def _recorded(selected: Selected, installed: Installation, proof: tuple[Proven, 
         plan_digest=plan.digest,
         simulated=expected.simulated,
         selected=selected.checkpoint.id,
+        strength=selected.strength,
         candidates={
             one.id: Candidate(step=one.step, file=one.file, sha256=expected.loras[one.id]) for one in plan.checkpoints
         },

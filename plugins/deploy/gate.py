@@ -19,15 +19,17 @@ class GateError(UserError):
 
 
 def tested_cells(plan: Plan) -> tuple[Cell, ...]:
-    """Return the cells that a selection rests on: every checkpoint on every prompt, without the baselines."""
+    """Return the cells that a selection rests on: every checkpoint at every strength on every prompt; no baselines."""
     return tuple(cell for checkpoint in plan.checkpoints for cell in column(plan, checkpoint))
 
 
-def pass_gate(expected: ExpectedInputs, store: Store, selected: Checkpoint) -> dict[Cell, Evidence]:
+def pass_gate(
+    expected: ExpectedInputs, store: Store, selected: Checkpoint, strength: float | None = None
+) -> dict[Cell, Evidence]:
     """Return the evidence that the selection rests on.
 
     Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now, or a
-    picture of the selected one failed a check.
+    picture of the selected one, at the `strength` that it was judged at, failed a check.
     """
     cells = tested_cells(expected.plan)
     missing = expected.missing(store, cells)
@@ -35,7 +37,8 @@ def pass_gate(expected: ExpectedInputs, store: Store, selected: Checkpoint) -> d
     shut = {one.cell for one in missing}
     evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
     for cell, found in evidence.items():
-        told = _unchecked(found) + ([str(check) for check in found.failures] if cell.checkpoint == selected else [])
+        is_judged = (cell.checkpoint, cell.strength) == (selected, strength)
+        told = _unchecked(found) + ([str(check) for check in found.failures] if is_judged else [])
         problems += [f"{cell}: {one}" for one in told]
         shut |= {cell} if told else set()
     base_models = sorted({found.base_model for found in evidence.values()})

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from plugins.deploy.records import Deployment, Proven, Rollback
 from plugins.deploy.summary import Verified
-from plugins.plan.cells import Cell, column
+from plugins.plan.cells import Cell, at, column
 from plugins.plan.plan import Plan
 from plugins.review.page import environment, frame_script
 from plugins.review.previews import Preview, Source, make_previews
@@ -59,7 +59,7 @@ def render_deployment(plan: Plan, deployment: Deployment, reports: Path, *, afte
         .render(
             plan=plan,
             deployment=deployment,
-            name=step_name(selected),
+            name=at(step_name(selected), deployment.strength),
             source=plan.paths.checkpoints / deployment.candidates[deployment.selected].file,
             pairs=_pairs(plan, deployment, reports),
             after=after,
@@ -83,7 +83,7 @@ def render_rollback(plan: Plan, rollback: Rollback, reports: Path, *, after: Aft
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:
     selected = plan.checkpoint(deployment.selected)
-    cells = {cell.row: cell for cell in column(plan, selected)}
+    cells = {cell.row: cell for cell in column(plan, selected) if cell.strength == deployment.strength}
     judged = {one.row: PICTURES / cells[one.row].picture for one in deployment.proof}
     places = [*judged.values(), *(PurePosixPath(one.picture) for one in deployment.proof)]
     previews = make_previews((Source(reports / place, place.with_suffix("")) for place in places), reports)

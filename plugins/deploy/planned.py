@@ -17,7 +17,7 @@ from plugins.deploy.markdown import code, plain
 from plugins.deploy.records import Deployment
 from plugins.deploy.summary import Summary
 from plugins.evidence.evidence import Evidence
-from plugins.plan.cells import Cell
+from plugins.plan.cells import Cell, at
 from plugins.plan.messages import counted, visible
 from plugins.plan.plan import PlannedWork
 
@@ -80,7 +80,7 @@ class PlannedSummary:
             return _SIMULATED
         plan, one = self.summary.plan, self._deployment
         told = (
-            f"{one.selected}, selected out of {counted(len(one.candidates), 'checkpoint')} on "
+            f"{one.choice}, selected out of {counted(len(one.candidates), 'checkpoint')} on "
             f"{counted(len(plan.prompts), 'prompt')}, is deployed as `{plan.production.file}` and gives what was judged"
         )
         return told if self._is_complete else f"{told}; but not all that the plan asks for was verified"
@@ -115,10 +115,10 @@ class PlannedSummary:
         """What was decided and what was seen, each as `what: why`."""
         if self._simulated:
             return []
-        one, ballot, selected = self._deployment, self.summary.ballot, self._deployment.selected
+        one, ballot, selected = self._deployment, self.summary.ballot, self._deployment.choice
         why = [f"{selected} was named by a person"]
         if ballot:
-            rule = f"{ballot.suggestion.checkpoint or 'no checkpoint'} ({ballot.suggestion.reason})"
+            rule = f"{at(ballot.suggestion.checkpoint or 'no checkpoint', ballot.suggestion.strength)} ({ballot.suggestion.reason})"
             why = [f"the selection rule gave {rule}", *filter(None, [ballot.reason.strip()])]
         seen = [*self.summary.details(ballot)] if ballot else []
         if observed := one.observed.strip():
@@ -178,7 +178,7 @@ class PlannedSummary:
         size = f"{counted(len(one.candidates), 'checkpoint')} tested on {counted(len(plan.prompts), 'prompt')}"
         done = [
             f"{size}: {counted(len(one.judged), 'picture')}.",
-            f"{one.selected} is in production, and was rendered once more from there: see What production renders.",
+            f"{one.choice} is in production, and was rendered once more from there: see What production renders.",
         ]
         return [*done, *(f"{plain(name)}: complete." for name in self._completed)]
 
@@ -195,13 +195,14 @@ class PlannedSummary:
 
     def _deviations(self) -> list[str]:
         one, ballot, told = self._deployment, self.summary.ballot, []
-        if ballot and ballot.suggestion.checkpoint != one.selected:
-            gave, reason = ballot.suggestion.checkpoint or "no checkpoint", ballot.reason.strip()
+        if ballot and (ballot.suggestion.checkpoint, ballot.suggestion.strength) != (one.selected, one.strength):
+            rule, reason = ballot.suggestion, ballot.reason.strip()
+            gave = at(rule.checkpoint or "no checkpoint", rule.strength)
             told.append(f"Against the selection rule, which gave {gave}: {reason or 'no reason was given'}")
         told += [
             f"A warning was accepted, {cell}: {check}"
             for cell, evidence in self.evidence.items()
-            if cell.column == one.selected
+            if (cell.column, cell.strength) == (one.selected, one.strength)
             for check in evidence.warnings
         ]
         if one.backup:

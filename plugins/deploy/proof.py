@@ -76,12 +76,15 @@ class Prover:
     """What the run that made the pictures found out about its server."""
     reports: Path
 
-    def prove(self, selected: Checkpoint, *, meanwhile: Callable[[str], None]) -> tuple[Proven, ...]:
+    def prove(
+        self, selected: Checkpoint, strength: float | None = None, *, meanwhile: Callable[[str], None]
+    ) -> tuple[Proven, ...]:
         """Render every row from the production name, and compare with the selected checkpoint's pictures.
 
+        `strength` is the one that was judged, where the plan has several.
         Raises `ProofError` where one is not what was judged, and `ComfyUIError` where it cannot be rendered.
         """
-        cells = list(column(self.expected.plan, selected))
+        cells = [cell for cell in column(self.expected.plan, selected) if cell.strength == strength]
         proven = []
         for server in self.servers:
             server.forget_weights(again=True)  # the former production LoRA may be cached under this very name
@@ -148,10 +151,11 @@ class Prover:
         return (measured.comfyui_version, measured.device) == (info.comfyui_version, info.device)
 
     def _distances(self, picture: Picture, cell: Cell) -> dict[str, float]:
-        """Measure how far a picture is from each candidate's of the same row, and from the baseline's."""
+        """Measure how far a picture is from each candidate's of the same row and strength, and from the baseline's."""
         found = {}
         for other in (*self.evidence, *self._baseline(cell)):
-            if other.row == cell.row and not self._is_saved_again(other, cell):
+            is_rival = other.row == cell.row and other.strength in {None, cell.strength}
+            if is_rival and not self._is_saved_again(other, cell):
                 with Image.open(self.store.picture(other)) as theirs:
                     found[other.column] = effect_of(picture.image, theirs)
         return found

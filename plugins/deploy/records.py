@@ -10,6 +10,7 @@ from plugins.comfyui.answers import ServerInfo
 from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import sync_folder
+from plugins.plan.cells import at
 from plugins.plan.messages import UserError
 from plugins.plan.small_files import read_small
 
@@ -80,6 +81,8 @@ class Deployment(_Record):
     plan_digest: Sha256
     simulated: bool
     selected: str
+    strength: float | None = None
+    """The strength that the selected checkpoint was judged at, where the plan has several."""
     candidates: dict[str, Candidate]
     """By checkpoint id."""
     judged: dict[str, Judged]
@@ -96,6 +99,11 @@ class Deployment(_Record):
     """What production rendered, compared with what was judged."""
     server: ServerInfo
     deployed: datetime
+
+    @property
+    def choice(self) -> str:
+        """What was selected, in words: `step600`, or `step600 at strength 0.8`."""
+        return at(self.selected, self.strength)
 
     @property
     def sha256(self) -> str:

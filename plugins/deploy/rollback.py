@@ -7,7 +7,7 @@ out first, from the same bytes under another name.
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from plugins.loras.errors import DeploymentError
 from plugins.loras.journal import Installation
 from plugins.pictures.checks import effect_of
 from plugins.pictures.picture import Picture
-from plugins.plan.cells import Cell, column
+from plugins.plan.cells import Cell, column, strengths
 from plugins.plan.plan import Plan
 
 _NOTHING_DONE: Final = "Nothing was changed."
@@ -47,6 +47,8 @@ class PreviousProduction:
     taken_out: str
     undone: datetime | None
     """When the deployment that is taken back was made; None where that one was never finished."""
+    strength: float | None = None
+    """What the one that is taken out was judged at, where the plan has several strengths."""
 
 
 def find_previous(plan: Plan, deployment: Deployment) -> PreviousProduction:
@@ -80,6 +82,7 @@ def find_previous(plan: Plan, deployment: Deployment) -> PreviousProduction:
                 file=place,
                 checkpoint=next(names, None),
                 taken_out=deployment.selected,
+                strength=deployment.strength,
                 undone=deployment.deployed,
             )
     looked = ", ".join(map(str, places))
@@ -107,6 +110,7 @@ def find_taken_back(plan: Plan, begun: Installation) -> PreviousProduction:
         file=production,
         checkpoint=names.get(former),
         taken_out=names.get(begun.sha256, "a deployment that was stopped"),
+        strength=strengths(plan)[0],
         undone=None,
     )
 
@@ -131,9 +135,9 @@ class ProductionRollback:
         production = plan.production_file
         with put_back_on_error(production, lambda: forget_all(self.servers)):
             with _under_another_name(previous, plan) as copy:
-                wanted = self._render(copy.name, "former")
+                wanted = self._render(copy.name, "former", previous.strength)
                 installed = journal.begin(previous.file, production, sha256=previous.sha256, is_rollback=True)
-                found = self._render(production.name, "rollback")
+                found = self._render(production.name, "rollback", previous.strength)
             rollback = self._recorded(previous, installed, self._compare(found, wanted, previous.taken_out))
             if previous.undone:
                 write_record(rollback, self.reports / ROLLBACK)
@@ -160,7 +164,7 @@ class ProductionRollback:
             rolled_back=datetime.now(UTC),
         )
 
-    def _render(self, file: str, folder: str) -> dict[tuple[str, Cell], Picture]:
+    def _render(self, file: str, folder: str, strength: float | None) -> dict[tuple[str, Cell], Picture]:
         """Render every row on every server; the pictures are kept in `proof/FOLDER`."""
         found = {}
         for server in self.servers:
@@ -168,7 +172,7 @@ class ProductionRollback:
             base_model = base_model_on(self.expected.plan, self.expected.workflow, [choices])
             renderer = ProductionRenderer(expected=self.expected, base_model=base_model, file=file)
             server.forget_weights(again=True)  # another file may be cached under this very name
-            for cell in column(self.expected.plan, None):
+            for cell in (replace(row, strength=strength) for row in column(self.expected.plan, None)):
                 self.meanwhile(f"rollback  {file} x {cell.row}")
                 to = self.reports / "proof" / folder / f"{cell.row}.png"
                 found[server.client.url, cell] = renderer.render(cell, server, to=to)
@@ -200,7 +204,7 @@ class ProductionRollback:
 
     def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float | None:
         """Measure how far a picture is from a column's one of the same row; None where that cannot be read."""
-        path = self.reports / "pictures" / column_id / f"{cell.row}.png"
+        path = self.reports / "pictures" / column_id / f"{cell.name}.png"
         try:
             with Image.open(path) as theirs:
                 return effect_of(picture.image, theirs)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from plugins.deploy.records import BallotRecord
 from plugins.loras.copying import digest_of
+from plugins.plan.cells import at, strengths
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan
 from plugins.review.ballot import Ballot, BallotError, differences, read_ballot
@@ -42,6 +43,23 @@ def select(plan: Plan, typed: str | None, *, chosen: str | None = None) -> Check
     )
 
 
+def strength_of(plan: Plan, chosen: float | None) -> float | None:
+    """Return the strength that the ballot chose; None where the plan has but one. Raises `SelectionError`."""
+    among = {f"{one:g}": one for one in strengths(plan) if one is not None}
+    if not among or (chosen is not None and f"{chosen:g}" in among):
+        return among[f"{chosen:g}"] if among else None
+    listed = ", ".join(among)
+    problem = (
+        f"{plan.title} compares the strengths {listed}, and no ballot says which one was judged."
+        if chosen is None
+        else f"{plan.title} has no strength {chosen:g}, which your ballot chose; it has {listed}."
+    )
+    raise SelectionError(
+        f"{problem} Choose checkpoint and strength under Decide on the report page, and save the ballot beside it.\n"
+        "Nothing was deployed."
+    )
+
+
 def _ids(checkpoint: Checkpoint) -> set[str]:
     return {checkpoint.id.casefold(), checkpoint.argument.casefold()}
 
@@ -75,7 +93,8 @@ class SavedBallot:
     def __str__(self) -> str:
         if self.ballot is None:
             return f"{self.file.name} (which cannot be read)"
-        return f"{self.file.name} (saved {self.ballot.saved:%Y-%m-%d %H:%M} UTC, chose {self.ballot.choice or 'none'})"
+        choice = at(self.ballot.choice or "none", self.ballot.strength)
+        return f"{self.file.name} (saved {self.ballot.saved:%Y-%m-%d %H:%M} UTC, chose {choice})"
 
 
 def find_ballots(reports: Path, named: Path | None = None) -> list[SavedBallot]:
@@ -95,11 +114,14 @@ def choice_of(ballots: Sequence[SavedBallot], typed: str | None) -> str | None:
     Raises `SelectionError` where nothing was typed and another ballot beside it chose otherwise.
     """
     used, *others = ballots
-    choice = read_ballot(used.file).choice
-    if not (typed or "").strip() and any(other.ballot and other.ballot.choice != choice for other in others):
+    ballot = read_ballot(used.file)
+    if not (typed or "").strip() and any(
+        other.ballot and (other.ballot.choice, other.ballot.strength) != (ballot.choice, ballot.strength)
+        for other in others
+    ):
         lines = "".join(f"\n  --ballot={str(one.file)!r}: {one}" for one in ballots)
         raise SelectionError(f"Which ballot counts? {used.file.parent} holds several:{lines}\nNothing was deployed.")
-    return choice
+    return ballot.choice
 
 
 def ballot_lines(ballots: Sequence[SavedBallot], typed: str | None) -> Iterator[str]:

@@ -13,7 +13,15 @@ from plugins.deploy.planned import PlannedSummary
 from plugins.deploy.proof import Prover
 from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
-from plugins.deploy.selection import SelectionError, ballot_lines, choice_of, find_ballots, judged_by, select
+from plugins.deploy.selection import (
+    SelectionError,
+    ballot_lines,
+    choice_of,
+    find_ballots,
+    judged_by,
+    select,
+    strength_of,
+)
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.deploy.summary_files import write_summary
 from plugins.generate.expected import ExpectedInputs
@@ -26,6 +34,7 @@ from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.loras.journal import Installation
 from plugins.loras.staging import preflight
+from plugins.plan.cells import at
 from plugins.plan.command import Command
 from plugins.plan.messages import UserError
 from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
@@ -107,7 +116,7 @@ class DeploySession:
         if self.recovered:
             yield self.recovered
         if self._selected:
-            yield f"{plan.title}: deploying {self._selected.checkpoint.id}"
+            yield f"{plan.title}: deploying {at(self._selected.checkpoint.id, self._selected.strength)}"
             yield f"{plan.training_file(self._selected.checkpoint)} -> {plan.production_file}"
             yield from self._chosen
         if self._previous:
@@ -220,10 +229,11 @@ class DeploySession:
         named = self._command.path(self._options.ballot) if self._options.ballot else None
         typed, ballots = self._options.selected_step, find_ballots(reports, named)
         checkpoint = select(plan, typed, chosen=choice_of(ballots, typed) if ballots else None)
+        strength = strength_of(plan, ballots[0].ballot.strength if ballots and ballots[0].ballot else None)
         preflight(plan)
         expected = self._expected({one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints})
         store = pictures(reports)
-        evidence = pass_gate(expected, store, checkpoint)
+        evidence = pass_gate(expected, store, checkpoint, strength)
         self._lock()
         record = None
         if ballots:
@@ -237,6 +247,7 @@ class DeploySession:
             expected=expected,
             store=store,
             checkpoint=checkpoint,
+            strength=strength,
             evidence=evidence,
             observed=self._options.observed,
             ballot=record,
@@ -270,7 +281,7 @@ class DeploySession:
         return deploy(
             selected,
             record=reports / RECORD,
-            prove=lambda: prover.prove(selected.checkpoint, meanwhile=show),
+            prove=lambda: prover.prove(selected.checkpoint, selected.strength, meanwhile=show),
             forget=prover.forget,
         )
 

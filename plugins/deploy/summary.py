@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from plugins.deploy.markdown import code, plain
 from plugins.deploy.records import Deployment, Rollback
+from plugins.plan.cells import at, named
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot, figures
 from plugins.review.figures import Figure
@@ -34,7 +35,7 @@ class Summary:
     def markdown(self) -> str:
         """Return it as Markdown."""
         plan, deployment = self.plan, self.deployment
-        title = f"# {plain(plan.title)}: {deployment.selected} deployed as {plan.production.lora_name}"
+        title = f"# {plain(plan.title)}: {deployment.choice} deployed as {plan.production.lora_name}"
         return "\n\n".join([title, *self.parts()]) + "\n"
 
     def parts(self) -> list[str]:
@@ -72,6 +73,8 @@ class Summary:
     def _compared(self) -> str:
         plan, deployment = self.plan, self.deployment
         size = f"{len(plan.checkpoints)} checkpoints on {len(plan.prompts)} prompts"
+        if len(plan.sampling.strengths) > 1:
+            size += f" at {len(plan.sampling.strengths)} strengths ({_strengths(plan)})"
         seeds = ", ".join(map(str, plan.sampling.seeds))
         lines = [
             "## What was compared",
@@ -93,8 +96,8 @@ class Summary:
         return "\n".join(lines)
 
     def _observed(self) -> str:
-        plan, selected = self.plan, self.deployment.selected
-        parts = ["## What was selected, and why", f"**{selected}** was selected by a person."]
+        plan = self.plan
+        parts = ["## What was selected, and why", f"**{self.deployment.choice}** was selected by a person."]
         if plan.selection_rule:
             parts.append(f"Selection rule: {plain(plan.selection_rule)}")
         parts += self._judged(self.ballot) if self.ballot else self._criteria()
@@ -110,8 +113,8 @@ class Summary:
 
     def _judged(self, ballot: Ballot) -> list[str]:
         """Return the ballot in words: the choice and its reason, the marks criterion by criterion, and the notes."""
-        selected = self.deployment.selected
-        told = [f"The rule gave: {plain(ballot.suggestion.checkpoint or 'none')} ({plain(ballot.suggestion.reason)})."]
+        selected, rule = self.deployment.selected, ballot.suggestion
+        told = [f"The rule gave: {plain(at(rule.checkpoint or 'none', rule.strength))} ({plain(rule.reason)})."]
         if ballot.choice is None:
             told.append("The ballot itself chose none; the checkpoint was named on the command line.")
         elif not ballot.follows_rule:
@@ -122,32 +125,37 @@ class Summary:
         told.append(f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}.")
         if ballot.is_empty:
             told.append("**Nothing was marked on the ballot.**")
-        columns, counted = list(self.deployment.candidates), figures(ballot, self.plan)
+        columns, strength = list(self.deployment.candidates), self.deployment.strength
+        counted = figures(ballot, self.plan, strength)
         table = [f"| criterion | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for criterion in self.plan.criteria:
             marks = " | ".join(_figure(counted.get(one, {}).get(criterion.id)) for one in columns)
             table.append(f"| {plain(criterion.text)}{' (required)' if criterion.required else ''} | {marks} |")
-        table += ["", "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."]
+        others = "" if strength is None else f" All are at strength {strength:g}; the ballot has the others."
+        proves = "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."
+        table += ["", proves + others]
         parts = [" ".join(told), "\n".join(table), self._visible(ballot)]
         if note := ballot.notes.checkpoints.get(selected):
             parts.append(f"Note on {selected}: {plain(note)}")
         cells = [
             f"- {plain(cell)}: {plain(note)}"
             for cell, note in ballot.notes.cells.items()
-            if note and cell.startswith(f"{selected}-")
+            if note and cell.startswith(f"{selected}-") and cell.endswith(named("", strength))
         ]
         return [*parts, "\n".join(cells)]
 
     def _visible(self, ballot: Ballot) -> str:
-        lines = [f"- {plain(line)}" for line in self.details(ballot)]
-        return f"On {self.deployment.selected}'s pictures:\n\n" + "\n".join(lines) if lines else ""
+        lines, strength = [f"- {plain(line)}" for line in self.details(ballot)], self.deployment.strength
+        selected = self.deployment.selected
+        return f"On {selected}'s pictures{at('', strength)}:\n\n" + "\n".join(lines) if lines else ""
 
     def details(self, ballot: Ballot) -> Iterator[str]:
         """Yield which details were seen on each prompt that is there to show them."""
-        answers = ballot.answers(self.deployment.selected)
+        counted = figures(ballot, self.plan, self.deployment.strength).get(self.deployment.selected, {})
         for prompt in self.plan.prompts:
             looked_for = [one for one in self.plan.criteria if one.prompts == (prompt.id,)]
-            seen = [f"{one.text}: {answers.get(one.id, 'not marked')}" for one in looked_for]
+            answers = {one.id: figure.answer for one in looked_for if (figure := counted.get(one.id))}
+            seen = [f"{one.text}: {answers.get(one.id) or 'not marked'}" for one in looked_for]
             if seen:
                 yield f"{prompt.purpose or prompt.id}: {'; '.join(seen)}"
 
@@ -198,7 +206,7 @@ class Summary:
                 ("CFG", f"{sampling.cfg:g}"),
                 ("Clip skip", str(sampling.clip_skip)),
                 ("Size", f"{sampling.width}x{sampling.height}"),
-                ("LoRA strength", f"{sampling.lora_strength:g}"),
+                ("LoRA strength", _strengths(self.plan)),
             ]
         told.append(("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"))
         return "\n".join(["## How the pictures were made", "", *(f"- {name}: {plain(value)}" for name, value in told)])
@@ -215,6 +223,10 @@ def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, .
     parts = [*head, "\n".join(["## What was put back", "", *put])]
     parts.append("\n".join(["## What production renders", "", *proof]))
     return "\n\n".join([*parts, _verifications(verified)]) + "\n"
+
+
+def _strengths(plan: Plan) -> str:
+    return ", ".join(f"{one:g}" for one in plan.sampling.strengths)
 
 
 def _figure(figure: Figure | None) -> str:

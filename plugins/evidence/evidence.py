@@ -30,6 +30,8 @@ class CellRecord(_Record):
     step: int | None
     prompt: str
     seed: int
+    strength: float | None = None
+    """The LoRA's, where the plan has several."""
 
 
 class LoraRecord(_Record):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
-from plugins.plan.cells import Cell
+from plugins.plan.cells import Cell, named
 from plugins.plan.messages import UserError
 from plugins.plan.small_files import read_small
 
@@ -61,12 +61,14 @@ class Store:
         except (OSError, ValidationError, RecursionError) as error:
             first = str(error).splitlines()[0]
             raise EvidenceError(f"{path} is not readable evidence ({first})") from error
-        if (evidence.cell.column, evidence.cell.row, evidence.cell.seed) != (
+        found_of = evidence.cell
+        if (found_of.column, found_of.row, found_of.seed, found_of.strength) != (
             cell.column,
             cell.row,
             cell.seed,
+            cell.strength,
         ):
-            found, wanted = f"{evidence.cell.column} x {evidence.cell.row}", str(cell)
+            found, wanted = f"{found_of.column} x {named(found_of.row, found_of.strength)}", str(cell)
             if found == wanted:
                 found, wanted = f"{found} with seed {evidence.cell.seed}", f"seed {cell.seed}"
             raise EvidenceError(f"{path} is evidence of {found}, not of {wanted}")

@@ -81,7 +81,7 @@ class Comparing:
             other: self._known[other]
             for other in self._alike.get(evidence.picture.pixels_sha256, ())
             if other != cell and not (other.row == cell.row and None in {other.checkpoint, cell.checkpoint})
-            if not (other.row == cell.row and self._known[other].rendered_column == evidence.rendered_column)
+            if not (_place(other) == _place(cell) and self._known[other].rendered_column == evidence.rendered_column)
         }
 
     def _with_effect(self, cell: Cell, evidence: Evidence, staged: Staged, image: Image.Image | None) -> Evidence:
@@ -119,6 +119,11 @@ class Comparing:
         return picture
 
 
+def _place(cell: Cell) -> tuple[str, float | None]:
+    """Return what a cell was asked for besides its LoRA."""
+    return cell.row, cell.strength
+
+
 def _with_size(evidence: Evidence, baseline: Evidence) -> Evidence:
     """Add to the evidence that the picture has another size than its baseline, which only an own workflow can give."""
     ours, theirs = (f"{one.picture.width}x{one.picture.height}" for one in (evidence, baseline))
@@ -144,5 +149,5 @@ def _own_picture(cell: Cell, evidence: Evidence, others: dict[Cell, Evidence]) -
     return check_own_picture(
         {str(other): lora(theirs) for other, theirs in others.items()},
         lora=lora(evidence),
-        elsewhere={str(other) for other in others if other.row != cell.row},
+        elsewhere={str(other) for other in others if _place(other) != _place(cell)},
     )

@@ -62,7 +62,8 @@ class Recorder:
         """
         cell, picture, finished = rendered.cell, rendered.picture, rendered.finished
         plan, staged = self.expected.plan, self.staged_for(cell)
-        strength = plan.sampling.lora_strength if rendered.filled.strength is None else rendered.filled.strength
+        asked = plan.sampling.strengths[0] if cell.strength is None else cell.strength
+        strength = asked if rendered.filled.strength is None else rendered.filled.strength
         if staged and staged.is_changed:
             raise CellFailedError(
                 f"{staged.file} was changed while {cell} was rendered from it. Run this again, "
@@ -79,6 +80,7 @@ class Recorder:
                 step=cell.checkpoint.step if cell.checkpoint else None,
                 prompt=cell.prompt.id,
                 seed=cell.seed,
+                strength=cell.strength,
             ),
             prompt_text=cell.prompt.text,
             negative_text=plan.sampling.negative,

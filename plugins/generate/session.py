@@ -13,6 +13,7 @@ from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import Prepared, pictures, prepare, prepare_on_cluster
+from plugins.loras.doubts import said_of_strengths
 from plugins.loras.staging import preflight, told
 from plugins.plan.cells import Cell
 from plugins.plan.command import Command
@@ -85,13 +86,16 @@ class GenerateSession:
         """Yield what will be rendered, where, what staging did, and what is odd about the checkpoints."""
         plan, prepared = self._plan, self._prepared
         where = " and ".join(str(server.info) for server in prepared.servers)
-        cells = f"{counted(len(plan.checkpoints), 'checkpoint')} x {counted(len(plan.prompts), 'prompt')}"
+        axes = {"checkpoint": len(plan.checkpoints), "prompt": len(plan.prompts)}
+        axes |= {"strength": len(plan.sampling.strengths)} if len(plan.sampling.strengths) > 1 else {}
+        cells = " x ".join(counted(number, what) for what, number in axes.items())
         yield f"{plan.title}: {cells} on {where}"
         if prepared.left_out is None:
             yield told(prepared.staged, plan.paths.loras)
         else:
             yield from (f"left out: {reason}" for reason in prepared.left_out.values())
         yield from prepared.expected.workflow.lines()
+        yield from said_of_strengths(plan, {one.checkpoint: one.header for one in prepared.staged})
         yield from (f"warning: {doubt}" for doubt in prepared.doubts)
 
     def last_lines(self) -> Iterable[str]:

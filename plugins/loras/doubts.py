@@ -7,6 +7,7 @@ from plugins.loras.header import Header, doubts_of_fit
 from plugins.loras.saved import doubts_of_steps
 from plugins.loras.unread import unread
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.training.families import has_text_encoder
 from plugins.plan.training.weights import Sample, same_weights, sample_of
 
 _MB = 1e6
@@ -56,6 +57,14 @@ def doubts_of(  # noqa: PLR0913 (all that is known of the files)
         *_sizes(plan),
         *_saved_twice(again),
     )
+
+
+def said_of_strengths(plan: Plan, headers: Mapping[Checkpoint, Header]) -> Iterator[str]:
+    """Yield, where several strengths are compared in the built-in workflow, which files have nothing for CLIP."""
+    without = [one.id for one, header in headers.items() if not has_text_encoder(header)]
+    if len(plan.sampling.strengths) > 1 and without and plan.workflow is None:
+        which = "every checkpoint" if len(without) == len(headers) else ", ".join(without)
+        yield f"no text encoder part in {which}: the strength on CLIP does nothing there, that on the model does"
 
 
 def _sizes(plan: Plan) -> Iterator[str]:

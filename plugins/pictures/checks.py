@@ -116,7 +116,7 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str, elsewhere: Collect
     """Fail a picture that another cell has too. `twins` gives the LoRA digest of each other cell with these pixels.
 
     The same LoRA bytes under two names are a copied file; different ones mean that the server gave a wrong picture, and
-    so does the same LoRA on another prompt or seed: `elsewhere` names those of the twins.
+    so does the same LoRA on another prompt or seed or at another strength: `elsewhere` names those of the twins.
     """
     if not twins:
         return Check(name="twin", outcome=Outcome.PASSED)
@@ -126,7 +126,7 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str, elsewhere: Collect
             lines.append(f"it is {cell}'s, pixel for pixel, and both LoRAs are the same file (SHA-256 {lora[:12]})")
         else:
             loras = f"LoRA {lora[:12] or 'none'} here, {other[:12] or 'none'} there"
-            asked = "another prompt or seed" if lora == other else loras
+            asked = "another prompt, seed or strength" if lora == other else loras
             lines.append(f"it is {cell}'s, pixel for pixel, though they were asked for differently ({asked})")
     return Check(name="twin", outcome=Outcome.FAILED, message="; ".join(lines))
 

@@ -1,4 +1,4 @@
-"""The matrix: every checkpoint, and the baseline without a LoRA, on every prompt and seed."""
+"""The matrix: every checkpoint at every strength, and the baseline without a LoRA, on every prompt and seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,13 +9,15 @@ from plugins.plan.plan import BASELINE, Checkpoint, Plan, Prompt
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One picture to be made: checkpoint x prompt x seed. Without a checkpoint it is a baseline."""
+    """One picture to be made: checkpoint x strength x prompt x seed. Without a checkpoint it is a baseline."""
 
     checkpoint: Checkpoint | None
     prompt: Prompt
     seed: int
     row: str
     """The prompt's id, with `-seed7` where the plan has several seeds."""
+    strength: float | None = None
+    """How strongly the LoRA is applied, where the plan has several strengths; else None, as of a baseline."""
 
     @property
     def column(self) -> str:
@@ -25,20 +27,25 @@ class Cell:
     @property
     def id(self) -> str:
         """As in test ids: `step600-novel_pose`."""
-        return f"{self.column}-{self.row}"
+        return f"{self.column}-{self.name}"
+
+    @property
+    def name(self) -> str:
+        """The picture's name in its column: the row's, with `-strength0.8` where the plan has several strengths."""
+        return named(self.row, self.strength)
 
     @property
     def baseline(self) -> "Cell":
         """The cell of the same row without a LoRA, to compare with."""
-        return replace(self, checkpoint=None)
+        return replace(self, checkpoint=None, strength=None)
 
     @property
     def picture(self) -> PurePosixPath:
         """Where the picture lies below a run's pictures folder: `step600/novel_pose.png`."""
-        return PurePosixPath(self.column, f"{self.row}.png")
+        return PurePosixPath(self.column, f"{self.name}.png")
 
     def __str__(self) -> str:
-        return f"{self.column} x {self.row}"
+        return f"{self.column} x {self.name}"
 
 
 def matrix(plan: Plan) -> tuple[Cell, ...]:
@@ -50,9 +57,25 @@ def matrix(plan: Plan) -> tuple[Cell, ...]:
 
 
 def column(plan: Plan, checkpoint: Checkpoint | None) -> Iterator[Cell]:
-    """Yield one checkpoint's cells, from the top row down."""
+    """Yield one checkpoint's cells strength by strength, as a server loads them, from the top row down."""
     several = len(plan.sampling.seeds) > 1
-    for prompt in plan.prompts:
-        for seed in plan.sampling.seeds:
-            row = f"{prompt.id}-seed{seed}" if several else prompt.id
-            yield Cell(checkpoint=checkpoint, prompt=prompt, seed=seed, row=row)
+    for strength in strengths(plan) if checkpoint else (None,):
+        for prompt in plan.prompts:
+            for seed in plan.sampling.seeds:
+                row = f"{prompt.id}-seed{seed}" if several else prompt.id
+                yield Cell(checkpoint=checkpoint, prompt=prompt, seed=seed, row=row, strength=strength)
+
+
+def strengths(plan: Plan) -> tuple[float | None, ...]:
+    """Return the strengths that cells are told apart by: None alone where the plan has but one."""
+    return plan.sampling.strengths if len(plan.sampling.strengths) > 1 else (None,)
+
+
+def named(thing: str, strength: float | None) -> str:
+    """Add a strength to the name of a row, or of what a file name is made of."""
+    return thing if strength is None else f"{thing}-strength{strength:g}"
+
+
+def at(thing: str, strength: float | None) -> str:
+    """Add a strength to what is said of a checkpoint: `step600 at strength 0.8`."""
+    return thing if strength is None else f"{thing} at strength {strength:g}"

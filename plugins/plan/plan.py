@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from plugins.plan.fields import (
     FileName,
@@ -137,6 +137,15 @@ class ComfyUI(_Part):
         return (self.url,) if self.url else self.urls
 
 
+def _has_effect(strength: float) -> float:
+    if strength == 0:
+        raise ValueError("0 switches the LoRA off, so every checkpoint would be the baseline; 1.0 is usual")
+    return strength
+
+
+Strength = Annotated[float, Field(ge=-100, le=100), AfterValidator(_has_effect)]
+
+
 class Sampling(_Part):
     """The settings that every picture shares, so that only the checkpoint differs along a row.
 
@@ -162,10 +171,17 @@ class Sampling(_Part):
     """1 uses the text encoder's last layer, 2 the one before."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], Lax, Field(min_length=1)]
     """Every checkpoint is rendered on every prompt once with each seed."""
-    lora_strength: Annotated[float, Field(ge=-100, le=100)] = 1.0
+    lora_strength: Strength = 1.0
     """Strength of the tested LoRA, for the model and the text encoder."""
+    lora_strengths: Annotated[tuple[Strength, ...], Lax, Field(min_length=1)] | None = None
+    """Several strengths instead: every checkpoint is rendered at each, and judged with it."""
     negative: Words = ""
     """The negative prompt of every picture."""
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """Every strength that the LoRA is tested at, in the plan's order."""
+        return self.lora_strengths or (self.lora_strength,)
 
     @property
     def facts(self) -> tuple[str, ...]:
@@ -177,14 +193,15 @@ class Sampling(_Part):
             "cfg": f"CFG {self.cfg:g}",
             "width": f"{self.width}x{self.height}",
             "clip_skip": f"clip skip {self.clip_skip}",
-            "lora_strength": f"LoRA strength {self.lora_strength:g}",
+            "lora_strength": f"LoRA strength {', '.join(f'{one:g}' for one in self.strengths)}",
         }
         is_whole = self.gives("steps") and self.gives("base_model")
         return tuple(words for key, words in told.items() if is_whole or self.gives(key))
 
     def gives(self, key: str) -> bool:
         """Say whether the plan gives a setting, rather than leave it to the workflow."""
-        return key in self.model_fields_set
+        given = self.model_fields_set
+        return key in given or (key == "lora_strength" and "lora_strengths" in given)
 
     @field_validator("seeds")
     @classmethod
@@ -193,12 +210,19 @@ class Sampling(_Part):
             raise ValueError(f"{list(seeds)} names a seed twice")
         return seeds
 
-    @field_validator("lora_strength")
+    @field_validator("lora_strengths")
     @classmethod
-    def _strength_has_effect(cls, strength: float) -> float:
-        if strength == 0:
-            raise ValueError("0 switches the LoRA off, so every checkpoint would be the baseline; 1.0 is usual")
-        return strength
+    def _strengths_differ(cls, strengths: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        names = [f"{one:g}" for one in strengths or ()]
+        if len(set(names)) < len(names):
+            raise ValueError(f"[{', '.join(names)}] names a strength twice")
+        return strengths
+
+    @model_validator(mode="after")
+    def _strength_is_given_once(self) -> Self:
+        if {"lora_strength", "lora_strengths"} <= self.model_fields_set:
+            raise ValueError("give either lora_strength = 1.0 or lora_strengths = [0.6, 0.8, 1.0]")
+        return self
 
 
 class Checkpoint(_Part):
@@ -491,6 +515,8 @@ class Plan(_Part):
     def digest(self) -> str:
         """SHA-256 over what is tested; titles, expectations and places do not change what a picture shows."""
         tested = self.model_dump(mode="json", include={"name", "sampling", "checkpoints", "prompts"})
+        if tested["sampling"]["lora_strengths"] is None:  # plans without a list have the digest that they always had
+            del tested["sampling"]["lora_strengths"]
         for checkpoint in tested["checkpoints"]:
             del checkpoint["expect"]
             if checkpoint["epoch"] is None:

@@ -49,6 +49,7 @@ class Suggestion(_Part):
     """What the plan's selection rule gave for these marks; no checkpoint: none passes, or not enough is marked."""
 
     checkpoint: str | None
+    strength: float | None = None
     reason: str
 
 
@@ -76,6 +77,8 @@ class _Saved(_Part):
     notes: Notes
     choice: str | None
     """The id of the chosen checkpoint: `step600`, `final`."""
+    strength: float | None = None
+    """What it was judged at, where the plan has several strengths."""
     reason: str
     suggestion: Suggestion
     blind: Blind | None
@@ -89,7 +92,7 @@ class Ballot(_Saved):
     judge: str = ""
     """Who judged, as typed on the page."""
     marks: Mapping[str, Mapping[str, Mapping[str, Mark]]]
-    """By checkpoint id, then by row id (a prompt's, with its seed where there are several), then by criterion id."""
+    """By checkpoint id, then by picture (a row's id, with its strength where there are several), then criterion id."""
     pictures: Mapping[str, Judged] = Field(min_length=1)
     """Every picture that was there to be judged, by cell id."""
 
@@ -106,7 +109,8 @@ class Ballot(_Saved):
     @property
     def follows_rule(self) -> bool:
         """Whether the choice is what the selection rule gave."""
-        return self.choice is not None and self.choice == self.suggestion.checkpoint
+        suggested = (self.suggestion.checkpoint, self.suggestion.strength)
+        return self.choice is not None and (self.choice, self.strength) == suggested
 
     def answers(self, checkpoint: str) -> dict[str, Answer]:
         """Return the worst mark that each criterion got on a checkpoint's pictures, by criterion id."""
@@ -116,7 +120,7 @@ class Ballot(_Saved):
         return {criterion: answer for criterion, answer in worst if answer}
 
     def figure(self, checkpoint: str, criterion: str, rows: Iterable[str]) -> Figure:
-        """Count a criterion's marks on a checkpoint's pictures in these rows."""
+        """Count a criterion's marks on these of a checkpoint's pictures."""
         marked = self.marks.get(checkpoint, {})
         marks = (marked.get(row, {}).get(criterion) for row in rows)
         count = Counter(mark.answer for mark in marks if mark)
@@ -176,17 +180,20 @@ def parse_ballot(raw: Any) -> Ballot:  # noqa: ANN401 (raw JSON)
     return Ballot.model_validate(raw)
 
 
-def figures(ballot: Ballot, plan: Plan) -> dict[str, dict[str, Figure]]:
-    """Count each criterion over the pictures on which the plan has it looked for: by checkpoint, then criterion id."""
+def figures(ballot: Ballot, plan: Plan, strength: float | None = None) -> dict[str, dict[str, Figure]]:
+    """Count each criterion over the pictures on which the plan has it looked for: by checkpoint, then criterion id.
+
+    `strength` is the one that the pictures were made at, where the plan has several.
+    """
     return {
         checkpoint.id: {
             criterion.id: ballot.figure(
                 checkpoint.id,
                 criterion.id,
                 [
-                    cell.row
+                    cell.name
                     for cell in column(plan, checkpoint)
-                    if not criterion.prompts or cell.prompt.id in criterion.prompts
+                    if cell.strength == strength and (not criterion.prompts or cell.prompt.id in criterion.prompts)
                 ],
             )
             for criterion in plan.criteria

@@ -45,6 +45,8 @@ _TEXT: Final = "#1c1c1b"
 _DIM: Final = "#5b5b57"
 _FLAGS: Final = {"failed": ("#a31b14", "white"), "warning": ("#ffc94d", _TEXT), "missing": ("#e4e4e1", _DIM)}
 
+_Line = tuple[Row, float | None]
+"""A row of pictures at one strength; None where the plan has but one."""
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -80,6 +82,10 @@ def _shown(path: Path) -> str:
         return ""
 
 
+def _lines(review: Review) -> tuple[_Line, ...]:
+    return tuple((row, strength) for row in review.rows for strength in review.strengths)
+
+
 @dataclass(frozen=True)
 class _Sheet:
     """Places on the sheet, in pixels from its top left corner."""
@@ -89,21 +95,22 @@ class _Sheet:
     """Of one picture."""
     height: int
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    """The rows that there is room for."""
+    lines: tuple[_Line, ...]
+    """The rows that there is room for, each at every strength."""
 
     @classmethod
     def of(cls, review: Review) -> "_Sheet":
         """Choose the size of the pictures."""
         size = review.plan.sampling
         columns = ((_REFERENCE,) if any(review.shown_references) else ()) + review.columns
+        lines = _lines(review)
         for side in _SIDES:
             scale = side / max(size.width, size.height)
             width, height = max(round(size.width * scale), 48), max(round(size.height * scale), 48)
-            row = len(columns) * (width + _GAP) * (height + _BESIDE)
-            if len(review.rows) * row <= _PIXELS:
+            line = len(columns) * (width + _GAP) * (height + _BESIDE)
+            if len(lines) * line <= _PIXELS:
                 break
-        return cls(review, width, height, columns, review.rows[: max(_PIXELS // row, 1)])
+        return cls(review, width, height, columns, lines[: max(_PIXELS // line, 1)])
 
     @property
     def small(self) -> int:
@@ -119,15 +126,15 @@ class _Sheet:
         """Draw row by row onto the sheet: no picture is held for longer than its row."""
         total = 2 * _MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
         head = [*self._head(total)]
-        told = [[*self._told(row, total)] for row in self.rows]
+        told = [[*self._told(line, total)] for line in self.lines]
         words = sum(strip.height for strips in (head, *told) for strip in strips)
-        pictures = len(self.rows) * (self.height + self.caption)
+        pictures = len(self.lines) * (self.height + self.caption)
         sheet = Image.new("RGB", (total, words + pictures + _MARGIN), _GROUND)
         top = _paste(head, sheet, 0)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
-            for row, strips in zip(self.rows, told, strict=True):
+            for line, strips in zip(self.lines, told, strict=True):
                 top = _paste(strips, sheet, top)
-                for index, picture in enumerate(pool.map(partial(self._picture, row), self.columns)):
+                for index, picture in enumerate(pool.map(partial(self._picture, line), self.columns)):
                     sheet.paste(picture, (self._left(index), top))
                 top += self.height + self.caption
         return sheet
@@ -136,12 +143,12 @@ class _Sheet:
         """Where a column begins."""
         return _MARGIN + index * (self.width + _GAP)
 
-    def _source(self, column: str, row: Row) -> Source | None:
+    def _source(self, column: str, line: _Line) -> Source | None:
         """Return the picture at one place of the sheet; None where there is none."""
         if column == _REFERENCE:
-            images = self.review.shown_references[self.review.rows.index(row)]
+            images = self.review.shown_references[self.review.rows.index(line[0])]
             return training_source(images[0]) if images else None
-        entry = self.review.entry(column, row)
+        entry = self.review.entry(column, *line)
         return self.review.source(entry) if entry.evidence else None
 
     def _tile(self, source: Source) -> Image.Image | None:
@@ -168,8 +175,8 @@ class _Sheet:
         yield _text(plan.title, total, size=22)
         facts = ", ".join((*([f"workflow {plan.workflow.name}"] if plan.workflow else []), *plan.sampling.facts))
         yield _text(facts, total, size=self.small, colour=_DIM)
-        if len(self.rows) < len(self.review.rows):
-            words = f"The first {len(self.rows)} of {len(self.review.rows)} rows; all of them are in report.html"
+        if len(self.lines) < (there := len(_lines(self.review))):
+            words = f"The first {len(self.lines)} of {there} rows; all of them are in report.html"
             yield _text(words, total, size=16, colour=_TEXT, ground=_FLAGS["warning"][0])
         names = {BASELINE: step_name(None), _REFERENCE: f"training images, of {len(self.review.references)}"}
         expect = {_REFERENCE: "", BASELINE: ""}
@@ -179,8 +186,10 @@ class _Sheet:
         told = [_text(expect[c], self.width, size=self.small, colour=_DIM, margin=0) for c in self.columns]
         yield self._across(told, total)
 
-    def _told(self, row: Row, total: int) -> Iterator[Image.Image]:
-        yield _text(f"{row.purpose or row.prompt}, seed {row.seed}", total, size=self.small + 3, above=8)
+    def _told(self, line: _Line, total: int) -> Iterator[Image.Image]:
+        row, strength = line
+        seed = f"seed {row.seed}" if strength is None else f"seed {row.seed}, strength {strength:g}"
+        yield _text(f"{row.purpose or row.prompt}, {seed}", total, size=self.small + 3, above=8)
         yield _text(row.text, total, size=self.small, colour=_DIM)
 
     def _across(self, parts: list[Image.Image], total: int) -> Image.Image:
@@ -189,14 +198,14 @@ class _Sheet:
             strip.paste(part, (self._left(index), 0))
         return strip
 
-    def _picture(self, row: Row, column: str) -> Image.Image:
+    def _picture(self, line: _Line, column: str) -> Image.Image:
         """One picture with its flags on it and its digest below."""
-        source = self._source(column, row)
+        source = self._source(column, line)
         tile = self._tile(source) if source else None
         flags = [Flag("failed", "cannot be read")] if source and not tile else []
         if column == _REFERENCE:
             return self._framed(tile, flags)
-        entry = self.review.entry(column, row)
+        entry = self.review.entry(column, *line)
         framed = self._framed(tile, [*entry.flags, *flags])
         both = Image.new("RGB", (self.width, self.height + self.caption), _GROUND)
         both.paste(framed, (0, 0))

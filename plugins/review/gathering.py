@@ -10,7 +10,7 @@ from plugins.generate.expected import ExpectedInputs
 from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
 from plugins.pictures.likeness import training_images
-from plugins.plan.cells import Cell, matrix
+from plugins.plan.cells import Cell, matrix, strengths
 from plugins.review.metrics import metrics_of
 from plugins.review.review import Entry, Review
 
@@ -47,7 +47,11 @@ def gather(
         entries=tuple(entries),
         references=images,
         simulated=expected.simulated,
-        metrics=tuple(metrics_of(checkpoint, evidence) for checkpoint in expected.plan.checkpoints),
+        metrics=tuple(
+            metrics_of(checkpoint, evidence, strength)
+            for strength in strengths(expected.plan)
+            for checkpoint in expected.plan.checkpoints
+        ),
         stability=str(stability) if stability else "",
         workflow=tuple(expected.workflow.lines()),
         command=command,

@@ -18,18 +18,21 @@ class Metrics:
     """
 
     checkpoint: str
+    strength: float | None = None
+    """Where the plan has several."""
     step: int | None
     effect: float | None
     distance: float | None
     diversity: float | None
 
 
-def metrics_of(checkpoint: Checkpoint, evidence: Iterable[Evidence]) -> Metrics:
-    """Sum up a checkpoint's evidence."""
-    found = [one for one in evidence if one.cell.column == checkpoint.id]
+def metrics_of(checkpoint: Checkpoint, evidence: Iterable[Evidence], strength: float | None = None) -> Metrics:
+    """Sum up a checkpoint's evidence, at one strength where the plan has several."""
+    found = [one for one in evidence if (one.cell.column, one.cell.strength) == (checkpoint.id, strength)]
     fingerprints = [bytes.fromhex(one.picture.fingerprint) for one in found if one.picture.fingerprint]
     return Metrics(
         checkpoint=checkpoint.id,
+        strength=strength,
         step=checkpoint.step,
         effect=_mean([one.compared.effect for one in found if one.compared]),
         distance=_mean([one.nearest.distance for one in found if one.nearest]),

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from plugins.plan.cells import at
 from plugins.plan.plan import BASELINE, Checkpoint
 from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews, training_source
@@ -39,6 +40,7 @@ def render_page(review: Review) -> str:
         previews={entry.cell.id: previews.get(review.source(entry).path) for entry in review.by_id.values()},
         references=[[previews[path] for path in paths if path in previews] for paths in review.shown_references],
         names={c.id if c else BASELINE: step_name(c) for c in (None, *review.plan.checkpoints)},
+        at=at,
         plots=plots(review),
         canvas=(WIDTH, HEIGHT),
         many=MANY,
@@ -82,6 +84,7 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
         "simulated": review.simulated,
         "command": review.command,
         "checkpoints": [{"id": c.id, "name": step_name(c), "argument": _argument(c)} for c in plan.checkpoints],
+        "strengths": [f"{strength:g}" for strength in review.strengths if strength is not None],
         "rows": [{"id": row.id, "prompt": row.prompt} for row in review.rows],
         "criteria": [
             {
@@ -107,6 +110,7 @@ def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
     return {
         "column": cell.column,
         "row": cell.row,
+        "strength": None if cell.strength is None else f"{cell.strength:g}",
         "picture": _link(entry.picture) if entry.evidence else "",
         "digest": entry.digest,
         "pixels": entry.pixels,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from plugins.plan.cells import at
 from plugins.review.metrics import Metrics
 from plugins.review.review import Review, step_name
 
@@ -92,14 +93,33 @@ class Dot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plot:
-    """One measure of all checkpoints, by step."""
+class Series:
+    """One measure of all checkpoints at one strength, by step."""
 
-    measure: Measure
+    strength: float | None
+    """Where the plan has several."""
     dots: tuple[Dot, ...]
     """Those that were measured."""
     lines: tuple[str, ...]
     """Points of each line; a checkpoint that was not measured interrupts it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """One measure of all checkpoints, by step; a series for each strength."""
+
+    measure: Measure
+    series: tuple[Series, ...]
+
+    @property
+    def dots(self) -> tuple[Dot, ...]:
+        """The dots of every series."""
+        return tuple(dot for one in self.series for dot in one.dots)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of every series."""
+        return tuple(line for one in self.series for line in one.lines)
 
     @property
     def said(self) -> str:
@@ -113,18 +133,28 @@ def plots(review: Review) -> tuple[Plot, ...]:
 
 
 def _plot(measure: Measure, review: Review) -> Plot:
-    checkpoints = {checkpoint.id: checkpoint for checkpoint in review.plan.checkpoints}
     top = _top([value for one in review.metrics if (value := measure.of(one))])
-    places = _places(measure, review.metrics, top)
+    by_strength = groupby(review.metrics, key=lambda one: one.strength)
+    return Plot(
+        measure=measure,
+        series=tuple(_series(measure, review, strength, tuple(found), top) for strength, found in by_strength),
+    )
+
+
+def _series(
+    measure: Measure, review: Review, strength: float | None, metrics: tuple[Metrics, ...], top: float
+) -> Series:
+    checkpoints = {checkpoint.id: checkpoint for checkpoint in review.plan.checkpoints}
+    places = _places(measure, metrics, top)
     labelled = _labelled([place[0] for place in places if place])
     dots = []
-    for index, (one, place) in enumerate(zip(review.metrics, places, strict=True)):
+    for index, (one, place) in enumerate(zip(metrics, places, strict=True)):
         if place:
             checkpoint = checkpoints[one.checkpoint]
             dot = Dot(
                 x=place[0],
                 y=place[1],
-                name=step_name(checkpoint),
+                name=at(step_name(checkpoint), strength),
                 tick=checkpoint.argument,
                 told=measure.told(one),
                 labelled=place[0] in labelled,
@@ -134,7 +164,7 @@ def _plot(measure: Measure, review: Review) -> Plot:
             dots.append(dot)
     runs = [list(filter(None, run)) for there, run in groupby(places, key=bool) if there]
     lines = tuple(" ".join(f"{x:g},{y:g}" for x, y in run) for run in runs if len(run) > 1)
-    return Plot(measure=measure, dots=tuple(dots), lines=lines)
+    return Series(strength=strength, dots=tuple(dots), lines=lines)
 
 
 def _top(values: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from plugins.evidence.evidence import Evidence
-from plugins.plan.cells import Cell, matrix
+from plugins.plan.cells import Cell, matrix, named, strengths
 from plugins.plan.plan import BASELINE, Checkpoint, Plan
 from plugins.review.metrics import Metrics
 from plugins.review.previews import Source
@@ -147,9 +147,14 @@ class Review:
         """Ids from left to right: the baseline, then the checkpoints by step."""
         return (BASELINE, *(checkpoint.id for checkpoint in self.plan.checkpoints))
 
-    def entry(self, column: str, row: Row) -> Entry:
-        """Return one cell of the matrix."""
-        return self.by_id[f"{column}-{row.id}"]
+    @property
+    def strengths(self) -> tuple[float | None, ...]:
+        """The strengths that a checkpoint's pictures are told apart by; None alone where the plan has but one."""
+        return strengths(self.plan)
+
+    def entry(self, column: str, row: Row, strength: float | None = None) -> Entry:
+        """Return one cell of the matrix; a baseline has no strength."""
+        return self.by_id[f"{column}-{named(row.id, None if column == BASELINE else strength)}"]
 
     def source(self, entry: Entry) -> Source:
         """Return where a picture lies on disk, and how its preview is named."""
@@ -173,7 +178,7 @@ class Review:
 
 def source_of(reports: Path, cell: Cell) -> Source:
     """Return where a cell's picture lies in a reports folder, and how its preview is named."""
-    return Source(reports / PICTURES / cell.picture, PurePosixPath(cell.column, cell.row))
+    return Source(reports / PICTURES / cell.picture, PurePosixPath(cell.column, cell.name))
 
 
 def step_name(checkpoint: Checkpoint | None) -> str:

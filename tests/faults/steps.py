@@ -41,7 +41,8 @@ MOST: Final = 200
 class Rendered(ProductionRollback):
     """A rollback that renders without a server: the picture tells the bytes of the file."""
 
-    def _render(self, file: str, folder: str) -> dict[tuple[str, Cell], Picture]:
+    def _render(self, file: str, folder: str, strength: float | None) -> dict[tuple[str, Cell], Picture]:
+        del strength  # the small plan has one
         sha256 = digest_of(self.expected.plan.paths.loras / file)
         found = {}
         for cell in column(self.expected.plan, None):

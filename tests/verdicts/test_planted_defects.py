@@ -239,9 +239,9 @@ def of_another_cell(other: str, *, bare: bool) -> Lying:
             "final-forest",
             {
                 "final-novel_pose": "twin: it is final x forest's, pixel for pixel, though they were asked for "
-                "differently (another prompt or seed)",
+                "differently (another prompt, seed or strength)",
                 "final-forest": "twin: it is final x novel_pose's, pixel for pixel, though they were asked for "
-                "differently (another prompt or seed)",
+                "differently (another prompt, seed or strength)",
             },
             id="of-another-prompt",
         ),
@@ -296,7 +296,7 @@ def test_prompt_that_is_ignored_is_told(scene: SetScene) -> None:
 
     assert alarms["step600-novel_pose"] == (
         "twin: it is step600 x forest's, pixel for pixel, though they were asked for differently "
-        "(another prompt or seed)"
+        "(another prompt, seed or strength)"
     )
     assert len(alarms) == 6
 

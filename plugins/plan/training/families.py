@@ -54,6 +54,11 @@ _TEXT_ENCODER: Final = re.compile(
     r"^(?:lora_te\d?_|lora_prior_te_|lycoris_te\d?_|text_encoders?(?:_\d)?\.|cond_stage_model\.|conditioner\."
     r"|first_stage_model\.|vae\.|clip_[lgh]\.|t5xxl\.|te\d?\.|model_ema\.|text_encoders\.)"
 )
+_CLIP: Final = re.compile(
+    r"^(?:lora_te\d?_|lora_prior_te_|lycoris_te\d?_|text_encoders?(?:_\d)?\.|cond_stage_model\.|conditioner\."
+    r"|clip_[lgh]\.|t5xxl\.|te\d?\.)"
+)
+"""A text encoder's own keys."""
 _PART: Final = re.compile(
     r"[._](?:lora_(?:down|up|mid|A|B)|lora[._](?:down|up)|lora_linear_layer[._](?:down|up)|lokr_\w+|hada_\w+|oft_\w+|boft_\w+"
     r"|processor|dora_scale|on_input|diff_b|diff|w_norm|b_norm|rescale|alpha|magnitude_vector"
@@ -273,6 +278,11 @@ def _by_names(layers: Iterable[_Layer]) -> Families:
             limits = _BLOCKS[block[1]]
             found = _narrowed(found, frozenset(one for one in found if int(block[2]) < limits.get(one, 1 << 30)))
     return found
+
+
+def has_text_encoder(header: Header) -> bool:
+    """Say whether a LoRA changes a text encoder, as far as the names of its tensors tell."""
+    return any(_CLIP.match(name) for name in header.tensors)
 
 
 def _by_text_encoders(tensors: Iterable[str], found: Families) -> Families:

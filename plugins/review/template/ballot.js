@@ -15,7 +15,7 @@ function map(given = {}) {
 }
 
 function emptyBallot() {
-  return { judge: "", marks: map(), notes: { checkpoints: map(), cells: map() }, choice: null, reason: "", blind: null };
+  return { judge: "", marks: map(), notes: { checkpoints: map(), cells: map() }, choice: null, strength: null, reason: "", blind: null };
 }
 
 // Every change goes through here, so that what is seen and what is kept never differ. `edit` gives the parts that are
@@ -73,7 +73,7 @@ function planted(tree, [key, ...rest], value) {
 }
 
 // An empty answer takes marks back. The same answer again changes nothing, nor whether it was given blind.
-function mark(checkpoint, criteria, answer, rows = data.rows.map(({ id }) => id)) {
+function mark(checkpoint, criteria, answer, rows = namesAt()) {
   let { marks } = ballot;
   for (const criterion of criteria) {
     for (const row of pictureRows(checkpoint, criterion).filter((id) => rows.includes(id))) {
@@ -96,6 +96,7 @@ function savedBallot() {
     simulated: data.simulated,
     saved: new Date().toISOString(),
     ...ballot,
+    strength: asNumber(ballot.strength),
     suggestion: suggestion(),
     pictures: Object.fromEntries(pictures.map(([id, { digest, pixels }]) => [id, { file: digest, pixels }])),
   };

@@ -25,7 +25,7 @@ function startBlind() {
   const question = "Start blind? What is marked so far was marked with the names in view, and is cleared.";
   if ((marked || ballot.choice) && !confirm(question)) return;
   dropped = [];
-  change(() => ({ marks: map(), choice: null, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
+  change(() => ({ marks: map(), choice: null, strength: null, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
 }
 
 function shuffled(ids) {

@@ -17,6 +17,7 @@ function listOthers() {
   part("other").replaceChildren(
     new Option("nothing", ""),
     ...group("The same prompt", columns().map((column) => [`column ${column}`, columnName(column)])),
+    ...group("Another strength", data.strengths.map((at) => [`strength ${at}`, atStrength("this checkpoint", at)])),
     ...group("Training images", references.map((_, index) => [`reference ${index}`, `training image ${index + 1}`])),
     ...group("Nearest to this picture", [["nearest", "nearest training image"]].filter(() => !isBlind() && anyNearest())),
     ...group("Any picture", cells),
@@ -72,9 +73,9 @@ function drawOther() {
   const reference = kind === "reference" ? references[id]?.src : kind === "nearest" ? nearest?.src : null;
   const image = part("other-picture");
   let name = "";
-  if (kind === "column" || kind === "cell") {
-    const otherId = kind === "column" ? cellId(id) : id;
-    name = columnName(data.cells[otherId].column);
+  if (kind === "column" || kind === "cell" || kind === "strength") {
+    const otherId = kind === "column" ? cellId(id) : kind === "strength" ? cellId(shown.column, shown.row, id) : id;
+    name = kind === "strength" ? atStrength(columnName(shown.column), data.cells[otherId].strength) : columnName(data.cells[otherId].column);
     showCell(image, otherId);
   } else if (reference) {
     name = kind === "nearest" ? `nearest: ${nearest.name}` : `training image ${Number(id) + 1}`;

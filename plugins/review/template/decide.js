@@ -8,12 +8,13 @@ function drawDecision() {
   const verdict = suggestion();
   const { choice, reason, judge } = ballot;
   tell("verdict", (isBlind() ? blindProgress() : verdict.reason).split("\n"));
-  part("take").hidden = isBlind() || !verdict.checkpoint || verdict.checkpoint === choice;
-  if (verdict.checkpoint) part("take").textContent = `Choose ${columnName(verdict.checkpoint)}`;
+  const follows = choice === verdict.checkpoint && asNumber(ballot.strength) === verdict.strength;
+  part("take").hidden = isBlind() || !verdict.checkpoint || follows;
+  if (verdict.checkpoint) part("take").textContent = `Choose ${atStrength(columnName(verdict.checkpoint), asLabel(verdict.strength))}`;
   drawChoices();
   if (part("reason").value !== reason) part("reason").value = reason;
   if (part("judge-name").value !== judge) part("judge-name").value = judge;
-  const against = choice !== null && !isBlind() && choice !== verdict.checkpoint;
+  const against = choice !== null && !isBlind() && !follows;
   part("against").hidden = !against || reason.trim() !== "";
   part("command").textContent = data.command.replace("=STEP", isBlind() || !choice ? "=STEP" : `=${argument(choice)}`);
   part("command-hint").textContent = commandHint();
@@ -27,6 +28,12 @@ function drawChoices() {
     label.firstElementChild.checked = ballot.choice === id;
     label.lastElementChild.textContent = columnName(id);
   }
+  for (const radio of document.querySelectorAll("#choice-strengths input")) radio.checked = data.strengths[radio.value] === ballot.strength;
+}
+
+// A checkpoint is chosen at the strength that is looked at, until another one is chosen.
+function choose(choice, at = ballot.strength ?? strength) {
+  change(() => ({ choice, strength: at }));
 }
 
 function blindProgress() {
@@ -55,9 +62,9 @@ function tell(id, lines) {
 }
 
 function takeChoice() {
-  const { checkpoint } = suggestion();
+  const { checkpoint, strength: at } = suggestion();
   if (isBlind()) say("Reveal the checkpoints first: the rule prefers the earlier one.");
-  else if (checkpoint) change(() => ({ choice: checkpoint }));
+  else if (checkpoint) choose(checkpoint, asLabel(at));
   else say("The rule has no checkpoint to choose yet.");
 }
 
@@ -89,7 +96,8 @@ async function copyCommand() {
 }
 
 part("take").addEventListener("click", () => takeChoice());
-part("choices").addEventListener("change", ({ target }) => change(() => ({ choice: target.value })));
+part("choices").addEventListener("change", ({ target }) => choose(target.value));
+part("choice-strengths")?.addEventListener("change", ({ target }) => choose(ballot.choice, data.strengths[target.value]));
 part("reason").addEventListener("input", ({ target }) => change(() => ({ reason: target.value }), "reason"));
 part("judge-name").addEventListener("input", ({ target }) => change(() => ({ judge: target.value }), "judge"));
 part("dismiss").addEventListener("click", () => {

@@ -6,11 +6,11 @@ const rowsOfCriterion = new Map(data.criteria.map(({ id, prompts }) => [
 ]));
 const rowsWithPictures = new Map();
 
-// Rows on which a criterion is looked for, and this checkpoint has a picture.
-function pictureRows(checkpoint, criterion) {
-  const key = `${checkpoint} ${criterion}`;
+// Pictures of a checkpoint on which a criterion is looked for, by their names in its column.
+function pictureRows(checkpoint, criterion, at = strength) {
+  const key = `${checkpoint} ${criterion} ${at}`;
   if (!rowsWithPictures.has(key)) {
-    rowsWithPictures.set(key, rowsOfCriterion.get(criterion).filter((row) => data.cells[`${checkpoint}-${row}`].digest));
+    rowsWithPictures.set(key, rowsOfCriterion.get(criterion).map((row) => named(row, at)).filter((row) => data.cells[`${checkpoint}-${row}`].digest));
   }
   return rowsWithPictures.get(key);
 }
@@ -19,9 +19,9 @@ function answerOn(checkpoint, row, criterion) {
   return ballot.marks[checkpoint]?.[row]?.[criterion]?.answer ?? "";
 }
 
-function figure(checkpoint, criterion) {
+function figure(checkpoint, criterion, at = strength) {
   const counts = { yes: 0, no: 0, unsure: 0 };
-  const rows = pictureRows(checkpoint, criterion);
+  const rows = pictureRows(checkpoint, criterion, at);
   for (const row of rows) {
     const answer = answerOn(checkpoint, row, criterion);
     if (answer) counts[answer]++;
@@ -34,8 +34,8 @@ function worst({ yes, no, unsure }) {
   return no ? "no" : unsure ? "unsure" : yes ? "yes" : "";
 }
 
-function answerOf(checkpoint, criterion) {
-  return worst(figure(checkpoint, criterion));
+function answerOf(checkpoint, criterion, at = strength) {
+  return worst(figure(checkpoint, criterion, at));
 }
 
 // Wilson's 95 % interval of the share that k of n estimate.
@@ -59,7 +59,7 @@ function inWords(counted) {
 
 // How far judging is: criteria of checkpoints that have a mark, of those that can have one.
 function progress() {
-  const all = data.checkpoints.flatMap(({ id }) => data.criteria.map((criterion) => figure(id, criterion.id)));
+  const all = candidates().flatMap(({ id, at }) => data.criteria.map((criterion) => figure(id, criterion.id, at)));
   const possible = all.filter(({ pictures }) => pictures);
   return { done: possible.filter(({ lookedAt }) => lookedAt).length, total: possible.length };
 }

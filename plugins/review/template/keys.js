@@ -21,6 +21,8 @@ const actions = {
   close: closeViewer,
   help: () => help.showModal(),
   expect: () => toggleExpectations(),
+  stronger: () => flipStrength(1),
+  weaker: () => flipStrength(-1),
   undo,
   redo,
 };
@@ -36,12 +38,12 @@ const viewerKeys = {
   ",": () => moveDivider(-2), ".": () => moveDivider(2),
   y: () => answerHere("yes"), n: () => answerHere("no"), u: () => answerHere("unsure"), Backspace: () => answerHere(""),
   Y: () => answerHere("yes", true), N: () => answerHere("no", true), U: () => answerHere("unsure", true),
-  e: actions.expect,
+  e: actions.expect, l: actions.stronger, L: actions.weaker,
 };
 const panKeys = {
   ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0), ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60),
 };
-const pageKeys = { e: actions.expect, j: actions.open, c: () => takeChoice(), s: () => save() };
+const pageKeys = { l: actions.stronger, L: actions.weaker, e: actions.expect, j: actions.open, c: () => takeChoice(), s: () => save() };
 const markKeys = { y: "yes", n: "no", u: "unsure", Backspace: "" };
 
 document.addEventListener("keydown", (event) => {

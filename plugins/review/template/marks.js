@@ -9,7 +9,7 @@ function drawMarks() {
     const told = counts.filter(([count]) => count).map(([count, answer]) => `${count} ${answer}`);
     const chosen = ballot.choice === id;
     const closed = shortOf(id).length > 0;
-    score.textContent = [told.join(", ") || "not marked yet", ...(closed ? ["passed over"] : []), ...(chosen ? ["chosen"] : [])].join("; ");
+    score.textContent = [told.join(", ") || "not marked yet", ...(closed ? ["passed over"] : []), ...(chosen ? [atStrength("chosen", ballot.strength)] : [])].join("; ");
     score.closest("th").classList.toggle("chosen", chosen);
     score.closest("th").classList.toggle("closed", closed);
     review.querySelector(`.expect [data-column="${CSS.escape(id)}"]`).classList.toggle("early", !Object.keys(ballot.marks[id] ?? {}).length && data.criteria.length > 0);

@@ -3,53 +3,54 @@
 const required = data.criteria.filter((criterion) => criterion.required);
 
 // "passes", "short" (it cannot pass any more), or "open".
-function standing(checkpoint, criterion) {
-  const counted = figure(checkpoint, criterion);
+function standing(checkpoint, criterion, at = strength) {
+  const counted = figure(checkpoint, criterion, at);
   if (!counted.lookedAt) return "open";
   if (data.rate === null) return worst(counted) === "yes" ? "passes" : "short";
   if (wilson(counted.yes, counted.lookedAt)[0] >= data.rate) return "passes";
   return counted.lookedAt === counted.pictures ? "short" : "open";
 }
 
-function shortOf(checkpoint) {
-  return required.filter((criterion) => standing(checkpoint, criterion.id) === "short");
+function shortOf(checkpoint, at = strength) {
+  return required.filter((criterion) => standing(checkpoint, criterion.id, at) === "short");
 }
 
-function toldAnswer(checkpoint, criterion) {
-  return data.rate === null ? answerOf(checkpoint, criterion) : inWords(figure(checkpoint, criterion));
+function toldAnswer(checkpoint, criterion, at) {
+  return data.rate === null ? answerOf(checkpoint, criterion, at) : inWords(figure(checkpoint, criterion, at));
 }
 
 function suggestion() {
-  if (!required.length) return { checkpoint: null, reason: "The plan has no required criterion to go by." };
+  if (!required.length) return { checkpoint: null, strength: null, reason: "The plan has no required criterion to go by." };
   const passing = data.rate === null
     ? "every required criterion marked yes"
     : `every required criterion seen on at least ${Math.round(100 * data.rate)} % of pictures, by the interval's lower end`;
   const passedOver = [];
-  for (const { id, name } of data.checkpoints) {
-    const short = shortOf(id);
-    const open = required.filter((criterion) => standing(id, criterion.id) === "open");
+  for (const { id, name: checkpoint, at } of candidates()) {
+    const name = atStrength(checkpoint, at);
+    const short = shortOf(id, at);
+    const open = required.filter((criterion) => standing(id, criterion.id, at) === "open");
     if (short.length) {
-      passedOver.push(`${name} is passed over. ${short.map((criterion) => `${criterion.text}: ${toldAnswer(id, criterion.id)}`).join("; ")}.`);
+      passedOver.push(`${name} is passed over. ${short.map((criterion) => `${criterion.text}: ${toldAnswer(id, criterion.id, at)}`).join("; ")}.`);
     } else if (open.length) {
       const count = open.length === 1 ? "1 required criterion" : `${open.length} required criteria`;
       const closes = data.rate === null ? " One “no” rules it out." : "";
-      return { checkpoint: null, reason: [`Still to mark: ${name}, ${count}.${closes}`, ...passedOver].join("\n") };
+      return { checkpoint: null, strength: null, reason: [`Still to mark: ${name}, ${count}.${closes}`, ...passedOver].join("\n") };
     } else {
       const found = `${name} is the earliest checkpoint with ${passing}.`;
-      return { checkpoint: id, reason: [found, weakest(id), ...incomplete(id), ...passedOver].join("\n") };
+      return { checkpoint: id, strength: asNumber(at), reason: [found, weakest(id, at), ...incomplete(id, at), ...passedOver].join("\n") };
     }
   }
-  return { checkpoint: null, reason: [`No checkpoint has ${passing}.`, ...passedOver].join("\n") };
+  return { checkpoint: null, strength: null, reason: [`No checkpoint has ${passing}.`, ...passedOver].join("\n") };
 }
 
 // What the fewest pictures stand for, so that "3 of 3" is not taken for more than it is.
-function weakest(checkpoint) {
-  const counted = required.map(({ id, text }) => ({ text, ...figure(checkpoint, id) }));
+function weakest(checkpoint, at) {
+  const counted = required.map(({ id, text }) => ({ text, ...figure(checkpoint, id, at) }));
   const [least] = counted.sort((one, other) => one.lookedAt - other.lookedAt);
   return `The least proven: ${least.text}, ${inWords(least)}.`;
 }
 
-function incomplete(checkpoint) {
-  const missing = Object.values(data.cells).filter((cell) => cell.column === checkpoint && !cell.digest).length;
+function incomplete(checkpoint, at) {
+  const missing = Object.values(data.cells).filter((cell) => cell.column === checkpoint && cell.strength === at && !cell.digest).length;
   return missing ? [`But ${missing} of its pictures ${missing === 1 ? "is" : "are"} missing.`] : [];
 }

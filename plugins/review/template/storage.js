@@ -23,8 +23,8 @@ function keep() {
 }
 
 // The storage is small, and a matrix may be large: only pictures that something was said of are kept.
-function isSpokenOf({ column, row }) {
-  return column === ballot.choice || ballot.marks[column]?.[row] !== undefined;
+function isSpokenOf({ column, row, strength: at }) {
+  return column === ballot.choice || ballot.marks[column]?.[named(row, at)] !== undefined;
 }
 
 // What was kept of these pictures; else the last of this very report, whose pictures have changed since.
@@ -81,7 +81,9 @@ function restore(given) {
   const saved = upgraded(given);
   const [marks, lost] = knownMarks(saved);
   const chosen = data.checkpoints.find(({ id }) => id === saved.choice);
-  const changed = chosen && data.rows.some(({ id: row }) => isStale(`${chosen.id}-${row}`, saved.pictures ?? {}));
+  const at = asLabel(saved.strength);
+  const unknown = several && saved.strength != null && at === null;
+  const changed = chosen && (unknown || namesAt(at ?? strength).some((name) => isStale(`${chosen.id}-${name}`, saved.pictures ?? {})));
   const remarks = lost.length ? [`${lost.length} ${lost.length === 1 ? "mark is" : "marks are"} dropped, since the pictures changed: listed on top.`] : [];
   if (changed) remarks.push(`The choice of ${chosen.name} is dropped: its pictures are no longer those that were judged.`);
   dropped = [...(Array.isArray(saved.dropped) ? saved.dropped.map(text).filter(Boolean) : []), ...lost];
@@ -90,6 +92,7 @@ function restore(given) {
     marks,
     notes: { checkpoints: knownNotes(saved.notes?.checkpoints, data.checkpoints.map(({ id }) => id)), cells: knownNotes(saved.notes?.cells, Object.keys(data.cells)) },
     choice: chosen && !changed ? chosen.id : null,
+    strength: changed ? null : at,
     reason: text(saved.reason),
     blind: knownBlind(saved.blind),
   }));
@@ -103,15 +106,16 @@ function isStale(id, pictures) {
 function knownMarks(saved) {
   let marks = map();
   const lost = [];
-  for (const { id, name } of data.checkpoints) {
-    for (const { id: row } of data.rows) {
+  for (const { id, name, at } of candidates()) {
+    for (const { id: inRow } of data.rows) {
+      const row = named(inRow, at);
       for (const criterion of data.criteria) {
         const { answer, blind } = saved.marks?.[id]?.[row]?.[criterion.id] ?? {};
         if (!ANSWERS.includes(answer)) continue;
         if (isSame(`${id}-${row}`, saved.pictures?.[`${id}-${row}`])) {
           marks = planted(marks, [id, row, criterion.id], { answer, blind: blind === true });
         } else {
-          lost.push(`${name}, ${rowName(row)}: ${criterion.text}: ${answer}`);
+          lost.push(`${atStrength(name, at)}, ${rowName(inRow)}: ${criterion.text}: ${answer}`);
         }
       }
     }

@@ -1,16 +1,18 @@
 // One picture, large: the criteria that are looked for on it, what was asked, and what made it.
 
 const viewer = document.getElementById("viewer");
-const cellElements = new Map([...review.querySelectorAll("td[data-cell]")].map((cell) => [cell.dataset.cell, cell]));
+const cellElements = new Map([...review.querySelectorAll(".pictures [data-cell]")].map((cell) => [cell.dataset.cell, cell]));
 const references = [...review.querySelectorAll(".references img")];
 const shown = { column: "baseline", row: 0, criterion: 0 };
 
-const cellId = (column = shown.column, row = shown.row) => `${column}-${data.rows[row].id}`;
+const nameHere = (row = shown.row) => named(data.rows[row].id);
+const cellId = (column = shown.column, row = shown.row, at = strength) => `${column}-${named(data.rows[row].id, column === "baseline" ? null : at)}`;
 const rowName = (row) => document.getElementById(`row-${row}`).textContent;
 
 function openViewer(id) {
   const cell = data.cells[id];
   listOthers();
+  if (cell.strength !== null && cell.strength !== strength) lookAt(cell.strength);
   turnTo(cell.column, rowIndex(cell.row));
   if (!viewer.open) viewer.showModal();
   stage.focus();
@@ -45,6 +47,7 @@ function drawViewer() {
   const cell = data.cells[cellId()];
   const place = document.getElementById(`row-${cell.row}`);
   part("viewer-column").textContent = columnName(cell.column);
+  part("viewer-strength").textContent = cell.strength === null ? "" : atStrength("", cell.strength);
   part("viewer-row").textContent = place.textContent;
   part("viewer-prompt").textContent = place.nextElementSibling.textContent;
   showCell(part("picture"), cellId());
@@ -92,7 +95,7 @@ function drawJudging(column) {
   for (const [index, item] of [...part("viewer-criteria").children].entries()) {
     item.hidden = !applies(index);
     item.classList.toggle("current", index === shown.criterion);
-    Object.assign(item.querySelector(".marks").dataset, { checkpoint: column, row: data.rows[shown.row].id });
+    Object.assign(item.querySelector(".marks").dataset, { checkpoint: column, row: nameHere() });
   }
   const elsewhere = data.criteria.filter((_, index) => !applies(index)).length;
   part("elsewhere").hidden = !elsewhere;
@@ -113,7 +116,7 @@ function isMissing() {
 function nextCriterion(from) {
   if (isMissing()) return -1;
   const later = data.criteria.map((_, index) => (from + 1 + index) % data.criteria.length);
-  const open = later.find((index) => applies(index) && !answerOn(shown.column, data.rows[shown.row].id, data.criteria[index].id));
+  const open = later.find((index) => applies(index) && !answerOn(shown.column, nameHere(), data.criteria[index].id));
   return open ?? -1;
 }
 
@@ -123,7 +126,7 @@ function answerHere(answer, everywhere = false) {
   if (shown.column === "baseline") return tellHere("The baseline is not judged: it shows what the LoRA must change.");
   if (isMissing()) return tellHere("There is no picture here to mark.");
   if (!criterion) return tellHere(`All is marked here. ${nextPicture() ? "j goes to the next open picture" : "Nothing is open any more: Esc, then decide"}; a digit goes back to a criterion.`);
-  mark(shown.column, [criterion.id], answer, everywhere ? undefined : [data.rows[shown.row].id]);
+  mark(shown.column, [criterion.id], answer, everywhere ? undefined : [nameHere()]);
   if (answer) shown.criterion = nextCriterion(shown.criterion);
   drawViewer();
   return tellHere(shown.criterion === -1 ? (nextPicture() ? "All is marked here. j: the next open picture." : "Everything is marked. Esc, then decide.") : "");
@@ -140,13 +143,16 @@ function goToCriterion(number) {
   return drawViewer();
 }
 
-// The next picture with something to mark: in this column, then in those after it, then from the start.
+// The next picture with something to mark: in this column, then in those after it, then from the start; then at the
+// next strength.
 function nextPicture() {
   const order = turned(columns().slice(1), columns().slice(1).indexOf(shown.column));
   const rows = data.rows.map(({ id }) => id);
-  for (const column of order) {
-    const row = (column === shown.column ? turned(rows, shown.row + 1) : rows).find((id) => openOn(column, id));
-    if (row !== undefined) return [column, row];
+  for (const at of several ? turned(data.strengths, data.strengths.indexOf(strength)) : [null]) {
+    for (const column of order) {
+      const row = (column === shown.column ? turned(rows, shown.row + 1) : rows).find((id) => openOn(column, id, at));
+      if (row !== undefined) return `${column}-${named(row, at)}`;
+    }
   }
   return null;
 }
@@ -156,14 +162,15 @@ function turned(list, start) {
   return [...list.slice(Math.max(start, 0)), ...list.slice(0, Math.max(start, 0))];
 }
 
-function openOn(column, row) {
-  if (!data.cells[`${column}-${row}`].digest) return false;
-  return data.criteria.some(({ id }) => rowsOfCriterion.get(id).includes(row) && !answerOn(column, row, id));
+function openOn(column, row, at) {
+  const name = named(row, at);
+  if (!data.cells[`${column}-${name}`].digest) return false;
+  return data.criteria.some(({ id }) => rowsOfCriterion.get(id).includes(row) && !answerOn(column, name, id));
 }
 
 function goToNext() {
   const next = nextPicture();
-  if (next) openViewer(`${next[0]}-${next[1]}`);
+  if (next) openViewer(next);
   else if (viewer.open) tellHere("Everything is marked. Esc, then decide.");
   else say("Everything is marked: decide below.");
 }
@@ -185,7 +192,7 @@ function showCell(image, id) {
 
 review.addEventListener("click", ({ target }) => {
   const button = target.closest(".picture");
-  if (button) openViewer(button.closest("td").dataset.cell);
+  if (button) openViewer(button.closest("[data-cell]").dataset.cell);
 });
 viewer.addEventListener("cancel", closeViewer);
 draws.push(() => { if (viewer.open) drawViewer(); });

@@ -44,23 +44,32 @@ class Judged:
         assert found
         return found
 
-    def selected(self, step: str = "step600", observed: str = "", ballot: BallotRecord | None = None) -> Selected:
+    def selected(
+        self,
+        step: str = "step600",
+        observed: str = "",
+        ballot: BallotRecord | None = None,
+        strength: float | None = None,
+    ) -> Selected:
         """Take a checkpoint through the gate."""
         checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
-        evidence = pass_gate(self.expected, self.store, checkpoint)
+        evidence = pass_gate(self.expected, self.store, checkpoint, strength)
         return Selected(
             expected=self.expected,
             store=self.store,
             checkpoint=checkpoint,
+            strength=strength,
             evidence=evidence,
             observed=observed,
             ballot=ballot,
         )
 
-    def proof(self, step: str = "step600") -> tuple[Proven, ...]:
+    def proof(self, step: str = "step600", strength: float | None = None) -> tuple[Proven, ...]:
         """Say that production renders what was judged, pixel for pixel, and leave the pictures."""
         proven = []
         for cell in column(self.plan, self.plan.checkpoint(step)):
+            if cell.strength != strength:
+                continue
             png = self.store.picture(cell).read_bytes()
             write_atomically(self.reports / "proof" / f"{cell.row}.png", png)
             proven.append(

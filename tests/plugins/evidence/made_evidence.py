@@ -53,7 +53,7 @@ def evidence_for(asked: ExpectedInputs, cell: Cell, png: bytes, **changes: Any) 
     plan, lora = asked.plan, None
     if cell.checkpoint:
         sha256 = asked.loras[cell.checkpoint.id]
-        lora = LoraRecord(file=plan.staged_file(cell.checkpoint), sha256=sha256, strength=plan.sampling.lora_strength)
+        lora = LoraRecord(file=plan.staged_file(cell.checkpoint), sha256=sha256, strength=cell.strength or 1.0)
     picture = read_picture(png, largest=10**6)
     filled = asked.filled(cell, base_model=BASE, lora_file=lora.file if lora else None, tag="run")
     evidence = Evidence(
@@ -64,6 +64,7 @@ def evidence_for(asked: ExpectedInputs, cell: Cell, png: bytes, **changes: Any) 
             step=cell.checkpoint.step if cell.checkpoint else None,
             prompt=cell.prompt.id,
             seed=cell.seed,
+            strength=cell.strength,
         ),
         prompt_text=cell.prompt.text,
         negative_text=plan.sampling.negative,

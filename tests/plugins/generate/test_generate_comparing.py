@@ -240,3 +240,19 @@ def test_stability_that_cannot_be_read_is_none(tmp_path: Path, content: str | No
         (tmp_path / STABILITY).write_text(content)
 
     assert read_stability(tmp_path) is None
+
+
+def test_same_picture_at_two_strengths_is_told(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A server that ignores the strength is found out: one LoRA gave the same pixels at two strengths."""
+    weak, strong = (dataclasses.replace(cells[1], strength=strength) for strength in (0.8, 1.0))
+    comparing, png = Comparing(store), png_of(cells[1])
+    comparing.judge(weak, put(asked, store, weak, png), staged=staged["step600"])
+
+    judged = comparing.judge(strong, put(asked, store, strong, png), staged=staged["step600"])
+
+    assert check(judged, "twin").message == (
+        "it is step600 x forest-strength0.8's, pixel for pixel, though they were asked for differently "
+        "(another prompt, seed or strength)"
+    )

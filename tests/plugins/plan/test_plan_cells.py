@@ -34,6 +34,30 @@ def test_several_seeds_have_rows_of_their_own(draft: Draft) -> None:
     assert len({cell.id for cell in cells}) == len(cells) == 12
 
 
+def test_several_strengths_are_an_axis_of_the_checkpoints(draft: Draft) -> None:
+    """With several strengths a checkpoint is rendered at each, which its ids and pictures are named for."""
+    cells = matrix(draft.change("seeds = [42]", "seeds = [42]\nlora_strengths = [0.8, 1]").read())
+
+    assert [cell.id for cell in cells[:6]] == [
+        "baseline-forest",
+        "baseline-novel_pose",
+        "step600-forest-strength0.8",
+        "step600-novel_pose-strength0.8",
+        "step600-forest-strength1",
+        "step600-novel_pose-strength1",
+    ]
+    assert (cells[2].row, cells[2].strength, cells[2].baseline) == ("forest", 0.8, cells[0])
+    assert str(cells[2].picture) == "step600/forest-strength0.8.png"
+
+
+def test_one_strength_in_a_list_is_the_short_form(draft: Draft) -> None:
+    """A list of one strength gives the ids of a plan with one strength, and that strength."""
+    plan = draft.change("seeds = [42]", "seeds = [42]\nlora_strengths = [0.8]").read()
+
+    assert [cell.id for cell in matrix(plan)][2] == "step600-forest"
+    assert (plan.sampling.strengths, plan.sampling.gives("lora_strength")) == ((0.8,), True)
+
+
 def test_cell_says_which_it_is_and_where_its_picture_lies(draft: Draft) -> None:
     """A cell reads the same in test ids, on the terminal and as a path."""
     cell = matrix(draft.read())[-1]

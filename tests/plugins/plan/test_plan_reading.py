@@ -286,6 +286,43 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
         ),
         pytest.param(
             "seeds = [42]",
+            "seeds = [42]\nlora_strengths = []",
+            "sampling.lora_strengths: must have at least one entry",
+            id="lora_strengths-none",
+        ),
+        pytest.param(
+            "seeds = [42]",
+            "seeds = [42]\nlora_strengths = 0.8",
+            "sampling.lora_strengths: must be a list, in [ ], not 0.8",
+            id="lora_strengths-no-list",
+        ),
+        pytest.param(
+            "seeds = [42]",
+            "seeds = [42]\nlora_strengths = [0.8, 0]",
+            "sampling.lora_strengths[1]: 0 switches the LoRA off, so every checkpoint would be the baseline; "
+            "1.0 is usual",
+            id="lora_strengths-zero",
+        ),
+        pytest.param(
+            "seeds = [42]",
+            'seeds = [42]\nlora_strengths = [0.8, "1"]',
+            "sampling.lora_strengths[1]: must be a number, without quotes, not '1'",
+            id="lora_strengths-text",
+        ),
+        pytest.param(
+            "seeds = [42]",
+            "seeds = [42]\nlora_strengths = [0.8, 1, 0.80]",
+            "sampling.lora_strengths: [0.8, 1, 0.8] names a strength twice",
+            id="lora_strengths-twice",
+        ),
+        pytest.param(
+            "seeds = [42]",
+            "seeds = [42]\nlora_strength = 1.0\nlora_strengths = [0.8, 1.0]",
+            "sampling: give either lora_strength = 1.0 or lora_strengths = [0.6, 0.8, 1.0]",
+            id="lora_strengths-and-lora_strength",
+        ),
+        pytest.param(
+            "seeds = [42]",
             "seeds = [42]\nnegative = []",
             "sampling.negative: must be text in quotes, not []",
             id="negative",

@@ -1,9 +1,12 @@
 """plans/spyke.toml holds what the mission says, word for word."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from plugins.comfyui.workflow import Workflow
+from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 
@@ -163,3 +166,24 @@ def test_spyke_work_is_the_missions(spyke: Plan) -> None:
     assert ["LORA-02", "LORA-03", "LORA-05"] == [*work.requirements]
     assert ("08-01", "08-02") == work.requires
     assert "Phase 9" in work.affects[0]
+
+
+def test_spyke_cells_and_digests_stay_what_they_were(spyke: Plan) -> None:
+    """What new keys add changes nothing for a plan that has none of them: cells, ids, digests."""
+    cells, workflow, digests = matrix(spyke), Workflow.built_in(), {}
+    for cell in cells:
+        file = spyke.staged_file(cell.checkpoint) if cell.checkpoint else None
+        filled = workflow.fill(
+            cell, spyke.sampling, base_model="AnythingXL_inkBase.safetensors", lora_file=file, prefix=""
+        )
+        digests[cell.id] = filled.digest("0" * 64 if cell.checkpoint else None)
+
+    assert spyke.digest == "a4c8eab25bd5d515c8b2fcbcc630a7c666fe805133aaef6328c0be4b0988a313"
+    columns = ("baseline", "step200", "step400", "step600", "step800", "final")
+    prompts = ("trigger_environment", "novel_pose", "asymmetric_details")
+    assert list(digests) == [f"{column}-{prompt}" for column in columns for prompt in prompts]
+    assert [str(cell.picture) for cell in cells][1] == "baseline/novel_pose.png"
+    assert digests["baseline-novel_pose"] == "cc365f3b7a6b20942ea60b49168fb865087e44a08adaed625586cca77624c435"
+    assert digests["step600-novel_pose"] == "1aa853a3b4640c24369850ec6bf8811a0ce5b95b52bb6d6aebc811859cba9a01"
+    together = hashlib.sha256("".join(digests.values()).encode()).hexdigest()
+    assert together == "74d5904cea2b8161356fd1adb1d2590c8cea7b28e3095dab7a98d420c718cf85"

@@ -175,6 +175,7 @@ def evidence(plan: Plan, cell: Cell, png: bytes) -> Evidence:
             step=cell.checkpoint.step if cell.checkpoint else None,
             prompt=cell.prompt.id,
             seed=cell.seed,
+            strength=cell.strength,
         ),
         prompt_text=cell.prompt.text,
         negative_text=plan.sampling.negative,

@@ -84,3 +84,16 @@ def test_nothing_measured_is_not_plotted() -> None:
     page = render_page(review_of(nothing))
     assert "<svg" not in page
     assert "Numbers by step" not in page
+
+
+def test_each_strength_is_a_line_of_its_own() -> None:
+    """With several strengths each has its dots and its line, on one scale, and says which it is."""
+    weak, strong = (tuple(replace(one, strength=at) for one in numbers(spyke())) for at in (0.8, 1.0))
+    stronger = tuple(replace(one, effect=(one.effect or 0) * 2) for one in strong)
+
+    effect = plots(review_of(*weak, *stronger))[0]
+
+    assert [0.8, 1.0] == [one.strength for one in effect.series]
+    assert ["step 200 at strength 0.8", "step 200 at strength 1"] == [one.dots[0].name for one in effect.series]
+    assert effect.series[0].dots[-1].y > effect.series[1].dots[-1].y
+    assert [1, 1] == [len(one.lines) for one in effect.series]
