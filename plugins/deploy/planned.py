@@ -118,8 +118,9 @@ class PlannedSummary:
         one, ballot, selected = self._deployment, self.summary.ballot, self._deployment.choice
         why = [f"{selected} was named by a person"]
         if ballot:
-            rule = f"{at(ballot.suggestion.checkpoint or 'no checkpoint', ballot.suggestion.strength)} ({ballot.suggestion.reason})"
-            why = [f"the selection rule gave {rule}", *filter(None, [ballot.reason.strip()])]
+            rule = ballot.suggestion
+            gave = f"{at(rule.checkpoint or 'no checkpoint', rule.strength)} ({rule.reason})"
+            why = [f"the selection rule gave {gave}", *filter(None, [ballot.reason.strip()])]
         seen = [*self.summary.details(ballot)] if ballot else []
         if observed := one.observed.strip():
             seen.append(observed)

@@ -20,6 +20,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 MARKS = st.fixed_dictionaries({"answer": st.sampled_from(["yes", "no", "unsure"]), "blind": st.booleans()})
 BLIND = st.fixed_dictionaries({"order": st.lists(IDS), "revealed": st.booleans()})
 PICTURES = st.fixed_dictionaries({"file": DIGESTS, "pixels": st.none() | DIGESTS})
+STRENGTHS = st.none() | st.floats(-100, 100)
 BALLOTS = st.fixed_dictionaries(
     {
         "format": st.just(2),
@@ -34,8 +35,9 @@ BALLOTS = st.fixed_dictionaries(
             {"checkpoints": st.dictionaries(IDS, TEXTS), "cells": st.dictionaries(IDS, TEXTS)}
         ),
         "choice": st.none() | IDS,
+        "strength": STRENGTHS,
         "reason": TEXTS,
-        "suggestion": st.fixed_dictionaries({"checkpoint": st.none() | IDS, "reason": TEXTS}),
+        "suggestion": st.fixed_dictionaries({"checkpoint": st.none() | IDS, "strength": STRENGTHS, "reason": TEXTS}),
         "blind": st.none() | BLIND,
         "pictures": st.dictionaries(IDS, PICTURES, min_size=1, max_size=4),
     }
