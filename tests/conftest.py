@@ -1,15 +1,33 @@
-"""Plain `pytest` leaves out what is marked `slow`. `CI=1 pytest` runs all, and so does naming a file or folder."""
+"""What the suite's own tests need: their settings, and the small plan with its stand-in.
 
-import os
+pytest reads this file in a user's run too, `tests/acceptance` being below it. Nothing here may change such a run, or
+need what is installed for the suite's own tests alone. In pyproject.toml these settings would be everybody's.
+"""
+
+import contextlib
 
 import pytest
 
+from plugins.plan.stash import COMMAND
+from tests.small_plan import PLAN, Posing, made_plan, plan, plan_file, run_suite, stand_in
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the slow tests, and say so, where nobody asked for them."""
-    if os.environ.get("CI") or config.args_source is pytest.Config.ArgsSource.ARGS:
+__all__ = ["PLAN", "Posing", "made_plan", "plan", "plan_file", "run_suite", "stand_in"]
+
+_LONGEST_SECONDS = 300
+"""A test that takes longer hangs."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a warning fail a test, a test that hangs end, and no example of Hypothesis need a quick machine."""
+    if config.stash[COMMAND].stages:
         return
-    skipped = pytest.mark.skip(reason="takes long: CI=1 pytest runs it, and so does naming its file")
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(skipped)
+    config.pluginmanager.import_plugin("tests.no_power_cut")
+    config.addinivalue_line("filterwarnings", "error")
+    if getattr(config.option, "timeout", None) is None:
+        config.option.timeout = _LONGEST_SECONDS
+    with contextlib.suppress(ModuleNotFoundError):
+        from hypothesis import HealthCheck, settings  # noqa: PLC0415 (a user's run has no need of it)
+
+        settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("any machine")

@@ -115,7 +115,7 @@ class Suite:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line, with what the arguments do not say: the plan, the folder, no cache."""
-        command = [*self.wrapper, sys.executable, "-m", "pytest", *arguments]
+        command = [*self.wrapper, sys.executable, "-m", "pytest", "-p", "tests.no_power_cut", *arguments]
         if not any("cache_dir" in argument for argument in arguments):
             command += ["-p", "no:cacheprovider"]
         if not any(argument.startswith("--plan") for argument in arguments):
@@ -152,14 +152,6 @@ def finish(process: "subprocess.Popen[str]", *, timeout: float = 240.0) -> subpr
         process.communicate()
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_power_cut() -> Iterator[None]:
-    """Let files stay in memory: nobody cuts the power of a test, and waiting for the disk takes a third of its time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 @pytest.fixture(scope="session")

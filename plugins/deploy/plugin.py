@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Open the gate, or say why not, before the first test; nothing is changed yet."""
+    """Refuse options that do not go together."""
     config, command, typed = session.config, session.config.stash[COMMAND], session.config.getoption
     options = DeployOptions(
         selected_step=typed("selected_step"),
@@ -51,21 +51,26 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         command, options, servers=lambda: config.hook.pytest_acceptance_servers(config=config)
     )
     try:
+        deploying.check()
+    except UserError as error:
+        raise pytest.UsageError(command.completed(str(error))) from None
+
+
+def pytest_acceptance_begin(session: pytest.Session) -> list[str]:
+    """Open the gate, or say why not, before the first test. Returns what is about to be deployed or put back."""
+    deploying = session.config.stash[_SESSION]
+    try:
         deploying.open()
     except (UserError, OSError) as error:
-        lines = [deploying.recovered, command.completed(str(error))]
+        lines = [deploying.recovered, session.config.stash[COMMAND].completed(str(error))]
         raise pytest.UsageError("\n".join(filter(None, lines))) from None
+    return list(deploying.header())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let the next run have the folders."""
     if deploying := config.stash.get(_SESSION, None):
         deploying.close()
-
-
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Show what is about to be deployed or put back, and where."""
-    return list(config.stash[_SESSION].header()) if config.stash[COMMAND].runs else []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

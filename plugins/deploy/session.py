@@ -89,16 +89,19 @@ class DeploySession:
         self.verified: dict[str, Verified] = {}
         """Every claim of this command by its test's id, and how it ended."""
 
+    def check(self) -> None:
+        """Refuse stages and options that do not go together. Raises `OptionError`."""
+        self._options.check(self._command.stages)
+        if self._command.stages >= {DEPLOY, GENERATE}:
+            raise OptionError("generate and deploy are two commands: a person looks at the pictures in between.")
+
     def open(self) -> None:
         """Open the gate, or say why not; nothing is changed yet but what a killed run left half done.
 
         Raises `UserError`, or `OSError` where that cannot be taken back.
         """
-        self._options.check(self._command.stages)
         if DEPLOY not in self._command.runs:
             return
-        if GENERATE in self._command.stages:
-            raise OptionError("generate and deploy are two commands: a person looks at the pictures in between.")
         taken_back = self._recover()
         if self._options.rollback:
             self._prepare_rollback(taken_back)

@@ -14,7 +14,6 @@ from plugins.generate.generation import Generation
 from plugins.generate.session import GenerateSession
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.command import GROUP
-from plugins.plan.messages import UserError
 from plugins.plan.stages import GENERATE
 from plugins.plan.stash import COMMAND
 
@@ -58,23 +57,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--regenerate", action="store_true", help="render again what has evidence already")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Make everything ready before the first test, so that what is wrong is reported once."""
+def pytest_acceptance_begin(session: pytest.Session) -> list[str]:
+    """Make everything ready before the first test, so that what is wrong is reported once. Returns what was done."""
     config, command = session.config, session.config.stash[COMMAND]
     if GENERATE not in command.runs:
-        return
+        return []
     state = config.stash[_STATE] = _State()
     on_cluster = config.getoption("cluster") is not None
-    try:
-        state.session = GenerateSession(
-            command,
-            locks=state.locks,
-            servers=lambda: config.hook.pytest_acceptance_servers(config=config),
-            cluster=(lambda: config.hook.pytest_acceptance_cluster(config=config)) if on_cluster else None,
-        )
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+    state.session = GenerateSession(
+        command,
+        locks=state.locks,
+        servers=lambda: config.hook.pytest_acceptance_servers(config=config),
+        cluster=(lambda: config.hook.pytest_acceptance_cluster(config=config)) if on_cluster else None,
+    )
+    state.session.check_room(_chosen_cells(session))
+    return list(state.session.header())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -85,21 +82,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             cells = [cell for cell in matrix(plan) if (cell.checkpoint is not None) == with_lora]
             ids = [cell.id if with_lora else cell.row for cell in cells]
             metafunc.parametrize(fixture, cells, ids=ids)
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """See that there is room for what the chosen tests will render."""
-    if run := pytest_acceptance_generating(session.config):
-        try:
-            run.check_room(_chosen_cells(session))
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
-
-
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Show what will be rendered, where, and what staging did."""
-    run = pytest_acceptance_generating(config)
-    return list(run.header()) if run else []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

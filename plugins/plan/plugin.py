@@ -3,19 +3,19 @@
 import gc
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from plugins.plan.command import DEFAULT_PLAN, GROUP, Command
-from plugins.plan.messages import visible
+from plugins.plan.messages import UserError, visible
 from plugins.plan.new_plan.creating import new_plan
 from plugins.plan.new_plan.runs import NewPlanError
 from plugins.plan.plan import Plan
 from plugins.plan.reading import PlanError, read_plan
-from plugins.plan.stages import STAGES, stages_of
+from plugins.plan.stages import STAGES, mistyped, stages_of
 from plugins.plan.stash import COMMAND
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -23,10 +23,27 @@ Overrides = Mapping[str, Mapping[str, Any]]
 
 _SIGNALS: Final = pytest.StashKey[dict[int, Any]]()
 """What signals meant before."""
+_ELSEWHERE: Final = {
+    "numprocesses": "-n",
+    "distload": "-d",
+    "tx": "--tx",
+    "looponfail": "-f",
+    "forked": "--forked",
+    "parallel_threads": "--parallel-threads",
+}
+"""Options of pytest-xdist and its like that run tests outside of this process or thread, and how each is typed."""
 
 
 class Hooks:
-    """The hook through which a room changes where a plan is carried out, never what it tests."""
+    """The hooks through which the rooms begin, and change where a plan is carried out, never what it tests."""
+
+    @pytest.hookspec
+    def pytest_acceptance_begin(self, session: pytest.Session) -> Iterable[str] | None:
+        """Make ready what the chosen tests need, and return lines for the terminal.
+
+        Called once all of pytest's configuration and collection went well and a test is to run: nothing is written
+        before that. Raises `UserError`, or `OSError`.
+        """
 
     @pytest.hookspec
     def pytest_acceptance_plan_overrides(self, config: pytest.Config, plan: Plan) -> Overrides | None:
@@ -56,11 +73,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
     """Put the command together, before any other hook of a room asks for it; with --new-plan, write one and end."""
     option = config.option
-    listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
-    config.stash[COMMAND] = Command(
+    markers = option.markexpr or ""
+    if meant := mistyped(
+        markers, known=[line.partition(":")[0].partition("(")[0] for line in config.getini("markers")]
+    ):
+        raise pytest.UsageError(f"-m {markers}: there is no such marker. Did you mean -m {meant}?")
+    listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow", "setupplan", "setuponly")
+    command = config.stash[COMMAND] = Command(
         suite=config.rootpath,
         typed_in=config.invocation_params.dir,
-        stages=stages_of(option.markexpr or "", config.args, _acceptance(config)),
+        stages=stages_of(markers, config.args, _acceptance(config)),
         only_lists=any(getattr(option, one, None) for one in listing),
         plan_typed=option.plan,
         reports_typed=option.reports,
@@ -69,7 +91,25 @@ def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
         demo=option.demo,
         read=lambda path: _read(config, path),
     )
-    return None if option.new_plan is None else _write_new_plan(config, option.new_plan)
+    if option.new_plan is not None:
+        return _write_new_plan(config, option.new_plan)
+    if command.stages:
+        _refuse_other_processes(config)
+        option.setupplan = option.setupplan or option.setuponly  # setting up a stage's fixtures would carry it out
+    return None
+
+
+def _refuse_other_processes(config: pytest.Config) -> None:
+    """Refuse a stage whose tests would run elsewhere than here, where the pictures are waited for."""
+    given = [typed for name, typed in _ELSEWHERE.items() if getattr(config.option, name, None)]
+    if getattr(config.option, "dist", "no") != "no":
+        given.append(f"--dist={config.option.dist}")
+    if given:
+        raise pytest.UsageError(
+            f"{' '.join(given)} cannot be used with -m generate, deploy or verify: the pictures are rendered by "
+            "ComfyUI, not by pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL, or "
+            "those of many machines: --cluster=ADDRESS"
+        )
 
 
 def _write_new_plan(config: pytest.Config, folder: str) -> pytest.ExitCode:
@@ -105,22 +145,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{stage}: {meaning}")
     if not config.stash[COMMAND].stages:
         return
-    if getattr(config.option, "numprocesses", None):
-        raise pytest.UsageError(
-            "-n cannot be used with -m generate, deploy or verify: the pictures are rendered by ComfyUI, not by "
-            "pytest's processes. Name more servers instead: --comfyui-url=URL --comfyui-url=URL, or those of many "
-            "machines: --cluster=ADDRESS"
-        )
     gc.freeze()  # what is loaded by now stays: no need to look through it again and again
     if config.pluginmanager.has_plugin("hypothesispytest"):
         config.pluginmanager.unregister(name="hypothesispytest")  # it would load Hypothesis when the run ends: 0.8 s
     if getattr(config.option, "timeout", None) is None:
-        config.option.timeout = 0  # pytest-timeout's is for the suite's own tests; a picture takes as long as it takes
-    config.addinivalue_line("filterwarnings", "default")  # a library's warning must not fail a picture
+        config.option.timeout = 0  # PYTEST_TIMEOUT is for other tests; a picture takes as long as it takes
     if threading.current_thread() is threading.main_thread():
         # A service manager's stop, or a closed terminal, is a person's Ctrl-C: withdraw what is queued, put
         # production back, write the report.
-        wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        # What is ignored stays so: nohup ignores a closed terminal.
+        known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        wanted = [one for one in known if signal.getsignal(one) not in (signal.SIG_IGN, None)]
         config.stash[_SIGNALS] = {one: signal.signal(one, signal.default_int_handler) for one in wanted}
 
 
@@ -141,6 +176,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         )
     if command.stages:
         _ = command.plan
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Have the rooms begin, now that pytest is through with its own configuration and a test is to run."""
+    config, command = session.config, session.config.stash[COMMAND]
+    broken = session.testsfailed and not config.option.continue_on_collection_errors
+    if not command.runs or not session.items or broken:
+        return
+    try:
+        told: list[Iterable[str]] = config.hook.pytest_acceptance_begin(session=session)
+    except (UserError, OSError) as error:
+        raise pytest.UsageError(command.completed(visible(str(error)))) from None
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    for line in [line for lines in told for line in lines]:
+        if reporter and (reporter.showheader or line.startswith("warning: ")):
+            reporter.write_line(line)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

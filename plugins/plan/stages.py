@@ -1,7 +1,8 @@
 """Which stages a command asks for: `-m generate`, `-m "deploy or verify"`, or a path below tests/acceptance."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -35,3 +36,16 @@ def stages_of(mark_expression: str, arguments: Iterable[str], acceptance: Path) 
         elif path.parent == acceptance:
             stages |= {stage for stage in STAGES if path.name == f"test_{stage}.py"}
     return frozenset(stages)
+
+
+def mistyped(mark_expression: str, *, known: Collection[str]) -> str:
+    """Return what a mark expression should have been, where a word of it is nearly a stage and no `known` marker.
+
+    Empty where there is none: pytest itself refuses other unknown words, after it has collected everything.
+    """
+    meant = mark_expression
+    for word in re.findall(r"\w+", mark_expression):
+        near = get_close_matches(word, STAGES, n=1, cutoff=0.7)
+        if near and word not in STAGES and word not in known:
+            meant = re.sub(rf"\b{word}\b", near[0], meant)
+    return meant if meant != mark_expression else ""

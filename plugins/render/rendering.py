@@ -3,8 +3,8 @@
 import threading
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -31,7 +31,7 @@ class _Last:
 
 
 class Rendering(Generic[Result]):
-    """A run over many cells, on one or several servers, in the cells' order.
+    """A run over many cells, on one or several servers, in the cells' order; one that is named twice is rendered once.
 
     `work` renders one cell on one server, in a thread of an executor; what it returns or raises is the cell's result.
     It calls its last argument once the cell is in the server's queue: the server's next cell is begun after that, so
@@ -49,8 +49,8 @@ class Rendering(Generic[Result]):
         servers: Sequence[RenderServer],
         work: Callable[[Cell, RenderServer, Progress, Callable[[], None]], Result],
     ) -> None:
+        self._cells = cells = tuple(dict.fromkeys(cells))
         self.progress: Final = Progress(len(cells))
-        self._cells = cells
         self._work = work
         self._servers = servers
         self._results: dict[Cell, Future[Result]] = {cell: Future() for cell in cells}
@@ -71,7 +71,7 @@ class Rendering(Generic[Result]):
         self._threads = ThreadPoolExecutor(max_workers=AHEAD * len(servers), thread_name_prefix="render")
         for _ in range(min(AHEAD, len(cells))):
             for server in servers:
-                self._threads.submit(self._serve, server)
+                self._start(self._serve, server)
 
     def result(self, cell: Cell, *, meanwhile: Callable[[str], None]) -> Result:
         """Wait for a cell's result; meanwhile, call `meanwhile` with the progress ten times a second."""
@@ -88,7 +88,7 @@ class Rendering(Generic[Result]):
         last = _Last(cell=cell, work=work, future=Future())
         with self._lock:
             self._last = last
-        self._threads.submit(self._do_last)
+        self._start(self._do_last)
         return last.future
 
     def close(self) -> None:
@@ -104,6 +104,22 @@ class Rendering(Generic[Result]):
         for server in self._servers:
             server.close()
         self._threads.shutdown(wait=True)
+
+    def _start(self, work: Callable[..., None], *arguments: RenderServer) -> None:
+        """Do work in a thread. One that dies fails all that is not done, so that nobody waits for what never comes."""
+
+        def guarded() -> None:
+            try:
+                work(*arguments)
+            except BaseException as error:  # noqa: BLE001 (it is raised where a cell is asked for)
+                with self._lock:
+                    self._waiting.clear()
+                    last, self._last = self._last, None
+                for future in [*self._results.values(), *([last.future] if last else [])]:
+                    with suppress(InvalidStateError):
+                        future.set_exception(error)
+
+        self._threads.submit(guarded)
 
     def _serve(self, server: RenderServer) -> None:
         """Render one cell after the other on a server; `AHEAD` threads of each server do so."""
@@ -141,8 +157,8 @@ class Rendering(Generic[Result]):
             last, self._last = self._last, None
         if last is None or not last.future.set_running_or_notify_cancel():
             return
-        wait([self._results[last.cell]])
         try:
+            wait([self._results[last.cell]])
             last.future.set_result(last.work())
         except BaseException as error:  # noqa: BLE001 (it is raised where the result is asked for)
             last.future.set_exception(error)
@@ -192,7 +208,7 @@ class Rendering(Generic[Result]):
             if back in self._waiting:
                 self.gave_back[server] = str(error)
                 for other in self._others(back):
-                    self._threads.submit(self._serve, other)  # its threads may have ended: nothing was left to do
+                    self._start(self._serve, other)  # its threads may have ended: nothing was left to do
         for one in hopeless:
             self._fail(one, error)
 

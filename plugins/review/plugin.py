@@ -21,11 +21,19 @@ _SESSION: Final = pytest.StashKey[ReviewSession]()
 _STYLE: Final = Path(__file__).parent / "template" / "results.css"
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Load pytest-html also where PYTEST_DISABLE_PLUGIN_AUTOLOAD is set: without a page there is nothing to judge."""
+    for name in ("metadata", "html"):  # pytest-html needs pytest-metadata
+        if not pluginmanager.has_plugin(name):  # not where -p no:html blocks it
+            pluginmanager.load_setuptools_entrypoints("pytest11", name=name)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Have pytest-html write one self-contained page, unless the person said otherwise."""
     command = config.stash[COMMAND]
     config.pluginmanager.register(_Unwritten())
+    config.pluginmanager.register(_Unbegun())
     page = "report.html" if GENERATE in command.stages else "deploy.html" if DEPLOY in command.stages else None
     if page and command.runs and hasattr(config.option, "htmlpath"):
         try:
@@ -39,8 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.css = [*config.option.css, str(_STYLE)]
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Take note of what will be shown, before the first picture is made."""
+@pytest.hookimpl(trylast=True)
+def pytest_acceptance_begin(session: pytest.Session) -> None:
+    """Take note of what will be shown, once it is ready and before the first picture is made."""
     config = session.config
     generating: GenerateSession | None = config.hook.pytest_acceptance_generating(config=config)
     if generating:
@@ -86,6 +95,28 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     review = session.config.stash.get(_SESSION, None)
     if review and reporter and (line := review.last_line()):
         reporter.write_line(line)
+
+
+class _Unbegun:
+    """A plugin that keeps an earlier page until a test of this run begins: pytest-html's reports are out until then."""
+
+    def __init__(self) -> None:
+        self._reports: list[object] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Take the reports out."""
+        plugins = session.config.pluginmanager
+        if session.config.stash[COMMAND].stages:
+            self._reports = [one for one in plugins.get_plugins() if type(one).__module__.startswith("pytest_html.")]
+        for report in self._reports:
+            plugins.unregister(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Put them back."""
+        while self._reports and not item.config.stash[COMMAND].only_lists:
+            item.config.pluginmanager.register(self._reports.pop())
 
 
 class _Unlisted:

@@ -2,9 +2,9 @@
 
 from hypothesis import HealthCheck, settings
 
-from tests.small_plan import PLAN, Posing, made_plan, no_power_cut, plan, plan_file, run_suite, stand_in
+from tests.small_plan import PLAN, Posing, made_plan, plan, plan_file, run_suite, stand_in
 
-__all__ = ["PLAN", "Posing", "made_plan", "no_power_cut", "plan", "plan_file", "run_suite", "stand_in"]
+__all__ = ["PLAN", "Posing", "made_plan", "plan", "plan_file", "run_suite", "stand_in"]
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

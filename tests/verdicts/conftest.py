@@ -12,10 +12,10 @@ from plugins.render import rendering
 from stand_in.serving import serve
 from stand_in.versions import TODAY, Version
 from tests.plugins.deploy.conftest import judged
-from tests.small_plan import made_plan, no_power_cut, plan, plan_file
+from tests.small_plan import made_plan, plan, plan_file
 from tests.verdicts.scene import Lying, Scene, without_training_images
 
-__all__ = ["judged", "made_plan", "no_power_cut", "plan", "plan_file"]
+__all__ = ["judged", "made_plan", "plan", "plan_file"]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.plan.stages import stages_of
+from plugins.plan.stages import mistyped, stages_of
 
 ACCEPTANCE = Path("suite/tests/acceptance").absolute()
 
@@ -40,3 +40,21 @@ ACCEPTANCE = Path("suite/tests/acceptance").absolute()
 def test_stages_are_read_off_the_command_line(expression: str, arguments: tuple[str, ...], expected: set[str]) -> None:
     """A stage is asked for by its marker or its file; a deployment never by accident."""
     assert stages_of(expression, arguments, ACCEPTANCE) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("generat", "generate"),
+        ("deply", "deploy"),
+        ("deployment", "deploy"),
+        ("not (verfy)", "not (verify)"),
+        ("generate or deploy", ""),
+        ("slow", ""),
+        ("verified", ""),
+        ("foo", ""),
+    ],
+)
+def test_a_mistyped_stage_is_named(typed: str, meant: str) -> None:
+    """A word that is nearly a stage, and is no marker of anybody else's, is taken for a mistyped one."""
+    assert meant == mistyped(typed, known=["slow", "verified"])

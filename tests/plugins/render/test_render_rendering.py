@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -186,6 +186,35 @@ def test_each_server_gets_its_cells_in_order(plan: Plan, render: Callable[..., R
     gate.set()
     assert "waiting" == rendering.result(begun["waiting"][0], meanwhile=ignore)
     assert sorted(begun["other"], key=cells.index) == begun["other"]
+
+
+def test_a_cell_that_is_named_twice_is_rendered_once(plan: Plan, render: Callable[..., Rendering[str]]) -> None:
+    """Two tests of one cell, as plugins that repeat tests make them, have one picture."""
+    cells, begun = matrix(plan), list[Cell]()
+
+    def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
+        del server, board, posted
+        begun.append(cell)
+        return cell.id
+
+    rendering = render([*cells, *cells], work)
+    assert [cell.id for cell in cells] == [rendering.result(cell, meanwhile=ignore) for cell in cells]
+    assert list(cells) == begun
+    assert "6 of 6 cells done" == rendering.progress.line()
+
+
+def test_a_thread_that_dies_leaves_nobody_waiting(
+    plan: Plan, render: Callable[..., Rendering[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends a rendering thread is raised for every cell that is not done; the last work ends, too."""
+    cells = matrix(plan)
+    monkeypatch.setattr(Rendering, "_take", lambda _, __: 1 // 0)
+    rendering = render(cells, lambda *_: "never")
+    again = rendering.after(cells[0], lambda: "never")
+    for cell in cells:
+        with pytest.raises(ZeroDivisionError):
+            rendering.result(cell, meanwhile=ignore)
+    assert again in wait([again], timeout=30).done
 
 
 def test_a_dead_server_gives_its_cells_back(plan: Plan, render: Callable[..., Rendering[str]]) -> None:

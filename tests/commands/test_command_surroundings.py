@@ -1,0 +1,142 @@
+"""Whatever pytest finds around it (plugins, options, settings, signals), a stage runs, or says why before it begins."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stand_in.serving import Serving
+from tests.commands.looking import counts, snapshot
+from tests.small_plan import ROOT, Suite
+
+_ODD = """
+import warnings
+
+import pytest
+
+
+def pytest_configure():
+    warnings.warn(DeprecationWarning("an option of this plugin is not set"), stacklevel=1)
+
+
+@pytest.fixture
+def turn(request):
+    return request.param
+
+
+def pytest_generate_tests(metafunc):
+    metafunc.fixturenames.append("turn")
+    metafunc.parametrize("turn", [1, 2], indirect=True)
+"""
+"""A plugin that warns while pytest is configured, as pytest-asyncio does, and repeats tests, as pytest-repeat does."""
+
+_MANY = """
+import contextlib, io, json, os, signal, sys
+import pytest
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+fsync, seen = os.fsync, {}
+
+
+class Looking:
+    def pytest_sessionstart(self):
+        seen["signals"] = [signal.getsignal(signal.SIGHUP).name, signal.getsignal(signal.SIGTERM).__name__]
+
+    def pytest_runtest_call(self):
+        seen["fsync is the system's"] = os.fsync is fsync
+
+
+for arguments in json.loads(sys.argv[1]):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        code = pytest.main(arguments, plugins=[Looking()])
+    print(json.dumps([int(code), out.getvalue(), seen]))
+"""
+"""A program that runs several commands, one after the other, with SIGHUP ignored as under `nohup`."""
+
+CHANGE_NOTHING = {
+    "setup_plan": (0, ["--setup-plan", "-m", "generate"], "test_checkpoint_renders_prompt[final-forest]"),
+    "setup_only": (0, ["--setup-only", "-m", "deploy", "--selected-step=600"], "SETUP    S attempt"),
+    "collect_only": (0, ["--collect-only", "-m", "generate"], "6/"),
+    "fixtures": (0, ["--fixtures", "-m", "deploy", "--selected-step=600"], "fixtures defined from"),
+    "nothing_chosen": (5, ["-m", "generate", "-k", "nosuch"], "0 selected"),
+    "no_expression": (4, ["-m", "generate", "-k", "step600 and"], "Wrong expression passed to '-k'"),
+    "unknown_setting": (4, ["-m", "generate", "-o", "nosuch=1"], "Unknown config option: nosuch"),
+    "no_such_stage": (4, ["-m", "generat"], "-m generat: there is no such marker. Did you mean -m generate?"),
+    "no_such_file": (4, ["-m", "generate", "tests/nosuch.py"], "file or directory not found"),
+}
+
+
+Many = tuple[dict[str, tuple[int, str]], dict[str, object], set[str]]
+"""What each command printed, with its exit code; what was seen within; and the files that changed."""
+
+
+@pytest.fixture(scope="module")
+def many(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Many:
+    """Run commands that are to change nothing, and one that verifies, beside the report of an earlier run."""
+    folder = tmp_path_factory.mktemp("surroundings") / "whole"
+    shutil.copytree(made_plan, folder)
+    (folder / "reports").mkdir()
+    (folder / "reports/report.html").write_text("the report of an earlier run", encoding="utf-8")
+    common = [f"--plan={folder / 'plan.toml'}", f"--reports={folder / 'reports'}", "-p", "no:cacheprovider"]
+    commands = [[*arguments, *common] for _, arguments, _ in CHANGE_NOTHING.values()]
+    verify = ["-m", "verify", "-k", "production_lora_is_present", *common]
+    before = snapshot(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", _MANY, json.dumps([*commands, verify])],
+        cwd=ROOT,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    told = {name: (line[0], line[1]) for name, line in zip(CHANGE_NOTHING, lines, strict=False)}
+    after = snapshot(folder)
+    return told, lines[-1][2], {name for name in before | after if before.get(name) != after.get(name)}
+
+
+@pytest.mark.parametrize("name", CHANGE_NOTHING)
+def test_what_lists_or_is_mistyped_changes_nothing(many: Many, name: str) -> None:
+    """Listing options, and mistakes that pytest finds itself, end before anything is staged, deployed or written."""
+    told, _, changed = many
+    code, _, words = CHANGE_NOTHING[name]
+    assert code == told[name][0], told[name][1]
+    assert words in told[name][1]
+    assert set() == changed
+
+
+def test_an_ignored_signal_stays_ignored(many: Many) -> None:
+    """Under nohup a closed terminal stops nothing; SIGTERM, which was not ignored, is a person's Ctrl-C."""
+    assert ["SIG_IGN", "default_int_handler"] == many[1]["signals"]
+
+
+def test_a_users_run_waits_for_the_disk(many: Many) -> None:
+    """What lets the suite's own tests leave files in memory is not in a user's run."""
+    assert many[1]["fsync is the system's"]
+
+
+def test_other_peoples_plugins_and_settings_change_nothing(plan_file: Path, stand_in: Callable[..., Serving]) -> None:
+    """Under -O, without autoloaded plugins, with a plugin that warns and one that repeats tests, the report is made."""
+    folder = plan_file.parent
+    (folder / "odd.py").write_text(_ODD, encoding="utf-8")
+    odd = {"PYTHONPATH": str(folder), "PYTHONOPTIMIZE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    suite = Suite(plan_file=plan_file, environment=odd)
+    result = suite.run("-p", "odd", "-m", "generate", f"--comfyui-url={stand_in().url}")
+
+    assert (0, {"passed": 12}) == (result.returncode, counts(result)), result
+    assert "pictures: 6 rendered, 0 reused" in result.stdout
+    assert (suite.reports / "report.html").is_file()
+
+
+def test_warnings_fail_the_suites_own_tests(pytestconfig: pytest.Config) -> None:
+    """A warning is an error here, though not in a user's run."""
+    assert "error" in pytestconfig.getini("filterwarnings")
+    with pytest.raises(UserWarning, match="planted"):
+        warnings.warn("planted", stacklevel=1)
