@@ -7,7 +7,7 @@ from pathlib import Path
 
 def leads_away(reports: Path) -> Path | None:
     """Return the first folder of a run's pictures that is a link to outside of `reports`, or None."""
-    kept = [reports / name for name in ("pictures", "proof", "previews")]
+    kept = [reports / name for name in ("pictures", "proof", "previews", "live")]
     folders = [path for folder in kept for path in (folder, *folder.glob("*"))]
     home = _real(reports)
     return next((path for path in folders if path.is_dir() and not _real(path).is_relative_to(home)), None)

@@ -15,17 +15,19 @@ from plugins.review.metrics import metrics_of
 from plugins.review.review import Entry, Review
 
 
-def gather(
+def gather(  # noqa: PLR0913 (what a review is put together from)
     expected: ExpectedInputs,
     reports: Path,
     *,
     failed: Mapping[Cell, str],
     command: str,
     known: Mapping[Cell, Evidence] = MappingProxyType({}),
+    pending: bool = False,
 ) -> Review:
     """Return all that the report shows. Pictures of an older plan, or of other bytes, are not shown as current.
 
-    `known` is evidence that was compared with the plan and its picture already; the rest is read.
+    `known` is evidence that was compared with the plan and its picture already; the rest is read, or `pending`: still
+    to be rendered.
     """
     store = pictures(reports)
     images = training_images(expected.plan.paths.training_images)
@@ -33,7 +35,7 @@ def gather(
     entries = []
     for cell in matrix(expected.plan):
         # A picture from an earlier run is not shown where this run could not make it again.
-        found = failed.get(cell) or known.get(cell) or _found(expected, store, cell)
+        found = failed.get(cell) or known.get(cell) or ("" if pending else _found(expected, store, cell))
         if isinstance(found, str):
             entries.append(Entry(cell=cell, evidence=None, problem=found))
         else:

@@ -1,7 +1,8 @@
 """The report page: one fragment of HTML with its own style and script, for pytest-html to put on top."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,7 +22,7 @@ STEP: Final = "STEP"
 MANY: Final = 500
 """With more pictures than this, rows are laid out one by one as they come into view."""
 
-_TEMPLATES: Final = Path(__file__).parent / "template"
+TEMPLATES: Final = Path(__file__).parent / "template"
 
 
 def render_page(review: Review) -> str:
@@ -31,7 +32,7 @@ def render_page(review: Review) -> str:
     Raises `OSError` where they cannot be.
     """
     previews = make_previews(sources(review), review.reports)
-    pages = environment(_TEMPLATES)
+    pages = environment(TEMPLATES)
     pages.filters["link"] = _link
     pages.globals["source"] = _source
     return pages.get_template("page.html").render(
@@ -48,6 +49,7 @@ def render_page(review: Review) -> str:
     )
 
 
+@cache
 def environment(templates: Path) -> Environment:
     """Return what fills in the templates of a folder: all text is escaped, and a missing value is an error."""
     return Environment(
@@ -79,7 +81,8 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
     plan = review.plan
     return {
         "plan": {"name": plan.name, "digest": plan.digest},
-        "key": _key(review),
+        "key": review.filling or _key(review),
+        "filling": review.filling,
         "rate": plan.selection.rate,
         "simulated": review.simulated,
         "command": review.command,
@@ -95,7 +98,7 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
             }
             for criterion in plan.criteria
         ],
-        "cells": {entry.cell.id: _cell(entry, previews) for entry in review.by_id.values()},
+        "cells": {entry.cell.id: cell_data(entry, previews) for entry in review.by_id.values()},
     }
 
 
@@ -105,7 +108,8 @@ def _key(review: Review) -> str:
     return hashlib.sha256(pixels.encode()).hexdigest()[:32]
 
 
-def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
+def cell_data(entry: Entry, previews: Mapping[Path, Preview]) -> dict[str, Any]:
+    """Return what the page's script knows of one cell."""
     cell = entry.cell
     return {
         "column": cell.column,
@@ -121,7 +125,7 @@ def _cell(entry: Entry, previews: dict[Path, Preview]) -> dict[str, Any]:
     }
 
 
-def _nearest(entry: Entry, previews: dict[Path, Preview]) -> dict[str, str] | None:
+def _nearest(entry: Entry, previews: Mapping[Path, Preview]) -> dict[str, str] | None:
     """Return the training image that a picture is nearest to; without an address where it cannot be shown."""
     if not entry.evidence or not entry.evidence.nearest:
         return None
@@ -165,4 +169,4 @@ def _link(path: PurePosixPath) -> str:
 
 def _source(*names: str) -> Markup:
     """Return parts of the page that are ours and not to be escaped: style sheets and scripts."""
-    return Markup("\n").join(Markup((_TEMPLATES / name).read_text("utf-8")) for name in names)  # noqa: S704 (ours)
+    return Markup("\n").join(Markup((TEMPLATES / name).read_text("utf-8")) for name in names)  # noqa: S704 (ours)

@@ -1,5 +1,6 @@
 """The review's door to pytest: where pytest-html writes, and what stands at the top of its page."""
 
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -53,12 +54,16 @@ def pytest_acceptance_begin(session: pytest.Session) -> None:
     config = session.config
     generating: GenerateSession | None = config.hook.pytest_acceptance_generating(config=config)
     if generating:
-        config.stash[_SESSION] = ReviewSession(config.stash[COMMAND], generating)
+        config.stash[_SESSION] = review = ReviewSession(config.stash[COMMAND], generating)
+        config.pluginmanager.register(_Announcing(config, review))
+        threading.Thread(target=review.warm_up, daemon=True).start()
 
 
 def pytest_picture_kept(config: pytest.Config, cell: Cell, picture: Image.Image) -> None:
-    """Make a picture's preview as soon as it is there, while the next one renders."""
-    config.stash[_SESSION].keep_preview(cell, picture)
+    """Show a picture as soon as it is there, while the next one renders."""
+    command = config.stash[COMMAND]
+    page = getattr(config.option, "htmlpath", None)
+    config.stash[_SESSION].take_up(cell, picture, live=page == str(command.reports / "report.html"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -93,8 +98,28 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     yield
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     review = session.config.stash.get(_SESSION, None)
-    if review and reporter and (line := review.last_line()):
-        reporter.write_line(line)
+    if review:
+        review.finish()
+        if reporter and (line := review.last_line()):
+            reporter.write_line(line)
+
+
+class _Announcing:
+    """A plugin that says once where the report is, as soon as its first picture is there."""
+
+    def __init__(self, config: pytest.Config, review: ReviewSession) -> None:
+        self._config = config
+        self._review = review
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        """Show the line after the test of the first picture, not in the midst of another line."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if line := self._review.live_line():
+            self._config.pluginmanager.unregister(self)
+            if reporter:
+                reporter.ensure_newline()
+                reporter.write_line(line)
 
 
 class _Unbegun:

@@ -115,6 +115,8 @@ class Review:
     """What is odd about the checkpoints, in a sentence each."""
     workflow: tuple[str, ...] = ()
     """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
+    filling: str = ""
+    """Names the run that is still rendering, whose pictures the page takes up as they come; empty where none is."""
     command: str = "pytest -m deploy --selected-step=STEP"
     """What to type after judging; STEP stands for the chosen checkpoint."""
 

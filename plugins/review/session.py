@@ -14,8 +14,9 @@ from plugins.plan.cells import Cell, matrix
 from plugins.plan.command import Command
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
-from plugins.review.page import render_page, sources
-from plugins.review.previews import make_previews, write_preview
+from plugins.review.live import LiveReport
+from plugins.review.page import TEMPLATES, environment, render_page, sources
+from plugins.review.previews import make_preview, make_previews, training_source, write_preview
 from plugins.review.review import Review, source_of
 
 
@@ -25,17 +26,17 @@ class ReviewSession:
     def __init__(self, command: Command, generating: GenerateSession) -> None:
         self._command = command
         self._generating = generating
+        self._live = LiveReport(
+            command.reports / "report.html",
+            gather=lambda: self._gathered(pending=True),
+            known=lambda: generating.known,
+            failures=lambda: generating.failures,
+        )
 
     @cached_property
     def review(self) -> Review:
         """What this run made, what earlier ones left, and what this one could not make."""
-        return gather(
-            self._generating.expected,
-            self._command.reports,
-            failed=self._generating.failures,
-            known=self._generating.known,
-            command=self._command.next("-m deploy --selected-step=STEP"),
-        )
+        return self._gathered(pending=False)
 
     @cached_property
     def pictures_shown(self) -> int:
@@ -44,10 +45,34 @@ class ReviewSession:
         cells = len(matrix(plan))
         return cells + min(len(training_images(plan.paths.training_images)), cells)
 
-    def keep_preview(self, cell: Cell, picture: Image.Image) -> None:
-        """Make a picture's preview as soon as it is there, while the next one renders."""
+    def warm_up(self) -> None:
+        """Make what the first page waits for, while the first picture renders: the training images' previews."""
+        plan, reports = self._command.plan, self._command.reports
+        references = Review(
+            plan=plan, reports=reports, entries=(), references=training_images(plan.paths.training_images)
+        ).shown_references
+        with contextlib.suppress(OSError):  # raised again when the page is written
+            for path in (path for paths in references for path in paths):
+                make_preview(training_source(path), reports, total=self.pictures_shown)
+            environment(TEMPLATES).get_template("page.html")
+
+    def take_up(self, cell: Cell, picture: Image.Image, *, live: bool) -> None:
+        """Make a picture's preview and show it as soon as it is there, while the next one renders."""
         reports = self._command.reports
         write_preview(picture, source_of(reports, cell), reports, total=self.pictures_shown)
+        if live:
+            with contextlib.suppress(OSError):  # the finished page has all; whether it can be written is told there
+                self._live.add(cell)
+
+    def live_line(self) -> str:
+        """Return where to look while it renders; empty as long as there is nothing to see."""
+        place = self._command.shown(self._command.reports / "report.html")
+        return f"Look while it renders: {place} takes up each picture as it comes." if self._live.is_begun else ""
+
+    def finish(self) -> None:
+        """Tell pages that are still open that the finished one is there."""
+        with contextlib.suppress(OSError):
+            self._live.end()
 
     def make_ready(self) -> None:
         """Make the previews that are missing and the contact sheet, so that the page takes no time."""
@@ -68,6 +93,16 @@ class ReviewSession:
         if "review" not in self.__dict__:
             return ""
         return f"Look at {self._command.shown(self._command.reports / 'report.html')}, then: {self.review.command}"
+
+    def _gathered(self, *, pending: bool) -> Review:
+        return gather(
+            self._generating.expected,
+            self._command.reports,
+            failed=self._generating.failures,
+            known=self._generating.known,
+            command=self._command.next("-m deploy --selected-step=STEP"),
+            pending=pending,
+        )
 
     @property
     def _sheet(self) -> Path:

@@ -21,11 +21,12 @@ function columnName(id) {
 }
 
 function startBlind() {
+  if (data.filling) return say("Judging blind begins when all pictures are there: which column fills next would tell the checkpoints apart.");
   const marked = Object.keys(ballot.marks).length > 0;
   const question = "Start blind? What is marked so far was marked with the names in view, and is cleared.";
   if ((marked || ballot.choice) && !confirm(question)) return;
   dropped = [];
-  change(() => ({ marks: map(), choice: null, strength: null, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
+  return change(() => ({ marks: map(), choice: null, strength: null, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
 }
 
 function shuffled(ids) {

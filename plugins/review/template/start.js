@@ -7,4 +7,5 @@ try {
 } catch {
   change(() => ({}));
 }
+forgetLive();
 forget(); // the first undo takes back what is done here, not what was kept

@@ -5,6 +5,7 @@ const KEPT_AS = KEPT + data.key; // the same pixels, the same marks, wherever th
 const KEPT_FIRST = KEPT + data.plan.digest; // as the first format was kept, for all reports of a plan alike
 
 let dropped = [];
+let parked = null; // marks on pictures that this run has not rendered yet, and the choice that they belong to
 let adopting = false;
 
 // Some browsers keep nothing for pages opened from disk, and a storage may be full: then only saving helps.
@@ -13,7 +14,7 @@ function keep() {
   const saved = savedBallot();
   const pictures = Object.entries(saved.pictures).filter(([id]) => isSpokenOf(data.cells[id]));
   try {
-    localStorage.setItem(KEPT_AS, JSON.stringify({ ...saved, pictures: Object.fromEntries(pictures), dropped, at: location.pathname }));
+    localStorage.setItem(KEPT_AS, JSON.stringify({ ...saved, pictures: Object.fromEntries(pictures), dropped, parked, at: location.pathname }));
     part("unkept").hidden = true;
     return true;
   } catch {
@@ -31,14 +32,26 @@ function isSpokenOf({ column, row, strength: at }) {
 function kept() {
   try {
     const own = parsed(KEPT_AS);
-    if (own) return own;
-    const keys = Object.keys(localStorage).filter((key) => key.startsWith(KEPT));
-    const here = keys.map(parsed).filter((saved) => saved?.at === location.pathname);
+    if (own) return newest([own, ...keptHere(`${KEPT}live `).map(parsed)]);
     const first = [parsed(KEPT_FIRST)].filter((saved) => saved?.format === 1 && judgedHere(upgraded(saved).pictures));
-    return [...here, ...first].sort((one, other) => (one.saved < other.saved ? 1 : -1))[0] ?? null;
+    return newest([...keptHere(KEPT).map(parsed), ...first]);
   } catch {
     return null;
   }
+}
+
+// Keys of what was kept of a report at this very place; `start` is "live" for those that were still being rendered.
+function keptHere(start) {
+  return Object.keys(localStorage).filter((key) => key.startsWith(start) && parsed(key)?.at === location.pathname);
+}
+
+function newest(ballots) {
+  return ballots.sort((one, other) => (one.saved < other.saved ? 1 : -1))[0] ?? null;
+}
+
+// What was kept while this report was rendered is part of what it keeps now.
+function forgetLive() {
+  if (!data.filling && keep()) keptHere(`${KEPT}live `).forEach((key) => localStorage.removeItem(key));
 }
 
 function parsed(key) {
@@ -79,11 +92,17 @@ function restore(given) {
   if (![1, 2].includes(given?.format) || typeof given.marks !== "object") throw new Error("This is not a ballot from a report page.");
   if (given.plan?.name !== data.plan.name) throw new Error(`This is a ballot for ${given.plan?.name}, not for ${data.plan.name}.`);
   const saved = upgraded(given);
-  const [marks, lost] = knownMarks(saved);
-  const chosen = data.checkpoints.find(({ id }) => id === saved.choice);
-  const at = asLabel(saved.strength);
-  const unknown = several && saved.strength != null && at === null;
-  const changed = chosen && (unknown || namesAt(at ?? strength).some((name) => isStale(`${chosen.id}-${name}`, saved.pictures ?? {})));
+  const waiting = saved.parked ?? {};
+  saved.pictures = { ...waiting.pictures, ...saved.pictures };
+  const [marks, lost, later] = knownMarks(saved, waiting.marks);
+  const [choice, wanted] = saved.choice ? [saved.choice, saved.strength] : [waiting.choice, waiting.strength];
+  const chosen = data.checkpoints.find(({ id }) => id === choice);
+  const at = asLabel(wanted);
+  const unknown = several && wanted != null && at === null;
+  const names = chosen ? namesAt(at ?? strength).map((name) => `${chosen.id}-${name}`) : [];
+  const early = names.some(canCome);
+  const changed = chosen && !early && (unknown || names.some((name) => isStale(name, saved.pictures)));
+  parked = later || early ? { marks: later, pictures: saved.pictures, choice: early ? chosen.id : null, strength: wanted } : null;
   const remarks = lost.length ? [`${lost.length} ${lost.length === 1 ? "mark is" : "marks are"} dropped, since the pictures changed: listed on top.`] : [];
   if (changed) remarks.push(`The choice of ${chosen.name} is dropped: its pictures are no longer those that were judged.`);
   dropped = [...(Array.isArray(saved.dropped) ? saved.dropped.map(text).filter(Boolean) : []), ...lost];
@@ -91,8 +110,8 @@ function restore(given) {
     judge: text(saved.judge),
     marks,
     notes: { checkpoints: knownNotes(saved.notes?.checkpoints, data.checkpoints.map(({ id }) => id)), cells: knownNotes(saved.notes?.cells, Object.keys(data.cells)) },
-    choice: chosen && !changed ? chosen.id : null,
-    strength: changed ? null : at,
+    choice: chosen && !changed && !early ? chosen.id : null,
+    strength: changed || early ? null : at,
     reason: text(saved.reason),
     blind: knownBlind(saved.blind),
   }));
@@ -103,24 +122,33 @@ function isStale(id, pictures) {
   return pictures[id] ? !isSame(id, pictures[id]) : data.cells[id].digest !== "";
 }
 
-function knownMarks(saved) {
+// While a run fills the page: a picture that is not here may still come, and be the one that was judged.
+function canCome(id) {
+  return Boolean(data.filling) && !data.cells[id].digest;
+}
+
+// What holds, what is dropped in words, and what waits for its picture.
+function knownMarks(saved, waiting) {
   let marks = map();
+  let later = null;
   const lost = [];
   for (const { id, name, at } of candidates()) {
     for (const { id: inRow } of data.rows) {
       const row = named(inRow, at);
       for (const criterion of data.criteria) {
-        const { answer, blind } = saved.marks?.[id]?.[row]?.[criterion.id] ?? {};
+        const { answer, blind } = saved.marks?.[id]?.[row]?.[criterion.id] ?? waiting?.[id]?.[row]?.[criterion.id] ?? {};
         if (!ANSWERS.includes(answer)) continue;
         if (isSame(`${id}-${row}`, saved.pictures?.[`${id}-${row}`])) {
           marks = planted(marks, [id, row, criterion.id], { answer, blind: blind === true });
+        } else if (canCome(`${id}-${row}`)) {
+          later = planted(later, [id, row, criterion.id], { answer, blind: blind === true });
         } else {
           lost.push(`${atStrength(name, at)}, ${rowName(inRow)}: ${criterion.text}: ${answer}`);
         }
       }
     }
   }
-  return [marks, lost];
+  return [marks, lost, later];
 }
 
 function knownNotes(notes, ids) {

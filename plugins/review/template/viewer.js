@@ -10,6 +10,7 @@ const cellId = (column = shown.column, row = shown.row, at = strength) => `${col
 const rowName = (row) => document.getElementById(`row-${row}`).textContent;
 
 function openViewer(id) {
+  if (data.filling && isBlind()) return;
   const cell = data.cells[id];
   listOthers();
   if (cell.strength !== null && cell.strength !== strength) lookAt(cell.strength);

@@ -41,7 +41,7 @@ def pytest_configure(config):
 
 @pytest.mark.slow
 def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[..., Serving]) -> None:
-    """Each picture has a preview beside the page before the page is made."""
+    """Each picture has a preview beside the page before the page is made, and where to look is said with the first."""
     folder = plan_file.parent
     (folder / "no_page.py").write_text(_NO_PAGE, encoding="utf-8")
     suite = Suite(plan_file=plan_file, environment={"PYTHONPATH": str(folder)})
@@ -49,8 +49,9 @@ def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[.
 
     assert 0 == result.returncode
     pictures = {path.relative_to(folder / "reports/pictures") for path in folder.glob("reports/pictures/*/*.png")}
-    previews = {path.relative_to(folder / "reports/previews") for path in folder.glob("reports/previews/*/*")}
+    previews = {path.relative_to(folder / "reports/previews") for path in folder.glob("reports/previews/[!t]*/*")}
     assert 6 == len(pictures)
+    assert 1 == result.stdout.count("report.html takes up each picture as it comes.")
     assert previews == {path.with_suffix(".webp") for path in pictures}
 
 
