@@ -9,7 +9,7 @@ from typing import Final
 
 from plugins.comfyui.names import is_listed
 from plugins.deploy.gate import tested_cells
-from plugins.deploy.records import Deployment
+from plugins.deploy.records import BallotRecord, Deployment
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras import journal
@@ -105,10 +105,12 @@ def every_checkpoint_was_tested(expected: ExpectedInputs, store: Store, deployme
 
 
 def ballot_is_unchanged(deployment: Deployment) -> list[str]:
-    """Compare the ballot, if any, with the one that the deployment was made by."""
-    ballot = deployment.ballot
-    if ballot is None:
-        return []
+    """Compare the ballots, if any, with those that the deployment was made by."""
+    ballots = [*filter(None, [deployment.ballot]), *deployment.other_ballots]
+    return [problem for ballot in ballots for problem in _changed_ballot(ballot, deployment)]
+
+
+def _changed_ballot(ballot: BallotRecord, deployment: Deployment) -> list[str]:
     if not ballot.file.is_file():
         return [f"{ballot.file} is gone; {deployment.selected} was deployed by that ballot. Put it back."]
     if digest_of(ballot.file) != ballot.sha256:

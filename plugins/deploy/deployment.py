@@ -47,6 +47,7 @@ class Selected:
     ballot: BallotRecord | None
     strength: float | None = None
     """What it was judged at, where the plan has several strengths."""
+    other_ballots: tuple[BallotRecord, ...] = ()
 
 
 def deploy(
@@ -190,6 +191,7 @@ def _recorded(selected: Selected, installed: Installation, proof: tuple[Proven, 
         backup=installed.backup,
         observed=selected.observed,
         ballot=selected.ballot,
+        other_ballots=selected.other_ballots,
         proof=proof,
         server=next(iter(selected.evidence.values())).server,
         deployed=datetime.now(UTC),

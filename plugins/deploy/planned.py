@@ -200,6 +200,7 @@ class PlannedSummary:
             rule, reason = ballot.suggestion, ballot.reason.strip()
             gave = at(rule.checkpoint or "no checkpoint", rule.strength)
             told.append(f"Against the selection rule, which gave {gave}: {reason or 'no reason was given'}")
+        told += self.summary.dissent()
         told += [
             f"A warning was accepted, {cell}: {check}"
             for cell, evidence in self.evidence.items()

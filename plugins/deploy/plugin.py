@@ -29,7 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(GROUP)
     group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, epoch5 or final")
     group.addoption(
-        "--ballot", metavar="FILE", help="the ballot saved from the report (default: REPORTS/ballot*.json if there)"
+        "--ballot",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="the ballot saved from the report; repeat for several judges (default: REPORTS/ballot*.json if there)",
     )
     group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
     group.addoption(
@@ -43,7 +47,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config, command, typed = session.config, session.config.stash[COMMAND], session.config.getoption
     options = DeployOptions(
         selected_step=typed("selected_step"),
-        ballot=typed("ballot"),
+        ballots=tuple(typed("ballot")),
         observed=typed("observed"),
         rollback=typed("rollback"),
     )

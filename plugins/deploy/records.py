@@ -95,6 +95,8 @@ class Deployment(_Record):
     """Evaluation copies that were not removed, and why."""
     observed: str = ""
     ballot: BallotRecord | None = None
+    other_ballots: tuple[BallotRecord, ...] = ()
+    """Those of further judges."""
     proof: tuple[Proven, ...]
     """What production rendered, compared with what was judged."""
     server: ServerInfo

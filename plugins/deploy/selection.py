@@ -1,6 +1,6 @@
 """What a person typed after --selected-step becomes a checkpoint of the plan."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from plugins.loras.copying import digest_of
 from plugins.plan.cells import at, strengths
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Checkpoint, Plan
+from plugins.review.agreement import required_no
 from plugins.review.ballot import Ballot, BallotError, differences, read_ballot
 from plugins.review.review import Entry
 
@@ -97,13 +98,13 @@ class SavedBallot:
         return f"{self.file.name} (saved {self.ballot.saved:%Y-%m-%d %H:%M} UTC, chose {choice})"
 
 
-def find_ballots(reports: Path, named: Path | None = None) -> list[SavedBallot]:
-    """Return the ballot that was named; else those in the reports folder: `ballot.json`, then the newest first.
+def find_ballots(reports: Path, named: Iterable[Path] = ()) -> list[SavedBallot]:
+    """Return the ballots that were named, one for each judge; else those in the reports folder.
 
-    The first one counts.
+    Of the latter the first one counts: `ballot.json`, then the newest.
     """
-    if named:
-        return [SavedBallot.at(named)]
+    if judges := [SavedBallot.at(file) for file in dict.fromkeys(named)]:
+        return judges
     found = sorted(map(SavedBallot.at, reports.glob("ballot*.json")), key=lambda one: -one.time)
     return sorted(found, key=lambda one: one.file.name != "ballot.json")
 
@@ -111,7 +112,7 @@ def find_ballots(reports: Path, named: Path | None = None) -> list[SavedBallot]:
 def choice_of(ballots: Sequence[SavedBallot], typed: str | None) -> str | None:
     """Return what the first ballot chose.
 
-    Raises `SelectionError` where nothing was typed and another ballot beside it chose otherwise.
+    Raises `SelectionError` where nothing was typed and another ballot beside it, or another judge's, chose otherwise.
     """
     used, *others = ballots
     ballot = read_ballot(used.file)
@@ -120,13 +121,22 @@ def choice_of(ballots: Sequence[SavedBallot], typed: str | None) -> str | None:
         for other in others
     ):
         lines = "".join(f"\n  --ballot={str(one.file)!r}: {one}" for one in ballots)
-        raise SelectionError(f"Which ballot counts? {used.file.parent} holds several:{lines}\nNothing was deployed.")
+        raise SelectionError(
+            f"Which ballot counts? These chose differently:{lines}\nName the checkpoint with --selected-step, or one "
+            "ballot. Nothing was deployed."
+        )
     return ballot.choice
 
 
-def ballot_lines(ballots: Sequence[SavedBallot], typed: str | None) -> Iterator[str]:
-    """Tell which ballot a deployment goes by, and what is doubtful about it."""
+def ballot_lines(ballots: Sequence[SavedBallot], typed: str | None, *, judges: int = 1) -> Iterator[str]:
+    """Tell which ballots a deployment goes by, the first so many of these, and what is doubtful about them."""
     used, *others = ballots
+    if judges > 1:
+        yield f"judged by {judges}: {', '.join(map(str, ballots[:judges]))}"
+        for one in ballots[:judges]:
+            if one.ballot and one.ballot.is_empty:
+                yield f"warning: nothing is marked on the ballot {one.file}"
+        return
     if not (typed or "").strip():
         yield f"chosen by the ballot {used.file}"
     if used.ballot and used.ballot.is_empty:
@@ -137,10 +147,41 @@ def ballot_lines(ballots: Sequence[SavedBallot], typed: str | None) -> Iterator[
         yield f"warning: {used} is used; beside it {'is a newer ballot' if newer else 'is another ballot'}: {told}"
 
 
-def judged_by(
-    path: Path, selected: Checkpoint, plan: Plan, entries: Sequence[Entry], *, simulated: bool
+def no_lines(
+    ballots: Sequence[Ballot], selected: Checkpoint, plan: Plan, strength: float | None = None
+) -> Iterator[str]:
+    """Warn of each judge who says no to something that the plan requires: no majority outvotes it in silence."""
+    for number, ballot in enumerate(ballots, 1):
+        if len(ballots) > 1 and (told := required_no(ballot, selected.id, plan, strength)):
+            yield f"warning: {judge_name(ballot, number)} says no on {selected.id}: {'; '.join(told)}"
+
+
+def judge_name(ballot: Ballot, number: int) -> str:
+    """Return the name that a judge typed on the page; where none was typed, a number."""
+    return ballot.judge.strip() or f"judge {number}"
+
+
+def judged_by_all(
+    used: Sequence[SavedBallot], selected: Checkpoint, plan: Plan, entries: Sequence[Entry], *, simulated: bool
+) -> list[tuple[Ballot, BallotRecord]]:
+    """Read the judges' ballots, and see that they are of these pictures and that one of them chose this checkpoint.
+
+    Raises `SelectionError` and `BallotError`, as `judged_by` does.
+    """
+    agreed = len(used) > 1 and any(one.ballot and one.ballot.choice == selected.id for one in used)
+    return [judged_by(one.file, selected, plan, entries, simulated=simulated, agreed=agreed) for one in used]
+
+
+def judged_by(  # noqa: PLR0913 (a ballot, and all that it is held against)
+    path: Path,
+    selected: Checkpoint,
+    plan: Plan,
+    entries: Sequence[Entry],
+    *,
+    simulated: bool,
+    agreed: bool = False,
 ) -> tuple[Ballot, BallotRecord]:
-    """Read the ballot, and see that it is of these pictures and chose this checkpoint.
+    """Read the ballot, and see that it is of these pictures and chose this checkpoint, unless other judges did.
 
     Raises `SelectionError` naming each thing that contradicts the deployment, and `BallotError`.
     """
@@ -152,7 +193,7 @@ def judged_by(
         problems.append("it judges SIMULATED pictures" if ballot.simulated else "it judges real pictures")
     else:
         problems += differences(ballot, entries)
-    if ballot.choice is not None and ballot.choice != selected.id:
+    if ballot.choice is not None and ballot.choice != selected.id and not agreed:
         problems.append(f"it chose {ballot.choice}, and {selected.id} was typed")
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)

@@ -11,14 +11,24 @@ from plugins.deploy.gate import pass_gate
 from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.planned import PlannedSummary
 from plugins.deploy.proof import Prover
-from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
+from plugins.deploy.records import (
+    RECORD,
+    ROLLBACK,
+    BallotRecord,
+    Deployment,
+    RecordError,
+    Rollback,
+    read_record,
+    rollback_of,
+)
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.selection import (
     SelectionError,
     ballot_lines,
     choice_of,
     find_ballots,
-    judged_by,
+    judged_by_all,
+    no_lines,
     select,
     strength_of,
 )
@@ -56,7 +66,7 @@ class DeployOptions:
     """What was typed of this room's options."""
 
     selected_step: str | None
-    ballot: str | None
+    ballots: tuple[str, ...]
     observed: str
     rollback: bool
 
@@ -79,7 +89,7 @@ class DeploySession:
         self._options = options
         self._servers = servers
         self._locks: ExitStack | None = None
-        self._ballot: Ballot | None = None
+        self._ballots: tuple[Ballot, ...] = ()
         self._chosen: tuple[str, ...] = ()
         self._selected: Selected | None = None
         self._previous: PreviousProduction | None = None
@@ -199,7 +209,7 @@ class DeploySession:
                 summary = Summary(
                     plan=plan,
                     deployment=self._done,
-                    ballot=self._ballot,
+                    ballots=self._ballots,
                     verified=verified,
                     workflow=tuple(workflow_of(plan, self._command.reports).lines()) if plan.workflow else (),
                 )
@@ -229,22 +239,26 @@ class DeploySession:
     def _open_gate(self) -> None:
         """See that the selection may be deployed."""
         plan, reports = self._command.plan, self._command.reports
-        named = self._command.path(self._options.ballot) if self._options.ballot else None
-        typed, ballots = self._options.selected_step, find_ballots(reports, named)
+        typed = self._options.selected_step
+        ballots = find_ballots(reports, map(self._command.path, self._options.ballots))
+        used = ballots[: len(self._options.ballots) or 1]
         checkpoint = select(plan, typed, chosen=choice_of(ballots, typed) if ballots else None)
-        strength = strength_of(plan, ballots[0].ballot.strength if ballots and ballots[0].ballot else None)
+        read = sorted((one.ballot for one in used if one.ballot), key=lambda one: one.choice != checkpoint.id)
+        strength = strength_of(plan, read[0].strength if read else None)
         preflight(plan)
         expected = self._expected({one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints})
         store = pictures(reports)
         evidence = pass_gate(expected, store, checkpoint, strength)
         self._lock()
-        record = None
+        records: tuple[BallotRecord, ...] = ()
         if ballots:
             shown = gather(expected, reports, failed={}, command="")
-            self._ballot, record = judged_by(
-                ballots[0].file, checkpoint, plan, shown.entries, simulated=expected.simulated
+            judged = judged_by_all(used, checkpoint, plan, shown.entries, simulated=expected.simulated)
+            self._ballots, records = (tuple(part) for part in zip(*judged, strict=True))
+            self._chosen = (
+                *ballot_lines(ballots, typed, judges=len(used)),
+                *no_lines(self._ballots, checkpoint, plan, strength),
             )
-            self._chosen = tuple(ballot_lines(ballots, typed))
         self._servers()
         self._selected = Selected(
             expected=expected,
@@ -253,7 +267,8 @@ class DeploySession:
             strength=strength,
             evidence=evidence,
             observed=self._options.observed,
-            ballot=record,
+            ballot=records[0] if records else None,
+            other_ballots=records[1:],
         )
 
     def _prepare_rollback(self, taken_back: Installation | None) -> None:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from plugins.deploy.markdown import code, plain
 from plugins.deploy.records import Deployment, Rollback
+from plugins.deploy.selection import judge_name
 from plugins.plan.cells import at, named
 from plugins.plan.plan import Plan
+from plugins.review.agreement import agreements, required_no
 from plugins.review.ballot import Ballot, figures
 from plugins.review.figures import Figure
 
@@ -27,7 +29,8 @@ class Summary:
 
     plan: Plan
     deployment: Deployment
-    ballot: Ballot | None
+    ballots: tuple[Ballot, ...] = ()
+    """Of each judge."""
     verified: tuple[Verified, ...]
     workflow: tuple[str, ...] = ()
     """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
@@ -100,9 +103,9 @@ class Summary:
         parts = ["## What was selected, and why", f"**{self.deployment.choice}** was selected by a person."]
         if plan.selection_rule:
             parts.append(f"Selection rule: {plain(plan.selection_rule)}")
-        parts += self._judged(self.ballot) if self.ballot else self._criteria()
+        parts += self._judges() if self.ballots else self._criteria()
         seen = self.deployment.observed.strip()
-        if seen or not self.ballot:
+        if seen or not self.ballots:
             told = "\n".join(f"> {plain(line)}" for line in seen.splitlines())
             parts += ["Observed:", told or "Not recorded: there is no ballot, and no `--observed=TEXT` was given."]
         return "\n\n".join(part for part in parts if part)
@@ -110,6 +113,35 @@ class Summary:
     def _criteria(self) -> list[str]:
         lines = [f"- {plain(one.text)}{' (required)' if one.required else ''}" for one in self.plan.criteria]
         return ["The criteria:", "\n".join(lines)] if lines else []
+
+    @property
+    def ballot(self) -> Ballot | None:
+        """The ballot that counts first, or None."""
+        return self.ballots[0] if self.ballots else None
+
+    def _judges(self) -> list[str]:
+        """Return each ballot in words and, where there are several, how far they agree: what is in dispute first."""
+        if len(self.ballots) == 1:
+            return self._judged(self.ballots[0])
+        parts = [f"**{plain(line)}.**" for line in self.dissent()]
+        parts.append("How far the judges agree (Krippendorff's alpha: 1 is agreement, 0 is chance), least first:")
+        found = sorted(agreements(self.ballots, self.plan), key=lambda one: one.alike - len(one.units))
+        parts.append("\n".join(f"- {plain(one.criterion.text)}: {one}" for one in found))
+        for name, ballot in self._named():
+            parts += [f"### {plain(name)}", *self._judged(ballot)]
+        return parts
+
+    def _named(self) -> Iterator[tuple[str, Ballot]]:
+        return ((judge_name(ballot, number), ballot) for number, ballot in enumerate(self.ballots, 1))
+
+    def dissent(self) -> Iterator[str]:
+        """Yield what a judge among several holds against the selection, which no majority hides."""
+        selected = self.deployment.selected
+        for name, ballot in self._named() if len(self.ballots) > 1 else ():
+            if told := required_no(ballot, selected, self.plan, self.deployment.strength):
+                yield f"{name} says no on {selected}: {'; '.join(told)}"
+            if ballot.choice not in {None, selected}:
+                yield f"{name} chose {ballot.choice}"
 
     def _judged(self, ballot: Ballot) -> list[str]:
         """Return the ballot in words: the choice and its reason, the marks criterion by criterion, and the notes."""
@@ -180,10 +212,8 @@ class Summary:
         lines += [
             f"- Left in place: {self._quoted(path)}, since {plain(reason)}" for path, reason in deployment.left.items()
         ]
-        if deployment.ballot:
-            lines.append(
-                f"- By the ballot {self._quoted(str(deployment.ballot.file))} (SHA-256 `{deployment.ballot.sha256}`)"
-            )
+        ballots = [*filter(None, [deployment.ballot]), *deployment.other_ballots]
+        lines += [f"- By the ballot {self._quoted(str(one.file))} (SHA-256 `{one.sha256}`)" for one in ballots]
         return "\n".join(lines)
 
     def _proof(self) -> str:

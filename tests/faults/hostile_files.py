@@ -148,7 +148,7 @@ def summary_of_hostile_words(ground: Ground) -> tuple[object, object]:
         notes={"checkpoints": {"step600": words * 1000}, "cells": {"step600-forest": words}},
     )
     deployment = there.deploy(observed=words)
-    text = Summary(plan=there.plan, deployment=deployment, ballot=given, verified=()).markdown()
+    text = Summary(plan=there.plan, deployment=deployment, ballots=(given,), verified=()).markdown()
     return (0, 0, 0), (text.count("\x1b") + text.count("\u202e"), text.count("<script>"), text.count("[x](http"))
 
 

@@ -70,7 +70,7 @@ def text_of(
     if warned:
         warning = Check(name="likeness", outcome=Outcome.WARNING, message="near training image 7")
         evidence = {cell: one.with_check(warning) for cell, one in evidence.items()}
-    summary = Summary(plan=planned.plan, deployment=deployment, ballot=ballot, verified=verified)
+    summary = Summary(plan=planned.plan, deployment=deployment, ballots=(ballot,) if ballot else (), verified=verified)
     return PlannedSummary(work=WORK, summary=summary, evidence=evidence).markdown()
 
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from plugins.deploy.selection import SelectionError, ballot_lines, choice_of, find_ballots, judged_by, select
+from plugins.deploy.selection import (
+    SelectionError,
+    ballot_lines,
+    choice_of,
+    find_ballots,
+    judged_by,
+    judged_by_all,
+    no_lines,
+    select,
+)
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
@@ -196,3 +205,27 @@ def test_broken_ballot_is_told(judged: Judged) -> None:
 
     with pytest.raises(BallotError, match=r"The ballot .*ballot\.json is not JSON"):
         by(judged, path)
+
+
+def test_several_judges_are_named_and_no_majority_hides_a_no(judged: Judged) -> None:
+    """Each judge's ballot is named; a "no" to what is required is a warning; another choice needs a typed step."""
+    no = {"step600": {"hair": {"answer": "no", "blind": False}}}
+    files = [
+        another(judged, "ana.json"),
+        another(judged, "ben.json"),
+        another(judged, "cleo.json", choice="final", marks=no),
+    ]
+    agreed = find_ballots(judged.reports, files[:2])
+    assert "step600" == choice_of(agreed, None)
+    found = find_ballots(judged.reports, files)
+    assert [f"judged by 3: {', '.join(map(str, found))}"] == list(ballot_lines(found, "600", judges=3))
+    with pytest.raises(SelectionError, match="These chose differently"):
+        choice_of(found, None)
+
+    selected = judged.plan.checkpoints[0]
+    ballots = [ballot for ballot, _ in judged_by_all(found, selected, judged.plan, judged.entries, simulated=False)]
+    assert ["warning: judge 3 says no on step600: Ginger or orange hair"] == list(
+        no_lines(ballots, selected, judged.plan)
+    )
+    with pytest.raises(SelectionError, match="it chose final, and step600 was typed"):
+        judged_by_all(found[2:], selected, judged.plan, judged.entries, simulated=False)

@@ -30,7 +30,7 @@ def told(
 ) -> str:
     """Return the summary, of a deployment with changes."""
     changed = deployment.model_copy(update=changes)
-    return Summary(plan=plan, deployment=changed, ballot=ballot, verified=verified).markdown()
+    return Summary(plan=plan, deployment=changed, ballots=(ballot,) if ballot else (), verified=verified).markdown()
 
 
 def test_summary_tells_everything(judged: Judged, deployment: Deployment) -> None:
@@ -234,3 +234,22 @@ def test_hostile_text_stays_text(judged: Judged, deployment: Deployment, *, with
             "\\~\\~no\\~\\~"
         )
     ]
+
+
+def test_several_judges_are_told_with_what_is_in_dispute_first(judged: Judged, deployment: Deployment) -> None:
+    """Each ballot has its judge and its marks; a required "no" and another choice stand above, then the agreement."""
+    no = {"step600": {"hair": {"answer": "no", "blind": False}}}
+    ballots = tuple(judged.ballot(**changes) for changes in ({}, {"choice": "final", "marks": no}))
+    named = (ballots[0].model_copy(update={"judge": "Ana"}), ballots[1])
+    text = Summary(plan=judged.plan, deployment=deployment, ballots=named, verified=()).markdown()
+    wanted = [
+        "**judge 2 says no on step600: Ginger or orange hair.**",
+        "**judge 2 chose final.**",
+        "How far the judges agree",
+        "- Ginger or orange hair: alpha -0.50; 0 of 2 pictures marked alike",
+        "### Ana",
+        "### judge 2",
+    ]
+    places = [text.find(one) for one in wanted]
+    assert -1 not in places, text
+    assert sorted(places) == places
