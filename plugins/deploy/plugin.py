@@ -7,8 +7,9 @@ from typing import Final, NoReturn
 import pytest
 
 from plugins.comfyui.server import Server
+from plugins.deploy.options import DeployOptions
 from plugins.deploy.records import Deployment, Rollback
-from plugins.deploy.session import Attempt, DeployOptions, DeploySession, Fail
+from plugins.deploy.session import Attempt, DeploySession, Fail
 from plugins.deploy.summary import Verified
 from plugins.deploy.templates import Templates, read_templates
 from plugins.evidence.store import Store

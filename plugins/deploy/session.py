@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import NoReturn
 
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Selected, deploy, recover
 from plugins.deploy.gate import pass_gate
+from plugins.deploy.options import DeployOptions, OptionError
 from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.planned import PlannedSummary
 from plugins.deploy.proof import Prover
@@ -46,8 +46,7 @@ from plugins.loras.journal import Installation
 from plugins.loras.staging import preflight
 from plugins.plan.cells import at
 from plugins.plan.command import Command
-from plugins.plan.messages import UserError
-from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
+from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.review.ballot import Ballot
 from plugins.review.gathering import gather
 
@@ -55,30 +54,6 @@ Attempt = Deployment | Rollback | LoraError
 """What came of putting a file into production, or why nothing did."""
 Fail = Callable[[object], NoReturn]
 """Ends a test with a message."""
-
-
-class OptionError(UserError):
-    """Options that do not go together; the message says what to type instead."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeployOptions:
-    """What was typed of this room's options."""
-
-    selected_step: str | None
-    ballots: tuple[str, ...]
-    observed: str
-    rollback: bool
-
-    def check(self, stages: frozenset[str]) -> None:
-        """Refuse options that do nothing with these stages. Raises `OptionError`."""
-        if self.selected_step and not stages & {DEPLOY, VERIFY}:
-            raise OptionError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
-        if self.rollback and (self.selected_step or DEPLOY not in stages):
-            raise OptionError(
-                "--rollback puts back what was in production before the last deployment, by itself: "
-                "pytest -m deploy --rollback"
-            )
 
 
 class DeploySession:

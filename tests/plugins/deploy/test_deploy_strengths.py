@@ -115,7 +115,7 @@ def test_proof_is_of_the_judged_strength(strong: Judged) -> None:
 
 def test_summary_names_the_strength(strong: Judged) -> None:
     """The summary says at which strength the checkpoint was judged, and which were compared."""
-    text = Summary(plan=strong.plan, deployment=deployment(strong), ballot=None, verified=()).markdown()
+    text = Summary(plan=strong.plan, deployment=deployment(strong), verified=()).markdown()
 
     assert text.startswith("# Spyke LoRA, small: step600 at strength 0.8 deployed as")
     assert "2 checkpoints on 2 prompts at 2 strengths (0.8, 1): 8 pictures" in text

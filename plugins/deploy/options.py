@@ -1,0 +1,30 @@
+"""What was typed of a deployment's options, and which of them go together."""
+
+from dataclasses import dataclass
+
+from plugins.plan.messages import UserError
+from plugins.plan.stages import DEPLOY, VERIFY
+
+
+class OptionError(UserError):
+    """Options that do not go together; the message says what to type instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployOptions:
+    """What was typed of this room's options."""
+
+    selected_step: str | None
+    ballots: tuple[str, ...]
+    observed: str
+    rollback: bool
+
+    def check(self, stages: frozenset[str]) -> None:
+        """Refuse options that do nothing with these stages. Raises `OptionError`."""
+        if self.selected_step and not stages & {DEPLOY, VERIFY}:
+            raise OptionError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
+        if self.rollback and (self.selected_step or DEPLOY not in stages):
+            raise OptionError(
+                "--rollback puts back what was in production before the last deployment, by itself: "
+                "pytest -m deploy --rollback"
+            )
