@@ -70,6 +70,8 @@ class Parts:
     inserted: bool
     without_lora: tuple[str, ...]
     """Samplers whose model does not take the tested LoRA."""
+    writers: tuple[str, ...]
+    """Nodes that make another text of the prompt before it is encoded: a language model, a processor of wildcards."""
     unclear_negative: str
     """Why a negative prompt has no place, where one could be meant; empty where there is none, or one is known."""
 
@@ -183,6 +185,7 @@ class _Finder:
             is_merged=base_root is not None and bool(wiring.links(base_root[0], MODEL)),
             inserted=inserted,
             without_lora=without if found else (),
+            writers=texts[POSITIVE].writers(prompt),
             unclear_negative=self.unclear_negative.plain,
         )
 

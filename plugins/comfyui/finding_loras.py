@@ -87,7 +87,7 @@ def _named(wiring: Wiring, every: Sequence[Slot], wanted: str, questions: Questi
 
 def beginning_root(wiring: Wiring, begun: Sequence[Chain], questions: Questions) -> Output | None:
     """Return the output that a loader is put behind: where the model of the sampler that begins leaves its own."""
-    roots = list(dict.fromkeys(chain.root for chain in begun))
+    roots = list(dict.fromkeys(chain.root for chain in begun if not chain.is_negative))
     if len(roots) == 1:
         return roots[0]
     if roots:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plugins.comfyui.finding_picture import samplers
+from plugins.comfyui.naming import is_negative
 from plugins.comfyui.node_types import (
     CLIP,
     CONDITIONING,
@@ -31,6 +32,8 @@ class Chain:
     root: Output
     source: str
     """The node that gives the model, as it is sampled with."""
+    is_negative: bool
+    """Whether it only samples what a guider goes away from."""
 
 
 def chains(wiring: Wiring) -> tuple[Chain, ...]:
@@ -51,6 +54,7 @@ def chains(wiring: Wiring) -> tuple[Chain, ...]:
                 sampler=_sampler(wiring, node),
                 root=root_of(wiring, link, MODEL),
                 source=link.source,
+                is_negative=is_negative(link.field),
             )
             for link in taken
         )

@@ -1,11 +1,12 @@
 """Where the prompt and the negative prompt of a graph stand."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from plugins.comfyui.graph import Place, label, linked, spelled
-from plugins.comfyui.naming import Questions, in_nodes
+from plugins.comfyui.graph import Place, label, linked, spelled, title
+from plugins.comfyui.naming import Questions, in_nodes, is_negative
 from plugins.comfyui.node_types import CLIP, CONDITIONING, IMAGE, LATENT, MODEL, is_no_prompt
 from plugins.comfyui.wiring import Link, Wiring
 
@@ -14,19 +15,21 @@ NEGATIVE: Final = "negative"
 MARKS: Final = {POSITIVE: "{prompt}", NEGATIVE: "{negative}"}
 _KEYS: Final = {POSITIVE: "prompt", NEGATIVE: "negative"}
 _SHOWN: Final = 6
+_SYSTEM: Final = re.compile(r"system[\s_-]*prompt", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
     """A node that makes a conditioning out of texts. `texts` are where they stand; `mixed` nodes join several.
 
-    `opaque` are inputs whose text is made by a node that holds none.
+    `opaque` are inputs whose text is made by a node that holds none, `writers` nodes that make another text of theirs.
     """
 
     node: str
     texts: tuple[Place, ...]
     mixed: tuple[str, ...]
     opaque: tuple[Place, ...]
+    writers: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -43,6 +46,12 @@ class Side:
     def places(self) -> tuple[Place, ...]:
         """Every place of a text, once."""
         return tuple(dict.fromkeys(place for encoder in self.encoders.values() for place in encoder.texts))
+
+    def writers(self, places: Iterable[Place]) -> tuple[str, ...]:
+        """Return the nodes that make another text of what stands in these places."""
+        wanted = set(places)
+        found = [node for one in self.encoders.values() if wanted & set(one.texts) for node in one.writers]
+        return tuple(dict.fromkeys(found))
 
 
 def sinks(wiring: Wiring) -> Iterator[Link]:
@@ -61,13 +70,9 @@ def sides(wiring: Wiring) -> dict[str, Side]:
     for link in sinks(wiring):
         if "empty" in link.field:
             continue  # the blank that a guider measures a perpendicular from
-        side = NEGATIVE if _is_negative(link.field) else POSITIVE
+        side = NEGATIVE if is_negative(link.field) else POSITIVE
         _walk(wiring, link, side, found, is_plain=side == NEGATIVE or "pos" in link.field.lower())
     return found
-
-
-def _is_negative(name: str) -> bool:
-    return "neg" in name.lower() or "uncond" in name.lower()
 
 
 def _walk(wiring: Wiring, link: Link, side: str, found: dict[str, Side], *, is_plain: bool) -> None:
@@ -111,15 +116,15 @@ def _local_side(wiring: Wiring, node: str, slot: int, side: str) -> str:
         return side
     known = wiring.types.get(wiring.graph[node]["class_type"])
     names = known.output_names if known else ()
-    if slot < len(names) and any(_is_negative(names[one]) for one in slots if one < len(names)):
-        return NEGATIVE if _is_negative(names[slot]) else POSITIVE
+    if slot < len(names) and any(is_negative(names[one]) for one in slots if one < len(names)):
+        return NEGATIVE if is_negative(names[slot]) else POSITIVE
     order = slots.index(slot) if slot in slots else 0
     return (POSITIVE, NEGATIVE)[order] if order < len(MARKS) else side
 
 
 def _is_of(side: str, name: str, names: list[str]) -> bool:
     """Say whether an input is of a side, among inputs that tell the sides apart by their names, or do not."""
-    negative = [one for one in names if _is_negative(one)]
+    negative = [one for one in names if is_negative(one)]
     if not negative or len(negative) == len(names):
         return True
     return (name in negative) == (side == NEGATIVE)
@@ -130,6 +135,7 @@ def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
     places: dict[Place, None] = {}
     opaque: dict[Place, None] = {}
     mixed: dict[str, None] = {}
+    writers: dict[str, None] = {}
     waiting = [Place(node=node, field=name) for name in reversed(names)]
     seen = set()
     while waiting:
@@ -144,16 +150,20 @@ def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
                 places[place] = None
             continue
         source = found[0]
+        if _SYSTEM.search(title(wiring.graph, source)):
+            continue  # it says how a language model is to behave, and stays
         if wiring.links(source, IMAGE):  # a text that is read off a picture: what stands there says how, not what
             opaque[place] = None
             continue
         texts = wiring.texts(source)
+        if wiring.links(source, CLIP) or any(name.endswith("seed") for name in wiring.graph[source]["inputs"]):
+            writers[source] = None
         if len(texts) > 1:
             mixed[source] = None
         elif not texts:
             opaque[place] = None
         waiting.extend(Place(node=source, field=name) for name in reversed(texts))
-    return Encoder(node=node, texts=tuple(places), mixed=tuple(mixed), opaque=tuple(opaque))
+    return Encoder(node=node, texts=tuple(places), mixed=tuple(mixed), opaque=tuple(opaque), writers=tuple(writers))
 
 
 def marked(wiring: Wiring, side: str) -> tuple[Place, ...]:
@@ -185,7 +195,7 @@ def find_places(wiring: Wiring, found: dict[str, Side], side: str, questions: Qu
         _ask_joined(wiring, joined[0], text, side, questions)
         return ()
     different = {frozenset(text[place].strip() for place in one.texts) for one in own.encoders.values() if one.texts}
-    if len(different) > 1:
+    if len(different) > 1 and not frozenset.intersection(*different):
         listed = ", ".join(f"{spelled(wiring.graph, place)} ({_brief(text[place])})" for place in own.places[:_SHOWN])
         questions.ask(
             f"It has several different texts on the {side} side: {listed}. Which is the {key}?",

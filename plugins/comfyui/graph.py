@@ -43,10 +43,15 @@ def free_id(graph: Graph, name: str) -> str:
     return found
 
 
+def title(graph: Graph, node: str) -> str:
+    """Return a node's title, or its class where it has none."""
+    return str(graph[node].get("_meta", {}).get("title") or graph[node]["class_type"])
+
+
 def label(graph: Graph, node: str) -> str:
     """Name a node as a person knows it: its id, and its title or class."""
-    title = str(graph[node].get("_meta", {}).get("title") or graph[node]["class_type"])
-    return f"{node[:_TITLE]} {title if len(title) <= _TITLE else title[:_TITLE] + '...'!r}"
+    name = title(graph, node)
+    return f"{node[:_TITLE]} {name if len(name) <= _TITLE else name[:_TITLE] + '...'!r}"
 
 
 def spelled(graph: Graph, place: Place) -> str:

@@ -45,6 +45,11 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def is_negative(name: str) -> bool:
+    """Say whether an input's or output's name tells of the side that a picture goes away from."""
+    return "neg" in name.lower() or "uncond" in name.lower()
+
+
 def named_node(graph: Graph, wanted: str, key: str, questions: Questions) -> str | None:
     """Return the node of an id or title; ask where there is none, or several."""
     if wanted in graph:

@@ -32,11 +32,11 @@ _BY_NAME: Final = tuple(
         (r"^noise$", "NOISE"),
         (r"^sampler$", "SAMPLER"),
         (r"^sigmas$", SIGMAS),
-        (r"text|prompt|string|caption|^clip_[lg]$|^t5", STRING),
+        (r"text|prompt|string|caption|^clip_[lg]$|^t5xxl", STRING),
     )
 )
 _TEXT_NAMES: Final = re.compile(
-    r"text|prompt|positive|negative|string|caption|^clip_[lg]$|^t5|llama|^value$|^tags$|^replace$|^str(ing)?_?[a-z0-9]?$"
+    r"text|prompt|positive|negative|string|caption|^clip_[lg]$|^t5xxl|llama|^value$|^tags$|^replace$|^str(ing)?_?[a-z0-9]?$"
 )
 _NO_PROMPT: Final = re.compile(
     r"system|template|instruct|delimiter|separator|_mode$|^mode|_type$|encoding|normali[sz]ation|interpretation|filename"

@@ -213,6 +213,12 @@ class Workflow:
                 "LoRA. [comfyui.nodes] lora names the loader that it goes onto."
             )
 
+        for node in self.parts.writers:
+            yield (
+                f"warning: node {label(self.parts.graph, node)} writes a text of its own out of the prompt. "
+                "Whether the trigger word is still in it is not checked."
+            )
+
     def _slot(self, place: Place) -> str:
         graph = self.parts.graph
         if not self.parts.inserted:

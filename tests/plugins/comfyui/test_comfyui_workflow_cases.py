@@ -1,24 +1,13 @@
 """One small workflow of each kind that people draw: what reaches the server, with the server's types and without."""
 
 import copy
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plugins.comfyui.errors import WorkflowError
-from plugins.comfyui.node_types import read_types
-from plugins.comfyui.workflow import Workflow
-from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint, Nodes, Prompt, Sampling
-from tests.plugins.comfyui.node_classes import object_info
-
-FOLDER = Path(__file__).parent / "workflows"
-FILES = frozenset(f"mine{mark}step{step}.safetensors" for mark in "-_" for step in (200, 600))
-TESTED = "mine_step200.safetensors"
-Graph = dict[str, dict[str, Any]]
+from plugins.plan.plan import Nodes
+from tests.plugins.comfyui.own_graphs import FOLDER, TESTED, TYPES, Graph, case, fill, put, read, refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,42 +96,6 @@ CASES = {
     "right_seed_and_text_from_nodes": Right(sent=SIMPLE + " 7 11 12", prompt="11.value", behind=BOTH),
 }
 REFUSED = {"silent_two_regions", "late_batch_made_later"}
-TYPES = {"typed": read_types(object_info()), "by_name": {}}
-
-
-def case(name: str) -> Graph:
-    """Read a case's file."""
-    graph: Graph = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return graph
-
-
-def read(graph: Graph, types: str = "typed", *, nodes: Nodes | None = None, **settings: Any) -> Workflow:
-    """Find a graph's parts, for a plan that gives the seeds and some settings."""
-    return Workflow.of(
-        graph, types=TYPES[types], files=FILES, nodes=nodes, sampling=plain(**settings), path=Path("own.json")
-    )
-
-
-def plain(**settings: Any) -> Sampling:
-    """Give the seeds and some settings, as a plan does."""
-    return Sampling(seeds=(42,), **settings)
-
-
-def cell(seed: int = 42) -> Cell:
-    """Return a cell."""
-    checkpoint = Checkpoint(step=200, file="mine-step200.safetensors")
-    return Cell(checkpoint=checkpoint, prompt=Prompt(id="a", text="a fox in a forest"), seed=seed, row="a")
-
-
-def fill(workflow: Workflow, lora: str | None = TESTED, base_model: str | None = None, **settings: Any) -> Graph:
-    """Fill a workflow for a cell, or for its baseline."""
-    return workflow.fill(cell(), plain(**settings), base_model=base_model, lora_file=lora, prefix="p").graph
-
-
-def put(graph: Graph, place: str, value: object) -> None:
-    """Write a value where `node.input` says."""
-    node, _, name = place.partition(".")
-    graph[node]["inputs"][name] = value
 
 
 def expected(name: str, right: Right, *, baseline: bool) -> Graph:
@@ -177,13 +130,6 @@ def relink(graph: Graph, behind: tuple[list[Any], ...]) -> None:
     if len(behind) > 1:
         inputs["strength_clip"] = 1.0
     graph["lora"] = {"class_type": "LoraLoader" if len(behind) > 1 else "LoraLoaderModelOnly", "inputs": inputs}
-
-
-def refusal(graph: Graph, types: str = "typed", **given: Any) -> str:
-    """Return the message that a graph is refused with."""
-    with pytest.raises(WorkflowError) as refused:
-        read(graph, types, **given)
-    return str(refused.value)
 
 
 @pytest.mark.parametrize("types", TYPES)

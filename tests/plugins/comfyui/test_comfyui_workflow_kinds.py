@@ -3,7 +3,6 @@
 import copy
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,29 +11,21 @@ from plugins.comfyui.node_types import read_types
 from plugins.comfyui.workflow import Workflow
 from plugins.plan.plan import Nodes
 from tests.plugins.comfyui.node_classes import object_info
-from tests.plugins.comfyui.test_comfyui_workflow_cases import TESTED, TYPES, case, cell, fill, plain, put, read, refusal
-
-Graph = dict[str, dict[str, Any]]
-
-
-def node(kind: str, title: str = "", **inputs: Any) -> dict[str, Any]:
-    """Write a node."""
-    return {"class_type": kind, "inputs": inputs} | ({"_meta": {"title": title}} if title else {})
-
-
-def simple(**nodes: dict[str, Any]) -> Graph:
-    """Write a text-to-image workflow for one checkpoint file, with more nodes: `n10=...` is node 10."""
-    graph = case("refused_preview_only")
-    graph["7"] = node("SaveImage", images=["6", 0], filename_prefix="mine")
-    return graph | {name.removeprefix("n").replace("_", ":"): content for name, content in nodes.items()}
-
-
-def linked(graph: Graph, **links: Any) -> Graph:
-    """Write other values into a graph: `n2_text=["10", 0]` is 2.text."""
-    for name, value in links.items():
-        number, _, field = name.removeprefix("n").partition("_")
-        put(graph, f"{number}.{field}", value)
-    return graph
+from tests.plugins.comfyui.own_graphs import (
+    TESTED,
+    TYPES,
+    Graph,
+    case,
+    cell,
+    fill,
+    linked,
+    node,
+    plain,
+    put,
+    read,
+    refusal,
+    simple,
+)
 
 
 @pytest.mark.parametrize("types", TYPES)
@@ -155,6 +146,37 @@ def test_base_and_refiner(types: str) -> None:
     assert [warning] == [line.partition(" [")[0] for line in workflow.warnings()]
     other = fill(read(graph, types, nodes=Nodes(lora="8")))
     assert (["1", 0], ["lora", 0]) == (other["5"]["inputs"]["model"], other["11"]["inputs"]["model"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_model_of_a_negative_side_goes_without_the_lora(types: str) -> None:
+    """A guider with a second model for what it goes away from: the first takes the LoRA, and the other is named."""
+    graph = simple(
+        n8=node("UNETLoader", unet_name="uncond.safetensors", weight_dtype="default"),
+        n10=node(
+            "DualModelGuider",
+            model=["1", 0],
+            positive=["2", 0],
+            model_negative=["8", 0],
+            negative=["3", 0],
+            cfg=5.0,
+        ),
+        n11=node("RandomNoise", noise_seed=7),
+        n12=node("KSamplerSelect", sampler_name="a"),
+        n13=node("BasicScheduler", model=["1", 0], scheduler="a", steps=20, denoise=1.0),
+        n5=node(
+            "SamplerCustomAdvanced",
+            noise=["11", 0],
+            guider=["10", 0],
+            sampler=["12", 0],
+            sigmas=["13", 0],
+            latent_image=["4", 0],
+        ),
+    )
+    workflow = read(graph, types)
+    filled = fill(workflow)
+    assert (["lora", 0], ["8", 0]) == (filled["10"]["inputs"]["model"], filled["10"]["inputs"]["model_negative"])
+    assert ["10"] == list(workflow.parts.without_lora)
 
 
 @pytest.mark.parametrize("types", TYPES)

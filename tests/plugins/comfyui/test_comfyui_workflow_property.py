@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plugins.comfyui.node_types import read_types
 from plugins.comfyui.workflow import Workflow
 from tests.plugins.comfyui.node_classes import object_info
-from tests.plugins.comfyui.test_comfyui_workflow_cases import FILES, TESTED, cell, plain
+from tests.plugins.comfyui.own_graphs import FILES, TESTED, cell, plain
 
 Graph = dict[str, dict[str, Any]]
 Link = list[Any]
