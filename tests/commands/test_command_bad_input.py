@@ -107,13 +107,6 @@ def with_a_run_in_progress(folder: Path, stack: ExitStack) -> Mapping[str, str]:
     return {"url": stack.enter_context(serve(folder / "ComfyUI", faults=Posing())).url}
 
 
-def with_a_fake_xdist(folder: Path, stack: ExitStack) -> Mapping[str, str]:
-    """Make a plugin that has pytest-xdist's option."""
-    option = 'parser.getgroup("xdist")._addoption("-n", dest="numprocesses", type=int)'
-    (folder / "fake_xdist.py").write_text(f"def pytest_addoption(parser):\n    {option}\n", encoding="utf-8")
-    return {"url": stack.enter_context(serve(folder / "ComfyUI", faults=Posing())).url}
-
-
 def without_dask(folder: Path, stack: ExitStack) -> None:
     """Hide Dask, as where it is not installed."""
     del stack
@@ -265,9 +258,8 @@ CASES = {
         says=("--demo brings its own ComfyUI. Leave out --comfyui-url and --comfyui-dir, or --demo.",),
     ),
     "several_processes": Case(
-        command="-p fake_xdist -n 2 -m generate --comfyui-url={url}",
-        prepare=with_a_fake_xdist,
-        environment={"PYTHONPATH": "{folder}"},
+        command="-n 2 -m generate --comfyui-url={url}",
+        prepare=in_plan(serving=True),
         says=(
             "-n cannot be used with -m generate, deploy or verify:",
             "Name more servers instead: --comfyui-url=URL --comfyui-url=URL,",
