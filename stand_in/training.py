@@ -41,6 +41,8 @@ class TrainingRun:
     max_size: int = 200_000_000
     workflow: dict[str, Any] | None = None
     """A workflow in API format that will be asked for: the model files that it names are made, too."""
+    others: Mapping[str, float] = field(default_factory=dict)
+    """Other LoRAs that lie in the loras folder, and how far trained their pictures look, 0 to 1."""
     left_out: tuple[str, ...] = ()
     """LoRAs that the workflow may name and that are not made: somebody else puts them there."""
 

@@ -69,6 +69,13 @@ def make_workspace(run: TrainingRun, folder: Path) -> Workspace:
         if not path.exists() or _is_of_another_run(path, metadata):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_weights(path, shapes, metadata, seed=f"{run.name} {step}")
+    for file, shown in run.others.items():
+        path = workspace.loras / file
+        if not path.exists():
+            metadata = {"format": "pt", "simulated": "true", "stand_in_training": str(shown)}
+            write_weights(
+                path, {f"lora_unet_mid.{part}.weight": (8, 8) for part in ("lora_down", "lora_up")}, metadata, seed=file
+            )
     for index in range(TRAINING_IMAGES):
         path = workspace.training_images / f"{run.name}_{index + 1:02}.png"
         _if_missing(path, lambda index=index: _training_image(index))  # type: ignore[misc]

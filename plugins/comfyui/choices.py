@@ -11,7 +11,7 @@ from plugins.comfyui.answers import ModelFile
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.deadline import Retry
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, NotListed
-from plugins.comfyui.names import check_offered, find_base_model, find_lora, is_called, is_listed
+from plugins.comfyui.names import check_offered, find_always_on, find_base_model, find_lora, is_called, is_listed
 from plugins.comfyui.timing import Timing
 from plugins.loras.header import header_size
 from plugins.loras.staging import Staged
@@ -108,6 +108,14 @@ def picker_names(plan: Plan, client: ComfyUI, staged: Sequence[Staged]) -> tuple
         return listing.names
 
     return _once_listed(client, look, folder=plan.paths.loras)
+
+
+def always_on_names(plan: Plan, listed: Sequence[str], *, server: str) -> dict[str, str]:
+    """Return the LoRAs that are always on, by their files, as a server's picker spells them. Raises `NotListed`."""
+    return {
+        one.file: find_always_on(plan.picker_name(one.file), listed, server=server, folder=plan.paths.loras)
+        for one in plan.loras
+    }
 
 
 def picker_name(client: ComfyUI, name: str, *, file: Path, metadata: Mapping[str, str]) -> str:

@@ -1,11 +1,18 @@
 """The parts of a graph that a cell's settings go to, found by the types of its links."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from plugins.comfyui.client import Graph
-from plugins.comfyui.finding_loras import beginning_root, insert_loader, one_clip, tested_slots
+from plugins.comfyui.finding_loras import (
+    beginning_root,
+    insert_loader,
+    missing_loras,
+    one_clip,
+    put_before,
+    tested_slots,
+)
 from plugins.comfyui.finding_models import Chain, beginning, chains
 from plugins.comfyui.finding_picture import SAVE_IMAGE, Candidate, find_picture
 from plugins.comfyui.finding_settings import (
@@ -27,7 +34,7 @@ from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.naming import Questions, in_nodes, named_place
 from plugins.comfyui.node_types import CLIP, MODEL, NodeTypes
 from plugins.comfyui.wiring import Wiring
-from plugins.plan.plan import Nodes
+from plugins.plan.plan import AlwaysOn, Nodes
 
 _SKIP: Final = "stop_at_clip_layer"
 
@@ -58,6 +65,8 @@ class Parts:
     slots: tuple[Slot, ...]
     """Where the tested LoRA goes."""
     left_alone: tuple[Slot, ...]
+    put_in: tuple[Slot, ...]
+    """Where the LoRAs go that the plan has always on, and the file does not load."""
     batches: tuple[Place, ...]
     settings: dict[str, Setting]
     """By the key of the plan."""
@@ -76,10 +85,19 @@ class Parts:
     """Why a negative prompt has no place, where one could be meant; empty where there is none, or one is known."""
 
 
-def find_parts(
-    whole: Graph, types: NodeTypes, *, nodes: Nodes, files: frozenset[str], questions: Questions
+def find_parts(  # noqa: PLR0913 (what a plan and a server tell of a graph)
+    whole: Graph,
+    types: NodeTypes,
+    *,
+    nodes: Nodes,
+    files: frozenset[str],
+    questions: Questions,
+    loras: Sequence[AlwaysOn] = (),
 ) -> Parts | None:
-    """Find the parts of a graph; None where something is asked. `files` are those of the plan's LoRA."""
+    """Find the parts of a graph; None where something is asked.
+
+    `files` are those of the plan's LoRA, `loras` those that are always on.
+    """
     if loop := circle(whole):
         shown = " -> ".join(label(whole, node) for node in [*loop[:6], loop[0]])
         questions.ask(f"Its links run in a circle: {shown}. Take one of them out, and export again.")
@@ -88,7 +106,7 @@ def find_parts(
     picture = find_picture(wiring, nodes.picture, questions)
     if picture is None:
         return None
-    return _Finder(wiring, picture, nodes, files, questions).parts()
+    return _Finder(wiring, picture, nodes, files, questions).parts(loras)
 
 
 def _sent(whole: Graph, picture: Candidate) -> Graph:
@@ -125,7 +143,7 @@ class _Finder:
         self.save = picture.node if whole[picture.node]["class_type"] == SAVE_IMAGE else [*self.graph][-1]
         self.wiring = Wiring(self.graph, wider.types, end=self.save, wider=wider)
 
-    def parts(self) -> Parts | None:
+    def parts(self, loras: Sequence[AlwaysOn] = ()) -> Parts | None:
         """Return all parts; None where something is asked."""
         self._refuse_broken()
         wiring, questions = self.wiring, self.questions
@@ -162,11 +180,15 @@ class _Finder:
             clip = one_clip(wiring, texts.values(), {chain.user for chain in chosen})
             self.graph = copied(self.graph)
             tested = (insert_loader(self.graph, root, clip, node=free_id(self.whole, "lora")),)
+        missing = missing_loras(self.graph, loras, left, [chain.root for chain in chosen], questions)
+        clip = one_clip(wiring, texts.values(), {chain.user for chain in chosen}) if missing else None
+        self.graph = copied(self.graph) if missing else self.graph
+        put_in = tuple(put_before(self.graph, one, chosen[0].root, clip) for one in reversed(missing))
         if questions:
             return None
         return Parts(
             graph=self.graph,
-            wiring=Wiring(self.graph, wiring.types, end=self.save, wider=wiring) if inserted else wiring,
+            wiring=Wiring(self.graph, wiring.types, end=self.save, wider=wiring) if inserted or put_in else wiring,
             picture=label(self.whole, self.picture.node),
             save=self.save,
             sampler=sampler,
@@ -176,6 +198,7 @@ class _Finder:
             seeds=seeds,
             slots=tested,
             left_alone=left,
+            put_in=put_in,
             batches=batches,
             settings=settings,
             endings=endings,

@@ -1,16 +1,19 @@
 """Which LoRA of a graph is the tested one, or where a loader for it is put in."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from plugins.comfyui.client import Graph
 from plugins.comfyui.finding_models import Chain, Output, root_of
 from plugins.comfyui.finding_texts import Side
-from plugins.comfyui.graph import Place, label, linked, spelled
+from plugins.comfyui.graph import Place, free_id, label, linked, spelled
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, names
 from plugins.comfyui.naming import Questions, in_nodes, named_node, named_place
 from plugins.comfyui.node_types import CLIP, MODEL
 from plugins.comfyui.wiring import Wiring
+from plugins.plan.plan import AlwaysOn
 
 Found = tuple[tuple[Slot, ...], Output | None]
 _FIELD: Final = "lora_name"
@@ -138,3 +141,26 @@ def insert_loader(graph: Graph, root: Output, clip: Output | None, *, node: str)
         strengths=tuple(name for name in inputs if name.startswith("strength")),
         alone=True,
     )
+
+
+def missing_loras(
+    graph: Graph, loras: Sequence[AlwaysOn], there: Sequence[Slot], roots: Sequence[Output], questions: Questions
+) -> tuple[AlwaysOn, ...]:
+    """Return the LoRAs that are always on and that the file does not load; none where it is not plain where they go."""
+    files = {one: frozenset({PurePosixPath(one.file).name}) for one in loras}
+    missing = tuple(one for one in loras if not any(names(slot, files[one]) for slot in there))
+    if not missing or len(set(roots)) == 1:
+        return missing
+    which = ", ".join(label(graph, node) for node, _ in dict.fromkeys(roots)) or "none is known"
+    questions.ask(
+        f"[[lora]] {missing[0].file}: not one model alone takes the tested LoRA ({which}), so it is not plain where "
+        "this one belongs. Load it in the workflow, which is then left as it is."
+    )
+    return ()
+
+
+def put_before(graph: Graph, lora: AlwaysOn, root: Output, clip: Output | None) -> Slot:
+    """Put a loader for a LoRA that is always on right behind the model, before the tested one."""
+    slot = insert_loader(graph, root, clip, node=free_id(graph, "always-on"))
+    graph[slot.loader]["inputs"] |= {_FIELD: lora.file, **dict.fromkeys(slot.strengths, lora.strength)}
+    return replace(slot, file=lora.file)

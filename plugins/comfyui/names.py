@@ -66,6 +66,20 @@ def is_listed(name: str, listed: Sequence[str], *, folder: object) -> bool:
     return True
 
 
+def find_always_on(name: str, listed: Sequence[str], *, server: str, folder: object) -> str:
+    """Return a LoRA that the plan has always on, as the server spells it. Raises `NotListed` with the nearest names."""
+    try:
+        return find_lora(name, listed, server=server, folder=folder)
+    except NotListed:
+        spelled = [one.replace("\\", "/") for one in listed]
+        near = get_close_matches(name, spelled, n=3, cutoff=0.4)
+        offer = f"Nearest are: {', '.join(near)}." if near else f"It has: {', '.join(spelled[:8]) or 'none at all'}."
+    raise NotListed(
+        f"The [[lora]] {name!r} is not in the LoRA list of {server}. {offer} Put the file into {folder}, or correct "
+        "`file` under [[lora]] in the plan."
+    )
+
+
 def find_lora(name: str, listed: Sequence[str], *, server: str, folder: object) -> str:
     """Return a LoRA as the server spells it: with a backslash between folders on Windows.
 

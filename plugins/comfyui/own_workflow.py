@@ -23,9 +23,14 @@ def read_workflow(plan: Plan, types: NodeTypes | None = None) -> Workflow:
     Raises `WorkflowError`.
     """
     if plan.workflow is None:
-        return Workflow.built_in()
+        return Workflow.built_in(plan.loras)
     return Workflow.read(
-        plan.workflow, types=types, nodes=plan.comfyui.nodes, files=plan.lora_files, sampling=plan.sampling
+        plan.workflow,
+        types=types,
+        nodes=plan.comfyui.nodes,
+        files=plan.lora_files,
+        sampling=plan.sampling,
+        loras=plan.loras,
     )
 
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from plugins.comfyui.client import Graph
@@ -20,7 +21,7 @@ from plugins.comfyui.naming import Questions
 from plugins.comfyui.node_types import NodeTypes
 from plugins.plan.cells import Cell
 from plugins.plan.messages import masked, visible
-from plugins.plan.plan import Nodes, Sampling
+from plugins.plan.plan import AlwaysOn, Nodes, Sampling
 
 BUILT_IN: Final[Graph] = {
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "base.safetensors"}},
@@ -71,12 +72,25 @@ class Filled:
     """The node whose progress is the cell's."""
     strength: float | None = None
     """How strongly the tested LoRA is applied; None where the graph says so nowhere plainly."""
+    put_in: tuple[Place, ...] = ()
+    """Where LoRAs that are always on were put in."""
 
-    def digest(self, lora_sha256: str | None) -> str:
-        """SHA-256 over what the picture is made from: the graph, but for the file name it saves under, and the LoRA."""
+    def with_loras(self, spelled: Mapping[str, str]) -> "Filled":
+        """Return the workflow with the LoRAs that are always on as a server spells them."""
+        graph = copied(self.graph)
+        for place in self.put_in:
+            inputs = graph[place.node]["inputs"]
+            inputs[place.field] = spelled.get(inputs[place.field], inputs[place.field])
+        return replace(self, graph=graph)
+
+    def digest(self, lora_sha256: str | None, others: Mapping[str, str] = MappingProxyType({})) -> str:
+        """SHA-256 over what the picture is made from: the graph, but for the file name it saves under, and the LoRAs.
+
+        `others` are the digests of those that are always on.
+        """
         graph = copied(self.graph)
         graph[self.save]["inputs"].pop("filename_prefix", None)
-        made_from = {"workflow": graph, "lora": lora_sha256}
+        made_from = {"workflow": graph, "lora": lora_sha256} | ({"others": dict(others)} if others else {})
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
@@ -91,12 +105,12 @@ class Workflow:
     """The person's own file; None for the built-in one."""
 
     @classmethod
-    def built_in(cls) -> Self:
-        """Return the workflow that comes with the suite."""
-        return cls.of(BUILT_IN, nodes=Nodes(lora="2.lora_name"), path=None, is_own=False)
+    def built_in(cls, loras: Sequence[AlwaysOn] = ()) -> Self:
+        """Return the workflow that comes with the suite, with the LoRAs that are always on."""
+        return cls.of(BUILT_IN, nodes=Nodes(lora="2.lora_name"), path=None, is_own=False, loras=loras)
 
     @classmethod
-    def read(
+    def read(  # noqa: PLR0913 (what a plan and a server tell of a graph)
         cls,
         path: Path,
         *,
@@ -104,17 +118,19 @@ class Workflow:
         nodes: Nodes | None = None,
         files: frozenset[str] = frozenset(),
         sampling: Sampling | None = None,
+        loras: Sequence[AlwaysOn] = (),
     ) -> Self:
         """Read a person's own workflow: an "Export (API)" file, or a PNG that ComfyUI made.
 
         `types` are the server's descriptions of its node classes (without them, inputs are known by their names),
-        `files` the names that mark the slot of the tested LoRA, `sampling` what the plan gives of settings.
+        `files` the names that mark the slot of the tested LoRA, `sampling` what the plan gives of
+        settings, `loras` what is always on: it is put in where the file does not load it.
 
         Raises `WorkflowError` naming everything that is missing or ambiguous, each with what to write into the plan.
         """
         graph = read_graph(path)
         try:
-            return cls.of(graph, types=types, nodes=nodes, files=files, sampling=sampling, path=path)
+            return cls.of(graph, types=types, nodes=nodes, files=files, sampling=sampling, path=path, loras=loras)
         except WorkflowError as error:
             raise WorkflowError(f"The workflow {path} {error}") from None
 
@@ -129,10 +145,11 @@ class Workflow:
         sampling: Sampling | None = None,
         path: Path | None = None,
         is_own: bool = True,
+        loras: Sequence[AlwaysOn] = (),
     ) -> Self:
         """Find the parts of a graph by following its links back from the picture that is judged."""
         questions, known = Questions(), types or {}
-        parts = find_parts(graph, known, nodes=nodes or Nodes(), files=files, questions=questions)
+        parts = find_parts(graph, known, nodes=nodes or Nodes(), files=files, questions=questions, loras=loras)
         filler = Filler(parts, parts.wiring, is_own=is_own) if parts else None
         if filler and sampling:
             filler.problems(sampling, questions)
@@ -157,7 +174,8 @@ class Workflow:
             strength=cell.strength,
         )
         strength = self.filler.strength(graph) if lora_file is not None else None
-        return Filled(graph=graph, save=self.parts.save, sampler=self.parts.sampler, strength=strength)
+        put_in = tuple(slot.place for slot in self.parts.put_in)
+        return Filled(graph=graph, save=self.parts.save, sampler=self.parts.sampler, strength=strength, put_in=put_in)
 
     @property
     def graph(self) -> Graph:
@@ -180,7 +198,7 @@ class Workflow:
 
         What the LoRA's picker lists is left out: the file may not be there yet.
         """
-        later = {slot.place for slot in self.parts.slots}
+        later = {slot.place for slot in (*self.parts.slots, *self.parts.put_in)}
         found = tuple(differences(filled.graph, types, written_later=later))
         if found:
             lines = "".join(f"\n  {one}" for one in found)
@@ -199,6 +217,7 @@ class Workflow:
             "seed ->": _listed(graph, parts.seeds),
             "LoRA ->": lora,
             "picture <-": parts.picture,
+            "always on:": ", ".join(told(self.filler.wiring, slot) for slot in parts.put_in),
             "left alone:": ", ".join(told(self.filler.wiring, slot) for slot in parts.left_alone),
         }
         shown = "; ".join(f"{what} {where}" for what, where in told_parts.items() if where)

@@ -10,6 +10,8 @@ from plugins.plan.plan import Plan
 from stand_in.training import TrainingRun
 
 _WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
+_WITHOUT_CHARACTER: Final = 0.0
+"""How far trained a LoRA is that is always on: it knows nothing of the character."""
 _APART: Final = 100
 """Steps."""
 
@@ -24,10 +26,12 @@ def training_run(plan: Plan) -> TrainingRun:
         min_size=plan.production.min_size,
         max_size=plan.production.max_size,
         workflow=_workflow(plan.workflow) if plan.workflow else None,
+        others={one.file: _WITHOUT_CHARACTER for one in plan.loras},
         left_out=(
             *(checkpoint.file for checkpoint in plan.checkpoints),
             *(plan.staged_file(checkpoint) for checkpoint in plan.checkpoints),
             plan.production.file,
+            *(one.file for one in plan.loras),
         ),
     )
 

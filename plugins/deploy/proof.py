@@ -8,6 +8,7 @@ from typing import Final
 
 from PIL import Image
 
+from plugins.comfyui.choices import always_on_names
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.server import Server
 from plugins.deploy.records import Proven
@@ -51,6 +52,7 @@ class ProductionRenderer:
             expected=self.expected,
             base_model=self.base_model,
             lora_name=lambda _cell, _server: lora,
+            always_on=lambda _server: always_on_names(plan, listed, server=url),
             tag=f"proof-{uuid.uuid4().hex[:8]}",
             name=lambda cell: f"{self.file} x {cell.row}",
         )

@@ -40,6 +40,7 @@ from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
 from plugins.generate.workflows import workflow_of
 from plugins.loras import journal
+from plugins.loras.always_on import digests_of_always_on
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.loras.journal import Installation
@@ -288,7 +289,13 @@ class DeploySession:
     def _expected(self, loras: dict[str, str]) -> ExpectedInputs:
         plan = self._command.plan
         workflow = workflow_of(plan, self._command.reports)
-        return ExpectedInputs(plan=plan, workflow=workflow, loras=loras, simulated=self._command.demo)
+        return ExpectedInputs(
+            plan=plan,
+            workflow=workflow,
+            loras=loras,
+            always_on=digests_of_always_on(plan),
+            simulated=self._command.demo,
+        )
 
     def _on_record(self) -> Deployment:
         """Return the last deployment of this plan from these reports. Raises `RecordError`."""

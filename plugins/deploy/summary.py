@@ -227,7 +227,7 @@ class Summary:
     def _settings(self) -> str:
         sampling, server = self.plan.sampling, self.deployment.server
         if self.plan.workflow:
-            told = [("Settings", ", ".join((*sampling.facts, "all else as in the workflow")))]
+            told = [("Settings", ", ".join((*self.plan.facts, "all else as in the workflow")))]
             told += [("Found", line) for line in self.workflow]
         else:
             told = [
@@ -237,6 +237,7 @@ class Summary:
                 ("Clip skip", str(sampling.clip_skip)),
                 ("Size", f"{sampling.width}x{sampling.height}"),
                 ("LoRA strength", _strengths(self.plan)),
+                *(("Always on", str(one)) for one in self.plan.loras),
             ]
         told.append(("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"))
         return "\n".join(["## How the pictures were made", "", *(f"- {name}: {plain(value)}" for name, value in told)])

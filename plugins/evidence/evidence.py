@@ -42,6 +42,14 @@ class LoraRecord(_Record):
     strength: float
 
 
+class AlwaysOnRecord(_Record):
+    """A LoRA that is rendered with every cell, and its bytes; None where they were out of reach."""
+
+    file: str
+    sha256: Sha256 | None
+    strength: float
+
+
 class RunRecord(_Record):
     """The server's own account: its id and when it worked on it (its clock, UTC)."""
 
@@ -87,6 +95,7 @@ class Evidence(_Record):
     negative_text: str
     base_model: str
     lora: LoraRecord | None
+    always_on: tuple[AlwaysOnRecord, ...] = ()
     inputs_digest: Sha256
     """Digest of the workflow and the LoRA's bytes: whether this picture is still what would be rendered."""
     workflow: dict[str, Any]

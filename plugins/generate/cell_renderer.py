@@ -1,6 +1,6 @@
 """One cell is rendered and its picture checked: here, whoever asks for it (generating, stability, proof, rollback)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from plugins.comfyui.answers import ServerInfo
@@ -49,6 +49,8 @@ class CellRenderer:
     """As the servers list it."""
     lora_name: Callable[[Cell, RenderServer], str | None]
     """Return the LoRA to render a cell with, as a server's picker spells it; None for none."""
+    always_on: Callable[[RenderServer], Mapping[str, str]]
+    """Return the LoRAs that are always on, by their files, as a server's picker spells them."""
     tag: str
     """A word of this run's own: the server saves every picture anew instead of answering from its cache."""
     name: Callable[[Cell], str] = str
@@ -73,7 +75,11 @@ class CellRenderer:
         """
         progress = progress or Progress(1)
         filled = self.expected.filled(
-            cell, base_model=self.base_model, lora_file=self.lora_name(cell, server), tag=self.tag
+            cell,
+            base_model=self.base_model,
+            lora_file=self.lora_name(cell, server),
+            tag=self.tag,
+            spelled=self.always_on(server),
         )
         progress.begin(cell, filled.sampler)
 

@@ -1,7 +1,8 @@
 """What the plan asks for now, compared with the evidence of what was rendered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from plugins.comfyui.names import is_called
@@ -37,21 +38,32 @@ class ExpectedInputs:
     plan: Plan
     workflow: Workflow
     loras: Mapping[str, str]
+    always_on: Mapping[str, str] = field(default_factory=dict)
+    """The digest of each LoRA that is always on, by its file; one whose bytes are out of reach is left out."""
     simulated: bool
     """Whether this command runs on the stand-in: simulated evidence never counts as real, nor real as simulated."""
 
-    def filled(self, cell: Cell, *, base_model: str, lora_file: str | None, tag: str = "") -> Filled:
-        """Return the workflow of a cell, ready to be sent.
+    def filled(
+        self,
+        cell: Cell,
+        *,
+        base_model: str,
+        lora_file: str | None,
+        tag: str = "",
+        spelled: Mapping[str, str] = MappingProxyType({}),
+    ) -> Filled:
+        """Return the workflow of a cell, ready to be sent; `spelled` are the LoRAs that are always on, for a server.
 
         `tag` is part of the file name: to a workflow that it knows, a server answers without a picture.
         """
-        return self.workflow.fill(
+        filled = self.workflow.fill(
             cell,
             self.plan.sampling,
             base_model=base_model,
             lora_file=lora_file,
             prefix=f"{self.plan.name}/{cell.id}-{tag}",
         )
+        return filled.with_loras(spelled) if spelled else filled
 
     @property
     def largest(self) -> int:
@@ -74,9 +86,11 @@ class ExpectedInputs:
     def inputs_digest(self, cell: Cell, *, base_model: str) -> str:
         """Return a digest of all that the cell's picture is to be made from."""
         if cell.checkpoint is None:
-            return self.filled(cell, base_model=base_model, lora_file=None).digest(None)
+            return self.filled(cell, base_model=base_model, lora_file=None).digest(None, self.always_on)
         file = self.plan.staged_file(cell.checkpoint)
-        return self.filled(cell, base_model=base_model, lora_file=file).digest(self.loras[cell.checkpoint.id])
+        return self.filled(cell, base_model=base_model, lora_file=file).digest(
+            self.loras[cell.checkpoint.id], self.always_on
+        )
 
     def mismatch(self, cell: Cell, evidence: Evidence) -> str:
         """Return why a cell's evidence is not of what the plan asks for now; empty where it is."""
@@ -86,6 +100,10 @@ class ExpectedInputs:
             judged = evidence.lora.sha256[:12] if evidence.lora else "none"
             file = self.plan.training_file(cell.checkpoint)
             return f"it was rendered from other bytes (SHA-256 {judged}) than {file} has now"
+        for one in evidence.always_on:
+            now = self.always_on.get(one.file)
+            if now != one.sha256 and any(one.file == other.file for other in self.plan.loras):
+                return f"it was rendered with other bytes of {one.file} (SHA-256 {(one.sha256 or 'not known')[:12]})"
         wanted = self.plan.sampling.base_model
         if wanted and not is_called(wanted, evidence.base_model):
             return f"it was rendered on another base model, {evidence.base_model}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.comfyui.choices import ServerChoices, choices_of, picker_names
-from plugins.comfyui.errors import BadAnswer, ComfyUIError, Unreachable
+from plugins.comfyui.choices import ServerChoices, always_on_names, choices_of, picker_names
+from plugins.comfyui.errors import BadAnswer, ComfyUIError, NotListed, Unreachable
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.own_workflow import classes_for
 from plugins.comfyui.server import Server
@@ -19,6 +19,7 @@ from plugins.generate.cell_renderer import CellRenderer
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.record import Recorder
 from plugins.generate.workflows import prepare_workflow
+from plugins.loras.always_on import digests_of_always_on
 from plugins.loras.base_models import base_header
 from plugins.loras.digests import Digests
 from plugins.loras.doubts import doubts_of, samples_of, saved_again
@@ -79,8 +80,13 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     choices = [choices_of(server.client, classes=classes) for server in servers]
     workflow, base_model = prepare_workflow(plan, choices, store.folder.parent)
     looked_at = _look_at(plan, headers, base_model)
+    spelled: dict[RenderServer, dict[str, str]] = {
+        server: always_on_names(plan, server.client.loras() if plan.loras else (), server=server.info.url)
+        for server in servers
+    }
     with _remembered_digests(store) as digest:
         staged = stage(plan, headers, digest=digest)
+        always_on = digests_of_always_on(plan, digest=digest)
     listed: dict[RenderServer, tuple[str, ...]] = {
         server: picker_names(plan, server.client, staged) for server in servers
     }
@@ -89,8 +95,17 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
         wanted = plan.picker_name(one.file.name)
         return find_lora(wanted, listed[server], server=server.info.url, folder=one.file.parent)
 
-    expected = _expected(plan, workflow, staged, simulated=any(server.info.simulated for server in servers))
-    return _prepared(expected, store, servers, staged, base_model=base_model, lora_name=lora_name, looked_at=looked_at)
+    expected = _expected(plan, workflow, staged, always_on, simulated=any(server.info.simulated for server in servers))
+    return _prepared(
+        expected,
+        store,
+        servers,
+        staged,
+        base_model=base_model,
+        lora_name=lora_name,
+        always_on=lambda server: spelled[server],
+        looked_at=looked_at,
+    )
 
 
 def prepare_on_cluster(
@@ -103,6 +118,11 @@ def prepare_on_cluster(
     """
     from plugins.render.cluster import lora_file  # noqa: PLC0415 (Dask is optional)
 
+    if plan.loras:
+        raise NotListed(
+            f"[[lora]] {plan.loras[0].file!r} must lie in the loras folder of every machine, and a cluster's workers "
+            "do not see to that. Name the servers with --comfyui-url instead, or take [[lora]] out of the plan."
+        )
     choices, left_out = _choices_of_workers(plan, cluster)
     workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.folder.parent)
     looked_at = _look_at(plan, headers, base_model)
@@ -113,7 +133,7 @@ def prepare_on_cluster(
 
     with _remembered_digests(store) as digest:
         staged = unstaged(plan, headers, digest=digest)
-    expected = _expected(plan, workflow, staged, simulated=False)
+    expected = _expected(plan, workflow, staged, {}, simulated=False)
     servers = tuple(choices)
     return _prepared(
         expected,
@@ -122,6 +142,7 @@ def prepare_on_cluster(
         staged,
         base_model=base_model,
         lora_name=lora_name,
+        always_on=lambda _server: {},
         looked_at=looked_at,
         left_out=left_out,
     )
@@ -156,9 +177,11 @@ def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServe
     return found, left_out
 
 
-def _expected(plan: Plan, workflow: Workflow, staged: tuple[Staged, ...], *, simulated: bool) -> ExpectedInputs:
+def _expected(
+    plan: Plan, workflow: Workflow, staged: tuple[Staged, ...], always_on: Mapping[str, str], *, simulated: bool
+) -> ExpectedInputs:
     loras = {one.checkpoint.id: one.sha256 for one in staged}
-    return ExpectedInputs(plan=plan, workflow=workflow, loras=loras, simulated=simulated)
+    return ExpectedInputs(plan=plan, workflow=workflow, loras=loras, always_on=always_on, simulated=simulated)
 
 
 def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
@@ -169,6 +192,7 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
     *,
     base_model: str,
     lora_name: Callable[[RenderServer, Staged], str],
+    always_on: Callable[[RenderServer], Mapping[str, str]],
     looked_at: LookedAt,
     left_out: Mapping[str, str] | None = None,
 ) -> Prepared:
@@ -184,7 +208,13 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
         one = recorder.staged_for(cell)
         return lora_name(server, one) if one else None
 
-    renderer = CellRenderer(expected=expected, base_model=base_model, lora_name=lora_of, tag=uuid.uuid4().hex[:8])
+    renderer = CellRenderer(
+        expected=expected,
+        base_model=base_model,
+        lora_name=lora_of,
+        always_on=always_on,
+        tag=uuid.uuid4().hex[:8],
+    )
     return Prepared(
         servers=servers,
         staged=staged,

@@ -7,6 +7,7 @@ from typing import Any
 
 from plugins.comfyui.workflow import Filled
 from plugins.evidence.evidence import (
+    AlwaysOnRecord,
     CellRecord,
     Evidence,
     LoraRecord,
@@ -88,6 +89,10 @@ class Recorder:
             lora=LoraRecord(file=plan.staged_file(staged.checkpoint), sha256=staged.sha256, strength=strength)
             if staged
             else None,
+            always_on=tuple(
+                AlwaysOnRecord(file=one.file, sha256=self.expected.always_on.get(one.file), strength=one.strength)
+                for one in plan.loras
+            ),
             inputs_digest=self.expected.inputs_digest(cell, base_model=self.base_model),
             workflow=rendered.filled.graph,
             server=rendered.server,

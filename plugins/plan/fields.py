@@ -80,6 +80,15 @@ def _training_file(name: str) -> str:
     return name
 
 
+def _lora_file(name: str) -> str:
+    """Accept a safetensors file in the loras folder or in folders below it, with `/` between them."""
+    *folders, file = name.split("/")
+    if any(not one or one.startswith(".") or _UNUSABLE.search(one) for one in folders) or _UNUSABLE.search(file):
+        raise ValueError(f"{name!r} must be a file below the loras folder, with '/' between folders, and no '..'")
+    _portable_file(file)
+    return name
+
+
 def _server_url(url: str) -> Address:
     """Accept the address of a server, without the trailing slash."""
     try:
@@ -160,6 +169,7 @@ Name = Annotated[str, AfterValidator(_portable)]
 PlanName = Annotated[str, AfterValidator(_plan_name)]
 TrainingFile = Annotated[str, AfterValidator(_training_file)]
 FileName = Annotated[str, AfterValidator(_portable_file)]
+LoraFile = Annotated[str, AfterValidator(_lora_file)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 Text = Annotated[str, AfterValidator(_text)]
 Words = Annotated[str, AfterValidator(_words)]

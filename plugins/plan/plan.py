@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from plugins.plan.fields import (
     FileName,
     Lax,
+    LoraFile,
     Name,
     PlanName,
     PlanPath,
@@ -225,6 +226,25 @@ class Sampling(_Part):
         return self
 
 
+class AlwaysOn(_Part):
+    """A LoRA of the loras folder that is rendered with every cell, the baseline too: a speed LoRA, a style."""
+
+    file: LoraFile
+    """The file, below the loras folder."""
+    strength: Annotated[float, Field(ge=-100, le=100)] = 1.0
+    """How strongly it is applied, for the model and the text encoder."""
+
+    @field_validator("strength")
+    @classmethod
+    def _is_on(cls, strength: float) -> float:
+        if strength == 0:
+            raise ValueError("0 switches the LoRA off; take its table out of the plan")
+        return strength
+
+    def __str__(self) -> str:
+        return f"{self.file} at strength {self.strength:g}"
+
+
 class Checkpoint(_Part):
     """One saved state of the training run."""
 
@@ -382,6 +402,7 @@ class Plan(_Part):
     paths: Paths
     comfyui: ComfyUI
     sampling: Sampling
+    loras: Annotated[tuple[AlwaysOn, ...], Lax, Field(alias="lora")] = ()
     checkpoints: Annotated[tuple[Checkpoint, ...], Lax, Field(alias="checkpoint", min_length=1)]
     prompts: Annotated[tuple[Prompt, ...], Lax, Field(alias="prompt", min_length=1)]
     criteria: Annotated[tuple[Criterion, ...], Lax, Field(alias="criterion")] = ()
@@ -456,6 +477,17 @@ class Plan(_Part):
         return self
 
     @model_validator(mode="after")
+    def _tested_lora_is_not_always_on(self) -> Self:
+        tested = {name.casefold() for name in self.lora_files}
+        for one in self.loras:
+            if PurePosixPath(one.file).name.casefold() in tested:
+                raise ValueError(
+                    f"[[lora]] {one.file!r} is a name of the LoRA under test, and would be rendered in the baseline "
+                    "too; name another file, or take the table out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _cells_have_ids_of_their_own(self) -> Self:
         seen: dict[str, tuple[str, str]] = {}
         for column in (BASELINE, *(checkpoint.id.casefold() for checkpoint in self.checkpoints)):
@@ -474,6 +506,11 @@ class Plan(_Part):
         for checkpoint in self.checkpoints:
             names |= {PurePosixPath(checkpoint.file).name, self.staged_file(checkpoint)}
         return frozenset(names)
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What every picture shares, in a few words each."""
+        return (*self.sampling.facts, *(f"always on: {one}" for one in self.loras))
 
     def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
         """Return the checkpoint of an id such as `step600` or `final`; None where the plan has none."""
@@ -515,6 +552,8 @@ class Plan(_Part):
     def digest(self) -> str:
         """SHA-256 over what is tested; titles, expectations and places do not change what a picture shows."""
         tested = self.model_dump(mode="json", include={"name", "sampling", "checkpoints", "prompts"})
+        if self.loras:
+            tested["loras"] = [one.model_dump(mode="json") for one in self.loras]
         if tested["sampling"]["lora_strengths"] is None:  # plans without a list have the digest that they always had
             del tested["sampling"]["lora_strengths"]
         for checkpoint in tested["checkpoints"]:

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from plugins.plan.fields import shown_address
 from plugins.plan.messages import UserError
 from plugins.plan.plan import (
+    AlwaysOn,
     Checkpoint,
     ComfyUI,
     Criterion,
@@ -48,6 +49,7 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "sampling": Sampling,
     "production": Production,
     "summary": PlannedWork,
+    "lora": AlwaysOn,
     "checkpoint": Checkpoint,
     "prompt": Prompt,
     "criterion": Criterion,
@@ -60,7 +62,7 @@ _BRIEFLY: Final = reprlib.Repr()
 """How a message repeats a wrong value, which may be of any length and depth."""
 _BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _HINT: Final = "Write a Windows path in single quotes, 'D:\\training', or with '/'. "
-_LISTS: Final = frozenset({"checkpoint", "prompt", "criterion"})
+_LISTS: Final = frozenset({"lora", "checkpoint", "prompt", "criterion"})
 
 
 class PlanError(UserError):
@@ -151,6 +153,7 @@ def _missing_settings(raw: Mapping[str, Any]) -> Iterator[str]:
 def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
     """Find ids that name two things, looking at the raw file so that no other mistake hides them."""
     for table, key in (
+        ("lora", "file"),
         ("checkpoint", "step"),
         ("checkpoint", "epoch"),
         ("checkpoint", "label"),

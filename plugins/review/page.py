@@ -147,6 +147,8 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     if made.lora:
         yield "LoRA", f"{made.lora.file}, strength {made.lora.strength:g}", True
         yield "LoRA SHA-256", made.lora.sha256, True
+    for one in made.always_on:
+        yield "Always on", f"{one.file}, strength {one.strength:g}", False
     yield "Picture SHA-256", size.sha256, True
     yield "Size", f"{size.width} x {size.height}", False
     seconds = (made.run.ended - made.run.started).total_seconds()

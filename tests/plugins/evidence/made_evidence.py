@@ -10,6 +10,7 @@ from PIL import Image
 from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.evidence import (
+    AlwaysOnRecord,
     CellRecord,
     Evidence,
     LoraRecord,
@@ -19,6 +20,7 @@ from plugins.evidence.evidence import (
 )
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.loras.always_on import digests_of_always_on
 from plugins.loras.copying import digest_of
 from plugins.pictures.check import Check, Outcome
 from plugins.pictures.picture import read_picture
@@ -36,7 +38,13 @@ BLANK = Check(name="blank", outcome=Outcome.FAILED, message="the picture is near
 def asked_of(plan: Plan, *, simulated: bool = False, workflow: Workflow | None = None) -> ExpectedInputs:
     """Ask for what the plan and its training files say now."""
     loras = {one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints}
-    return ExpectedInputs(plan=plan, workflow=workflow or Workflow.built_in(), loras=loras, simulated=simulated)
+    return ExpectedInputs(
+        plan=plan,
+        workflow=workflow or Workflow.built_in(plan.loras),
+        loras=loras,
+        always_on=digests_of_always_on(plan),
+        simulated=simulated,
+    )
 
 
 def png_of(cell: Cell, *, salt: str = "") -> bytes:
@@ -70,6 +78,10 @@ def evidence_for(asked: ExpectedInputs, cell: Cell, png: bytes, **changes: Any) 
         negative_text=plan.sampling.negative,
         base_model=BASE,
         lora=lora,
+        always_on=tuple(
+            AlwaysOnRecord(file=one.file, sha256=asked.always_on.get(one.file), strength=one.strength)
+            for one in plan.loras
+        ),
         inputs_digest=asked.inputs_digest(cell, base_model=BASE),
         workflow=filled.graph,
         server=ServerInfo(

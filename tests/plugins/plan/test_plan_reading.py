@@ -257,6 +257,38 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
             "sampling.clip_skip: should be greater than or equal to 1, not 0",
             id="clip_skip",
         ),
+        pytest.param(
+            "[[checkpoint]]",
+            '[[lora]]\nfile = "../fast.safetensors"\n\n[[checkpoint]]',
+            "lora[0].file: '../fast.safetensors' must be a file below the loras folder, with '/' between folders, and "
+            "no '..'",
+            id="lora-elsewhere",
+        ),
+        pytest.param(
+            "[[checkpoint]]",
+            '[[lora]]\nfile = "fast.safetensors"\nstrength = 0\n\n[[checkpoint]]',
+            "lora[0].strength: 0 switches the LoRA off; take its table out of the plan",
+            id="lora-off",
+        ),
+        pytest.param(
+            "[[checkpoint]]",
+            '[[lora]]\nfile = "fast.ckpt"\n\n[[checkpoint]]',
+            "lora[0].file: 'fast.ckpt' does not end in .safetensors, the format that this suite can check",
+            id="lora-format",
+        ),
+        pytest.param(
+            "[[checkpoint]]",
+            '[[lora]]\nfile = "x/spyke_final.safetensors"\n\n[[checkpoint]]',
+            "[[lora]] 'x/spyke_final.safetensors' is a name of the LoRA under test, and would be rendered in the "
+            "baseline too; name another file, or take the table out",
+            id="lora-tested",
+        ),
+        pytest.param(
+            "[[checkpoint]]",
+            '[[lora]]\nfile = "a.safetensors"\n\n[[lora]]\nfile = "A.safetensors"\n\n[[checkpoint]]',
+            "lora[1].file: 'A.safetensors' is already lora[0]'s; each needs its own",
+            id="lora-twice",
+        ),
         pytest.param("seeds = [42]", "seeds = []", "sampling.seeds: must have at least one entry", id="seeds-none"),
         pytest.param("seeds = [42]", "seeds = 42", "sampling.seeds: must be a list, in [ ], not 42", id="seeds-bare"),
         pytest.param("seeds = [42]", "seeds = [1, 2, 1]", "sampling.seeds: [1, 2, 1] names a seed twice", id="seeds"),
