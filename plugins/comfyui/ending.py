@@ -1,5 +1,6 @@
 """How the wait for a prompt ended where it gave no picture, in words: what happened on which server, what to do."""
 
+import re
 from typing import Final
 
 from plugins.comfyui.errors import ComfyUIError, ExecutionFailed, Interrupted, Lost, Silent, Unreachable
@@ -8,11 +9,26 @@ from plugins.comfyui.watch import Location
 
 AGAIN: Final = "run this again; what is finished is kept."
 _LONGER: Final = "To wait longer, raise `timeout` under [comfyui] in the plan."
-_ADVICE: Final = {
-    "OutOfMemory": f"Close what else uses its memory, or ask for smaller pictures in the plan, then {AGAIN}",
-    "No space left": f"Make room on the server's disk, then {AGAIN}",
-}
-"""What to do about an error of a node, by a word of its message."""
+_MEMORY: Final = re.compile(
+    r"out[ _]?of[ _]?(?:device[ _]|host[ _])?memory"  # CUDA, ROCm, MPS, XPU, Metal
+    r"|(?:not enough|insufficient) (?:gpu |video |gpu video )?memory"  # DirectML, the CPU's allocator
+    r"|(?:cannot|could not|unable to|failed to) allocate|alloc_failed|allocation on device|memoryerror"
+    r"|invalid buffer size: [\d.]+ [gt]i?b"  # MPS, for what is larger than any buffer
+    r"|winerror (?:8|14|1455)\]|paging file|errno 12\]",  # Windows words its messages in the user's language
+    re.IGNORECASE,
+)
+_DISK: Final = re.compile(
+    r"no space left|not enough space on the disk|disk (?:is )?full|storagefull|quota exceeded"
+    r"|winerror (?:39|112|1295)\]|errno (?:28|122)\]",
+    re.IGNORECASE,
+)
+_READ_ONLY: Final = re.compile(r"read-only file system|errno 30\]|winerror 19\]", re.IGNORECASE)
+_ADVICE: Final = (
+    (_MEMORY, f"Close what else uses its memory, or ask for smaller pictures in the plan, then {AGAIN}"),
+    (_DISK, f"Make room on the server's disk, then {AGAIN}"),
+    (_READ_ONLY, f"Make the server's output folder writable, then {AGAIN}"),
+)
+"""What to do about an error of a node, by what its type or message holds."""
 
 
 def failure_of(run: Run, *, url: str) -> ComfyUIError | None:
@@ -22,7 +38,7 @@ def failure_of(run: Run, *, url: str) -> ComfyUIError | None:
     if run.phase is Phase.INTERRUPTED:
         return Interrupted(f"Somebody interrupted this picture on {url}. To have it, {AGAIN}")
     advice = next(
-        (advice for word, advice in _ADVICE.items() if word in run.error), f"Look at its terminal, then {AGAIN}"
+        (advice for words, advice in _ADVICE if words.search(run.error)), f"Look at its terminal, then {AGAIN}"
     )
     return ExecutionFailed(f"{url} failed on this picture: {run.error}. {advice}")
 
