@@ -10,7 +10,7 @@ import websocket
 
 from plugins.comfyui.answers import Message, read_frame
 from plugins.comfyui.client import ComfyUI
-from plugins.comfyui.transport import ca_bundle
+from plugins.comfyui.connecting import ca_bundle
 
 Listener = Callable[[Message], None]
 

@@ -1,9 +1,15 @@
 """The servers of one command are reached, and one is started where none answers and the plan says how."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import requests
+from pydantic import ValidationError
+from urllib3.exceptions import HTTPError
+
+from plugins.comfyui.answers import SystemStats
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import BadAnswer, Unreachable
 from plugins.comfyui.server import Server
@@ -14,6 +20,10 @@ if TYPE_CHECKING:
     from plugins.comfyui.starting import Started
 
 _COMFYUI_PORT: Final = 8188
+_USUAL_PORTS: Final = (_COMFYUI_PORT, 8000)
+"""8000 is ComfyUI Desktop's."""
+_LARGEST_STATS: Final = 1 << 16
+"""Bytes."""
 
 
 class Servers:
@@ -51,7 +61,7 @@ class Servers:
                     self._start(plan, client.url)
                     info = client.info()
                 else:
-                    raise Unreachable(_no_answer(plan, client)) from error
+                    raise Unreachable(_no_answer(plan, client, error)) from error
         except BaseException:
             client.close()
             raise
@@ -75,11 +85,27 @@ class Servers:
         self._started = Started(command, folder=plan.paths.comfyui, url=url, log=log, timeout=plan.comfyui.timeout)
 
 
-def _no_answer(plan: Plan, client: ComfyUI) -> str:
+def _no_answer(plan: Plan, client: ComfyUI, error: Unreachable) -> str:
     """Return what to do when nothing answers."""
     folder, start = plan.paths.comfyui, " ".join(plan.comfyui.start or ("python", "main.py"))
-    absent = "" if folder.is_dir() else f", and {folder} is not there to start"
+    absent = "" if folder.is_dir() else f" {folder} is not there to start one."
+    elsewhere = _beside(client) if client.is_local else ""
     return (
-        f"No ComfyUI answers at {client.url}{absent}.\n"
-        f"       Start one (cd {folder} && {start}), name another with --comfyui-url, or try --demo."
+        f"{error}{absent}\n"
+        f"       Start one (cd {folder} && {start}), name another with --comfyui-url, or try --demo.\n"
+        f"       {elsewhere or 'ComfyUI Desktop listens on port 8000, others on 8188.'}"
     )
+
+
+def _beside(client: ComfyUI, *, ports: Sequence[int] = _USUAL_PORTS) -> str:
+    """Return the address of a ComfyUI on this machine that listens where one usually does. It is sent no secret."""
+    parts = urlsplit(client.url)
+    for port in ports:
+        url = parts._replace(netloc=f"{parts.netloc.removesuffix(f':{parts.port}')}:{port}", path="").geturl()
+        with contextlib.suppress(requests.RequestException, HTTPError, ValidationError), requests.Session() as session:
+            session.trust_env = False  # no proxy, and no password of ~/.netrc
+            with session.get(f"{url}/system_stats", timeout=1.0, allow_redirects=False, stream=True) as answer:
+                stats = SystemStats.model_validate_json(answer.raw.read(_LARGEST_STATS))
+            if not stats.simulated:
+                return f"One answers at {url}: --comfyui-url={url}"
+    return ""

@@ -67,6 +67,12 @@ class Started:
                 stderr=self._output,
                 start_new_session=True,  # so that Ctrl-C leaves its end to us
             )
+        except FileNotFoundError:
+            return (
+                f"that failed: there is no program {command[0]!r}. Name ComfyUI's own Python in `start` under "
+                "[comfyui] in the plan: .venv/bin/python, on Windows .venv\\Scripts\\python.exe, in the portable "
+                "ComfyUI ..\\python_embeded\\python.exe."
+            )
         except OSError as error:
             return f"that failed: {error}."
         attempts = Retry(timeout, pause=self._timing.pause, longest=self._timing.pause)

@@ -3,6 +3,7 @@
 Credentials and headers from the environment are secrets: they go to the server, and are never shown.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -15,9 +16,10 @@ from urllib.parse import unquote, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
-from urllib3.exceptions import InvalidHeader, ReadTimeoutError
+from urllib3.exceptions import HTTPError, InvalidHeader, ReadTimeoutError
 from urllib3.util import Retry as HttpRetry
 
+from plugins.comfyui.connecting import ca_bundle, failure_of_connection, proxy_hint
 from plugins.comfyui.deadline import Deadline
 from plugins.comfyui.errors import BadAnswer, BrokenAnswer, ComfyUIError, Unreachable
 from plugins.comfyui.timing import Timing
@@ -27,6 +29,7 @@ _BUSY: Final = (429, 502, 503, 504)
 """What a proxy in front of a server says when the server is not there just now."""
 _LARGEST_ANSWER: Final = 256 << 20
 """Bytes; a PNG of 8192x8192 pixels is smaller."""
+_LONGEST_LOCATION: Final = 300
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -39,6 +42,8 @@ class Answer:
     body: bytes
     retry_after: float = 0.0
     """Seconds to wait before asking again, where it says so."""
+    location: str = ""
+    """Where it points to instead, without what may be secret in it."""
 
     @property
     def snippet(self) -> str:
@@ -57,9 +62,13 @@ class Transport:
         parts = urlsplit(url)
         if parts.username:
             self._session.auth = _BasicAuth(Secret(unquote(parts.username)), Secret(unquote(parts.password or "")))
-        self._session.headers.update(headers_from_environment())
+        headers = headers_from_environment()
+        self._session.headers.update(headers)
+        if self._session.auth is None and "authorization" in {name.lower() for name in headers}:
+            self._session.auth = _as_it_is  # requests would put ~/.netrc's password in its place
         # A proxy from the environment cannot reach this machine's own loopback address.
         self._session.trust_env = not self.is_local
+        self._proxy: Final = "" if self.is_local else proxy_hint(self.url)
         self._session.verify = ca_bundle()
         again = _HttpRetry(
             total=3,
@@ -77,9 +86,10 @@ class Transport:
         """Whether the server is on this machine, by its address."""
         host = urlsplit(self.url).hostname or ""
         try:
-            return ip_address(host).is_loopback
+            address = ip_address(host)
         except ValueError:
             return host == "localhost"
+        return address.is_loopback or address.is_unspecified  # 0.0.0.0 is what ComfyUI prints with --listen
 
     @property
     def authorising_headers(self) -> Mapping[str, str]:
@@ -118,22 +128,19 @@ class Transport:
                     reason=response.reason or "",
                     body=self._body(response),
                     retry_after=_retry_after(response),
+                    location=_location(response, own=self.url),
                 )
         except BaseException as error:
             _forget_frames(error)
             if isinstance(error, requests.ReadTimeout):
                 raise Unreachable(
-                    f"{self.url} did not answer {method} {path} within {self._timing.answer:.0f} s."
+                    f"{self.url} did not answer {method} {path} within {self._timing.answer:.0f} s.{self._proxy}"
                 ) from error
-            if isinstance(error, requests.exceptions.SSLError):
-                raise BadAnswer(
-                    f"{self.url} cannot be trusted ({_cause(error)}). If its certificate is from a CA of your own, "
-                    "name that CA's file and run this again: REQUESTS_CA_BUNDLE=ca.pem"
-                ) from error
-            if isinstance(error, requests.RequestException):
-                raise Unreachable(f"No ComfyUI answers at {self.url} ({_cause(error)}).") from error
+            if isinstance(error, requests.RequestException | HTTPError):  # urllib3's own: a name that cannot be one
+                raise failure_of_connection(self.url, error, proxy=self._proxy) from error
             raise
-        message = f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).{_hint(answer.status)}"
+        hint = f"{_hint(answer)}{self._proxy}"
+        message = f"{self.url} answered {method} {path} with {answer.status} ({answer.snippet}).{hint}"
         if answer.status in _BUSY and answer.status not in accept:
             raise Unreachable(message, retry_after=answer.retry_after)
         if answer.status not in accept:
@@ -175,11 +182,6 @@ def _is_header(name: str, value: object) -> bool:
     return printable and value == str(value).strip() and _HEADER_NAME.fullmatch(name) is not None
 
 
-def ca_bundle() -> str | bool:
-    """Return the certificates to trust: a private CA from REQUESTS_CA_BUNDLE or SSL_CERT_FILE, or the usual ones."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
-
-
 class _BasicAuth(HTTPBasicAuth):
     """Requests' own, whose header is not shown where values are listed."""
 
@@ -187,6 +189,11 @@ class _BasicAuth(HTTPBasicAuth):
         super().__call__(request)  # type: ignore[no-untyped-call]
         request.headers["Authorization"] = Secret(request.headers["Authorization"])
         return request
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authorise a request by the headers that it has."""
+    return request
 
 
 class _Session(requests.Session):
@@ -205,12 +212,15 @@ class _HttpRetry(HttpRetry):
         return super().increment(*given, **details)
 
 
-def _hint(status: int) -> str:
+def _hint(answer: Answer) -> str:
     """Return what to do about a status that a proxy gives, and ComfyUI does not."""
-    if status in {401, 403, 407}:
+    if answer.status in {401, 403, 407}:
         return " If a proxy in front of it asks for credentials, give its headers in COMFYUI_HEADERS."
-    if 300 <= status < 400:  # noqa: PLR2004 (redirects)
-        return " It points to another address, which is not followed; name that one with --comfyui-url."
+    if answer.status == requests.codes.bad_request and b"HTTPS" in answer.body.upper():
+        return " It seems to want https:// at this port."
+    if 300 <= answer.status < 400:  # noqa: PLR2004 (redirects)
+        where = f" ({answer.location})" if answer.location else ""
+        return f" It points to another address{where}, which is not followed; name that one with --comfyui-url."
     return ""
 
 
@@ -222,6 +232,15 @@ def _retry_after(response: requests.Response) -> float:
         return 0.0
 
 
+def _location(response: requests.Response, *, own: str) -> str:
+    """Return the other server that a redirect points to, as a person may type it; a path of its own says nothing."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(response.headers.get("Location", "")[:_LONGEST_LOCATION])
+        where = without_credentials(f"{parts.scheme}://{parts.netloc}") if parts.scheme and parts.netloc else ""
+        return "" if own.startswith(where) else where
+    return ""
+
+
 def _forget_frames(error: BaseException) -> None:
     """Remove the HTTP library's frames from a traceback: their arguments hold the headers, which are secrets.
 
@@ -231,12 +250,3 @@ def _forget_frames(error: BaseException) -> None:
     while each is not None:
         each.__traceback__ = None
         each = each.__cause__ or each.__context__
-
-
-def _cause(error: BaseException) -> str:
-    """Return the innermost reason: urllib3 wraps a refused connection in layers that show addresses in memory."""
-    reason = str(error)
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-        reason = str(error) or type(error).__name__
-    return reason

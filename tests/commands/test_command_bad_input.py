@@ -209,8 +209,8 @@ CASES = {
     "comfyui_unreachable": Case(
         command="-m generate",
         says=(
-            "No ComfyUI answers at http://127.0.0.1:9. Start one (cd {folder}/ComfyUI && python main.py),",
-            "name another with --comfyui-url, or try --demo.",
+            "No ComfyUI answers at http://127.0.0.1:9 ([Errno 111] Connection refused).",
+            "Start one (cd {folder}/ComfyUI && python main.py), name another with --comfyui-url, or try --demo.",
         ),
     ),
     "comfyui_dies": Case(
@@ -317,7 +317,7 @@ CASES = {
     "another_run": Case(
         command="-m generate --comfyui-url={url}",
         prepare=with_a_run_in_progress,
-        says=("Another run is using {folder}/reports. Wait for it to end, then run this again.",),
+        says=("Another run is using {folder}/reports (", "). Wait for it to end, then run this again."),
     ),
     "started_and_refused": Case(
         command="-m generate",

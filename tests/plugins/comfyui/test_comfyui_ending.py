@@ -27,8 +27,7 @@ ERRORS = {
     "CPU": (MEMORY, "RuntimeError: DefaultCPUAllocator: not enough memory: you tried to allocate 1000000 bytes."),
     "CPU on Linux": (
         MEMORY,
-        "RuntimeError: [enforce fail at alloc_cpu.cpp:75] err == 0. DefaultCPUAllocator: can't allocate memory: you "
-        "tried to allocate 68719476736 bytes. Error code 12 (Cannot allocate memory)",
+        "RuntimeError: DefaultCPUAllocator: can't allocate memory: Error code 12 (Cannot allocate memory)",
     ),
     "Python": (MEMORY, "MemoryError: "),
     "numpy": (MEMORY, "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB for an array"),

@@ -166,3 +166,15 @@ def test_without_virtual_environments_the_path_stays(tmp_path: Path, monkeypatch
     monkeypatch.setattr(sys, "base_prefix", sys.prefix)
     monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.prefix}/bin", "/usr/bin"]))
     assert os.pathsep.join([f"{sys.prefix}/bin", "/usr/bin"]) == environment(tmp_path)["PATH"]
+
+
+def test_program_that_is_not_there_is_named_with_others(folder: Path, port: int) -> None:
+    """A `start` whose program is not installed, such as `python` on Debian, is told with what to write."""
+    with pytest.raises(Unreachable) as caught:
+        start(folder, port, "no-such-python", "main.py")
+    told = str(caught.value)
+    assert (
+        "that failed: there is no program 'no-such-python'. Name ComfyUI's own Python in `start` under [comfyui]"
+        in told
+    )
+    assert "..\\python_embeded\\python.exe" in told
