@@ -24,11 +24,12 @@ from plugins.demo.process import StandIn
 from plugins.demo.training import training_run
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
-from plugins.generate import cell_renderer, generation, record
+from plugins.generate import cell_renderer, record
 from plugins.generate.comparing import Comparing
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import prepare
+from plugins.generate.stability import Stability
 from plugins.loras.staging import preflight
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
@@ -62,7 +63,7 @@ def without_checks() -> Iterator[None]:
         for owner, name in _CHECKS:
             stack.enter_context(patch.object(owner, name, lambda *_, **__: _PASSED))
         stack.enter_context(patch.object(record, "fingerprint", lambda _: b""))
-        stack.enter_context(patch.object(generation, "check_stability", lambda *_, **__: None))
+        stack.enter_context(patch.object(Stability, "is_due", lambda *_: False))
         stack.enter_context(patch.object(Comparing, "judge", judge))
         stack.enter_context(patch.object(Server, "forget_weights", lambda *_, **__: None))
         yield

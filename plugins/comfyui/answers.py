@@ -4,7 +4,9 @@ What a newer ComfyUI adds changes nothing. A value of an odd type is left out wh
 does not, pydantic's `ValidationError` is raised, and the client says which server and route it was.
 """
 
+import itertools
 import math
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -24,6 +26,14 @@ from plugins.plan.messages import visible
 
 _LONGEST_NAME: Final = 200
 """Letters of what a server calls itself."""
+_LONGEST_FLAG: Final = 40
+_INDEX: Final = re.compile(r"^[a-z]+:\d+ ")
+"""Which of a machine's devices it is (`cuda:1 NVIDIA ...`) decides no pixel."""
+_DECIDING: Final = re.compile(
+    r"--(cpu|cpu-vae|directml|deterministic|fast|(force-)?(fp|bf)\d[a-z0-9_]*(-[a-z-]+)?|(force|dont)-upcast-attention"
+    r"|use-[a-z-]+-attention|disable-xformers|supports-fp8-compute|force-channels-last|lowvram|novram)"
+)
+"""Options that decide how a server calculates, as `main.py --help` lists them under precision and attention."""
 
 
 class ServerInfo(BaseModel):
@@ -37,12 +47,45 @@ class ServerInfo(BaseModel):
     simulated: bool
     worker: str = ""
     """The worker of a cluster that it runs beside, if any; the address is then as that worker sees it."""
+    torch: str = ""
+    """The version of PyTorch; empty where it is not known."""
+    flags: str | None = None
+    """The options that it was started with and that decide how it calculates (`--fp16-unet`); None: not known."""
 
     def __str__(self) -> str:
         beside = f" beside {self.worker}" if self.worker else ""
         if self.simulated:
             return f"a SIMULATED ComfyUI {self.comfyui_version} at {self.url}{beside}"
-        return f"ComfyUI {self.comfyui_version} at {self.url}{beside} ({self.device})"
+        return f"ComfyUI {self.comfyui_version} at {self.url}{beside} ({self.machine})"
+
+    def is_at(self, other: "ServerInfo") -> bool:
+        """Say whether this is, or was, at the address of another."""
+        return (self.url, self.worker) == (other.url, other.worker)
+
+    @property
+    def machine(self) -> str:
+        """What calculates: the device, PyTorch and the options."""
+        torch = f"torch {self.torch}" if self.torch and not self.simulated else ""
+        return ", ".join(filter(None, [self.device, torch, self.flags]))
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """What decides pixels beside the workflow and its files, by name; None where it is not known."""
+        return {
+            "ComfyUI": self.comfyui_version,
+            "device": _INDEX.sub("", self.device),
+            "torch": self.torch or None,
+            "options": self.flags,
+        }
+
+    def differences(self, other: "ServerInfo") -> tuple[str, ...]:
+        """List the facts that are known of both and differ, as "ComfyUI 0.33.0 instead of 0.3.64"."""
+        theirs = other.facts
+        return tuple(
+            f"{name} {mine or 'none'} instead of {theirs[name] or 'none'}"
+            for name, mine in self.facts.items()
+            if mine is not None and theirs[name] is not None and mine != theirs[name]
+        )
 
 
 class Sent(BaseModel):
@@ -74,6 +117,19 @@ Count = Annotated[int | None, PlainValidator(_count)]
 Time = Annotated[datetime | None, PlainValidator(_time)]
 
 
+def _flags(argv: object) -> str | None:
+    """Return the options that decide pixels, in alphabetical order; None where the server does not say."""
+    if not isinstance(argv, list):
+        return None
+    words = [str(word) for word in argv]
+    found = {word for word in words if _DECIDING.fullmatch(word)}
+    for at, word in enumerate(words):
+        if word == "--fast":  # whose values follow it
+            values = itertools.takewhile(lambda one: not one.startswith("-"), words[at + 1 :])
+            found |= {f"--fast {value[:_LONGEST_FLAG]}" for value in values}
+    return visible(" ".join(sorted(found)))
+
+
 class SystemStats(Sent):
     """The answer to GET /system_stats."""
 
@@ -83,6 +139,10 @@ class SystemStats(Sent):
         default=False, validation_alias=AliasPath("system", "simulated")
     )
     """Only the stand-in says so."""
+    torch: Name = Field(default="", validation_alias=AliasPath("system", "pytorch_version"))
+    flags: Annotated[str | None, PlainValidator(_flags)] = Field(
+        default=None, validation_alias=AliasPath("system", "argv")
+    )
 
 
 def options_of(spec: Any) -> list[str] | None:  # noqa: ANN401 (JSON)

@@ -19,6 +19,8 @@ from plugins.plan.plan import Plan
 
 Found = TypeVar("Found")
 
+MODEL_FOLDERS: Final = ("checkpoints", "diffusion_models", "text_encoders", "vae", "loras", "controlnet")
+"""Folders of files that decide pixels, as ComfyUI calls them; the built-in workflow needs the first alone."""
 _BRIEFLY: Final = Timing(connect=2.0, answer=5.0, pause=0.05)
 """For a look at a server that need not be there."""
 _TICK: Final = 2.0
@@ -39,6 +41,8 @@ class ServerChoices:
     """What the server loads a model alone from, without its text encoder and VAE."""
     nodes: Mapping[str, Any] = field(default_factory=dict)
     """What the server says of the classes of an own workflow, by class."""
+    files: Mapping[str, ModelFile] = field(default_factory=dict)
+    """The model files that a workflow may name, by their folder and name; none where the server does not say."""
 
     def base_model(self, plan: Plan) -> str:
         """Return the plan's base model as the server lists it.
@@ -79,7 +83,17 @@ def choices_of(client: ComfyUI, *, classes: Sequence[str] = ()) -> ServerChoices
         schedulers=client.options("KSampler", "scheduler"),
         diffusion_models=diffusion_models,
         nodes=client.node_classes(classes) if classes else {},
+        files=_files(client, MODEL_FOLDERS if classes else MODEL_FOLDERS[:1]),
     )
+
+
+def _files(client: ComfyUI, folders: Sequence[str]) -> dict[str, ModelFile]:
+    """Return the files of some model folders; of two of one name, the one that the server reads."""
+    found: dict[str, ModelFile] = {}
+    for folder in folders:
+        for file in sorted(client.model_files(folder), key=lambda one: one.folder, reverse=True):
+            found[f"{folder}/{file.name}".replace("\\", "/")] = file
+    return found
 
 
 def one_base_model(plan: Plan, choices: Sequence[ServerChoices]) -> str:
@@ -157,7 +171,7 @@ class _Listing:
 
 
 def _listing(client: ComfyUI) -> _Listing:
-    return _Listing(client.loras(), client.lora_files())
+    return _Listing(client.loras(), client.model_files("loras"))
 
 
 def _find(client: ComfyUI, name: str, listing: _Listing, *, file: Path, metadata: Mapping[str, str]) -> str:

@@ -113,10 +113,10 @@ class ComfyUI:
         metadata = self._decoded(answer) if answer.status == requests.codes.ok else None
         return metadata if isinstance(metadata, dict) else None
 
-    def lora_files(self) -> tuple[ModelFile, ...]:
-        """List the LoRA files with size and time; none where the server does not say."""
+    def model_files(self, folder: str) -> tuple[ModelFile, ...]:
+        """List the files of a model folder (`loras`) with size and time; none where the server does not say."""
         try:
-            answer = self._request("GET", "/experiment/models/loras", accept=(200, 404, 405))
+            answer = self._request("GET", f"/experiment/models/{folder}", accept=(200, 404, 405))
             return MODEL_FILES.validate_python(self._decoded(answer)) if answer.status == requests.codes.ok else ()
         except (ValidationError, BadAnswer):
             return ()

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from plugins.deploy.records import (
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.generate.population import made_on
 from plugins.loras import journal
 from plugins.loras.copies import CleanUp, remove_evaluation_copies
 from plugins.loras.copying import digest_of
@@ -44,6 +45,8 @@ class Selected:
     checkpoint: Checkpoint
     evidence: Mapping[Cell, Evidence]
     observed: str
+    accepted: Mapping[str, str] = field(default_factory=dict)
+    """Pictures that are taken whatever was checked of them, and what was said of each."""
     ballot: BallotRecord | None
     strength: float | None = None
     """What it was judged at, where the plan has several strengths."""
@@ -190,9 +193,11 @@ def _recorded(selected: Selected, installed: Installation, proof: tuple[Proven, 
         replaced_sha256=installed.replaced_sha256,
         backup=installed.backup,
         observed=selected.observed,
+        accepted=dict(selected.accepted),
         ballot=selected.ballot,
         other_ballots=selected.other_ballots,
         proof=proof,
         server=next(iter(selected.evidence.values())).server,
+        made_on=tuple(made_on(selected.evidence.values())),
         deployed=datetime.now(UTC),
     )

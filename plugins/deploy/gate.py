@@ -1,10 +1,17 @@
 """Nothing is deployed that was not tested: every checkpoint on every prompt, as the files are now."""
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from plugins.comfyui.choices import choices_of
+from plugins.comfyui.own_workflow import classes_for
+from plugins.comfyui.server import Server
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.store import Store
+from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.generate.population import files_used
 from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, column
 from plugins.plan.messages import UserError
@@ -24,22 +31,38 @@ def tested_cells(plan: Plan) -> tuple[Cell, ...]:
 
 
 def pass_gate(
-    expected: ExpectedInputs, store: Store, selected: Checkpoint, strength: float | None = None
+    expected: ExpectedInputs,
+    store: Store,
+    selected: Checkpoint,
+    strength: float | None = None,
+    *,
+    accepted: Collection[str] = (),
 ) -> dict[Cell, Evidence]:
-    """Return the evidence that the selection rests on.
+    """Return the evidence that the selection rests on. `accepted` are ids of cells that count whatever was checked.
 
-    Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now, or a
-    picture of the selected one, at the `strength` that it was judged at, failed a check.
+    Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now, was
+    not checked, or is of a row whose pictures were not made alike; or a picture of the selected one, at the `strength`
+    that it was judged at, failed a check.
     """
     cells = tested_cells(expected.plan)
+    if unknown := sorted({*accepted} - {cell.id for cell in cells}):
+        raise GateError(
+            f"--accept={unknown[0]} is no picture of {expected.plan.title}. It takes the id of one as the tests have "
+            f"it, such as --accept={next(column(expected.plan, selected)).id}. Nothing was deployed."
+        )
     missing = expected.missing(store, cells)
     problems = [str(one) for one in missing]
     shut = {one.cell for one in missing}
     evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
+    doubtful: list[str] = []
     for cell, found in evidence.items():
         is_judged = (cell.checkpoint, cell.strength) == (selected, strength)
-        told = _unchecked(found) + ([str(check) for check in found.failures] if is_judged else [])
+        told = [] if cell.id in accepted else doubts_about(found, is_selected=is_judged)
         problems += [f"{cell}: {one}" for one in told]
+        doubtful += [cell.id] if told else []
+        if unlike := _unlike_its_row(cell, evidence, store):
+            problems.append(f"{cell}: {unlike}")
+            shut.add(cell)
         shut |= {cell} if told else set()
     base_models = sorted({found.base_model for found in evidence.values()})
     if len(base_models) > 1:
@@ -47,11 +70,61 @@ def pass_gate(
     if problems:
         count = len(shut) or len(cells)
         lines = "".join(f"\n  {problem}" for problem in problems)
+        take = f"\nTo take a picture as it is, name it: --accept={doubtful[0]}" if doubtful else ""
         raise GateError(
             f"{selected.id} cannot be deployed: {count} of {len(cells)} cells stand in the way.{lines}\n"
-            "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate"
+            f"Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate{take}"
         )
     return evidence
+
+
+def accepted_among(evidence: Mapping[Cell, Evidence], accepted: Collection[str]) -> dict[str, str]:
+    """Return what stood against each picture that a person accepted, by the cell's id."""
+    return {
+        cell.id: "; ".join(doubts_about(found, is_selected=True)) or "nothing stood against it"
+        for cell, found in evidence.items()
+        if cell.id in accepted
+    }
+
+
+def check_files(expected: ExpectedInputs, evidence: Mapping[Cell, Evidence], servers: Sequence[Server]) -> None:
+    """See that the servers still have the model files that the pictures were made from.
+
+    Raises `GateError`, or `ComfyUIError` where one cannot be asked.
+    """
+    base_model = next(iter(evidence.values())).base_model
+    classes, comfyui = classes_for(expected.plan), expected.plan.paths.comfyui
+    now = {}
+    for server in servers:
+        choices = server.ask(partial(choices_of, classes=classes))
+        now[server.info] = files_used(expected, choices, base_model=base_model, comfyui=comfyui)
+    there = replace(expected, files=now)
+    changed = {name: None for found in evidence.values() for name in there.changed_files(found)}
+    if changed:
+        raise GateError(
+            f"{' and '.join(changed)} is another file now than when the pictures were rendered, so production would "
+            "not render what was judged. Put the former file back, or render again: pytest -m generate. "
+            "Nothing was deployed."
+        )
+
+
+def doubts_about(evidence: Evidence, *, is_selected: bool) -> list[str]:
+    """Return what stands against a picture by itself: checks that were not made, and, where selected, that failed."""
+    return _unchecked(evidence) + ([str(check) for check in evidence.failures] if is_selected else [])
+
+
+def _unlike_its_row(cell: Cell, evidence: Mapping[Cell, Evidence], store: Store) -> str:
+    """Return how a picture was made otherwise than its baseline, or than the first of its row; empty where it was not.
+
+    What older evidence does not know is not held against it.
+    """
+    try:
+        baseline = store.read(cell.baseline)
+    except EvidenceError:
+        baseline = None  # a damaged one is rendered again by the next run; the pictures compare with each other
+    other = baseline or next(found for one, found in evidence.items() if one.baseline == cell.baseline)
+    told = "; ".join(evidence[cell].unlike(other))
+    return f"not comparable with {'the baseline' if baseline else 'its row'}: it was made on {told}" if told else ""
 
 
 def _unchecked(evidence: Evidence) -> list[str]:

@@ -18,11 +18,14 @@ class DeployOptions:
     ballots: tuple[str, ...]
     observed: str
     rollback: bool
+    accepted: tuple[str, ...] = ()
 
     def check(self, stages: frozenset[str]) -> None:
         """Refuse options that do nothing with these stages. Raises `OptionError`."""
         if self.selected_step and not stages & {DEPLOY, VERIFY}:
             raise OptionError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
+        if self.accepted and (self.rollback or DEPLOY not in stages):
+            raise OptionError("--accept goes with a deployment: pytest -m deploy --selected-step=STEP --accept=CELL")
         if self.rollback and (self.selected_step or DEPLOY not in stages):
             raise OptionError(
                 "--rollback puts back what was in production before the last deployment, by itself: "

@@ -26,7 +26,7 @@ _SESSION: Final = pytest.StashKey[DeploySession]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --selected-step, --ballot, --observed and --rollback."""
+    """Add --selected-step, --ballot, --accept, --observed and --rollback."""
     group = parser.getgroup(GROUP)
     group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, epoch5 or final")
     group.addoption(
@@ -35,6 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         help="the ballot saved from the report; repeat for several judges (default: REPORTS/ballot*.json if there)",
+    )
+    group.addoption(
+        "--accept",
+        metavar="CELL",
+        action="append",
+        default=[],
+        help="with -m deploy: take a picture that failed a check or was not checked, such as step600-forest; repeat",
     )
     group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
     group.addoption(
@@ -51,6 +58,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         ballots=tuple(typed("ballot")),
         observed=typed("observed"),
         rollback=typed("rollback"),
+        accepted=tuple(typed("accept")),
     )
     deploying = config.stash[_SESSION] = DeploySession(
         command, options, servers=lambda: config.hook.pytest_acceptance_servers(config=config)

@@ -74,8 +74,8 @@ class Prover:
     evidence: Mapping[Cell, Evidence]
     store: Store
     servers: Sequence[Server]
-    stability: StabilityCheck | None
-    """What the run that made the pictures found out about its server."""
+    stability: Sequence[StabilityCheck]
+    """What the run that made the pictures found out about its servers."""
     reports: Path
 
     def prove(
@@ -118,6 +118,7 @@ class Prover:
             distance=distance,
             runner_up=runner_up,
             runner_up_distance=distances[runner_up] if runner_up else None,
+            unlike="; ".join(server.info.differences(judged.server)),
         )
         if problem := self._problem(proven, server):
             raise ProofError(f"{production} x {cell.row} on {url} is not what was judged: {problem}.")
@@ -147,10 +148,7 @@ class Prover:
 
     def _is_stable(self, server: Server) -> bool:
         """Return whether the server is one that gave the same picture twice."""
-        if self.stability is None or not self.stability.stable:
-            return False
-        measured, info = self.stability.server, server.info
-        return (measured.comfyui_version, measured.device) == (info.comfyui_version, info.device)
+        return any(one.stable and one.is_of(server.info) for one in self.stability)
 
     def _distances(self, picture: Picture, cell: Cell) -> dict[str, float]:
         """Measure how far a picture is from each candidate's of the same row and strength, and from the baseline's."""

@@ -63,11 +63,14 @@ class Proven(_Record):
     runner_up: str | None = None
     """The other candidate that it is nearest to, where it is not identical to the judged picture."""
     runner_up_distance: float | None = None
+    unlike: str = ""
+    """How the server is another than the one that the judged picture was made on, where it is not identical."""
 
     def __str__(self) -> str:
         if self.identical:
             return f"{self.row}: the judged picture, pixel for pixel"
         told = f"{self.row}: {self.distance:.2f} of 255 from the judged picture"
+        told += f", rendered on {self.unlike}" if self.unlike else ""
         return f"{told}; the next candidate, {self.runner_up}, is at {self.runner_up_distance:.2f}"
 
 
@@ -94,12 +97,16 @@ class Deployment(_Record):
     left: dict[str, str] = {}
     """Evaluation copies that were not removed, and why."""
     observed: str = ""
+    accepted: dict[str, str] = {}
+    """Pictures that failed a check or were not checked, and that a person took by name: what was said of each."""
     ballot: BallotRecord | None = None
     other_ballots: tuple[BallotRecord, ...] = ()
     """Those of further judges."""
     proof: tuple[Proven, ...]
     """What production rendered, compared with what was judged."""
     server: ServerInfo
+    made_on: tuple[str, ...] = ()
+    """The ComfyUI versions and machines that the judged pictures were made on; nothing in older records."""
     deployed: datetime
 
     @property

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Selected, deploy, recover
-from plugins.deploy.gate import pass_gate
+from plugins.deploy.gate import accepted_among, check_files, pass_gate
 from plugins.deploy.options import DeployOptions, OptionError
 from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.planned import PlannedSummary
@@ -224,7 +224,7 @@ class DeploySession:
         preflight(plan)
         expected = self._expected({one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints})
         store = pictures(reports)
-        evidence = pass_gate(expected, store, checkpoint, strength)
+        evidence = pass_gate(expected, store, checkpoint, strength, accepted=self._options.accepted)
         self._lock()
         records: tuple[BallotRecord, ...] = ()
         if ballots:
@@ -235,7 +235,7 @@ class DeploySession:
                 *ballot_lines(ballots, typed, judges=len(used)),
                 *no_lines(self._ballots, checkpoint, plan, strength),
             )
-        self._servers()
+        check_files(expected, evidence, self._servers())
         self._selected = Selected(
             expected=expected,
             store=store,
@@ -243,6 +243,7 @@ class DeploySession:
             strength=strength,
             evidence=evidence,
             observed=self._options.observed,
+            accepted=accepted_among(evidence, self._options.accepted),
             ballot=records[0] if records else None,
             other_ballots=records[1:],
         )

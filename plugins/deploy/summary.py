@@ -47,6 +47,7 @@ class Summary:
             self._head(),
             self._compared(),
             self._observed(),
+            self._accepted(),
             self._deployed(),
             self._proof(),
             _verifications(self.verified),
@@ -191,6 +192,14 @@ class Summary:
             if seen:
                 yield f"{prompt.purpose or prompt.id}: {'; '.join(seen)}"
 
+    def _accepted(self) -> str:
+        lines = [f"- **{plain(cell)}**: {plain(told)}" for cell, told in self.deployment.accepted.items()]
+        return (
+            "\n".join(["## Accepted by name", "", "These pictures were taken as they are:", "", *lines])
+            if lines
+            else ""
+        )
+
     def _deployed(self) -> str:
         deployment = self.deployment
         lines = [
@@ -239,7 +248,9 @@ class Summary:
                 ("LoRA strength", _strengths(self.plan)),
                 *(("Always on", str(one)) for one in self.plan.loras),
             ]
-        told.append(("Server", f"ComfyUI {server.comfyui_version} at {server.url} ({server.device})"))
+        made_on = self.deployment.made_on or (f"ComfyUI {server.comfyui_version} ({server.machine})",)
+        told += [("Made on", one) for one in made_on]
+        told.append(("Server", server.url))
         return "\n".join(["## How the pictures were made", "", *(f"- {name}: {plain(value)}" for name, value in told)])
 
 

@@ -1,13 +1,17 @@
 """What one picture was made from: the record that lies beside it."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from plugins.comfyui.answers import ServerInfo
 from plugins.pictures.check import Check, Outcome
 
+Population = tuple[str | None, ...]
+"""Pictures of one population were made alike but for what their cells ask for."""
+_TICK: Final = 2.0
+"""Seconds: file systems keep times no more exactly than this."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -50,6 +54,23 @@ class AlwaysOnRecord(_Record):
     strength: float
 
 
+class FileRecord(_Record):
+    """A model file that the workflow names, beside the LoRA that is tested: the base model, a VAE, another LoRA."""
+
+    name: str
+    """Its folder and name: `checkpoints/model.safetensors`."""
+    size: int
+    modified: float
+    """Seconds since 1970."""
+    local: bool
+    """Whether this machine's file was looked at; else the server said so."""
+
+    def is_other(self, now: "FileRecord", *, same_server: bool) -> bool:
+        """Say whether this is not the file that is there now. Two servers' copies may have different times."""
+        comparable = (self.local and now.local) or (same_server and self.local == now.local)
+        return self.size != now.size or (comparable and abs(self.modified - now.modified) > _TICK)
+
+
 class RunRecord(_Record):
     """The server's own account: its id and when it worked on it (its clock, UTC)."""
 
@@ -83,6 +104,13 @@ class ComparedRecord(_Record):
 
     baseline_pixels_sha256: Sha256
     effect: float
+    noise: float | None = None
+    """How much the server's own pictures differ, where the same one is rendered twice; None: not measured."""
+
+
+def population_of(server: ServerInfo, files: tuple[FileRecord, ...]) -> Population:
+    """Return a key that is the same for pictures which may be compared with each other."""
+    return (*server.facts.values(), *(f"{one.name} {one.size}" for one in files))
 
 
 class Evidence(_Record):
@@ -101,6 +129,8 @@ class Evidence(_Record):
     workflow: dict[str, Any]
     """The graph in API format, exactly as it was sent."""
     server: ServerInfo
+    files: tuple[FileRecord, ...] = ()
+    """The model files that the workflow names; none where they are not known."""
     run: RunRecord
     picture: PictureRecord
     rendered_as: str = ""
@@ -118,6 +148,26 @@ class Evidence(_Record):
     def rendered_column(self) -> str:
         """The column that was rendered for this picture: its own, but for a checkpoint that was saved twice."""
         return self.rendered_as or self.cell.column
+
+    @property
+    def population(self) -> Population:
+        """Everything beside the cell's own inputs that decides pixels."""
+        return population_of(self.server, self.files)
+
+    def changed_files(self, now: tuple[FileRecord, ...], server: ServerInfo) -> tuple[str, ...]:
+        """List the model files that a server has under the same names now, and that are others than were used."""
+        same = self.server.is_at(server)
+        there = {one.name: one for one in now}
+        return tuple(
+            one.name for one in self.files if one.name in there and one.is_other(there[one.name], same_server=same)
+        )
+
+    def unlike(self, other: "Evidence") -> tuple[str, ...]:
+        """List what keeps this picture from being compared with another: known of both, and different."""
+        return (
+            *self.server.differences(other.server),
+            *(f"another file {name}" for name in self.changed_files(other.files, other.server)),
+        )
 
     @property
     def failures(self) -> tuple[Check, ...]:

@@ -1,12 +1,13 @@
 """Checks that need other pictures: whether the LoRA did anything, and whether the picture is the cell's own."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.evidence.evidence import ComparedRecord, Evidence
 from plugins.evidence.store import Store
 from plugins.loras.header import said
@@ -23,11 +24,14 @@ _BASELINES: Final = 16
 class Comparing:
     """Compares each picture of a run with its baseline, and with all that are known.
 
+    `noise_of` gives how much a server's pictures differ by themselves; None where it was not measured.
+
     Safe to use from several threads: what is known of a cell is what lies on the disk.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, noise_of: Callable[[ServerInfo], float | None] = lambda _server: None) -> None:
         self._store = store
+        self._noise_of = noise_of
         self._lock = threading.Lock()
         self._known: dict[Cell, Evidence] = {}
         self._alike: dict[str, list[Cell]] = {}
@@ -86,8 +90,11 @@ class Comparing:
 
     def _with_effect(self, cell: Cell, evidence: Evidence, staged: Staged, image: Image.Image | None) -> Evidence:
         baseline = self._known.get(cell.baseline)
-        if baseline is None:
+        unlike = evidence.unlike(baseline) if baseline else ()
+        if baseline is None or unlike:
             message = "there is no picture of the baseline to compare with"
+            if unlike:
+                message = f"not comparable: the baseline was made otherwise than this ({'; '.join(unlike)})"
             return evidence.with_check(
                 Check(name="LoRA effect", outcome=Outcome.NOT_CHECKED, message=message)
             ).model_copy(update={"compared": None})
@@ -101,9 +108,13 @@ class Comparing:
                 told = f"it could not be compared with the baseline: {error}. Run this again, which renders it anew"
                 return evidence.with_check(Check(name="LoRA effect", outcome=Outcome.FAILED, message=told))
             compared = ComparedRecord(baseline_pixels_sha256=theirs, effect=effect)
+        noise = self._noise_of(evidence.server)
+        if noise is not None:
+            compared = compared.model_copy(update={"noise": noise})
         check = check_lora_applied(
             identical=ours == theirs,
             effect=compared.effect,
+            noise=compared.noise or 0.0,
             lora=staged.file.name,
             header=said(staged.header),
         )

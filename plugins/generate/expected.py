@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.names import is_called
 from plugins.comfyui.workflow import Filled, Workflow
-from plugins.evidence.evidence import Evidence
+from plugins.evidence.evidence import Evidence, FileRecord
 from plugins.evidence.store import EvidenceError, Store
 from plugins.pictures.check import Check
 from plugins.pictures.checks import check_size
@@ -42,6 +43,8 @@ class ExpectedInputs:
     """The digest of each LoRA that is always on, by its file; one whose bytes are out of reach is left out."""
     simulated: bool
     """Whether this command runs on the stand-in: simulated evidence never counts as real, nor real as simulated."""
+    files: Mapping[ServerInfo, tuple[FileRecord, ...]] = field(default_factory=dict)
+    """The model files beside the tested LoRA that each server has now; nothing where none was asked."""
 
     def filled(
         self,
@@ -111,7 +114,18 @@ class ExpectedInputs:
             cell, base_model=evidence.base_model
         ):
             return "the plan's prompt, seed, settings or workflow were changed since it was rendered"
+        if changed := self.changed_files(evidence):
+            return f"{', '.join(changed)} is another file now than when it was rendered"
         return ""
+
+    def changed_files(self, evidence: Evidence) -> tuple[str, ...]:
+        """List the model files that were replaced under their names since a picture was made from them.
+
+        The server that made it is asked, where it is one of those at hand; else it is enough that one has the files.
+        """
+        there = {server: evidence.changed_files(files, server) for server, files in self.files.items()}
+        made_it = [one for server, one in there.items() if evidence.server.is_at(server)]
+        return min(made_it or there.values(), key=len, default=())
 
     def missing(self, store: Store, cells: tuple[Cell, ...]) -> tuple[MissingEvidence, ...]:
         """Return the cells without evidence of what the plan asks for now."""

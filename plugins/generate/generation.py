@@ -2,9 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from io import BytesIO
 from typing import Final
 
@@ -16,9 +14,11 @@ from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
 from plugins.generate.disk import told_unkept
 from plugins.generate.key_check import KeyCheck
+from plugins.generate.population import Rows, different_versions
 from plugins.generate.preparing import Prepared
-from plugins.generate.stability import StabilityCheck, check_stability
+from plugins.generate.stability import Stability
 from plugins.plan.cells import Cell, matrix
+from plugins.plan.messages import counted
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
 from plugins.render.rendering import Rendering
@@ -45,8 +45,6 @@ class Generation:
         self.failures: Final[dict[Cell, str]] = {}
         """Why a cell has no picture."""
         self.rendered = 0
-        self.stability = ""
-        """Whether the server gives the same picture again, in a sentence; empty while it was not measured."""
         self._renderer: Final = prepared.renderer
         self._recorder: Final = prepared.recorder
         self._store: Final = prepared.store
@@ -55,11 +53,13 @@ class Generation:
         self._saved_again: Final = prepared.saved_again
         baselines = dict.fromkeys(cell.baseline for cell in chosen)
         cells = [*dict.fromkeys((*baselines, *(self._original(cell) for cell in chosen)))]
-        self._reused: Final = (
-            {} if regenerate else {cell: found for cell in cells if (found := self._recorder.reusable(cell))}
-        )
+        reusable = {} if regenerate else {cell: found for cell in cells if (found := self._recorder.reusable(cell))}
+        self._rows: Final = Rows(cells, reusable, prepared.files)
+        self._reused: Final = self._rows.kept
+        self._anew: Final = len(reusable) - len(self._reused)
         self._reused.update({cell: found for cell in chosen if (found := self._still_shared(cell))})
-        self._comparing: Final = Comparing(self._store)
+        self._stability: Final = Stability(self._renderer, self._store.folder.parent)
+        self._comparing: Final = Comparing(self._store, noise_of=self._stability.noise_of)
         ours = frozenset(cells)
         for cell in matrix(prepared.expected.plan):
             # a cell of an earlier run (`-k step600`) may have a picture of this one
@@ -67,14 +67,8 @@ class Generation:
             if found := self._reused.get(cell) if is_known else self._recorder.current(cell):
                 self._comparing.know(cell, found)
         wanted = [cell for cell in cells if cell not in self._reused]
-        self._rendering = Rendering(wanted, servers=prepared.servers, work=self._make)
-        self._again: Future[StabilityCheck | None] | None = None
-        if wanted:
-            again = partial(
-                check_stability, wanted[0], renderer=self._renderer, store=self._store, servers=prepared.servers
-            )
-            self._again = self._rendering.after(wanted[0], again)
         self._judged: dict[Cell, Evidence] = {}
+        self._rendering = Rendering(wanted, servers=prepared.servers, work=self._make, rows=self._rows)
 
     @property
     def reused(self) -> int:
@@ -110,18 +104,6 @@ class Generation:
         """The servers that gave cells back to others, and why."""
         return self._rendering.gave_back
 
-    def measure_stability(self, show: Show) -> None:
-        """Wait for the first cell that was rendered to be rendered once more, and keep the result as a sentence."""
-        if self._again is None:
-            return
-        show("rendering one picture again, to see whether the server gives the same")
-        try:
-            found = self._again.result()
-        except (ComfyUIError, CellFailedError, OSError) as error:
-            self.stability = f"Whether the server gives the same picture again was not measured: {error}"
-        else:
-            self.stability = str(found or "")
-
     def close(self) -> None:
         """Withdraw what is still queued."""
         self._rendering.close()
@@ -130,17 +112,20 @@ class Generation:
         """Yield what the terminal shows in the end: how many pictures were made, by whom not, and the stability."""
         again = "; --regenerate renders them again" if self.reused else ""
         yield f"pictures: {self.rendered} rendered, {self.reused} reused with their evidence{again}"
+        if self._anew:
+            yield f"{counted(self._anew, 'picture')} rendered anew: a row is made on one ComfyUI version and machine"
+        yield from different_versions(self.known.values())
         for server, reason in self.gave_back.items():
             what = reason.partition(". ")[0].rstrip(".")  # what to do about it stands where a cell failed
             yield f"{server.info} gave cells back, for others to render: {what}."
         yield from self._keys.last_lines()
-        if self.stability:
-            yield self.stability
+        yield from self._stability.last_lines()
 
     def _make(self, cell: Cell, server: RenderServer, progress: Progress, posted: Callable[[], None]) -> Evidence:
         """Make a cell's picture and its evidence. This is a cell's whole life, in a thread of the executor's.
 
         1. Render: workflow, run, and the four checks of the picture itself (`CellRenderer.render` has the steps).
+           The first picture is rendered twice, to see by how much the server's pictures differ by themselves.
            After a checkpoint's first picture, ask the server's log which keys of its LoRA were not loaded; where none
            was, its other cells are not rendered.
         2. Put the evidence together: what the picture was made from, if the LoRA file is still the one that was staged.
@@ -154,12 +139,22 @@ class Generation:
         if why := self._keys.useless(cell):
             raise CellFailedError(why)
         # what comes next waits until the log was asked whether this LoRA does anything
-        is_due = self._keys.is_due(cell, server)
-        rendered = self._renderer.render(cell, server, progress=progress, posted=(lambda: None) if is_due else posted)
-        evidence = self._recorder.evidence(rendered)
-        staged, image = self._recorder.staged_for(cell), rendered.picture.image
-        if check := self._keys.look(cell, server, rendered, staged):
-            evidence = evidence.with_check(check)
+        is_due, is_first = self._keys.is_due(cell, server), self._stability.is_due(server)
+        try:
+            alone = is_due or is_first
+            rendered = self._renderer.render(
+                cell, server, progress=progress, posted=(lambda: None) if alone else posted
+            )
+            evidence = self._recorder.evidence(rendered)
+            staged, image = self._recorder.staged_for(cell), rendered.picture.image
+            if check := self._keys.look(cell, server, rendered, staged):
+                evidence = evidence.with_check(check)
+        except BaseException:
+            if is_first:
+                self._stability.not_measured(server)
+            raise
+        if is_first:
+            self._stability.measure(rendered, server)
         try:
             self._store.write_picture(cell, rendered.finished.png)
             evidence = self._comparing.judge(cell, evidence, staged=staged, image=image)

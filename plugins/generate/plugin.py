@@ -104,7 +104,7 @@ def pytest_acceptance_generating(config: pytest.Config) -> GenerateSession | Non
 
 
 @pytest.fixture(scope="session")
-def generation(request: pytest.FixtureRequest, live_line: LiveLine) -> Iterator[Generation]:
+def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
     """Render the cells of all chosen tests ahead of them, in their order."""
     config, session = request.config, request.session
 
@@ -115,9 +115,6 @@ def generation(request: pytest.FixtureRequest, live_line: LiveLine) -> Iterator[
     assert run is not None, "a picture is asked for where -m generate is not"  # noqa: S101 (a mistake of ours)
     generation = run.begin(_chosen_cells(session), regenerate=config.getoption("regenerate"), on_kept=on_kept)
     yield generation
-    if not (session.shouldstop or session.shouldfail or session.exitstatus == pytest.ExitCode.INTERRUPTED):
-        with live_line() as show:
-            generation.measure_stability(show)
     generation.close()
 
 

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
 from plugins.generate.cell_renderer import CellRenderer
 from plugins.generate.expected import ExpectedInputs
+from plugins.generate.population import Files, files_used
 from plugins.generate.record import Recorder
 from plugins.generate.workflows import prepare_workflow
 from plugins.loras.always_on import digests_of_always_on
@@ -44,6 +45,8 @@ class Prepared:
     recorder: Recorder
     saved_again: Mapping[Checkpoint, Checkpoint]
     """The checkpoints that hold the same tensors as an earlier one, each with that one: they are rendered once."""
+    files: Mapping[RenderServer, Files]
+    """The model files that each server renders with, beside the LoRAs that are tested."""
     doubts: tuple[str, ...] = ()
     """What is odd about the checkpoints, in a sentence each."""
     left_out: Mapping[str, str] | None = None
@@ -96,10 +99,14 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
         return find_lora(wanted, listed[server], server=server.info.url, folder=one.file.parent)
 
     expected = _expected(plan, workflow, staged, always_on, simulated=any(server.info.simulated for server in servers))
+    files: dict[RenderServer, Files] = {
+        server: files_used(expected, one, base_model=base_model, comfyui=plan.paths.comfyui)
+        for server, one in zip(servers, choices, strict=True)
+    }
     return _prepared(
         expected,
         store,
-        servers,
+        files,
         staged,
         base_model=base_model,
         lora_name=lora_name,
@@ -134,11 +141,13 @@ def prepare_on_cluster(
     with _remembered_digests(store) as digest:
         staged = unstaged(plan, headers, digest=digest)
     expected = _expected(plan, workflow, staged, {}, simulated=False)
-    servers = tuple(choices)
+    files: dict[RenderServer, Files] = {
+        server: files_used(expected, one, base_model=base_model) for server, one in choices.items()
+    }
     return _prepared(
         expected,
         store,
-        servers,
+        files,
         staged,
         base_model=base_model,
         lora_name=lora_name,
@@ -187,7 +196,7 @@ def _expected(
 def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
     expected: ExpectedInputs,
     store: Store,
-    servers: tuple[RenderServer, ...],
+    files: Mapping[RenderServer, Files],
     staged: tuple[Staged, ...],
     *,
     base_model: str,
@@ -196,6 +205,7 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
     looked_at: LookedAt,
     left_out: Mapping[str, str] | None = None,
 ) -> Prepared:
+    expected = replace(expected, files={server.info: used for server, used in files.items()})
     recorder = Recorder(
         expected=expected,
         store=store,
@@ -216,10 +226,11 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
         tag=uuid.uuid4().hex[:8],
     )
     return Prepared(
-        servers=servers,
+        servers=tuple(files),
         staged=staged,
         renderer=renderer,
         recorder=recorder,
+        files=files,
         saved_again=looked_at[0],
         doubts=looked_at[1],
         left_out=left_out,

@@ -96,6 +96,7 @@ class Recorder:
             inputs_digest=self.expected.inputs_digest(cell, base_model=self.base_model),
             workflow=rendered.filled.graph,
             server=rendered.server,
+            files=self.expected.files.get(rendered.server, ()),
             run=RunRecord(prompt_id=finished.prompt_id, started=finished.started, ended=finished.ended),
             picture=PictureRecord(
                 sha256=picture.sha256,

@@ -1,19 +1,19 @@
 """Whether a server gives the same picture again: every comparison of pixels depends on it."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from plugins.comfyui.answers import ServerInfo
+from plugins.comfyui.errors import ComfyUIError
 from plugins.evidence.files import write_atomically
-from plugins.evidence.store import Store
-from plugins.generate.cell_renderer import CellRenderer
+from plugins.generate.cell_renderer import CellFailedError, CellRenderer, Rendered
 from plugins.pictures.checks import effect_of
-from plugins.plan.cells import Cell
 from plugins.plan.small_files import read_small
 from plugins.render.render_server import RenderServer
 
@@ -30,6 +30,10 @@ class StabilityCheck(BaseModel):
     stable: bool
     difference: float
 
+    def is_of(self, server: ServerInfo) -> bool:
+        """Say whether this was measured on a server of the same version, device and options, as far as is known."""
+        return not self.server.differences(server)
+
     def __str__(self) -> str:
         server = f"{self.server.url} beside {self.server.worker}" if self.server.worker else self.server.url
         if self.stable:
@@ -40,40 +44,94 @@ class StabilityCheck(BaseModel):
         )
 
 
-def check_stability(
-    cell: Cell, *, renderer: CellRenderer, store: Store, servers: Sequence[RenderServer]
-) -> StabilityCheck | None:
-    """Render a kept cell a second time where it was rendered, compare, and keep the result for a deployment's proof.
+_KEPT: Final = TypeAdapter(tuple[StabilityCheck, ...])
 
-    The server forgets all before: it must sample anew, and load models anew, as for the proof. Returns None where there
-    is no first picture. Raises `ComfyUIError`, `CellFailedError` or `OSError`.
+
+class Stability:
+    """How much the pictures of this run's servers differ by themselves. Safe to use from several threads.
+
+    It is measured once for all servers that are alike, with the first picture that one of them renders.
     """
-    first = store.read(cell)
-    server = next((one for one in servers if first and one.info == first.server), None)
-    if first is None or server is None:
-        return None
-    server.forget_weights(again=True)
-    second = replace(renderer, tag=f"{renderer.tag}-again").render(cell, server)
-    with Image.open(store.picture(cell)) as picture:
-        difference = effect_of(second.picture.image, picture)
-    found = StabilityCheck(
-        cell=cell.id,
-        server=second.server,
-        stable=second.picture.pixels_sha256 == first.picture.pixels_sha256,
-        difference=difference,
-    )
-    write_stability(found, store.folder.parent)
-    return found
+
+    def __init__(self, renderer: CellRenderer, reports: Path) -> None:
+        self._renderer: Final = renderer
+        self._reports: Final = reports
+        self._before: Final = read_stability(reports)
+        self._measured: dict[tuple[str | None, ...], Future[StabilityCheck | None]] = {}
+        self._problems: list[str] = []
+        self._lock = threading.Lock()
+
+    def is_due(self, server: RenderServer) -> bool:
+        """Say whether a server's next picture is to be rendered twice; who is told so has to call `measure`."""
+        key = _key(server.info)
+        with self._lock:
+            due = key not in self._measured
+            if due:
+                self._measured[key] = Future()
+        return due
+
+    def measure(self, first: Rendered, server: RenderServer) -> None:
+        """Render a picture a second time where it was rendered, compare, and keep the result for later commands.
+
+        The server forgets all before: it must sample anew, and load models anew, as for the proof of a deployment.
+        """
+        found = None
+        try:
+            server.forget_weights(again=True)
+            second = replace(self._renderer, tag=f"{self._renderer.tag}-again").render(first.cell, server)
+            found = StabilityCheck(
+                cell=first.cell.id,
+                server=second.server,
+                stable=second.picture.pixels_sha256 == first.picture.pixels_sha256,
+                difference=effect_of(second.picture.image, first.picture.image),
+            )
+        except (ComfyUIError, CellFailedError) as error:
+            self._problems.append(f"Whether the server gives the same picture again was not measured: {error}")
+        finally:
+            self._measured[_key(server.info)].set_result(found)
+        try:
+            with self._lock:
+                write_stability(self._checks(), self._reports)
+        except OSError as error:
+            self._problems.append(f"Whether the server gives the same picture again could not be kept: {error}")
+
+    def not_measured(self, server: RenderServer) -> None:
+        """Let the next picture of such a server be rendered twice, since this one was not made."""
+        with self._lock:
+            self._measured.pop(_key(server.info)).set_result(None)
+
+    def noise_of(self, server: ServerInfo) -> float | None:
+        """Return how much a server's pictures differ, once it is measured; None where it was not."""
+        with self._lock:
+            future = self._measured.get(_key(server))
+        found = future.result() if future else next((one for one in self._before if one.is_of(server)), None)
+        return found.difference if found else None
+
+    def last_lines(self) -> Iterator[str]:
+        """Yield what the terminal shows in the end."""
+        yield from (str(future.result()) for future in self._measured.values() if future.done() and future.result())
+        yield from self._problems
+
+    def _checks(self) -> tuple[StabilityCheck, ...]:
+        """Return what was measured in this run, and before on servers of other kinds."""
+        done = (future.result() for future in self._measured.values() if future.done())
+        new = tuple(one for one in done if one)
+        return (*new, *(one for one in self._before if not any(each.is_of(one.server) for each in new)))
 
 
-def write_stability(found: StabilityCheck, reports: Path) -> None:
+def _key(server: ServerInfo) -> tuple[str | None, ...]:
+    return tuple(server.facts.values())
+
+
+def write_stability(found: tuple[StabilityCheck, ...], reports: Path) -> None:
     """Keep what was measured."""
-    write_atomically(reports / STABILITY, found.model_dump_json(indent=2) + "\n")
+    write_atomically(reports / STABILITY, _KEPT.dump_json(found, indent=2) + b"\n")
 
 
-def read_stability(reports: Path) -> StabilityCheck | None:
-    """Return what was measured last; None where nothing was, or where it cannot be read."""
+def read_stability(reports: Path) -> tuple[StabilityCheck, ...]:
+    """Return what was measured, the last first; nothing where nothing was, or where it cannot be read."""
     try:
-        return StabilityCheck.model_validate_json(read_small(reports / STABILITY))
+        content = read_small(reports / STABILITY).strip()
+        return _KEPT.validate_json(content if content.startswith(b"[") else b"[" + content + b"]")
     except (OSError, ValidationError, RecursionError):
-        return None
+        return ()

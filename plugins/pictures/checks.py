@@ -36,6 +36,8 @@ _BRIEFLY: Final = reprlib.Repr()
 _BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _NO_EFFECT: Final = 1.0
 """Below this mean difference to the baseline, of 255, a LoRA can hardly be seen."""
+ABOVE_NOISE: Final = 2.0
+"""An effect must be at least this many times what the server's pictures differ by themselves."""
 
 
 def check_size(picture: Picture, *, width: int, height: int) -> Check:
@@ -97,15 +99,22 @@ def check_not_noise(picture: Picture) -> Check:
     )
 
 
-def check_lora_applied(*, identical: bool, effect: float, lora: str, header: str) -> Check:
+def check_lora_applied(*, identical: bool, effect: float, noise: float = 0.0, lora: str, header: str) -> Check:
     """Fail a picture that is the baseline's: no key of the LoRA fits the base model, which ComfyUI reports as success.
 
-    `effect` is the mean difference to the baseline, of 255; `lora` names the file and `header` what it says of itself.
+    `effect` is the mean difference to the baseline, of 255, and `noise` that of one picture that the server rendered
+    twice; `lora` names the file and `header` what it says of itself.
     """
     name = "LoRA effect"
     if identical:
         told = "the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model"
         return Check(name=name, outcome=Outcome.FAILED, message=f"{told}. {lora}: {header}")
+    if effect < ABOVE_NOISE * noise:
+        told = (
+            f"the picture differs from the baseline by {effect:.2f} of 255, and one that this server renders twice by "
+            f"{noise:.2f}: what the LoRA does cannot be told from that. {lora}: {header}"
+        )
+        return Check(name=name, outcome=Outcome.FAILED, message=told)
     if effect < _NO_EFFECT:
         told = f"the LoRA has next to no effect: the picture differs from the baseline by {effect:.2f} of 255"
         return Check(name=name, outcome=Outcome.WARNING, message=told)

@@ -5,8 +5,7 @@ from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from plugins.comfyui.errors import BadAnswer, Silent, Unreachable
 from plugins.plan.cells import Cell
@@ -14,20 +13,26 @@ from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
 
 Result = TypeVar("Result")
-Other = TypeVar("Other")
 
 AHEAD: Final = 3
 """Cells on each server at a time: one that it renders, one queued behind, and one whose picture is being checked."""
 _TICK_SECONDS: Final = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Last:
-    """Work that is done last, by the server that rendered `cell`."""
+class Rows(Protocol):
+    """Which servers may render the cells of a row."""
 
-    cell: Cell
-    work: Callable[[], Any]
-    future: Future[Any]
+    def take(self, cell: Cell, server: RenderServer) -> bool:
+        """Return whether a server may render a cell, which it then does."""
+
+    def may(self, cell: Cell, server: RenderServer) -> bool:
+        """Return whether a server might render a cell."""
+
+    def made(self, cell: Cell) -> None:
+        """Note that a cell was rendered."""
+
+    def give_back(self, cell: Cell) -> None:
+        """Note that a cell is not rendered by the server that took it."""
 
 
 class Rendering(Generic[Result]):
@@ -39,7 +44,7 @@ class Rendering(Generic[Result]):
 
     A cell goes back where its server is out of reach, and another server takes it. A server that was so, or answered as
     no ComfyUI does, `AHEAD` times in a row gets no more, unless it is the last: it would fail cells faster than others
-    render them.
+    render them. `rows` says which servers may render which cells; without it, any may.
     """
 
     def __init__(
@@ -48,10 +53,12 @@ class Rendering(Generic[Result]):
         *,
         servers: Sequence[RenderServer],
         work: Callable[[Cell, RenderServer, Progress, Callable[[], None]], Result],
+        rows: Rows | None = None,
     ) -> None:
         self._cells = cells = tuple(dict.fromkeys(cells))
         self.progress: Final = Progress(len(cells))
         self._work = work
+        self._rows = rows
         self._servers = servers
         self._results: dict[Cell, Future[Result]] = {cell: Future() for cell in cells}
         self._waiting = list(range(len(cells)))
@@ -62,8 +69,6 @@ class Rendering(Generic[Result]):
         """How many cells in a row each server failed to render, by its own fault."""
         self.gave_back: Final[dict[RenderServer, str]] = {}
         """Each server that gave cells back for others to render, and why it did so last."""
-        self._made_on: dict[Cell, RenderServer] = {}
-        self._last: _Last | None = None
         self._turns = {server: threading.Lock() for server in servers}
         self._lost: set[RenderServer] = set()
         self._closing = False
@@ -80,23 +85,10 @@ class Rendering(Generic[Result]):
             meanwhile(self.progress.line())
         return future.result()
 
-    def after(self, cell: Cell, work: Callable[[], Other]) -> Future[Other]:
-        """Schedule `work` for the end, by the server that rendered `cell`, while other servers render what is left.
-
-        Where that server never has its turn again, it is done once every cell has been begun.
-        """
-        last = _Last(cell=cell, work=work, future=Future())
-        with self._lock:
-            self._last = last
-        self._start(self._do_last)
-        return last.future
-
     def close(self) -> None:
         """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""
         with self._lock:
             self._closing = True
-            if self._last:
-                self._last.future.cancel()
             for number in self._waiting:
                 self._results[self._cells[number]].cancel()
             self._waiting.clear()
@@ -125,8 +117,6 @@ class Rendering(Generic[Result]):
         """Render one cell after the other on a server; `AHEAD` threads of each server do so."""
         while True:
             with self._turn(server) as posted:
-                if self._is_last_for(server):
-                    self._do_last()
                 number = self._take(server)
                 if number is None:
                     return
@@ -142,26 +132,9 @@ class Rendering(Generic[Result]):
                     self._fail(number, error)
                 else:
                     self._misses[server] = 0
-                    self._made_on[cell] = server
+                    self._made(cell)
                     self._results[cell].set_result(result)
                     self.progress.end(cell)
-
-    def _is_last_for(self, server: RenderServer) -> bool:
-        """Return whether this server has to do the last work, and the others can do without it from now on."""
-        with self._lock:
-            mine = self._last is not None and self._made_on.get(self._last.cell) is server
-            return mine and len(self._waiting) < len(self._servers)
-
-    def _do_last(self) -> None:
-        with self._lock:
-            last, self._last = self._last, None
-        if last is None or not last.future.set_running_or_notify_cancel():
-            return
-        try:
-            wait([self._results[last.cell]])
-            last.future.set_result(last.work())
-        except BaseException as error:  # noqa: BLE001 (it is raised where the result is asked for)
-            last.future.set_exception(error)
 
     @contextmanager
     def _turn(self, server: RenderServer) -> Iterator[Callable[[], None]]:
@@ -186,7 +159,8 @@ class Rendering(Generic[Result]):
         with self._lock:
             if server in self._lost:
                 return None
-            number = next((one for one in self._waiting if server not in self._tried.get(one, ())), None)
+            open_to_it = (one for one in self._waiting if server not in self._tried.get(one, ()))
+            number = next((one for one in open_to_it if self._takes(self._cells[one], server)), None)
             if number is not None:
                 self._waiting.remove(number)
             return number
@@ -202,6 +176,8 @@ class Rendering(Generic[Result]):
                 self._lost.add(server)
             if back is not None:
                 self._tried.setdefault(back, []).append(server)
+                if self._rows:
+                    self._rows.give_back(self._cells[back])
                 insort(self._waiting, back)
             hopeless = [one for one in self._waiting if self._closing or not self._others(one)]
             self._waiting = [one for one in self._waiting if one not in hopeless]
@@ -214,8 +190,16 @@ class Rendering(Generic[Result]):
 
     def _others(self, number: int) -> list[RenderServer]:
         """Return the servers that may still render a cell."""
-        tried = self._tried.get(number, ())
-        return [one for one in self._servers if one not in self._lost and one not in tried]
+        tried, cell = self._tried.get(number, ()), self._cells[number]
+        there = [one for one in self._servers if one not in self._lost and one not in tried]
+        return [one for one in there if self._rows is None or self._rows.may(cell, one)]
+
+    def _takes(self, cell: Cell, server: RenderServer) -> bool:
+        return self._rows is None or self._rows.take(cell, server)
+
+    def _made(self, cell: Cell) -> None:
+        if self._rows:
+            self._rows.made(cell)
 
     def _fail(self, number: int, error: BaseException) -> None:
         cell = self._cells[number]

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.generate.population import made_on
 from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
 from plugins.pictures.likeness import training_images
@@ -42,7 +43,6 @@ def gather(  # noqa: PLR0913 (what a review is put together from)
             nearest = _nearest(expected, found)
             entries.append(Entry(cell=cell, evidence=found, nearest=nearest if nearest in there else None))
     evidence = [entry.evidence for entry in entries if entry.evidence]
-    stability = read_stability(reports)
     return Review(
         plan=expected.plan,
         reports=reports,
@@ -54,7 +54,8 @@ def gather(  # noqa: PLR0913 (what a review is put together from)
             for strength in strengths(expected.plan)
             for checkpoint in expected.plan.checkpoints
         ),
-        stability=str(stability) if stability else "",
+        stability=tuple(map(str, read_stability(reports))),
+        made_on=tuple(made_on(evidence)),
         workflow=tuple(expected.workflow.lines()),
         command=command,
     )

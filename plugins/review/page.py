@@ -154,7 +154,7 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     seconds = (made.run.ended - made.run.started).total_seconds()
     server = made.server
     yield "Rendered", f"{made.run.ended:%Y-%m-%d %H:%M} UTC, in {seconds:.1f} s", True
-    yield "Server", f"ComfyUI {server.comfyui_version}, {server.device}, {server.url}", False
+    yield "Server", f"ComfyUI {server.comfyui_version}, {server.machine}, {server.url}", False
     for check in made.checks:
         yield f"Check: {check.name}", ": ".join(filter(None, [check.outcome, check.message])), True
 

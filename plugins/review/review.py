@@ -109,8 +109,10 @@ class Review:
     simulated: bool = False
     metrics: tuple[Metrics, ...] = ()
     """Each checkpoint's numbers, by step."""
-    stability: str = ""
-    """Whether the server gives the same picture again, in a sentence; empty where it was not measured."""
+    stability: tuple[str, ...] = ()
+    """Whether the servers give the same picture again, in a sentence each; nothing where it was not measured."""
+    made_on: tuple[str, ...] = ()
+    """The ComfyUI versions and machines of the pictures."""
     doubts: tuple[str, ...] = ()
     """What is odd about the checkpoints, in a sentence each."""
     workflow: tuple[str, ...] = ()

@@ -82,8 +82,7 @@ class ReviewSession:
 
     def page(self) -> str:
         """Return the top of the report page, and write the contact sheet. Raises `OSError`."""
-        found = read_stability(self.review.reports)
-        stability = str(found) if found else ""
+        stability = tuple(map(str, read_stability(self.review.reports)))
         page = render_page(replace(self.review, stability=stability, doubts=self._generating.doubts))
         write_contact_sheet(self.review, self._sheet)
         return page

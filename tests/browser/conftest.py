@@ -37,7 +37,7 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
     folder = tmp_path_factory.mktemp("spyke")
     references = training_images(folder / "training", 7, side=96)
     return make_review(
-        folder / "reports", side=96, references=references, metrics=numbers(spyke()), stability="it is bit-stable"
+        folder / "reports", side=96, references=references, metrics=numbers(spyke()), stability=("it is bit-stable",)
     )
 
 

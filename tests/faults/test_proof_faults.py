@@ -26,7 +26,6 @@ def rendered(plan: Plan) -> Iterator[Stage]:
         run = Generation(stage.prepared, matrix(plan), regenerate=False)
         for cell in matrix(plan):
             run.evidence(cell, show=_ignore)
-        run.measure_stability(_ignore)
         yield stage
 
 
@@ -66,7 +65,7 @@ def _deploy(rendered: Stage, step: str) -> Deployment:
         evidence=evidence,
         store=store,
         servers=_servers(rendered),
-        stability=None,
+        stability=(),
         reports=store.folder.parent,
     )
     selected = Selected(

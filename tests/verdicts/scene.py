@@ -19,7 +19,7 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server as Client
 from plugins.comfyui.timing import Timing
 from plugins.deploy.deployment import Selected, deploy
-from plugins.deploy.gate import pass_gate
+from plugins.deploy.gate import check_files, pass_gate
 from plugins.deploy.proof import Prover
 from plugins.deploy.records import RECORD, Deployment
 from plugins.evidence.evidence import Evidence
@@ -131,6 +131,14 @@ def trembling(png: bytes) -> bytes:
     return repainted(png, Image.fromarray(values.clip(0, 255).astype(np.uint8)))
 
 
+def moved(png: bytes) -> bytes:
+    """Return a picture as another version of ComfyUI makes it: every second value is another by one."""
+    with Image.open(BytesIO(png)) as image:
+        values = np.asarray(image.convert("RGB"), dtype=np.int16).copy()
+    values[::2] += np.where(values[::2] > 127, -1, 1)
+    return repainted(png, Image.fromarray(values.astype(np.uint8)))
+
+
 def rewrite(path: Path, shapes: dict[str, tuple[int, ...]] | None = None, **metadata: str) -> None:
     """Write a training file anew: other tensors, or other notes in its header."""
     header = read_header(path)
@@ -151,7 +159,7 @@ class Seen:
     evidence: Mapping[str, Evidence]
     lost: Mapping[str, str]
     """Why a cell has no picture."""
-    stability: StabilityCheck | None
+    stability: tuple[StabilityCheck, ...]
     rendered: int
     reused: int
 
@@ -203,7 +211,6 @@ class Scene:
             for cell in cells:
                 with contextlib.suppress(CellFailedError):
                     run.evidence(cell, show=_ignore)
-            run.measure_stability(_ignore)
             run.close()
         finally:
             server.close()
@@ -235,6 +242,7 @@ class Scene:
             reports=self.reports,
         )
         try:
+            check_files(expected, evidence, (server,))
             return deploy(
                 selected,
                 record=self.reports / RECORD,

@@ -24,6 +24,7 @@ from aiohttp import web
 from PIL import Image, ImageEnhance, ImageOps
 
 from plugins.comfyui.errors import NotListed
+from plugins.deploy.gate import GateError
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import HeaderError, StagingError
 from plugins.plan.plan import Plan
@@ -40,8 +41,10 @@ from tests.verdicts.scene import (
     cell_of,
     cells_of,
     graph_of,
+    moved,
     repainted,
     rewrite,
+    trembling,
 )
 
 pytestmark = pytest.mark.slow
@@ -377,6 +380,56 @@ def test_lora_without_matching_keys_is_told(scene: SetScene, plan: Plan) -> None
     }
 
 
+def test_lora_that_does_nothing_is_told_on_a_server_that_is_not_bit_stable(scene: SetScene, plan: Plan) -> None:
+    """A LoRA without effect is no LoRA with a small effect: it is held against the server's own noise."""
+    rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4)})
+
+    def silent(request: web.Request, _: Server) -> web.StreamResponse | None:
+        return web.Response(status=404) if "/internal/logs" in request.path else None
+
+    alarms = scene(Lying(picture=trembling, reply=silent)).generate().alarms
+
+    assert ["step600-forest", "step600-novel_pose"] == list(alarms)
+    for said in alarms.values():
+        assert re.match(
+            r"LoRA effect: the picture differs from the baseline by 0\.\d\d of 255, and one that this server renders "
+            r"twice by 0\.\d\d: what the LoRA does cannot be told from that\.",
+            said,
+        )
+
+
+def test_base_model_that_is_replaced_renders_all_again(scene: SetScene, plan: Plan) -> None:
+    """Pictures from another base model of the same name are not reused, and not deployed by."""
+    where = scene()
+    where.generate()
+    (base,) = (plan.paths.comfyui / "models" / "checkpoints").glob("AnythingXL*")
+    write_weights(base, {"another.weight": (8, 8)}, {}, seed="another")
+
+    with pytest.raises(GateError, match=rf"checkpoints/{base.name} is another file now than when the pictures were"):
+        where.deploy()
+    again = where.generate()
+
+    assert (6, 0) == (again.rendered, again.reused)
+
+
+def test_newer_server_renders_the_whole_row(scene: SetScene, plan: Plan) -> None:
+    """What a newer ComfyUI does otherwise is not taken for a LoRA's effect: the baseline is rendered there, too."""
+    forest = cells_of(plan, "baseline-forest")
+
+    def older(request: web.Request, _: Server) -> web.StreamResponse | None:
+        told = {"system": {"comfyui_version": "0.3.64"}, "devices": [{"name": "cpu"}]}
+        return web.json_response(told) if request.path.endswith("/system_stats") else None
+
+    scene(Lying(reply=older)).generate(forest)
+    rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4)})
+
+    seen = scene(Lying(picture=moved)).generate(cells_of(plan, *ROW))
+
+    assert (3, 0) == (seen.rendered, seen.reused)
+    assert [LIED_ABOUT] == list(seen.alarms)
+    assert "the picture is the baseline's, pixel for pixel" in seen.alarms[LIED_ABOUT]
+
+
 def test_lora_of_another_architecture_is_refused(scene: SetScene, plan: Plan) -> None:
     """A LoRA for SDXL is refused on an SD 1.x base model before anything is staged or rendered."""
     attention = "down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -590,13 +643,13 @@ def history_with(outputs: Any) -> Callable[[web.Request, Server], web.StreamResp
 
 
 def posted(told: dict[str, Any], status: int = 200) -> Callable[[web.Request, Server], web.StreamResponse | None]:
-    """Answer the third cell's POST /prompt; the two baselines, and the tiny prompt before them, are run."""
+    """Answer the third cell's POST /prompt; the two baselines, one of them twice, and two tiny prompts are run."""
     seen: list[int] = []
 
     def reply(request: web.Request, _: Server) -> web.StreamResponse | None:
         if request.path.endswith("/prompt") and request.method == "POST":
             seen.append(1)
-            if len(seen) == 4:
+            if len(seen) == 6:
                 return web.json_response(told, status=status)
         return None
 
@@ -604,14 +657,14 @@ def posted(told: dict[str, Any], status: int = 200) -> Callable[[web.Request, Se
 
 
 def fail_at_once(class_type: str, error: BaseException) -> Callable[[str, str, str], None]:
-    """Raise in the third picture's node; the two baselines are run."""
+    """Raise in the first checkpoint's picture; the two baselines are run, one of them twice."""
     seen: list[str] = []
 
     def before_node(prompt_id: str, node_id: str, node_class: str) -> None:
         del node_id
         if node_class == class_type:
             seen.append(prompt_id)
-            if len(seen) == 3:
+            if len(seen) == 4:
                 raise error
 
     return before_node
@@ -702,7 +755,7 @@ def test_picture_that_somebody_stopped_is_told(scene: SetScene) -> None:
         del node_id
         if step == 1:
             begun.append(prompt_id)
-            if len(begun) == 3:
+            if len(begun) == 4:
                 lying.server.executor.interrupt()
 
     lying.before_step = before_step  # type: ignore[method-assign]
@@ -740,7 +793,7 @@ def test_server_that_died_inside_is_told(scene: SetScene) -> None:
 
     def before_prompt(prompt_id: str) -> None:
         begun.append(prompt_id)
-        if len(begun) == 3:
+        if len(begun) == 5:
             raise WorkerDied
 
     where = scene(Lying(before_prompt=before_prompt))

@@ -244,10 +244,13 @@ def test_gate_stays_shut(judged: Judged, spoil: Callable[[Judged], ExpectedInput
         )
         for cell, reason in told.items()
     ]
+    by_name = [cell.replace(" x ", "-") for cell, reason in told.items() if reason.startswith(("its check", "blank"))]
+    taken = [f"To take a picture as it is, name it: --accept={cell}" for cell in by_name]
     assert str(caught.value).splitlines() == [
         f"step600 cannot be deployed: {len(told)} of 4 cells stand in the way.",
         *lines,
         "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate",
+        *taken,
     ]
     assert not judged.production.exists()
 

@@ -39,11 +39,42 @@ def failure(call: Callable[[], object]) -> ComfyUIError:
 
 
 def test_recorded_server_says_what_it_is(web: Web, client: ComfyUI) -> None:
-    """A real server's answer to /system_stats gives its version and device, and that it is no stand-in."""
+    """A real server's answer to /system_stats gives all that decides pixels, and that it is no stand-in."""
     web.answer("/system_stats", STATS)
     info = client.info()
-    assert ServerInfo(url=web.url, comfyui_version="0.3.64", device="cpu", simulated=False) == info
-    assert f"ComfyUI 0.3.64 at {web.url} (cpu)" == str(info)
+    torch = STATS["system"]["pytorch_version"]
+    known = {"url": web.url, "comfyui_version": "0.3.64", "device": "cpu", "torch": torch, "flags": "--cpu"}
+    assert ServerInfo(**known, simulated=False) == info
+    assert f"ComfyUI 0.3.64 at {web.url} (cpu, torch {torch}, --cpu)" == str(info)
+
+
+@pytest.mark.parametrize(
+    ("argv", "flags"),
+    [
+        ([], ""),
+        (None, None),
+        (["main.py", "--listen", "--port", "8188", "--output-directory", "/home/ann"], ""),
+        (["--use-sage-attention", "--fp8_e4m3fn-unet"], "--fp8_e4m3fn-unet --use-sage-attention"),
+        (["--fast", "fp16_accumulation", "cublas_ops"], "--fast --fast cublas_ops --fast fp16_accumulation"),
+    ],
+    ids=["none", "not-said", "others", "precision", "fast"],
+)
+def test_options_that_decide_pixels_are_kept(web: Web, client: ComfyUI, argv: object, flags: str | None) -> None:
+    """Of the options that a server was started with, those that decide how it calculates are kept, and no others."""
+    web.answer("/system_stats", {"system": {"comfyui_version": "1", "argv": argv}})
+    assert flags == client.info().flags
+
+
+def test_servers_differ_in_what_is_known_of_both() -> None:
+    """What one of two servers does not tell is not held against the other; nor is which GPU of several it is."""
+    old = ServerInfo(url="http://a:1", comfyui_version="0.3.64", device="cuda:0 RTX 4090", simulated=False)
+    new = ServerInfo(
+        url="http://b:1", comfyui_version="0.33.0", device="cuda:1 RTX 4090", simulated=False, torch="2.8", flags=""
+    )
+    assert ("ComfyUI 0.33.0 instead of 0.3.64",) == new.differences(old)
+    assert ("torch 2.8 instead of 2.7", "options none instead of --fp16-unet") == new.differences(
+        new.model_copy(update={"torch": "2.7", "flags": "--fp16-unet"})
+    )
 
 
 def test_stand_in_says_that_it_is_one(web: Web, client: ComfyUI) -> None:

@@ -8,9 +8,12 @@ import pytest
 
 from plugins.deploy import gate
 from plugins.deploy.gate import GateError
+from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import BLANK, asked_of, keep
+from tests.plugins.evidence.made_evidence import BLANK, NEEDED, asked_of, keep
+
+PASSED_ALL = tuple(Check(name=name, outcome=Outcome.PASSED) for name in NEEDED)
 
 
 def everything(folder: Path) -> dict[str, str]:
@@ -144,3 +147,83 @@ def test_failed_check_of_another_checkpoint_does_not(judged: Judged) -> None:
     keep(judged.expected, judged.store, cell, checks=judged.evidence(cell).with_check(BLANK).checks)
 
     assert judged.selected("final").checkpoint.id == "final"
+
+
+@pytest.mark.parametrize(
+    ("number", "checks", "said"),
+    [
+        pytest.param(2, (*PASSED_ALL, BLANK), f"{BLANK}", id="failed"),
+        pytest.param(5, PASSED_ALL[1:], "its check 'size' was not made", id="not-checked"),
+    ],
+)
+def test_picture_is_accepted_by_name(judged: Judged, number: int, checks: tuple[Check, ...], said: str) -> None:
+    """A picture that failed or was not checked stands in the way until a person takes it by name."""
+    cell = matrix(judged.plan)[number]
+    keep(judged.expected, judged.store, cell, checks=checks)
+
+    with pytest.raises(GateError, match=f"To take a picture as it is, name it: --accept={cell.id}$"):
+        judged.selected()
+    evidence = gate.pass_gate(judged.expected, judged.store, judged.plan.checkpoints[0], accepted=(cell.id,))
+
+    assert {cell.id: said} == gate.accepted_among(evidence, (cell.id,))
+
+
+def test_name_that_is_no_picture_is_not_accepted(judged: Judged) -> None:
+    """A cell that the plan does not have cannot be accepted: the message shows how one is named."""
+    with pytest.raises(GateError, match=r"--accept=forest is no picture of .*, such as --accept=step600-forest"):
+        gate.pass_gate(judged.expected, judged.store, judged.plan.checkpoints[0], accepted=("forest",))
+
+
+@pytest.mark.parametrize("name", ["size", "blank", "noise", "LoRA effect", "twin"])
+def test_check_that_was_not_made_shuts_the_gate(judged: Judged, name: str) -> None:
+    """Each of the five checks must have been made of every picture."""
+    cell = matrix(judged.plan)[5]
+    checks = tuple(check for check in judged.evidence(cell).checks if check.name != name)
+    keep(judged.expected, judged.store, cell, checks=checks)
+
+    with pytest.raises(GateError, match=f"final x novel_pose: its check '{name}' was not made"):
+        judged.selected()
+
+
+def _served(judged: Judged, cell: Cell, **facts: str) -> None:
+    evidence = judged.store.read(cell)
+    assert evidence
+    keep(judged.expected, judged.store, cell, server=evidence.server.model_copy(update=facts))
+
+
+def test_row_of_two_versions_shuts_the_gate(judged: Judged) -> None:
+    """Checkpoints that were rendered by another ComfyUI than their baseline are not comparable with it."""
+    cells = matrix(judged.plan)
+    for cell in cells[2::2]:
+        _served(judged, cell, comfyui_version="0.33.0")
+
+    with pytest.raises(GateError) as caught:
+        judged.selected()
+
+    told = "not comparable with the baseline: it was made on ComfyUI 0.33.0 instead of 0.3.64"
+    assert str(caught.value).splitlines()[1:-1] == [f"  {cell}: {told}" for cell in cells[2::2]]
+
+
+def test_rows_of_a_version_each_open_the_gate(judged: Judged) -> None:
+    """What matters is that each row is of one version: several servers may have shared the rows."""
+    for cell in matrix(judged.plan)[::2]:
+        _served(judged, cell, comfyui_version="0.33.0")
+
+    assert len(judged.selected().evidence) == 4
+
+
+def test_what_older_evidence_does_not_know_is_not_held_against_it(judged: Judged) -> None:
+    """Evidence without torch and options compares with newer evidence of the same version and device."""
+    _served(judged, matrix(judged.plan)[0], torch="2.8.0", flags="--fp16-unet")
+
+    assert len(judged.selected().evidence) == 4
+
+
+def test_columns_of_two_devices_shut_the_gate_without_a_baseline(judged: Judged) -> None:
+    """Where the baseline is gone, the pictures of a row are held against each other."""
+    cells = matrix(judged.plan)
+    judged.store.evidence(cells[0]).unlink()
+    _served(judged, cells[4], device="MI300X")
+
+    with pytest.raises(GateError, match=r"final x forest: not comparable with its row: .* MI300X instead of RTX 4090"):
+        judged.selected()

@@ -63,7 +63,9 @@ class Proof:
 
     def prove(self, stability: StabilityCheck | None = None) -> tuple[Proven, ...]:
         """Prove step600, on a server of which this was found out."""
-        return replace(self.prover, stability=stability).prove(self.selected, meanwhile=self.said.append)
+        return replace(self.prover, stability=(stability,) if stability else ()).prove(
+            self.selected, meanwhile=self.said.append
+        )
 
     def measured(self, *, stable: bool, device: str | None = None) -> StabilityCheck:
         """Say whether the server gives the same picture again."""
@@ -100,7 +102,7 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
         evidence=evidence,
         store=store,
         servers=(server,),
-        stability=None,
+        stability=(),
         reports=tmp_path / "reports",
     )
     proof = Proof(prover=prover, server=server, sending=sending, selected=bare.checkpoints[0], said=[])
@@ -181,7 +183,7 @@ def test_small_difference_elsewhere_is_told_and_passes(proof: Proof, device: str
     proof.sending.content = proof.nearly("step600", off=1)
     cells = [cell for cell in proof.prover.evidence if cell.row == "forest"]
     proven = replace(
-        proof.prover, stability=stability, evidence={cell: proof.prover.evidence[cell] for cell in cells}
+        proof.prover, stability=(stability,), evidence={cell: proof.prover.evidence[cell] for cell in cells}
     )._prove(cells[0], proof.server)
 
     assert (proven.identical, proven.distance, proven.runner_up) == (False, 1.0, "final")
@@ -203,7 +205,7 @@ def test_checkpoint_that_was_saved_twice_is_no_other_candidate(proof: Proof) -> 
     proof.prover.store.write_evidence(ours.baseline, _of_baseline(judged, proof.prover.store.picture(ours.baseline)))
 
     proven = replace(
-        proof.prover, stability=proof.measured(stable=False), evidence={ours: judged, theirs: same}
+        proof.prover, stability=(proof.measured(stable=False),), evidence={ours: judged, theirs: same}
     )._prove(ours, proof.server)
 
     assert (1.0, "baseline") == (proven.distance, proven.runner_up)

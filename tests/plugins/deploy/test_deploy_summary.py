@@ -67,7 +67,8 @@ def test_summary_tells_everything(judged: Judged, deployment: Deployment) -> Non
         "- Clip skip: 2",
         "- Size: 64x64",
         "- LoRA strength: 1",
-        "- Server: ComfyUI 0.3.64 at http://127.0.0.1:8188 (RTX 4090)",
+        "- Made on: ComfyUI 0.3.64 (RTX 4090)",
+        "- Server: http://127.0.0.1:8188",
     ):
         assert line in text.split("\n")
 

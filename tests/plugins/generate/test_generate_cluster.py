@@ -4,7 +4,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,6 @@ from plugins.loras.staging import Staged, preflight
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render.cluster import Cluster, DaskServer
-from plugins.render.rendering import AHEAD
 from plugins.render.worker import LoraFile
 from tests.machines import IMPATIENT, Machine, Machines
 from tests.waiting import ignore, until
@@ -84,12 +83,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def begin() -> Iterator[Callable[[Prepared], Generation]]:
-    """Begin runs over the whole matrix, rendering all anew; they are closed in the end."""
+def begin() -> Iterator[Callable[..., Generation]]:
+    """Begin runs, over the whole matrix and rendering all anew if nothing else is said; they are closed in the end."""
     with ExitStack() as stack:
 
-        def begun(clustered: Prepared) -> Generation:
-            run = Generation(clustered, cells_of(clustered), regenerate=True)
+        def begun(clustered: Prepared, cells: Sequence[Cell] = (), *, regenerate: bool = True) -> Generation:
+            run = Generation(clustered, cells or cells_of(clustered), regenerate=regenerate)
             stack.callback(run.close)
             return run
 
@@ -179,10 +178,8 @@ def test_first_cell_is_rendered_again_beside_the_same_worker(
     ready = clustered()
     run = begin(ready)
     first = evidence_of(run, cells_of(ready))[0]
-    run.measure_stability(ignore)
 
-    found = read_stability(ready.store.folder.parent)
-    assert found is not None
+    (found,) = read_stability(ready.store.folder.parent)
     assert (first.server.worker, True) == (found.server.worker, found.stable)
     assert {machine.name for machine in pair} >= {found.server.worker}
 
@@ -265,7 +262,7 @@ def test_closing_withdraws_ours(
     for machine in pair:
         machine.mood.still = True
     run = begin(clustered())
-    until(lambda: all(machine.serving.server.queue.remaining() >= 2 for machine in pair))
+    until(lambda: all(machine.serving.server.queue.remaining() for machine in pair))
     run.close()
     for machine in pair:
         assert [] == machine.serving.server.queue.current()[1]
@@ -306,16 +303,17 @@ def test_worker_of_another_version_is_left_out(
 
 
 def test_lora_that_somebody_changes_fails_the_cell(
-    pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation], plan: Plan
+    pair: list[Machine], clustered: Prepare, begin: Callable[..., Generation], plan: Plan
 ) -> None:
     """A picture from a file that was replaced beside the worker meanwhile is not kept."""
     pair[1].mood.dead = True
-    ready = clustered()
-    cells = cells_of(ready)
+    cells = matrix(plan)
+    with closing(Generation(clustered(), cells[:1], regenerate=True)) as run:
+        run.evidence(cells[0], show=ignore)
     pair[0].mood.still = True
-    run = begin(ready)
+    run = begin(clustered(), cells[2:3], regenerate=False)
     name = plan.staged_file(plan.checkpoints[0])
-    until(lambda: pair[0].serving.server.queue.remaining() == AHEAD)
+    until(lambda: name in str(pair[0].serving.server.queue.current()))
     (pair[0].loras / name).write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
     pair[0].mood.still = False
 

@@ -3,10 +3,13 @@
 import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from plugins.comfyui.answers import ServerInfo
 from plugins.evidence.evidence import Evidence
@@ -227,10 +230,18 @@ def test_twins_of_the_same_lora_are_told_as_such(
 def test_stability_is_kept_and_told(tmp_path: Path, *, stable: bool, told: str) -> None:
     """Whether a server gives the same picture again is kept for the proof, and said in words."""
     found = StabilityCheck(**MEASURED, stable=stable, difference=0.0 if stable else 0.5)
-    write_stability(found, tmp_path)
+    write_stability((found,), tmp_path)
 
-    assert read_stability(tmp_path) == found
+    assert read_stability(tmp_path) == (found,)
     assert str(found) == told
+
+
+def test_stability_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    """A record of one check, as it was written once, is read as that."""
+    found = StabilityCheck(**MEASURED, stable=True, difference=0.0)
+    (tmp_path / STABILITY).write_text(found.model_dump_json(exclude={"server": {"torch", "flags"}}))
+
+    assert read_stability(tmp_path) == (found,)
 
 
 @pytest.mark.parametrize("content", [pytest.param(None, id="missing"), pytest.param("{", id="broken")])
@@ -239,7 +250,7 @@ def test_stability_that_cannot_be_read_is_none(tmp_path: Path, content: str | No
     if content:
         (tmp_path / STABILITY).write_text(content)
 
-    assert read_stability(tmp_path) is None
+    assert read_stability(tmp_path) == ()
 
 
 def test_same_picture_at_two_strengths_is_told(
@@ -256,3 +267,90 @@ def test_same_picture_at_two_strengths_is_told(
         "it is step600 x forest-strength0.8's, pixel for pixel, though they were asked for differently "
         "(another prompt, seed or strength)"
     )
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [(None, "warning"), (0.0, "warning"), (0.24, "warning"), (0.26, "failed")],
+    ids=["not-measured", "bit-stable", "half-of-the-effect", "more-than-half-of-the-effect"],
+)
+def test_effect_is_held_against_the_servers_noise(
+    asked: ExpectedInputs,
+    store: Store,
+    cells: tuple[Cell, ...],
+    staged: dict[str, Staged],
+    measured: tuple[float | None, str],
+) -> None:
+    """An effect that is less than twice what the server's pictures differ by themselves fails, with both numbers."""
+    noise, outcome = measured
+    baseline = keep(asked, store, cells[0])
+    evidence = put(asked, store, cells[1], _moved(png_of(cells[0])))
+    comparing = Comparing(store, noise_of=lambda _: noise)
+    comparing.judge(cells[0], baseline, staged=None)
+
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+
+    assert judged.compared
+    assert (0.5, noise) == (judged.compared.effect, judged.compared.noise)
+    assert outcome == check(judged, "LoRA effect").outcome
+    told = "differs from the baseline by 0.50 of 255, and one that this server renders twice by 0.26"
+    assert (outcome == "failed") == (told in check(judged, "LoRA effect").message)
+
+
+def test_noise_is_kept_for_later_runs(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A run that measured nothing goes by the noise that was measured when the picture was made."""
+    baseline = keep(asked, store, cells[0])
+    evidence = put(asked, store, cells[1], _moved(png_of(cells[0])))
+    first, later = Comparing(store, noise_of=lambda _: 0.4), Comparing(store)
+    for comparing in (first, later):
+        comparing.judge(cells[0], baseline, staged=None)
+
+    judged = later.judge(cells[1], first.judge(cells[1], evidence, staged=staged["step600"]), staged=staged["step600"])
+
+    assert Outcome.FAILED is check(judged, "LoRA effect").outcome
+
+
+def test_baseline_of_another_version_is_not_compared_with(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A difference between two versions of ComfyUI is not taken for the LoRA's effect."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
+    newer = evidence.model_copy(update={"server": evidence.server.model_copy(update={"comfyui_version": "0.33.0"})})
+
+    judged = check(comparing.judge(cells[1], newer, staged=staged["step600"]), "LoRA effect")
+
+    assert Outcome.NOT_CHECKED is judged.outcome
+    assert (
+        "not comparable: the baseline was made otherwise than this (ComfyUI 0.33.0 instead of 0.3.64)" == judged.message
+    )
+
+
+def test_new_baseline_changes_the_effect(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A picture that is reused is compared anew where its baseline is another picture now."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
+    before = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    now = put(asked, store, cells[0], _moved(png_of(cells[1])))
+    again = Comparing(store)
+    again.judge(cells[0], now, staged=None)
+
+    after = again.judge(cells[1], before, staged=staged["step600"])
+
+    assert after.compared
+    assert (0.5, now.picture.pixels_sha256) == (after.compared.effect, after.compared.baseline_pixels_sha256)
+
+
+def _moved(png: bytes) -> bytes:
+    """Return a picture of which every second value is another by one."""
+    values = np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(np.int16)
+    values[::2] += np.where(values[::2] > 127, -1, 1)
+    buffer = BytesIO()
+    Image.fromarray(values.astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()

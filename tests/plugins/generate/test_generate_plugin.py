@@ -15,7 +15,10 @@ class Named:
 def test_server_that_gave_cells_back_is_named() -> None:
     """Where others rendered a server's cells, the end says whose, and why."""
     reason = "http://a:1 has not answered for 60 s. Look at its terminal."
-    run = SimpleNamespace(rendered=3, reused=0, gave_back={Named(): reason}, stability="", _keys=KeyCheck())
+    unmeasured = SimpleNamespace(last_lines=tuple)
+    run = SimpleNamespace(
+        rendered=3, reused=0, gave_back={Named(): reason}, known={}, _anew=0, _keys=KeyCheck(), _stability=unmeasured
+    )
 
     assert [
         "pictures: 3 rendered, 0 reused with their evidence",

@@ -310,42 +310,6 @@ def test_no_cell_hangs_where_all_servers_fail(plan: Plan, render: Callable[..., 
             rendering.result(cell, meanwhile=ignore)
 
 
-@pytest.mark.parametrize("dies", [False, True], ids=["it-takes-its-turn", "it-is-lost-before"])
-def test_what_comes_last_is_shared_too(
-    plan: Plan, render: Callable[..., Rendering[str]], monkeypatch: pytest.MonkeyPatch, *, dies: bool
-) -> None:
-    """What the first cell's server does last is done while another renders; else in the end, but never not."""
-    monkeypatch.setattr("plugins.render.rendering.AHEAD", 2)
-    cells, done, first = matrix(plan), list[str](), list[Any]()
-    asked, gate = threading.Event(), threading.Event()
-
-    def work(cell: Cell, server: Any, board: Progress, posted: Posted) -> str:
-        del board, posted
-        if cell == cells[0]:
-            first.append(server)
-            assert asked.wait(30)
-        else:
-            until(lambda: first)
-            if server is not first[0]:
-                assert gate.wait(30)
-            elif dies:
-                gate.set()
-                raise Unreachable("it is gone")
-        done.append(cell.id)
-        return cell.id
-
-    rendering = render(cells, work, Unused("a"), Unused("b"))
-    last = rendering.after(cells[0], lambda: done.append("last"))
-    asked.set()
-    if not dies:
-        until(lambda: len(done) == len(cells))  # all but the cell that the other server has, and what comes last
-        gate.set()
-    assert last.result(30) is None
-    assert [cell.id for cell in cells] == [rendering.result(cell, meanwhile=ignore) for cell in cells]
-    assert 1 == done.count("last")
-    assert dies or len(cells) - 2 == done.index("last")
-
-
 def test_closing_begins_nothing_more(plan: Plan) -> None:
     """Closing closes the servers, begins no further cell, and keeps what is done."""
     cells, begun, server, gate = matrix(plan), list[Cell](), Unused(), threading.Event()

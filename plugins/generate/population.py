@@ -1,0 +1,126 @@
+"""What decides pixels beside a cell's own inputs, and which servers may render the cells of one row."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from plugins.comfyui.choices import ServerChoices
+from plugins.evidence.evidence import Evidence, FileRecord, Population, population_of
+from plugins.generate.expected import ExpectedInputs
+from plugins.plan.cells import Cell, matrix
+from plugins.render.render_server import RenderServer
+
+Files = tuple[FileRecord, ...]
+
+
+def files_used(
+    expected: ExpectedInputs, choices: ServerChoices, *, base_model: str, comfyui: Path | None = None
+) -> Files:
+    """Return the model files that the baseline's workflow names, as they are now.
+
+    The file itself is looked at where it lies below `comfyui`: a server may list what it saw some time ago.
+    """
+    graph = expected.filled(matrix(expected.plan)[0].baseline, base_model=base_model, lora_file=None).graph
+    named = {
+        value.replace("\\", "/")
+        for node in graph.values()
+        for value in node["inputs"].values()
+        if isinstance(value, str)
+    }
+    found = []
+    for key, file in sorted(choices.files.items()):
+        if key.partition("/")[2] in named:
+            found.append(
+                _seen(comfyui, key) or FileRecord(name=key, size=file.size, modified=file.modified, local=False)
+            )
+    return tuple(found)
+
+
+def _seen(comfyui: Path | None, key: str) -> FileRecord | None:
+    """Return what this machine knows of a file; None where it is elsewhere."""
+    if comfyui is None:
+        return None
+    try:
+        status = (comfyui / "models" / key).stat()
+    except OSError:
+        return None
+    return FileRecord(name=key, size=status.st_size, modified=status.st_mtime, local=True)
+
+
+class Rows:
+    """Keeps each row to one population: pictures that were not made alike are not compared with each other.
+
+    A row is a baseline and all cells that are compared with it. `reusable` are the pictures of earlier runs that are
+    of the right inputs; those that may stay are `kept`. Safe to use from several threads.
+    """
+
+    def __init__(
+        self, cells: Iterable[Cell], reusable: Mapping[Cell, Evidence], servers: Mapping[RenderServer, Files]
+    ) -> None:
+        self._populations = {server: population_of(server.info, files) for server, files in servers.items()}
+        self._lock = threading.Lock()
+        self._bound: dict[Cell, Population] = {}
+        """The population that each row is made on, by its baseline."""
+        self._made: set[Cell] = set()
+        """The baselines of the rows of which there is a picture."""
+        self.kept: dict[Cell, Evidence] = {}
+        rows: dict[Cell, list[Cell]] = {}
+        for cell in cells:
+            rows.setdefault(cell.baseline, []).append(cell)
+        for baseline, row in rows.items():
+            self.kept |= self._kept(baseline, row, {cell: reusable[cell] for cell in row if cell in reusable})
+
+    def take(self, cell: Cell, server: RenderServer) -> bool:
+        """Return whether a server may render a cell; the first one to do so decides on its row's population."""
+        with self._lock:
+            mine = self._populations[server]
+            return self._bound.setdefault(cell.baseline, mine) == mine
+
+    def may(self, cell: Cell, server: RenderServer) -> bool:
+        """Return whether a server might render a cell."""
+        with self._lock:
+            mine = self._populations[server]
+            return self._bound.get(cell.baseline, mine) == mine
+
+    def made(self, cell: Cell) -> None:
+        """Note that a cell has its picture: its row stays where it is."""
+        with self._lock:
+            self._made.add(cell.baseline)
+
+    def give_back(self, cell: Cell) -> None:
+        """Let other servers have a cell's row, where none of it was made yet."""
+        with self._lock:
+            if cell.baseline not in self._made:
+                self._bound.pop(cell.baseline, None)
+
+    def _kept(self, baseline: Cell, row: Sequence[Cell], reusable: dict[Cell, Evidence]) -> dict[Cell, Evidence]:
+        """Return what may stay of a row: all of it, or what the servers of this run would render alike."""
+        found = [one.population for one in reusable.values()]
+        if len(reusable) == len(row) and len(set(found)) <= 1:
+            return reusable
+        there = [one for one in found if one in self._populations.values()]
+        if not there:
+            return {}
+        self._bound[baseline] = most = max(there, key=there.count)
+        self._made.add(baseline)
+        return {cell: one for cell, one in reusable.items() if one.population == most}
+
+
+def made_on(evidence: Iterable[Evidence]) -> dict[str, int]:
+    """Count pictures by the ComfyUI version and machine that they were made on, the most frequent first."""
+    counted: dict[str, int] = {}
+    for one in evidence:
+        name = f"ComfyUI {one.server.comfyui_version} ({one.server.machine})"
+        counted[name] = counted.get(name, 0) + 1
+    return dict(sorted(counted.items(), key=lambda pair: -pair[1]))
+
+
+def different_versions(evidence: Iterable[Evidence]) -> Iterator[str]:
+    """Yield a warning where pictures were made on several versions or machines."""
+    found = made_on(evidence)
+    if len(found) > 1:
+        told = ", ".join(f"{count} on {name}" for name, count in found.items())
+        yield (
+            f"warning: the pictures were made on different servers: {told}. Each row was made on one; to have them all "
+            "from one, render them again there: pytest -m generate --regenerate"
+        )

@@ -1,0 +1,164 @@
+"""A row is made by servers that are alike, from model files that are the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.comfyui.answers import ModelFile, ServerInfo
+from plugins.comfyui.choices import ServerChoices
+from plugins.evidence.evidence import Evidence, FileRecord
+from plugins.evidence.store import Store
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.population import Rows, different_versions, files_used
+from plugins.plan.cells import Cell, matrix
+from plugins.plan.plan import Plan
+from tests.plugins.evidence.made_evidence import BASE, keep
+
+FILE = FileRecord(name=f"checkpoints/{BASE}", size=7, modified=1e9, local=False)
+
+
+def served(version: str, *, url: str = "http://127.0.0.1:8188") -> Any:
+    """Return a server of a version, of which no more is asked."""
+    return Served(ServerInfo(url=url, comfyui_version=version, device="RTX 4090", simulated=False))
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that only says what it is."""
+
+    info: ServerInfo
+
+
+def rows_of(reusable: Mapping[Cell, Evidence], plan: Plan, *servers: Any) -> Rows:
+    """Return the rows of a run over the whole matrix."""
+    return Rows(matrix(plan), reusable, dict.fromkeys(servers, ()))
+
+
+@pytest.fixture
+def kept(asked: ExpectedInputs, store: Store) -> dict[Cell, Evidence]:
+    """Keep a picture of every cell, as ComfyUI 0.3.64 made it."""
+    return {cell: keep(asked, store, cell) for cell in matrix(asked.plan)}
+
+
+def test_rows_that_are_whole_stay(kept: dict[Cell, Evidence], plan: Plan) -> None:
+    """Where nothing is to be rendered, pictures of another version than the server's stay."""
+    assert kept == rows_of(kept, plan, served("0.33.0")).kept
+
+
+def test_row_that_gets_a_picture_of_another_version_is_made_anew(kept: dict[Cell, Evidence], plan: Plan) -> None:
+    """One picture to render on a newer ComfyUI takes its row along, with the baseline, and no other row."""
+    cells = matrix(plan)
+    del kept[cells[2]]
+
+    assert set(cells[1::2]) == set(rows_of(kept, plan, served("0.33.0")).kept)
+
+
+def test_row_that_gets_a_picture_of_its_version_stays(kept: dict[Cell, Evidence], plan: Plan) -> None:
+    """One picture to render on the ComfyUI that made its row changes nothing else."""
+    del kept[matrix(plan)[2]]
+    rows = rows_of(kept, plan, served("0.3.64"))
+
+    assert kept == rows.kept
+
+
+def test_mixed_row_keeps_what_the_server_would_make(kept: dict[Cell, Evidence], plan: Plan) -> None:
+    """Of a row that two versions made, the pictures of the version that is there stay."""
+    cells = matrix(plan)
+    old = kept[cells[0]]
+    kept[cells[0]] = old.model_copy(update={"server": served("0.33.0").info})
+
+    assert set(cells[1:]) == set(rows_of(kept, plan, served("0.3.64")).kept)
+    assert {cells[0], *cells[1::2]} == set(rows_of(kept, plan, served("0.33.0")).kept)
+
+
+def test_first_server_decides_on_its_row(plan: Plan) -> None:
+    """A row goes to servers like the first that takes a cell of it, until it gives that back with nothing made."""
+    old, new, alike = served("0.3.64"), served("0.33.0"), served("0.3.64", url="http://b:1")
+    cells = matrix(plan)
+    rows = rows_of({}, plan, old, new, alike)
+
+    assert [True, False, True, True] == [
+        rows.take(cells[0], old),
+        rows.take(cells[2], new),
+        rows.take(cells[2], alike),
+        rows.take(cells[1], new),
+    ]
+    rows.give_back(cells[0])
+    assert rows.may(cells[2], new)
+    assert rows.take(cells[0], new)
+    rows.made(cells[0])
+    rows.give_back(cells[2])
+    assert not rows.may(cells[2], old)
+
+
+def test_row_that_is_kept_goes_to_servers_that_are_alike(kept: dict[Cell, Evidence], plan: Plan) -> None:
+    """What is missing of a row is rendered by servers like the one that made the rest."""
+    cells = matrix(plan)
+    del kept[cells[2]]
+    old, new = served("0.3.64"), served("0.33.0")
+    rows = rows_of(kept, plan, new, old)
+
+    assert (False, True) == (rows.take(cells[2], new), rows.take(cells[2], old))
+
+
+@pytest.mark.parametrize(
+    ("now", "changed"),
+    [
+        pytest.param(FILE, (), id="the-same"),
+        pytest.param(FILE.model_copy(update={"size": 8}), (FILE.name,), id="another-size"),
+        pytest.param(FILE.model_copy(update={"modified": 1e9 + 60}), (FILE.name,), id="another-time"),
+        pytest.param(FILE.model_copy(update={"modified": 1e9 + 1}), (), id="the-clock-of-another-file-system"),
+        pytest.param(FILE.model_copy(update={"modified": 1e9 + 60, "local": True}), (), id="seen-otherwise"),
+    ],
+)
+def test_replaced_model_file_is_found(
+    asked: ExpectedInputs, store: Store, now: FileRecord, changed: tuple[str, ...]
+) -> None:
+    """A model file of another size, or on the same server of another time, is not what the picture was made from."""
+    cell = matrix(asked.plan)[2]
+    evidence = keep(asked, store, cell, files=(FILE,))
+    there = ExpectedInputs(
+        plan=asked.plan, workflow=asked.workflow, loras=asked.loras, simulated=False, files={evidence.server: (now,)}
+    )
+
+    assert changed == there.changed_files(evidence)
+    assert bool(changed) == there.mismatch(cell, evidence).startswith(f"{FILE.name} is another file now")
+
+
+def test_copy_on_another_server_may_have_another_time(asked: ExpectedInputs, store: Store) -> None:
+    """Two servers' copies of a model were saved at different times: only their sizes are compared."""
+    evidence = keep(asked, store, matrix(asked.plan)[2], files=(FILE,))
+    elsewhere = evidence.server.model_copy(update={"url": "http://b:1"})
+
+    assert () == evidence.changed_files((FILE.model_copy(update={"modified": 2e9}),), elsewhere)
+    assert (FILE.name,) == evidence.changed_files((FILE.model_copy(update={"size": 9}),), elsewhere)
+
+
+def test_files_are_those_that_the_workflow_names(asked: ExpectedInputs, tmp_path: Path) -> None:
+    """The base model is recorded as the server lists it; the file itself is looked at where it is at hand."""
+    listed = {
+        f"checkpoints/{BASE}": ModelFile(name=BASE, pathIndex=0, size=7, modified=1e9),
+        "checkpoints/other.safetensors": ModelFile(name="other.safetensors", pathIndex=0, size=8, modified=1e9),
+    }
+    choices = ServerChoices(url="http://a:1", base_models=(BASE,), samplers=(), schedulers=(), files=listed)
+    there = tmp_path / "models" / "checkpoints" / BASE
+    there.parent.mkdir(parents=True)
+
+    assert (FILE,) == files_used(asked, choices, base_model=BASE, comfyui=tmp_path)
+    there.write_bytes(b"replaced")
+    (seen,) = files_used(asked, choices, base_model=BASE, comfyui=tmp_path)
+    assert (8, True) == (seen.size, seen.local)
+
+
+def test_several_versions_are_named(kept: dict[Cell, Evidence], plan: Plan) -> None:
+    """Pictures of several versions are counted, with what makes them one; pictures of one version are no news."""
+    cells = matrix(plan)
+    assert [] == list(different_versions(kept.values()))
+    for cell in cells[::2]:
+        kept[cell] = kept[cell].model_copy(update={"server": served("0.33.0").info})
+
+    (told,) = different_versions(kept.values())
+    assert "3 on ComfyUI 0.33.0 (RTX 4090), 3 on ComfyUI 0.3.64 (RTX 4090)" in told
