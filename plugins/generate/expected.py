@@ -114,9 +114,8 @@ class ExpectedInputs:
             cell, base_model=evidence.base_model
         ):
             return "the plan's prompt, seed, settings or workflow were changed since it was rendered"
-        if changed := self.changed_files(evidence):
-            return f"{', '.join(changed)} is another file now than when it was rendered"
-        return ""
+        changed = ", ".join(self.changed_files(evidence))
+        return f"{changed} is another file now than when it was rendered" if changed else ""
 
     def changed_files(self, evidence: Evidence) -> tuple[str, ...]:
         """List the model files that were replaced under their names since a picture was made from them.

@@ -106,8 +106,7 @@ class Rendering(Generic[Result]):
             except BaseException as error:  # noqa: BLE001 (it is raised where a cell is asked for)
                 with self._lock:
                     self._waiting.clear()
-                    last, self._last = self._last, None
-                for future in [*self._results.values(), *([last.future] if last else [])]:
+                for future in self._results.values():
                     with suppress(InvalidStateError):
                         future.set_exception(error)
 
