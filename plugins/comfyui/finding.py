@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any
 
 from plugins.comfyui.client import Graph
+from plugins.comfyui.finding_clip import ClipSkip, find_clip_skip
 from plugins.comfyui.finding_loras import (
     beginning_root,
     insert_loader,
@@ -29,22 +30,12 @@ from plugins.comfyui.finding_settings import (
     repeats,
 )
 from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
-from plugins.comfyui.graph import Place, before, broken, circle, copied, free_id, label
+from plugins.comfyui.graph import Place, before, broken, circle, free_id, label
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.naming import Questions, in_nodes, named_place
-from plugins.comfyui.node_types import CLIP, MODEL, NodeTypes
+from plugins.comfyui.node_types import MODEL, NodeTypes
 from plugins.comfyui.wiring import Wiring
 from plugins.plan.plan import AlwaysOn, Nodes
-
-_SKIP: Final = "stop_at_clip_layer"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipSkip:
-    """Where clip skip is set: inputs that hold it, and links of encoders that it is put into."""
-
-    places: tuple[Place, ...]
-    lacking: tuple[Place, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,17 +103,14 @@ def find_parts(  # noqa: PLR0913 (what a plan and a server tell of a graph)
 def _sent(whole: Graph, picture: Candidate) -> Graph:
     """Return the nodes that the picture is made from, and what saves it."""
     kept = before(whole, [picture.output[0]])
+    saver: dict[str, Any] = {"class_type": SAVE_IMAGE}
+    save = free_id(whole, "save")
     if whole[picture.node]["class_type"] == SAVE_IMAGE:
-        kept.add(picture.node)
-    sent = copied({node: content for node, content in whole.items() if node in kept})
-    if whole[picture.node]["class_type"] == SAVE_IMAGE:
-        sent[picture.node]["inputs"] = {"images": list(picture.output), "filename_prefix": ""}
-    else:
-        sent[free_id(whole, "save")] = {
-            "class_type": SAVE_IMAGE,
-            "inputs": {"images": list(picture.output), "filename_prefix": ""},
-        }
-    return sent
+        save, saver = picture.node, whole[picture.node]
+        kept.add(save)
+    saver = {**saver, "inputs": {"images": list(picture.output), "filename_prefix": ""}}
+    sent = {node: content for node, content in whole.items() if node in kept}
+    return sent | {save: saver}
 
 
 class _Finder:
@@ -168,7 +156,7 @@ class _Finder:
         base_root = root or (chosen[0].root if chosen else begun[0].root if begun else None)
         base = find_base(wiring, base_root) if base_root else None
         endings, batches = find_endings(wiring), find_batches(wiring)
-        skip = self._clip_skip(texts)
+        skip = find_clip_skip(wiring, texts)
         left = tuple(
             slot
             for slot in every
@@ -178,12 +166,14 @@ class _Finder:
         sampler, inserted = self._sampler(found), root is not None
         if root is not None:
             clip = one_clip(wiring, texts.values(), {chain.user for chain in chosen})
-            self.graph = copied(self.graph)
-            tested = (insert_loader(self.graph, root, clip, node=free_id(self.whole, "lora")),)
+            self.graph, slot = insert_loader(self.graph, root, clip, node=free_id(self.whole, "lora"))
+            tested = (slot,)
         missing = missing_loras(self.graph, loras, left, [chain.root for chain in chosen], questions)
         clip = one_clip(wiring, texts.values(), {chain.user for chain in chosen}) if missing else None
-        self.graph = copied(self.graph) if missing else self.graph
-        put_in = tuple(put_before(self.graph, one, chosen[0].root, clip) for one in reversed(missing))
+        put_in = []
+        for one in reversed(missing):
+            self.graph, slot = put_before(self.graph, one, chosen[0].root, clip)
+            put_in.append(slot)
         if questions:
             return None
         return Parts(
@@ -198,7 +188,7 @@ class _Finder:
             seeds=seeds,
             slots=tested,
             left_alone=left,
-            put_in=put_in,
+            put_in=tuple(put_in),
             batches=batches,
             settings=settings,
             endings=endings,
@@ -275,35 +265,6 @@ class _Finder:
                 in_nodes("seed", ["ID.INPUT"]),
             )
         return seeds
-
-    def _clip_skip(self, texts: dict[str, Side]) -> ClipSkip:
-        """Return where the CLIP of every prompt is cut, and the encoders whose CLIP is not."""
-        places: dict[Place, None] = {}
-        lacking: dict[Place, None] = {}
-        for node in dict.fromkeys(encoder.node for side in texts.values() for encoder in side.encoders.values()):
-            for link in self.wiring.links(node, CLIP):
-                cut = self._cut(link.source)
-                places |= dict.fromkeys(cut)
-                if not cut:
-                    lacking[Place(node=node, field=link.field)] = None
-        places |= dict.fromkeys(
-            Place(node=node, field="clip_skip")
-            for node, it in self.wiring.active.items()
-            if "clip_skip" in it["inputs"]
-        )
-        return ClipSkip(places=tuple(places), lacking=tuple(lacking))
-
-    def _cut(self, node: str) -> list[Place]:
-        found, waiting, seen = [], [node], {node}
-        while waiting:
-            one = waiting.pop()
-            if _SKIP in self.graph[one]["inputs"]:
-                found.append(Place(node=one, field=_SKIP))
-            for link in self.wiring.links(one, CLIP):
-                if link.source not in seen:
-                    seen.add(link.source)
-                    waiting.append(link.source)
-        return found
 
     def _sampler(self, found: tuple[Chain, ...]) -> str:
         """Return the sampler that is nearest to the picture; what gives the picture where none is known."""

@@ -120,27 +120,32 @@ def one_clip(wiring: Wiring, sides: Iterable[Side], users: Collection[str]) -> O
     return clips.pop() if len(clips) == 1 else None
 
 
-def insert_loader(graph: Graph, root: Output, clip: Output | None, *, node: str) -> Slot:
-    """Put a loader behind a model, and behind the CLIP of its prompts: all that used them takes its outputs."""
+def insert_loader(whole: Graph, root: Output, clip: Output | None, *, node: str) -> tuple[Graph, Slot]:
+    """Return a graph with a loader behind a model, and behind the CLIP of its prompts: what used them takes its own.
+
+    Nodes whose links stay are those of the graph that is given.
+    """
     instead: dict[Output, list[Any]] = {root: [node, 0]}
     inputs: dict[str, Any] = {"model": list(root)}
     if clip:
         instead[clip] = [node, 1]
         inputs["clip"] = list(clip)
-    for content in graph.values():
-        for name, value in content["inputs"].items():
-            output = linked(graph, value)
-            if output in instead:
-                content["inputs"][name] = list(instead[output])
+    graph = dict(whole)
+    for other, content in whole.items():
+        outputs = {name: linked(whole, value) for name, value in content["inputs"].items()}
+        links = {name: list(instead[output]) for name, output in outputs.items() if output in instead}
+        if links:
+            graph[other] = {**content, "inputs": content["inputs"] | links}
     inputs |= {_FIELD: "", "strength_model": 1.0} | ({"strength_clip": 1.0} if clip else {})
     graph[node] = {"class_type": "LoraLoader" if clip else "LoraLoaderModelOnly", "inputs": inputs}
-    return Slot(
+    slot = Slot(
         place=Place(node=node, field=_FIELD),
         file="",
         loader=node,
         strengths=tuple(name for name in inputs if name.startswith("strength")),
         alone=True,
     )
+    return graph, slot
 
 
 def missing_loras(
@@ -159,8 +164,8 @@ def missing_loras(
     return ()
 
 
-def put_before(graph: Graph, lora: AlwaysOn, root: Output, clip: Output | None) -> Slot:
+def put_before(whole: Graph, lora: AlwaysOn, root: Output, clip: Output | None) -> tuple[Graph, Slot]:
     """Put a loader for a LoRA that is always on right behind the model, before the tested one."""
-    slot = insert_loader(graph, root, clip, node=free_id(graph, "always-on"))
+    graph, slot = insert_loader(whole, root, clip, node=free_id(whole, "always-on"))
     graph[slot.loader]["inputs"] |= {_FIELD: lora.file, **dict.fromkeys(slot.strengths, lora.strength)}
-    return replace(slot, file=lora.file)
+    return graph, replace(slot, file=lora.file)

@@ -205,8 +205,7 @@ def bypass_of(wiring: Wiring, node: str) -> dict[int, Any] | None:
     if _CLIP_SKIPS & wiring.graph[node]["inputs"].keys():
         return None
     around: dict[int, Any] = {}
-    links = (linked(wiring.graph, value) for one in wiring.graph.values() for value in one["inputs"].values())
-    used = {link[1] for link in links if link and link[0] == node}
+    used = wiring.used(node)
     for kind in (MODEL, CLIP):
         slots_of = [slot for slot in wiring.gives(node, kind) if slot in used]
         taken = wiring.links(node, kind)

@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from plugins.comfyui.client import Graph
 from plugins.comfyui.graph import Place, linked
@@ -24,8 +23,7 @@ _SIDES: Final = frozenset({"on_true", "on_false"})
 _NUMBERS: Final = frozenset({"INT", "FLOAT", "BOOLEAN"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """An input that is linked to another node's output. `kind` is empty where nothing says what it carries."""
 
     node: str
@@ -57,7 +55,7 @@ class Wiring:
         declared: dict[tuple[str, int], str] = {}
         new = []
         for node, content in graph.items():
-            if wider and node in wider.graph and wider.graph[node]["inputs"] == content["inputs"]:
+            if wider and wider.graph.get(node) is content:
                 self._skipped[node], self._links[node] = wider.skipped(node), wider.links(node)
                 continue
             self._skipped[node] = self._not_chosen(content["inputs"])
@@ -95,7 +93,7 @@ class Wiring:
         kind = link.kind or declared.get(link.output) or kind_by_name(link.field)
         if kind == link.kind:
             return link
-        return replace(link, kind=kind)
+        return link._replace(kind=kind)
 
     def _mend_names(self) -> None:
         """Type a link as a text that is called positive, say, and comes from a node that holds nothing but texts."""
@@ -106,7 +104,7 @@ class Wiring:
             if self.graph[node]["class_type"] in self.types:
                 continue
             self._links[node] = tuple(
-                replace(link, kind=STRING)
+                link._replace(kind=STRING)
                 if link.kind == CONDITIONING and link.source in only_first and self._holds_texts(link.source)
                 else link
                 for link in links
@@ -139,7 +137,7 @@ class Wiring:
                     changed |= kind != link.kind
                     if kind:
                         kinds.setdefault(link.output, kind)
-                    told.append(link if kind == link.kind else replace(link, kind=kind))
+                    told.append(link if kind == link.kind else link._replace(kind=kind))
                 self._links[node] = tuple(told)
             if not changed:
                 return
@@ -215,6 +213,17 @@ class Wiring:
     def consumers(self) -> Mapping[str, tuple[Link, ...]]:
         """The links that each node's outputs go to."""
         return self._by_source()
+
+    def used(self, node: str) -> set[int]:
+        """Return the slots of a node's outputs that are linked to, on a side that a switch leaves out, too."""
+        left_out = (
+            linked(self.graph, self.graph[one]["inputs"][name])
+            for one, names in self._skipped.items()
+            for name in names
+        )
+        return {link.slot for link in self.consumers.get(node, ())} | {
+            one[1] for one in left_out if one and one[0] == node
+        }
 
     def gives(self, node: str, kind: str) -> tuple[int, ...]:
         """Return the slots of a node's outputs of a kind, in order."""
