@@ -126,7 +126,7 @@ class Suite:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start a command, and leave it running."""
-        given = {"PYTHONIOENCODING": "utf-8", "COLUMNS": "120", "PYTEST_ADDOPTS": "", **self.environment}
+        given = {"PYTHONIOENCODING": "utf-8", "COLUMNS": "120", "PYTEST_ADDOPTS": "", "UV": "", **self.environment}
         return subprocess.Popen(
             self.command(*arguments),
             cwd=ROOT,

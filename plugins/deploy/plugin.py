@@ -128,9 +128,9 @@ def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> N
         prefix.append(page)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the summary of a deployment or a rollback."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Write the summary of a deployment or a rollback; show last what is in production, and what to type then."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
 
     def say(line: str) -> None:
@@ -141,12 +141,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     deploying = session.config.stash.get(_SESSION, None)
     if deploying and not deploying.write_summary(say):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show what is in production after a rollback, and what that means."""
-    if line := config.stash[_SESSION].last_line():
-        terminalreporter.write_line(line)
+    yield
+    if deploying and (line := deploying.last_line()):
+        say(line)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ from plugins.loras.journal import Installation
 from plugins.loras.staging import preflight
 from plugins.plan.cells import at
 from plugins.plan.command import Command
+from plugins.plan.messages import counted
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.review.ballot import Ballot
 from plugins.review.gathering import gather
@@ -164,8 +165,21 @@ class DeploySession:
         )
 
     def last_line(self) -> str:
-        """Return what is in production after a rollback, and what that means; empty in any other run."""
-        return f"{self._done} No checkpoint counts as selected until you deploy one." if self._rolled_back else ""
+        """Return what is in production now, and what to type then; empty where nothing was put there."""
+        following = self._command.next
+        match self._done:
+            case Deployment():
+                wrong = [one for one in self.verified.values() if one.outcome == "failed"]
+                but = f", but {counted(len(wrong), 'claim')} of the plan failed" if wrong else ""
+                return (
+                    f"{self._done.selected} is in production{but}. Check it at any time: {following('-m verify')}\n"
+                    f"Undo it: {following('-m deploy --rollback')}"
+                )
+            case Rollback():
+                deploy_one = following("-m deploy --selected-step=STEP")
+                return f"{self._done} No checkpoint counts as selected until you deploy one: {deploy_one}"
+            case None:
+                return ""
 
     def _after(self) -> After:
         return After(

@@ -36,6 +36,8 @@ class Command:
     comfyui_dir: str | None
     comfyui_urls: tuple[str, ...]
     demo: bool
+    program: str = "pytest"
+    """What starts pytest, as it was typed."""
     read: Callable[[Path], Plan] = field(repr=False)
     """Read the plan, with what the command line changes in it."""
 
@@ -77,7 +79,7 @@ class Command:
             *(("--comfyui-url", without_credentials(url)) for url in self.comfyui_urls),
         ]
         words = [shlex.quote(f"{name}={value}") for name, value in given if value]
-        return " ".join(["pytest", what, *words, *(["--demo"] if self.demo else [])])
+        return " ".join([self.program, what, *words, *(["--demo"] if self.demo else [])])
 
     def completed(self, message: str) -> str:
         """Return a message in which each suggested command can be typed as it stands: see `next`."""

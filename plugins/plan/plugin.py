@@ -1,9 +1,12 @@
 """The plan's door to pytest: the command that was typed, the stages' markers, and the plan."""
 
 import gc
+import os
+import shlex
 import signal
+import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +17,7 @@ from plugins.plan.messages import UserError, visible
 from plugins.plan.new_plan.creating import new_plan
 from plugins.plan.new_plan.runs import NewPlanError
 from plugins.plan.plan import Plan
+from plugins.plan.program import program
 from plugins.plan.reading import PlanError, read_plan
 from plugins.plan.stages import STAGES, mistyped, stages_of
 from plugins.plan.stash import COMMAND
@@ -89,6 +93,7 @@ def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
         comfyui_dir=option.comfyui_dir,
         comfyui_urls=tuple(option.comfyui_url or ()),
         demo=option.demo,
+        program=program(sys.orig_argv, sys.argv[0], os.environ, typed_in=config.invocation_params.dir),
         read=lambda path: _read(config, path),
     )
     if option.new_plan is not None:
@@ -193,6 +198,18 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     for line in [line for lines in told for line in lines]:
         if reporter and (reporter.showheader or line.startswith("warning: ")):
             reporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Say last that nothing was done, where no test was chosen, and how to see which there are."""
+    yield
+    config, command = session.config, session.config.stash[COMMAND]
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if command.runs and reporter and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        chosen = f"-k {shlex.quote(config.option.keyword)}" if config.option.keyword else "What was typed"
+        lists = command.next(f"-m {shlex.quote(config.option.markexpr)} --collect-only -q")
+        reporter.write_line(f"{chosen} chooses no test: nothing was made or changed. To list the tests: {lists}")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

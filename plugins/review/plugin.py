@@ -18,6 +18,8 @@ from plugins.review.session import ReviewSession
 _LISTED_AT_MOST: Final = 200
 """With more cells than this, tests that passed are counted and not listed: their pictures are in the matrix, and
 pytest-html would build hundreds of elements for each when the page opens."""
+_SAID: Final = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
+"""How a run may end that has a next step; an internal error speaks for itself."""
 _SESSION: Final = pytest.StashKey[ReviewSession]()
 _STYLE: Final = Path(__file__).parent / "template" / "results.css"
 
@@ -100,8 +102,17 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     review = session.config.stash.get(_SESSION, None)
     if review:
         review.finish()
-        if reporter and (line := review.last_line()):
-            reporter.write_line(line)
+    if review and reporter and session.exitstatus in _SAID:
+        plugins = session.config.pluginmanager
+        page = (
+            Path(session.config.option.htmlpath).absolute() if any(map(_makes_a_page, plugins.get_plugins())) else None
+        )
+        line = review.last_line(
+            page,
+            stopped=bool(session.shouldstop or session.shouldfail) or session.exitstatus == pytest.ExitCode.INTERRUPTED,
+            failed_only=" --lf" if plugins.has_plugin("cacheprovider") else "",
+        )
+        reporter.write_line(line)
 
 
 class _Announcing:
@@ -133,7 +144,7 @@ class _Unbegun:
         """Take the reports out."""
         plugins = session.config.pluginmanager
         if session.config.stash[COMMAND].stages:
-            self._reports = [one for one in plugins.get_plugins() if type(one).__module__.startswith("pytest_html.")]
+            self._reports = [one for one in plugins.get_plugins() if _makes_a_page(one)]
         for report in self._reports:
             plugins.unregister(report)
 
@@ -142,6 +153,11 @@ class _Unbegun:
         """Put them back."""
         while self._reports and not item.config.stash[COMMAND].only_lists:
             item.config.pluginmanager.register(self._reports.pop())
+
+
+def _makes_a_page(plugin: object) -> bool:
+    """Return whether a plugin is one of pytest-html's reports, which have no name."""
+    return type(plugin).__module__.startswith("pytest_html.")
 
 
 class _Unlisted:

@@ -87,11 +87,27 @@ class ReviewSession:
         write_contact_sheet(self.review, self._sheet)
         return page
 
-    def last_line(self) -> str:
-        """Return what to look at, and what to type then; empty where there is no page."""
-        if "review" not in self.__dict__:
-            return ""
-        return f"Look at {self._command.shown(self._command.reports / 'report.html')}, then: {self.review.command}"
+    def last_line(self, page: Path | None, *, stopped: bool, failed_only: str) -> str:
+        """Return what to look at, and what to type then: only where every picture is there and right, to deploy.
+
+        `page` is where pytest-html wrote, if it did; `failed_only` is the option that chooses what failed.
+        """
+        tally, total = self.review.tally, len(self.review.by_id)
+        there = total - tally["missing"]
+        again = self._command.next("-m generate")
+        look = f"Look at {self._command.shown(page)}" if page else "No page was written, since pytest-html is off"
+        if page and page.parent != self._command.reports:
+            look += f" (its pictures open from {self._command.reports} alone: leave out --html)"
+        if stopped:
+            return f"Stopped: {there} of {total} pictures are there. Go on: {again}"
+        if not there:
+            return f"None of the {total} pictures is there; their tests say why. Then: {again}"
+        if tally["missing"]:
+            return f"{there} of {total} pictures are there. {look}; make the others: {again}"
+        if tally["failed"]:
+            again = self._command.next(f"-m generate --regenerate{failed_only}")
+            return f"{tally['failed']} of {total} pictures failed a check. {look}; make them again: {again}"
+        return f"{look}, then: {self.review.command}" if page else f"{look}. To write it: {again}"
 
     def _gathered(self, *, pending: bool) -> Review:
         return gather(

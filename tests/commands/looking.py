@@ -1,7 +1,9 @@
 """What a command did to the disk, and what it printed."""
 
 import re
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,8 +55,9 @@ def cell_of(serving: Serving, prompt_id: str) -> str:
 
 
 def told(result: Result) -> str:
-    """Return all that a command printed, with its line breaks and indents as single spaces."""
-    return " ".join(f"{result.stdout} {result.stderr}".split())
+    """Return all that a command printed, with its line breaks and indents as single spaces, and `pytest` for itself."""
+    printed = " ".join(f"{result.stdout} {result.stderr}".split())
+    return printed.replace(shlex.join([sys.executable, "-m", "pytest"]), "pytest")
 
 
 def together(jobs: Mapping[str, Callable[[], T]]) -> dict[str, T]:

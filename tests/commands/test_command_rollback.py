@@ -75,7 +75,7 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     assert "rolling back step600" in text
     assert "7 passed, 13 deselected" in text
     assert " to final on " in text
-    assert "No checkpoint counts as selected until you deploy one." in text
+    assert "No checkpoint counts as selected until you deploy one: " in text
     assert text.endswith(f"production: {told['digest'][1]}")
     assert told["summary"][1].startswith("# Spyke LoRA, small: rolled back to final\n")
     assert "Rolled back to final</h1>" in told["page"][1]
@@ -94,7 +94,7 @@ def test_verifying_says_that_it_was_rolled_back(told: dict[str, tuple[int, str]]
     code, text = told["verify"]
     assert 1 == code
     assert "Production was rolled back from step600 to final on " in text
-    assert "Deploy a checkpoint: pytest -m deploy --selected-step=final --plan=" in text
+    assert "-m pytest -m deploy --selected-step=final --plan=" in text
     assert "6 passed" in text
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shlex
+import sys
 
 import pytest
 from PIL import Image
@@ -103,7 +105,8 @@ def test_the_next_command_can_be_typed(story: Story) -> None:
     """The last words are what to look at, and what to type then, on the same plan, folder and server."""
     last = story.results["resumed"].stdout.rstrip().splitlines()[-1]
     reports = story.suite.reports
-    assert last.startswith(f"Look at {reports}/report.html, then: pytest -m deploy --selected-step=STEP ")
+    typed = shlex.join([sys.executable, "-m", "pytest"])
+    assert last.startswith(f"Look at {reports}/report.html, then: {typed} -m deploy --selected-step=STEP ")
     for option in (f"--plan={story.suite.plan_file}", f"--reports={reports}", "--comfyui-url=http://127.0.0.1:"):
         assert option in last
 

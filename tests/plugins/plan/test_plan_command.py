@@ -7,6 +7,7 @@ import pytest
 
 from plugins.plan.command import DEFAULT_PLAN, Command
 from plugins.plan.messages import Address
+from plugins.plan.program import program
 from plugins.plan.reading import read_plan
 
 
@@ -60,6 +61,37 @@ def test_demonstration_has_a_folder_of_its_own(command: Command, tmp_path: Path)
     demo = replace(command, demo=True, reports_typed="out")
     assert tmp_path / "out" / "demo" == demo.reports
     assert f"pytest -m verify --reports={tmp_path / 'out'} --demo" == demo.next("-m verify")
+
+
+@pytest.mark.parametrize(
+    ("argv", "script", "environment", "typed"),
+    [
+        ("python -m pytest -m generate", "/site/pytest/__main__.py", {}, "python -m pytest"),
+        (".venv/bin/python3 -O -X utf8 -m pytest", "/p/__main__.py", {}, ".venv/bin/python3 -O -X utf8 -m pytest"),
+        ("/v/bin/python /v/bin/pytest -m generate", "FOLDER/bin/pytest", {"PATH": "FOLDER/bin"}, "pytest"),
+        ("/v/bin/python /v/bin/pytest -m generate", "FOLDER/bin/pytest", {"PATH": ""}, "bin/pytest"),
+        ("/v/bin/python /v/bin/pytest", "/v/bin/pytest", {"UV": "FOLDER/.uv/bin/uv"}, ".uv/bin/uv run pytest"),
+        (
+            "/v/bin/python /v/bin/pytest",
+            "/v/bin/pytest",
+            {"UV": "FOLDER/bin/uv", "PATH": "FOLDER/bin"},
+            "uv run pytest",
+        ),
+        ("/v/bin/python3 -m pytest", "/p/__main__.py", {"UV": "/my tools/uv"}, "'/my tools/uv' run python -m pytest"),
+        ("python -c pass", "-c", {}, "pytest"),
+        ("python tool.py -m x", "tool.py", {}, "pytest"),
+    ],
+)
+def test_next_command_is_typed_as_this_one(
+    tmp_path: Path, argv: str, script: str, environment: dict[str, str], typed: str
+) -> None:
+    """The program is named as it was typed, as seen from the folder that it was typed in."""
+    (tmp_path / "bin").mkdir()
+    for name in ("pytest", "uv"):
+        (tmp_path / "bin" / name).touch(mode=0o755)
+    here = {name: value.replace("FOLDER", str(tmp_path)) for name, value in environment.items()}
+    given = program(argv.split(), script.replace("FOLDER", str(tmp_path)), here, typed_in=tmp_path)
+    assert typed == given
 
 
 def test_listing_runs_nothing(command: Command) -> None:

@@ -1,0 +1,72 @@
+"""The last words of a generating run fit what happened."""
+
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from plugins.plan.command import DEFAULT_PLAN, Command
+from plugins.plan.reading import read_plan
+from plugins.review.session import ReviewSession
+
+HERE = Path("/here")
+PAGE = HERE / "reports/report.html"
+
+
+@pytest.mark.parametrize(
+    ("tally", "page", "stopped", "words"),
+    [
+        ({"good": 5, "warning": 1}, PAGE, False, "Look at reports/report.html, then: DEPLOY"),
+        ({"good": 3, "missing": 3}, PAGE, True, "Stopped: 3 of 6 pictures are there. Go on: pytest -m generate"),
+        (
+            {"good": 3, "missing": 3},
+            PAGE,
+            False,
+            "3 of 6 pictures are there. Look at reports/report.html; make the others: pytest -m generate",
+        ),
+        (
+            {"missing": 6},
+            PAGE,
+            False,
+            "None of the 6 pictures is there; their tests say why. Then: pytest -m generate",
+        ),
+        (
+            {"good": 5, "failed": 1},
+            PAGE,
+            False,
+            "1 of 6 pictures failed a check. Look at reports/report.html; make them again: "  # noqa: ISC004
+            "pytest -m generate --regenerate --lf",
+        ),
+        (
+            {"good": 6},
+            None,
+            False,
+            "No page was written, since pytest-html is off. To write it: pytest -m generate",
+        ),
+        (
+            {"good": 6},
+            Path("/elsewhere/x.html"),
+            False,
+            "Look at /elsewhere/x.html (its pictures open from /here/reports alone: leave out --html), then: DEPLOY",
+        ),
+    ],
+)
+def test_last_words_fit_what_happened(tally: dict[str, int], page: Path | None, stopped: bool, words: str) -> None:  # noqa: FBT001
+    """A deployment is the next step only where every picture is there and right, and a page shows them."""
+    command = Command(
+        suite=HERE,
+        typed_in=HERE,
+        stages=frozenset({"generate"}),
+        only_lists=False,
+        plan_typed=DEFAULT_PLAN,
+        reports_typed=None,
+        comfyui_dir=None,
+        comfyui_urls=(),
+        demo=False,
+        read=read_plan,
+    )
+    review = SimpleNamespace(tally=Counter(tally), by_id=range(6), command="DEPLOY")
+    session = SimpleNamespace(_command=command, review=review)
+    assert words == ReviewSession.last_line(cast("ReviewSession", session), page, stopped=stopped, failed_only=" --lf")
