@@ -7,6 +7,7 @@ from typing import NoReturn
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Selected, deploy, recover
 from plugins.deploy.gate import accepted_among, check_files, pass_gate
+from plugins.deploy.last_words import last_words
 from plugins.deploy.options import DeployOptions, OptionError
 from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.planned import PlannedSummary
@@ -47,7 +48,6 @@ from plugins.loras.journal import Installation
 from plugins.loras.staging import preflight
 from plugins.plan.cells import at
 from plugins.plan.command import Command
-from plugins.plan.messages import counted
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.review.ballot import Ballot
 from plugins.review.gathering import gather
@@ -166,20 +166,7 @@ class DeploySession:
 
     def last_line(self) -> str:
         """Return what is in production now, and what to type then; empty where nothing was put there."""
-        following = self._command.next
-        match self._done:
-            case Deployment():
-                wrong = [one for one in self.verified.values() if one.outcome == "failed"]
-                but = f", but {counted(len(wrong), 'claim')} of the plan failed" if wrong else ""
-                return (
-                    f"{self._done.selected} is in production{but}. Check it at any time: {following('-m verify')}\n"
-                    f"Undo it: {following('-m deploy --rollback')}"
-                )
-            case Rollback():
-                deploy_one = following("-m deploy --selected-step=STEP")
-                return f"{self._done} No checkpoint counts as selected until you deploy one: {deploy_one}"
-            case None:
-                return ""
+        return last_words(self._done, self.verified.values(), self._command) if self._done else ""
 
     def _after(self) -> After:
         return After(

@@ -1,0 +1,21 @@
+"""The last words of a deploying run: what is in production now, and what to type then."""
+
+from collections.abc import Iterable
+
+from plugins.deploy.records import Deployment, Rollback
+from plugins.deploy.summary import Verified
+from plugins.plan.command import Command
+from plugins.plan.messages import counted
+
+
+def last_words(done: Deployment | Rollback, verified: Iterable[Verified], command: Command) -> str:
+    """Return what is in production, whether the claims about it hold, and how to check or undo it."""
+    if isinstance(done, Rollback):
+        deploy_one = command.next("-m deploy --selected-step=STEP")
+        return f"{done} No checkpoint counts as selected until you deploy one: {deploy_one}"
+    failed = sum(one.outcome == "failed" for one in verified)
+    but = f", but {counted(failed, 'claim')} about it failed" if failed else ""
+    return (
+        f"{done.selected} is in production{but}. Check it at any time: {command.next('-m verify')}\n"
+        f"Undo it: {command.next('-m deploy --rollback')}"
+    )

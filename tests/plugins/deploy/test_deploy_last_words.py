@@ -1,0 +1,42 @@
+"""After a deployment the last words say what is in production, and how to check and undo it."""
+
+from pathlib import Path
+
+import pytest
+
+from plugins.deploy.last_words import last_words
+from plugins.deploy.summary import Verified
+from plugins.plan.command import DEFAULT_PLAN, Command
+from plugins.plan.reading import read_plan
+from tests.plugins.deploy.judged_plan import Judged
+
+UNDO = "Undo it: pytest -m deploy --rollback"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        (["passed", "passed"], f"step600 is in production. Check it at any time: pytest -m verify\n{UNDO}"),
+        (
+            ["passed", "failed"],
+            f"step600 is in production, but 1 claim about it failed. Check it at any time: pytest -m verify\n{UNDO}",
+        ),
+    ],
+)
+def test_last_words_of_a_deployment(judged: Judged, outcomes: list[str], words: str) -> None:
+    """They name the checkpoint, what failed, and the next commands."""
+    here = Path("/here")
+    command = Command(
+        suite=here,
+        typed_in=here,
+        stages=frozenset({"deploy"}),
+        only_lists=False,
+        plan_typed=DEFAULT_PLAN,
+        reports_typed=None,
+        comfyui_dir=None,
+        comfyui_urls=(),
+        demo=False,
+        read=read_plan,
+    )
+    verified = [Verified(claim="It is there", outcome=outcome) for outcome in outcomes]
+    assert words == last_words(judged.deploy(), verified, command)
