@@ -266,6 +266,7 @@ class ModelFile(Sent):
 
 
 MODEL_FILES: Final = TypeAdapter(tuple[ModelFile, ...])
+NAMES: Final = TypeAdapter(tuple[Name, ...])
 
 
 class HistoryEntry(Sent):

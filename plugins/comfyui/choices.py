@@ -39,6 +39,8 @@ class ServerChoices:
     schedulers: tuple[str, ...]
     diffusion_models: tuple[str, ...] = ()
     """What the server loads a model alone from, without its text encoder and VAE."""
+    embeddings: tuple[str, ...] | None = None
+    """What `embedding:NAME` in a prompt may name, without file endings; None where the server does not say."""
     nodes: Mapping[str, Any] = field(default_factory=dict)
     """What the server says of the classes of an own workflow, by class."""
     files: Mapping[str, ModelFile] = field(default_factory=dict)
@@ -82,6 +84,7 @@ def choices_of(client: ComfyUI, *, classes: Sequence[str] = ()) -> ServerChoices
         samplers=client.options("KSampler", "sampler_name"),
         schedulers=client.options("KSampler", "scheduler"),
         diffusion_models=diffusion_models,
+        embeddings=client.embeddings(),
         nodes=client.node_classes(classes) if classes else {},
         files=_files(client, MODEL_FOLDERS if classes else MODEL_FOLDERS[:1]),
     )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from plugins.comfyui.answers import (
     MODEL_FILES,
+    NAMES,
     NODES,
     HistoryEntry,
     ImageRef,
@@ -120,6 +121,14 @@ class ComfyUI:
             return MODEL_FILES.validate_python(self._decoded(answer)) if answer.status == requests.codes.ok else ()
         except (ValidationError, BadAnswer):
             return ()
+
+    def embeddings(self) -> tuple[str, ...] | None:
+        """List the embeddings, without their file endings; None where the server does not say."""
+        try:
+            answer = self._request("GET", "/embeddings", accept=(200, 401, 403, 404, 405, 500))
+            return NAMES.validate_python(self._decoded(answer)) if answer.status == requests.codes.ok else None
+        except (ValidationError, BadAnswer):
+            return None
 
     def log(self) -> object:
         """Return the last lines of the server's log as it answers them; None where it shows none."""

@@ -224,6 +224,11 @@ class Workflow:
         yield masked(visible(f"workflow {self.path.name}: {shown}"))
         yield from map(visible, self.warnings())
 
+    def encodes_texts_as_they_are(self, encoders: tuple[str, ...]) -> bool:
+        """Say whether all texts of a plan go straight into nodes whose classes begin like one of these."""
+        graph, places = self.parts.graph, (*self.parts.prompt, *self.parts.negative)
+        return all(str(graph[place.node]["class_type"]).startswith(encoders) for place in places)
+
     def warnings(self) -> Iterator[str]:
         """Yield doubts about what was found, which do not stop a run."""
         for node in self.parts.without_lora:

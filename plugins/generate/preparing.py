@@ -12,6 +12,7 @@ from plugins.comfyui.choices import ServerChoices, always_on_names, choices_of, 
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, NotListed, Unreachable
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.own_workflow import classes_for
+from plugins.comfyui.prompt_words import doubts_of_prompts
 from plugins.comfyui.server import Server
 from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
@@ -82,7 +83,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     classes = classes_for(plan)
     choices = [choices_of(server.client, classes=classes) for server in servers]
     workflow, base_model = prepare_workflow(plan, choices, store.folder.parent)
-    looked_at = _look_at(plan, headers, base_model)
+    looked_at = _look_at(plan, headers, base_model, doubts_of_prompts(plan, workflow, choices))
     spelled: dict[RenderServer, dict[str, str]] = {
         server: always_on_names(plan, server.client.loras() if plan.loras else (), server=server.info.url)
         for server in servers
@@ -132,7 +133,7 @@ def prepare_on_cluster(
         )
     choices, left_out = _choices_of_workers(plan, cluster)
     workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.folder.parent)
-    looked_at = _look_at(plan, headers, base_model)
+    looked_at = _look_at(plan, headers, base_model, doubts_of_prompts(plan, workflow, tuple(choices.values())))
     workers: dict[RenderServer, DaskServer] = {server: server for server in choices}
 
     def lora_name(server: RenderServer, one: Staged) -> str:
@@ -245,10 +246,13 @@ def _remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
     digests.save()
 
 
-def _look_at(plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str) -> LookedAt:
+def _look_at(
+    plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str, of_prompts: tuple[str, ...]
+) -> LookedAt:
     """Refuse LoRAs that do not fit the base model, where its file is at hand; look for what is odd about the others."""
     base = base_header(plan, base_model)
     check_fit(headers, base, base_model=base_model)
     samples = samples_of(plan, headers)
     again = saved_again(plan, samples)
-    return again, doubts_of(plan, headers, base, base_model=base_model, samples=samples, again=again)
+    doubts = doubts_of(plan, headers, base, base_model=base_model, samples=samples, again=again)
+    return again, (*doubts, *of_prompts)
