@@ -12,6 +12,7 @@ from plugins.plan.plan import Plan
 from plugins.review.review import Entry
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
+from tests.browser.still import enlarge
 from tests.plugins.review.sample import (
     COPY,
     large_plan,
@@ -49,7 +50,7 @@ def test_axe_finds_no_violation_in_dialogs_and_in_the_dark(page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     assert [] == violations(page, "", "color-contrast")
     page.locator("#blind").click()
-    page.locator('[data-cell="final-novel_pose"] .picture').click()
+    enlarge(page, "final-novel_pose")
     for key in "1yut":
         page.keyboard.press(key)
     assert [] == violations(page, "#viewer", "color-contrast")
@@ -87,7 +88,7 @@ def test_keys_are_listed(page: Page) -> None:
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
     page.keyboard.press("Escape")
-    page.locator('[data-cell="step200-novel_pose"] .picture').click()
+    enlarge(page, "step200-novel_pose")
     page.keyboard.press("?")
     page.keyboard.press("Escape")
     expect(page.locator("#keys")).to_be_hidden()
@@ -96,7 +97,7 @@ def test_keys_are_listed(page: Page) -> None:
 
 def test_keys_do_nothing_while_text_is_typed(page: Page) -> None:
     """Writing a note with any letter in it neither marks nor flips."""
-    page.locator('[data-cell="step200-novel_pose"] .picture').click()
+    enlarge(page, "step200-novel_pose")
     page.locator("#cell-note").press_sequentially("yes? no, buttery m=0")
     expect(page.locator("#cell-note")).to_have_value("yes? no, buttery m=0")
     expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("not marked yet")
@@ -188,7 +189,7 @@ def test_large_matrix_loads_only_what_is_in_sight(open_page: Open, tmp_path: Pat
     expect(page.locator(".tally")).to_have_text("90 of 90 pictures rendered")
     loaded = page.locator(".picture img").evaluate_all("images => images.filter(image => image.naturalWidth).length")
     assert 0 < loaded < 45
-    page.locator('[data-cell="step200-prompt29"] .picture').click()
+    enlarge(page, "step200-prompt29")
     expect(page.locator("#viewer-column")).to_have_text("step 200")
 
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from plugins.review.ballot import Ballot, Judged, differences, read_ballot
 from plugins.review.review import Review
 from tests.browser.conftest import Open
+from tests.browser.still import enlarge
 from tests.plugins.review.sample import write_page
 
 pytestmark = pytest.mark.browser
@@ -67,7 +68,7 @@ def test_whole_judgement_by_keys_alone(page: Page, tmp_path: Path) -> None:
 
 def test_closing_a_picture_does_not_take_the_focus_back(page: Page) -> None:
     """The focus goes to the picture at once when it is closed, and never away from where it was put since."""
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Escape")
     expect(page.locator('[data-cell="step800-novel_pose"] .picture')).to_be_focused()
@@ -88,7 +89,7 @@ def test_ballot_carries_what_was_judged(page: Page, review: Review, tmp_path: Pa
 
 def test_keys_go_to_a_criterion_and_take_marks_back(page: Page) -> None:
     """A digit goes to a criterion, a letter marks it and goes on to this prompt's next, Backspace takes it back."""
-    page.locator('[data-cell="step600-asymmetric_details"] .picture').click()
+    enlarge(page, "step600-asymmetric_details")
     for key in "3y":
         page.keyboard.press(key)
     pressed = page.locator('#viewer .marks[data-criterion="right_bracer"] [value="yes"]')
@@ -101,7 +102,7 @@ def test_keys_go_to_a_criterion_and_take_marks_back(page: Page) -> None:
 
 def test_one_key_too_many_changes_nothing(page: Page) -> None:
     """Where all that a prompt is to show is marked, a letter marks nothing and says so; a digit names a criterion."""
-    page.locator('[data-cell="step600-trigger_environment"] .picture').click()
+    enlarge(page, "step600-trigger_environment")
     for key in "yyynn":
         page.keyboard.press(key)
     score = page.locator('.score[data-checkpoint="step600"]')
@@ -124,7 +125,7 @@ def test_one_key_too_many_changes_nothing(page: Page) -> None:
 
 def test_mark_is_of_one_picture(page: Page, tmp_path: Path) -> None:
     """Beside a picture a letter marks that one, with Shift all of its checkpoint's; the figure says what is proven."""
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     for key in ("y", "N", "Escape"):
         page.keyboard.press(key)
     hair, cloak = (
@@ -133,7 +134,7 @@ def test_mark_is_of_one_picture(page: Page, tmp_path: Path) -> None:
     )
     expect(hair.locator("xpath=following-sibling::small")).to_have_text("1 of 1: at least 21 %")
     expect(cloak.locator("xpath=following-sibling::small")).to_have_text("0 of 3: at most 56 %")
-    page.locator('[data-cell="step600-asymmetric_details"] .picture').click()
+    enlarge(page, "step600-asymmetric_details")
     for key in ("n", "Escape"):
         page.keyboard.press(key)
     expect(hair.locator('[value="yes"]')).to_have_attribute("aria-pressed", "mixed")
@@ -251,7 +252,7 @@ def test_blind_hides_and_reveal_shows(page: Page, tmp_path: Path) -> None:
         assert shuffle == line.locator("td[data-column]").evaluate_all(
             "cells => cells.map(cell => cell.dataset.column)"
         )
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     seen = page.locator("#review").inner_text()
     for telling in (
         "600",
@@ -307,7 +308,7 @@ def test_closed_tab_loses_nothing(page: Page, report: Path) -> None:
     columns = page.locator(".names [data-column]").evaluate_all("cells => cells.map(cell => cell.dataset.column)")
     mark(page, "step200", "yynnuu")
     page.locator('textarea[data-note="checkpoints"][data-id="final"]').first.fill("too <b>stiff</b>")
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     page.locator("#cell-note").fill("good hands")
     page.goto("about:blank")
     page.goto(report.as_uri())

@@ -7,16 +7,12 @@ from playwright.sync_api import Page, expect
 
 from plugins.review.review import Review
 from tests.browser.conftest import Open
+from tests.browser.still import enlarge
 from tests.plugins.review.sample import COPY
 
 pytestmark = pytest.mark.browser
 
 CHECKPOINTS = ["step 200", "step 400", "step 600", "step 800", "final, step 920"]
-
-
-def enlarge(page: Page, cell: str) -> None:
-    """Open a cell's picture."""
-    page.locator(f'[data-cell="{cell}"] .picture').click()
 
 
 def transform(page: Page) -> str:

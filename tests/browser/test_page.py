@@ -9,7 +9,9 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
+from tests.browser.still import enlarge, wait_until_still
 from tests.plugins.review.sample import large_plan, make_review, training_images, write_page
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -35,10 +37,11 @@ def in_view(page: Page, selector: str, *, below: float = 0) -> bool:
 
 def scrolled_to_the_last_mark(page: Page) -> None:
     """Scroll as somebody does who judges the last column's last criterion."""
+    wait_until_still(page)
     page.locator(".judge .marks").last.evaluate(
         "marks => { marks.scrollIntoView({block: 'center', inline: 'end'}); marks.closest('.matrix').scrollBy(0, 1); }"
     )
-    page.wait_for_timeout(100)
+    wait_until_still(page)
 
 
 def test_first_screen_says_what_to_do_and_how_far_it_is(page: Page) -> None:
@@ -82,6 +85,7 @@ def test_names_and_what_to_compare_with_stay_in_view(page: Page, size: dict[str,
     page.locator('[data-cell="final-novel_pose"] .picture').evaluate(
         "picture => picture.scrollIntoView({block: 'center', inline: 'end'})"
     )
+    wait_until_still(page)
     for name in ('[data-cell="baseline-novel_pose"] .picture', '[data-cell="final-novel_pose"] .picture'):
         assert in_view(page, name), name
     assert size["width"] == page.evaluate("document.documentElement.scrollWidth")
@@ -103,7 +107,7 @@ def test_twelve_columns_keep_their_names(open_page: Open, tmp_path: Path) -> Non
     page.locator(".menu summary").click()
     expect(page.locator("#name-step300")).to_be_hidden()
     assert page.evaluate("document.querySelector('.matrix').scrollWidth") <= DESKTOP["width"]
-    page.locator('[data-cell="step200-prompt0"] .picture').click()
+    enlarge(page, "step200-prompt0")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#viewer-column")).to_have_text("step 1000")
     page.keyboard.press("Escape")
@@ -129,7 +133,7 @@ def test_rows_are_filtered_by_what_was_flagged(page: Page) -> None:
 def test_criteria_are_whole_beside_a_large_picture(page: Page, size: dict[str, int]) -> None:
     """Every criterion of the prompt is in view, first and whole; those of other prompts are not offered."""
     page.set_viewport_size(size)  # type: ignore[arg-type]
-    page.locator('[data-cell="step600-asymmetric_details"] .picture').click()
+    enlarge(page, "step600-asymmetric_details")
     assert [0, 1, 2, 3, 4] == page.locator("#viewer-criteria li").evaluate_all(
         "items => items.flatMap((item, index) => item.hidden ? [] : [index])"
     )
@@ -146,7 +150,7 @@ def test_criteria_are_whole_beside_a_large_picture(page: Page, size: dict[str, i
 
 def test_whole_pictures_lie_side_by_side_with_one_zoom(page: Page) -> None:
     """`s` lays two, three, four whole pictures beside each other, which zoom and pan as one; then one again."""
-    page.locator('[data-cell="step200-novel_pose"] .picture').click()
+    enlarge(page, "step200-novel_pose")
     page.keyboard.press("b")
     tags = page.locator("#stage .pane:visible .tag")
     for count in (2, 3, 4):
@@ -164,18 +168,17 @@ def test_whole_pictures_lie_side_by_side_with_one_zoom(page: Page) -> None:
 
 def test_difference_is_black_where_both_are_the_same(page: Page) -> None:
     """`x` shows what differs: nothing between a picture and itself, something to the baseline."""
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     page.locator("#other").select_option("column step600")
     page.locator("#stage").focus()
     page.keyboard.press("x")
     page.mouse.move(0, 0)
-    page.wait_for_timeout(150)
-    same = page.locator("#stage").screenshot()
+    stage = page.locator("#stage")
+    until(lambda: brightest(stage.screenshot()) < 10)  # of 255, made three times as bright
     page.locator("#other").select_option("column baseline")
-    page.wait_for_timeout(150)
-    differing = page.locator("#stage").screenshot()
-    assert brightest(same) < 10  # of 255, made three times as bright
-    assert brightest(differing) > 60
+    until(lambda: brightest(stage.screenshot()) > 60)
+    page.locator("#other").select_option("column step600")
+    until(lambda: brightest(stage.screenshot()) < 10)
     page.keyboard.press("Escape")
 
 
@@ -189,7 +192,7 @@ def brightest(png: bytes) -> int:
 
 def test_one_pixel_of_the_picture_is_called_100_percent(page: Page) -> None:
     """`z` shows one pixel of the picture as one of the screen, and that is 100 %; `0` shows all of it."""
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     zoom = page.locator("#zoom")
     page.keyboard.press("z")
     expect(zoom).to_have_text("100%")
@@ -263,7 +266,7 @@ def test_step_600_cannot_be_found_blind(page: Page) -> None:
     """Whoever tries finds no column by name, order, warning, link, expectation, list, or what was compared before."""
     page.keyboard.press("e")
     page.locator('.judge .marks[data-checkpoint="step600"] [value="yes"]').first.click()
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     page.locator("#other").select_option("column step600")
     page.keyboard.press("Escape")
     page.locator(".menu summary").click()
@@ -274,7 +277,7 @@ def test_step_600_cannot_be_found_blind(page: Page) -> None:
     expect(page.locator("#expectations")).to_have_attribute("aria-pressed", "false")
     expect(page.locator("#results")).to_be_hidden()
     expect(page.locator(".plots")).to_be_hidden()
-    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    enlarge(page, "step600-novel_pose")
     expect(page.locator("#other")).to_have_value("")
     page.locator("#made summary").click()
     for key in ("t", "e", "?"):

@@ -10,6 +10,7 @@ from plugins.review.ballot import figures, read_ballot
 from plugins.review.review import Review
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
+from tests.browser.still import enlarge
 from tests.plugins.review.sample import make_review, spyke, write_page
 
 pytestmark = pytest.mark.browser
@@ -59,7 +60,7 @@ def test_strength_is_judged_and_chosen_with_the_checkpoint(strengths: Review, op
 def test_large_picture_flips_through_the_strengths(strengths: Review, open_page: Open) -> None:
     """A large picture is flipped by the same key, says its strength, and is compared with another one."""
     page = open_page(write_page(strengths), viewport={"width": 390, "height": 844}, color_scheme="dark")
-    page.locator('[data-cell="step600-novel_pose-strength1"] .picture').click()
+    enlarge(page, "step600-novel_pose-strength1")
     title = page.locator("#viewer-title")
     assert "step 600 at strength 1" in title.inner_text()
     page.keyboard.press("l")

@@ -6,15 +6,16 @@ COMFYUI_BASE_MODEL  the base model to use, if it is not the one that base_model.
 """
 
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import requests
 
-from stand_in.faults import Faults
+from stand_in.faults import Faults, Frame
 from stand_in.serving import serve
 from stand_in.versions import TODAY, Version
 from stand_in.weights import write_weights
@@ -30,11 +31,29 @@ _QUICK_STEPS: Final = 5
 class Pace(Faults):
     """Short prompts cost no time; steps after the fifth take theirs, so that a prompt can be caught at it."""
 
+    def __init__(self) -> None:
+        self._heard = threading.Event()
+        self._heard.set()
+
+    @contextmanager
+    def listened_to(self) -> Iterator[None]:
+        """Keep such prompts at their sixth step until a client was greeted on its socket."""
+        self._heard.clear()
+        yield
+        self._heard.set()
+
     def before_step(self, prompt_id: str, node_id: str, step: int) -> None:
         """Wait."""
         del prompt_id, node_id
         if step > _QUICK_STEPS:
             time.sleep(0.02)
+            self._heard.wait(60)
+
+    def frames(self, event: str, data: dict[str, Any], client_id: str | None) -> Iterable[Frame]:
+        """Note the greeting, which goes to a socket that is registered."""
+        if "sid" in data:
+            self._heard.set()
+        return super().frames(event, data, client_id)
 
 
 @contextmanager
@@ -42,8 +61,17 @@ def stand_in(folder: Path, made: Path, *, dialect: Version = TODAY, patience: fl
     """Serve a stand-in over a fresh folder."""
     base = folder / "models" / "checkpoints" / BASE
     write_weights(base, {"w": (4,)}, {"format": "pt"}, seed="base")
-    with serve(folder, faults=Pace(), dialect=dialect) as serving:
-        yield Server(name=STAND_IN, url=serving.url, folder=folder, base=BASE, made=made, patience=patience)
+    pace = Pace()
+    with serve(folder, faults=pace, dialect=dialect) as serving:
+        yield Server(
+            name=STAND_IN,
+            url=serving.url,
+            folder=folder,
+            base=BASE,
+            made=made,
+            patience=patience,
+            listened_to=pace.listened_to,
+        )
 
 
 def why_not_real() -> str | None:

@@ -4,8 +4,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Server:
     """Where the LoRA files of `LORAS` lie ready."""
     patience: float
     """Seconds to wait for an answer or a frame."""
+    listened_to: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Keeps prompts of more than a few steps from ending before a client listens; a real server is slow by itself."""
 
     @contextmanager
     def corner(self) -> Iterator["Subject"]:

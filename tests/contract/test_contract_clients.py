@@ -16,10 +16,11 @@ simplified = pytest.importorskip("comfy_api_simplified", reason="comfy-api-simpl
 
 @pytest.fixture(autouse=True)
 def _noted(subject: Subject) -> Iterator[None]:
-    """Note the prompts that were queued, for the clean-up."""
+    """Note the prompts that were queued, for the clean-up. That client connects its socket after it has queued."""
     wire = subject.wire()
     before = wire.get("/history").body.keys()
-    yield
+    with subject.server.listened_to():
+        yield
     wire.wait_until_idle()  # a failure is told before it is in the history
     wire.posted += wire.get("/history").body.keys() - before
 
