@@ -1,7 +1,6 @@
 """The command that a person typed, as one value: which stages, which plan, which folders, and what to type next."""
 
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Final
 
 from plugins.plan.messages import without_credentials
 from plugins.plan.plan import Plan
+from plugins.plan.program import typable
 
 GROUP: Final = "checkpoint acceptance"
 """The group of this suite's options in `pytest --help`."""
@@ -78,7 +78,7 @@ class Command:
             ("--comfyui-dir", self.comfyui_dir),
             *(("--comfyui-url", without_credentials(url)) for url in self.comfyui_urls),
         ]
-        words = [shlex.quote(f"{name}={value}") for name, value in given if value]
+        words = [typable(f"{name}={value}") for name, value in given if value]
         return " ".join([self.program, what, *words, *(["--demo"] if self.demo else [])])
 
     def completed(self, message: str) -> str:

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -17,7 +16,7 @@ from plugins.plan.messages import UserError, visible
 from plugins.plan.new_plan.creating import new_plan
 from plugins.plan.new_plan.runs import NewPlanError
 from plugins.plan.plan import Plan
-from plugins.plan.program import program
+from plugins.plan.program import program, typable
 from plugins.plan.reading import PlanError, read_plan
 from plugins.plan.stages import STAGES, mistyped, stages_of
 from plugins.plan.stash import COMMAND
@@ -207,8 +206,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     config, command = session.config, session.config.stash[COMMAND]
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if command.runs and reporter and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-        chosen = f"-k {shlex.quote(config.option.keyword)}" if config.option.keyword else "What was typed"
-        lists = command.next(f"-m {shlex.quote(config.option.markexpr)} --collect-only -q")
+        chosen = f"-k {typable(config.option.keyword)}" if config.option.keyword else "What was typed"
+        lists = command.next(f"-m {typable(config.option.markexpr)} --collect-only -q")
         reporter.write_line(f"{chosen} chooses no test: nothing was made or changed. To list the tests: {lists}")
 
 

@@ -3,11 +3,17 @@
 import os
 import shlex
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 _SCRIPTS: Final = ("pytest", "py.test")
+
+
+def typable(*words: str, windows: bool = os.name == "nt") -> str:
+    """Return words as they are typed in a shell, quoted where it needs that; on Windows as cmd and PowerShell do."""
+    return subprocess.list2cmdline(words) if windows else shlex.join(words)
 
 
 def program(argv: Sequence[str], script: str, environment: Mapping[str, str], *, typed_in: Path) -> str:
@@ -26,7 +32,7 @@ def program(argv: Sequence[str], script: str, environment: Mapping[str, str], *,
         words.append(_typed(script, name, environment, typed_in))
     else:  # under uv, or in a program of its own
         words.append("pytest")
-    return shlex.join(words)
+    return typable(*words)
 
 
 def _typed(path: str, name: str, environment: Mapping[str, str], typed_in: Path) -> str:
