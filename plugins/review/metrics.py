@@ -7,6 +7,8 @@ from plugins.evidence.evidence import Evidence
 from plugins.pictures.likeness import diversity
 from plugins.plan.plan import Checkpoint
 
+Range = tuple[float, float]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
@@ -24,20 +26,31 @@ class Metrics:
     effect: float | None
     distance: float | None
     diversity: float | None
+    effects: Range | None = None
+    """The effect's lowest and highest among its pictures."""
+    distances: Range | None = None
 
 
 def metrics_of(checkpoint: Checkpoint, evidence: Iterable[Evidence], strength: float | None = None) -> Metrics:
     """Sum up a checkpoint's evidence, at one strength where the plan has several."""
     found = [one for one in evidence if (one.cell.column, one.cell.strength) == (checkpoint.id, strength)]
     fingerprints = [bytes.fromhex(one.picture.fingerprint) for one in found if one.picture.fingerprint]
+    effects = [one.compared.effect for one in found if one.compared]
+    distances = [one.nearest.distance for one in found if one.nearest]
     return Metrics(
         checkpoint=checkpoint.id,
         strength=strength,
         step=checkpoint.step,
-        effect=_mean([one.compared.effect for one in found if one.compared]),
-        distance=_mean([one.nearest.distance for one in found if one.nearest]),
+        effect=_mean(effects),
+        distance=_mean(distances),
         diversity=diversity(fingerprints),
+        effects=_range(effects),
+        distances=_range(distances),
     )
+
+
+def _range(numbers: list[float]) -> Range | None:
+    return (min(numbers), max(numbers)) if len(numbers) > 1 else None
 
 
 def _mean(numbers: list[float]) -> float | None:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from plugins.plan.cells import at
-from plugins.review.metrics import Metrics
+from plugins.review.metrics import Metrics, Range
 from plugins.review.review import Review, step_name
 
 WIDTH: Final = 400
@@ -36,6 +36,8 @@ class Measure:
     meaning: str
     digits: int
     of: Callable[[Metrics], float | None]
+    among: Callable[[Metrics], Range | None] = lambda _: None
+    """The lowest and the highest of its pictures; None where there is but one number."""
 
     def told(self, metrics: Metrics) -> str:
         """Write the number as it is shown; a dash where it was not measured."""
@@ -52,6 +54,7 @@ MEASURES: Final = (
         ),
         digits=1,
         of=lambda metrics: metrics.effect,
+        among=lambda metrics: metrics.effects,
     ),
     Measure(
         id="distance",
@@ -62,6 +65,7 @@ MEASURES: Final = (
         ),
         digits=2,
         of=lambda metrics: metrics.distance,
+        among=lambda metrics: metrics.distances,
     ),
     Measure(
         id="diversity",
@@ -90,6 +94,10 @@ class Dot:
     """Whether it lies beyond the scale, and is drawn at its edge."""
     anchor: str
     """Where the number is written: above the dot (`middle`), or to its left (`end`) or right (`start`)."""
+    bar: tuple[float, float] | None = None
+    """Up from where and down to where its pictures reach, top first."""
+    ranged: str = ""
+    """The same in words: ` (1.0 to 2.0)`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +132,7 @@ class Plot:
     @property
     def said(self) -> str:
         """Tell the same in words."""
-        return "; ".join(f"{dot.name}: {dot.told}" for dot in self.dots)
+        return "; ".join(f"{dot.name}: {dot.told}{dot.ranged}" for dot in self.dots)
 
 
 def plots(review: Review) -> tuple[Plot, ...]:
@@ -133,7 +141,8 @@ def plots(review: Review) -> tuple[Plot, ...]:
 
 
 def _plot(measure: Measure, review: Review) -> Plot:
-    top = _top([value for one in review.metrics if (value := measure.of(one))])
+    reaches = ((measure.among(one) or (0.0, measure.of(one) or 0.0))[1] for one in review.metrics)
+    top = _top([highest for highest in reaches if highest])
     by_strength = groupby(review.metrics, key=lambda one: one.strength)
     return Plot(
         measure=measure,
@@ -150,7 +159,7 @@ def _series(
     dots = []
     for index, (one, place) in enumerate(zip(metrics, places, strict=True)):
         if place:
-            checkpoint = checkpoints[one.checkpoint]
+            checkpoint, among = checkpoints[one.checkpoint], measure.among(one)
             dot = Dot(
                 x=place[0],
                 y=place[1],
@@ -160,6 +169,8 @@ def _series(
                 labelled=place[0] in labelled,
                 beyond=(measure.of(one) or 0.0) > top,
                 anchor=_anchor(places[index - 1] if index else None, place, (*places, None)[index + 1]),
+                bar=(_up(among[1], top), _up(among[0], top)) if among else None,
+                ranged=f" ({among[0]:.{measure.digits}f} to {among[1]:.{measure.digits}f})" if among else "",
             )
             dots.append(dot)
     runs = [list(filter(None, run)) for there, run in groupby(places, key=bool) if there]
@@ -186,9 +197,12 @@ def _places(measure: Measure, metrics: Sequence[Metrics], top: float) -> list[_P
     for step, value in zip(steps, values, strict=True):
         across = (step - first) / span if span else 0.5
         x = _LEFT + across * (WIDTH - _LEFT - _RIGHT)
-        y = HEIGHT - _BOTTOM - min((value or 0.0) / top, 1.0) * (HEIGHT - _TOP - _BOTTOM)
-        places.append(None if value is None else (round(x, 1), round(y, 1)))
+        places.append(None if value is None else (round(x, 1), _up(value, top)))
     return places
+
+
+def _up(value: float, top: float) -> float:
+    return round(HEIGHT - _BOTTOM - min(value / top, 1.0) * (HEIGHT - _TOP - _BOTTOM), 1)
 
 
 def _anchor(before: _Place | None, here: _Place, after: _Place | None) -> str:

@@ -117,6 +117,8 @@ class Review:
     """What is odd about the checkpoints, in a sentence each."""
     workflow: tuple[str, ...] = ()
     """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
+    production: str = ""
+    """What is in production now, and when that was proven; empty where nothing is known to be."""
     filling: str = ""
     """Names the run that is still rendering, whose pictures the page takes up as they come; empty where none is."""
     command: str = "pytest -m deploy --selected-step=STEP"

@@ -17,6 +17,7 @@ from plugins.review.gathering import gather
 from plugins.review.live import LiveReport
 from plugins.review.page import TEMPLATES, environment, render_page, sources
 from plugins.review.previews import make_preview, make_previews, training_source, write_preview
+from plugins.review.production import in_production
 from plugins.review.review import Review, source_of
 
 
@@ -110,7 +111,7 @@ class ReviewSession:
         return f"{look}, then: {self.review.command}" if page else f"{look}. To write it: {again}"
 
     def _gathered(self, *, pending: bool) -> Review:
-        return gather(
+        found = gather(
             self._generating.expected,
             self._command.reports,
             failed=self._generating.failures,
@@ -118,6 +119,12 @@ class ReviewSession:
             command=self._command.next("-m deploy --selected-step=STEP"),
             pending=pending,
         )
+        return replace(found, production=self._production)
+
+    @cached_property
+    def _production(self) -> str:
+        simulated = self._generating.expected.simulated
+        return in_production(self._command.plan, self._command.reports, simulated=simulated)
 
     @property
     def _sheet(self) -> Path:

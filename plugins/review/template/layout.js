@@ -64,6 +64,11 @@ matrix.addEventListener("scroll", () => {
   const { top } = matrix.getBoundingClientRect();
   if (review.classList.contains("swipes") && top < 0) scrollBy(0, top);
 }, { passive: true });
+// On a phone what is seldom needed is folded away.
+const narrowly = matchMedia("(max-width: 760px)");
+const foldView = () => { review.querySelector(".view").open = !narrowly.matches; };
+narrowly.addEventListener("change", foldView);
+foldView();
 addEventListener("resize", layOut);
 layOut();
 draws.push(drawMenu);

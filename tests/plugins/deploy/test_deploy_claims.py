@@ -16,6 +16,7 @@ from plugins.loras import journal
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
+from plugins.review.production import in_production
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import STARTED, evidence_for, keep, png_of
 
@@ -381,3 +382,9 @@ def test_missing_ballot_is_told(judged: Judged, by_ballot: Deployment) -> None:
     assert claims.ballot_is_unchanged(by_ballot) == [
         f"{file} is gone; step600 was deployed by that ballot. Put it back."
     ]
+
+
+def test_report_page_reads_this_record(judged: Judged) -> None:
+    """What the report says is in production comes from the record that a deployment leaves."""
+    judged.deploy()
+    assert in_production(judged.plan, judged.reports, simulated=False).startswith("step 600, proven ")

@@ -44,6 +44,19 @@ def test_one_outlier_does_not_flatten_the_others() -> None:
     assert dots[-1].y < dots[-2].y < HEIGHT / 2
 
 
+def test_bar_reaches_over_the_pictures() -> None:
+    """A bar goes from the lowest to the highest picture; one that outlies flattens nothing, and ends at the edge."""
+    low, *_, high = numbers(spyke())
+    metrics = (replace(low, effects=(2.0, 4.0)), replace(high, effect=60.0, effects=(50.0, 70.0)))
+    (plot,) = (plot for plot in plots(review_of(*metrics)) if plot.measure.id == "effect")
+    bar, edge = (dot.bar for dot in plot.dots)
+    assert bar
+    assert edge
+    assert bar[0] < plot.dots[0].y < bar[1]
+    assert edge[0] == edge[1] == plot.dots[1].y < bar[0]
+    assert "step 200: 3.5 (2.0 to 4.0); final, step 920: 60.0 (50.0 to 70.0)" == plot.said
+
+
 def test_what_was_not_measured_interrupts_the_line(drawn: dict[str, Plot]) -> None:
     """A checkpoint without a number has no dot, and no line passes over its place."""
     distance = drawn["distance"]
