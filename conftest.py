@@ -7,5 +7,6 @@ pytest_plugins = [
     "plugins.generate.plugin",
     "plugins.review.plugin",
     "plugins.deploy.plugin",
+    "plugins.publish.plugin",
     "plugins.demo.plugin",
 ]

@@ -49,7 +49,10 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
         comfyui["workflow"] = str(plan.workflow)
     if command.runs:
         comfyui |= {"url": None, "urls": [_stand_in(config, plan, workspace).url]}
-    return {"paths": paths, "comfyui": comfyui}
+    overrides = {"paths": paths, "comfyui": comfyui}
+    if plan.copy_folder:
+        overrides["publish"] = {"copy": plan.copy_folder.name or "copy"}
+    return overrides
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -1,6 +1,6 @@
 """Deployment's door to pytest: the gate before the first test, fixtures for the claims, the summary after the last."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractContextManager
 from typing import Final, NoReturn
 
@@ -22,7 +22,21 @@ from plugins.plan.plan import Plan
 from plugins.plan.stages import DEPLOY, VERIFY
 from plugins.plan.stash import COMMAND
 
+
+class Hooks:
+    """What other rooms may do about deploying."""
+
+    @pytest.hookspec
+    def pytest_acceptance_left_out(self, config: pytest.Config) -> Collection[str]:  # type: ignore[empty-body]
+        """Return fixtures whose tests this command leaves out: of what it has nothing to verify."""
+
+
 _SESSION: Final = pytest.StashKey[DeploySession]()
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let other rooms have a say in what there is to verify."""
+    pluginmanager.add_hookspecs(Hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,6 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     command = config.stash[COMMAND]
     if command.stages and not command.plan.production.workflows:
         unfit = {*unfit, "templates"}
+    unfit = unfit.union(*config.hook.pytest_acceptance_left_out(config=config))
     if left_out := [item for item in items if unfit & set(getattr(item, "fixturenames", ()))]:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

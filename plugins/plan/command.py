@@ -15,7 +15,7 @@ GROUP: Final = "checkpoint acceptance"
 """The group of this suite's options in `pytest --help`."""
 DEFAULT_PLAN: Final = "plans/spyke.toml"
 
-_SUGGESTED: Final = re.compile(r"pytest (-m (?:generate|deploy|verify)(?: --[a-z-]+(?:=\w+)?)*)")
+_SUGGESTED: Final = re.compile(r"pytest (-m (?:generate|deploy|verify|publish)(?: --[a-z-]+(?:=\w+)?)*)")
 """A command as it stands in a message, with no more than what the message is about."""
 
 

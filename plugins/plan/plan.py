@@ -350,6 +350,43 @@ class Production(_Part):
         return Path(self.file).stem
 
 
+Sidecar = Literal["preview", "lora-manager", "a1111", "civitai"]
+
+
+class Publish(_Part):
+    """What `-m publish` writes of the LoRA in production: files beside it, and a copy to share. Nothing is uploaded."""
+
+    sidecars: Annotated[tuple[Sidecar, ...], Lax] = ("preview", "lora-manager", "a1111", "civitai")
+    """What is written beside production: a picture, and what each LoRA manager reads. `[]` for nothing."""
+    copy_to: Annotated[PlanPath | None, Field(alias="copy")] = None
+    """A folder for a copy with a ModelSpec header, its card and pictures; starts at `project`."""
+    title: Words = ""
+    """The LoRA's name for people; the plan's title where it is left out."""
+    trigger_words: Annotated[tuple[Text, ...], Lax] = ()
+    """What a prompt needs, spelled as trained."""
+    base_model: Words = ""
+    """The base model as LoRA managers and Civitai spell it: `SD 1.5`, `SDXL 1.0`, `Illustrious`."""
+    architecture: Words = ""
+    """ModelSpec's name of the architecture, where neither the file's header nor its tensors tell it."""
+    author: Words = ""
+    """Who made it."""
+    license: Words = ""
+    """The license, by its name."""
+    keep_training_notes: bool = False
+    """Whether the copy keeps all that the trainer wrote into the header, paths and tags among it."""
+
+    @field_validator("sidecars")
+    @classmethod
+    def _each_once(cls, sidecars: tuple[Sidecar, ...]) -> tuple[Sidecar, ...]:
+        return tuple(dict.fromkeys(sidecars))
+
+    @model_validator(mode="after")
+    def _publishes_something(self) -> Self:
+        if not self.sidecars and self.copy_to is None:
+            raise ValueError('publish: names nothing to publish; write sidecars = ["preview"], copy = "dist", or both')
+        return self
+
+
 Claim = Literal[
     "production_lora_is_present",
     "production_lora_has_its_size",
@@ -362,6 +399,7 @@ Claim = Literal[
     "no_forbidden_lora_on_disk",
     "no_forbidden_lora_in_picker",
     "workflow_templates_load_production_lora",
+    "published_files_are_of_production_lora",
     "selection_has_a_reason",
 ]
 """What a deployment verifies, by the names of its tests; the last one: marks on a ballot, or --observed."""
@@ -408,6 +446,8 @@ class Plan(_Part):
     criteria: Annotated[tuple[Criterion, ...], Lax, Field(alias="criterion")] = ()
     selection: Selection = Selection()
     production: Production
+    publish: Publish | None = None
+    """What `-m publish` writes, if anything."""
     summary: PlannedWork | None = None
     """The work that this LoRA completes, for a planning tool."""
 
@@ -452,6 +492,16 @@ class Plan(_Part):
             raise ValueError(
                 f"paths.summary {str(summary)!r} is overwritten by every deployment; name a .md file outside of the "
                 "LoRA folders"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _copy_is_no_lora_of_comfyui(self) -> Self:
+        folder, loras = self.copy_folder, (self.paths.loras, self.paths.checkpoints)
+        if folder and any(_real(folder).is_relative_to(_real(one)) for one in loras):
+            raise ValueError(
+                f"publish.copy {str(folder)!r} lies in a folder of LoRAs, where the copy would be offered or taken for "
+                "a checkpoint; name another folder"
             )
         return self
 
@@ -541,6 +591,12 @@ class Plan(_Part):
     def production_file(self) -> Path:
         """Where the production LoRA lies."""
         return self.paths.loras / self.production.file
+
+    @property
+    def copy_folder(self) -> Path | None:
+        """Where the copy to share goes, which starts at `project`; None where none is wanted."""
+        given = self.publish.copy_to if self.publish else None
+        return self.paths.project / given if given else None
 
     @property
     def workflow(self) -> Path | None:

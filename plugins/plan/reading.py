@@ -24,6 +24,7 @@ from plugins.plan.plan import (
     PlannedWork,
     Production,
     Prompt,
+    Publish,
     Sampling,
 )
 from plugins.plan.small_files import read_small
@@ -48,6 +49,7 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "comfyui.nodes": Nodes,
     "sampling": Sampling,
     "production": Production,
+    "publish": Publish,
     "summary": PlannedWork,
     "lora": AlwaysOn,
     "checkpoint": Checkpoint,

@@ -9,10 +9,12 @@ from typing import Final
 GENERATE: Final = "generate"
 DEPLOY: Final = "deploy"
 VERIFY: Final = "verify"
+PUBLISH: Final = "publish"
 STAGES: Final = {
     GENERATE: "stage the checkpoints, render the matrix, write the report",
     DEPLOY: "deploy the selected checkpoint and verify it (needs --selected-step)",
     VERIFY: "is production still what was selected?",
+    PUBLISH: "write what LoRA managers read beside production, and a copy to share",
 }
 
 

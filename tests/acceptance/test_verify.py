@@ -12,6 +12,8 @@ from plugins.deploy.templates import Templates, templates_load_production
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan
+from plugins.publish.publishing import published_is_of_production
+from plugins.publish.record import Published
 
 AssertNone = Callable[[Iterable[str]], None]
 
@@ -100,3 +102,10 @@ def test_workflow_templates_load_production_lora(
     graphs, problems = templates
     found = (one for server in servers for one in templates_load_production(production, graphs, server.client))
     assert_none([*problems, *found])
+
+
+def test_published_files_are_of_production_lora(
+    production: Plan, published: Published | None, assert_none: AssertNone
+) -> None:
+    """What was published is of the LoRA in production, and the copy to share is as it was written."""
+    assert_none(published_is_of_production(production, published) if published else [])

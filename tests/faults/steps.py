@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from plugins.deploy.records import RECORD
+from plugins.deploy.records import RECORD, Deployment
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
@@ -29,6 +29,8 @@ from plugins.pictures.picture import Picture, read_picture
 from plugins.plan.cells import Cell, column, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from plugins.publish.publishing import publish_production
+from plugins.publish.record import RECORD as PUBLISHED
 from stand_in.weights import write_weights
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import asked_of, evidence_for, keep_all, png_of
@@ -93,10 +95,15 @@ def _roll_back(judged: Judged, former: PreviousProduction) -> None:
     Rendered(expected=judged.expected, servers=(), reports=judged.reports, meanwhile=lambda _: None).roll_back(former)
 
 
+def _publish(judged: Judged, deployment: Deployment) -> None:
+    publish_production(judged.plan, deployment, judged.store, judged.reports)
+
+
 WORKS: Final[Mapping[str, Work]] = {
     "stage": Work(lambda _: None, lambda judged, _: stage(judged.plan, preflight(judged.plan))),
     "write-pictures": Work(lambda _: None, _new_pictures),
     "deploy": Work(lambda judged: judged.selected(), lambda judged, selected: judged.deploy_selected(selected)),
+    "publish": Work(lambda judged: judged.record, _publish),
     "roll-back": Work(lambda judged: find_previous(judged.plan, judged.record), _roll_back),
 }
 
@@ -157,9 +164,9 @@ def main() -> None:
     for number in range(1, MOST):
         folder = out / str(number)
         shutil.copytree(template, folder)
-        record = folder / "reports" / RECORD
-        if record.exists():
-            record.write_text(record.read_text().replace(str(template), str(folder)))
+        for record in (folder / "reports" / RECORD, folder / "reports" / PUBLISHED):
+            if record.exists():
+                record.write_text(record.read_text().replace(str(template), str(folder)))
         child = os.fork()
         if child == 0:
             told = attempt(folder, work, fault, number)

@@ -24,6 +24,8 @@ from plugins.loras.errors import DeploymentError
 from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
+from plugins.publish.publishing import published_is_of_production
+from plugins.publish.record import read_published
 from tests.faults.steps import WORKS, judge, judged_in
 from tests.plugins.deploy.judged_plan import Judged
 from tests.small_plan import ROOT
@@ -74,6 +76,8 @@ def tries(plan: Plan, plan_file: Path) -> Iterator[Tries]:
                 copy.unlink()
         if work == "roll-back":
             judged.deploy()
+        if work == "publish":
+            _published_before(plan_file)
         out = Path(stack.enter_context(TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None)))
         command = [sys.executable, "-m", "tests.faults.steps", str(plan_file.parent), work, fault, str(out)]
         subprocess.run(command, cwd=ROOT, check=True, timeout=300)
@@ -190,6 +194,60 @@ def test_picture_without_its_evidence_was_not_made(tries: Tries, fault: str) -> 
         assert refused <= 1, one
         WORKS["write-pictures"].do(judged, None)
         assert all(map(judged.store.read, matrix(judged.plan))), one
+
+
+@pytest.mark.parametrize("fault", ["killed", "full-disk", "no-permission"])
+def test_published_files_are_the_old_set_or_the_new_one_or_said_to_be_neither(tries: Tries, fault: str) -> None:
+    """Publishing that is stopped or refused anywhere never leaves files of two productions without a word.
+
+    Verifying finds nothing only where all of it is the new set. The next try ends it, and what was there and is
+    somebody else's is as it was.
+    """
+    for one in tries("publish", fault):
+        judged = one.judged
+        assert one.error is None or not one.error or one.error.startswith(("PublishError", "HeaderError")), one
+        found = read_published(judged.reports)
+        told = published_is_of_production(judged.plan, found) if found else ["nothing is published"]
+        assert told or _is_new(judged), one
+        assert told == [] or one.error != "", one
+
+        WORKS["publish"].do(judged, judged.record)
+        assert _is_new(judged), one
+        left = [path.name for path in judged.plan.paths.project.rglob("*.part")]
+        assert [] == left, one
+        assert "theirs" == (judged.plan.paths.loras / "other.json").read_text(), one
+
+
+PUBLISH = """
+[publish]
+sidecars = ["preview", "a1111"]
+copy = "dist"
+"""
+"""What is published in a step: four files, and a picture of each candidate."""
+
+
+def _published_before(plan_file: Path) -> None:
+    """Publish step600, then deploy final over it, with a file of somebody else's beside it."""
+    with plan_file.open("a", encoding="utf-8") as file:
+        file.write(PUBLISH)
+    judged = judged_in(plan_file.parent)
+    judged.deploy("step600")
+    WORKS["publish"].do(judged, judged.record)
+    stage(judged.plan, preflight(judged.plan))
+    judged.deploy("final")
+    (judged.plan.paths.loras / "other.json").write_text("theirs")
+
+
+def _is_new(judged: Judged) -> bool:
+    """Say whether every published file is there, and of the checkpoint that is in production."""
+    found = read_published(judged.reports)
+    return bool(
+        found
+        and found.is_done
+        and found.sha256 == judged.record.sha256
+        and 6 == len(found.files)
+        and all(path.is_file() and digest_of(path) == digest for path, digest in found.files.items())
+    )
 
 
 def _held(target: Path) -> str | None:

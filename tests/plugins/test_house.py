@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("plan", "loras", "pictures", "comfyui", "render", "evidence", "generate", "review", "deploy", "demo")
+ROOMS = (
+    "plan",
+    "loras",
+    "pictures",
+    "comfyui",
+    "render",
+    "evidence",
+    "generate",
+    "review",
+    "deploy",
+    "publish",
+    "demo",
+)
 PLUGINS = Path(__file__).parents[2] / "plugins"
 KEY = "plan/stash.py"
 """The one module beside the doors that knows pytest: it names the stash key that they share."""

@@ -1,0 +1,111 @@
+"""A copy of the LoRA to share: another header, the same tensors bit for bit."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Final
+
+from plugins.loras.errors import HeaderError
+from plugins.loras.header import header_size, read_header
+from plugins.plan.training.families import Family
+from plugins.publish.facts import Facts
+from plugins.publish.record import PublishError
+
+_BLOCK: Final = 4 * 1024 * 1024
+_ALIGNED: Final = 8
+"""Bytes: the tensors begin at a multiple of this, as safetensors itself writes them."""
+_PREFIX: Final = "modelspec."
+_TECHNICAL: Final = (
+    "ss_base_model_version",
+    "ss_network_module",
+    "ss_network_dim",
+    "ss_network_alpha",
+    "ss_v2",
+    "ss_steps",
+    "ss_epoch",
+    "format",
+    "modelspec.resolution",
+    "modelspec.prediction_type",
+)
+"""Notes of the trainer that say how the file is to be loaded, and nothing of where or from what it was made."""
+_ARCHITECTURES: Final = {
+    Family.SD1: "stable-diffusion-v1-lora",
+    Family.SDXL: "stable-diffusion-xl-v1-base-lora",
+}
+"""As ModelSpec lists them; of other families it lists none, or several."""
+_OF_STABILITY: Final = ("lora_unet_", "lora_te")
+
+
+def write_copy(facts: Facts, target: Path) -> None:
+    """Write the copy, read it back, and see that its tensors are production's.
+
+    Raises `OSError`, and `PublishError` where they are not.
+    """
+    production = facts.plan.production_file
+    notes = notes_of_copy(facts, tensors_digest(production))
+    with production.open("rb") as source, target.open("wb") as copy:
+        start = 8 + header_size(production)
+        source.seek(8)
+        header = json.loads(source.read(start - 8))
+        header = {"__metadata__": notes, **{name: one for name, one in header.items() if name != "__metadata__"}}
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % _ALIGNED)
+        copy.write(struct.pack("<Q", len(text)) + text)
+        while block := source.read(_BLOCK):
+            copy.write(block)
+    check_copy(facts, target)
+
+
+def check_copy(facts: Facts, copy: Path) -> None:
+    """See that a copy's tensors are production's, bit for bit, under the same names. Raises `PublishError`."""
+    production = facts.plan.production_file
+    try:
+        same = read_header(copy).layout == read_header(production).layout
+    except HeaderError as error:
+        raise PublishError(f"The copy cannot be read again: {error} Nothing was published.") from error
+    if not same or tensors_digest(copy) != tensors_digest(production):
+        raise PublishError(
+            f"The copy of {production} does not hold the same tensors. Nothing was published; try again."
+        )
+
+
+def tensors_digest(path: Path) -> str:
+    """Return the SHA-256 of all tensors' bytes: of what comes after the header."""
+    with path.open("rb") as file:
+        file.seek(8 + header_size(path))
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
+    """Return the notes in the copy's header: ModelSpec's, and what of the trainer's may go with it."""
+    wanted, given = facts.wanted, facts.header.metadata
+    kept = {key: given[key] for key in (given if wanted.keep_training_notes else _TECHNICAL) if key in given}
+    if not wanted.keep_training_notes:
+        kept = {key: value for key, value in kept.items() if not any(mark in value for mark in "/\\\n")}
+    words = f"Trigger words: {facts.trigger}. " if facts.trigger else ""
+    told = {
+        "title": facts.title,
+        "description": f"{facts.story()}, at strength {facts.strength}.",
+        "date": f"{facts.deployment.deployed:%Y-%m-%d}",
+        "hash_sha256": f"0x{tensors_sha256}",
+        "usage_hint": f"{words}Judged at strength {facts.strength}.",
+        "thumbnail": facts.thumbnail,
+        "author": wanted.author.strip(),
+        "license": wanted.license.strip(),
+        "trigger_phrase": facts.trigger,
+    }
+    return kept | {f"{_PREFIX}{key}": value for key, value in {**_architecture(facts), **told}.items() if value}
+
+
+def _architecture(facts: Facts) -> dict[str, str]:
+    """Return what a reader loads it by; nothing where one of it is not known, since ModelSpec asks for all of it."""
+    given = facts.header.metadata
+    by_family = _ARCHITECTURES.get(facts.family, "") if facts.family else ""
+    is_of_stability = all(name.startswith(_OF_STABILITY) for name in facts.header.tensors)
+    found = {
+        "sai_model_spec": "1.0.0",
+        "architecture": facts.wanted.architecture.strip() or given.get(f"{_PREFIX}architecture", "") or by_family,
+        "implementation": given.get(f"{_PREFIX}implementation", "") or ("sgm" if is_of_stability else ""),
+    }
+    return found if all(found.values()) else {}

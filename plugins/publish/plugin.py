@@ -1,0 +1,102 @@
+"""Publishing's door to pytest: `-m publish` writes, a deployment or a rollback takes back, verifying compares."""
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from typing import Final
+
+import pytest
+
+from plugins.deploy.session import DeployOptions, DeploySession, Fail
+from plugins.generate.folders import lock_folders
+from plugins.generate.preparing import pictures
+from plugins.plan.messages import UserError
+from plugins.plan.stages import DEPLOY, GENERATE, PUBLISH
+from plugins.plan.stash import COMMAND
+from plugins.publish.publishing import follow_production, publish_production
+from plugins.publish.record import Published, read_published
+
+_LOCKS: Final = pytest.StashKey[ExitStack]()
+_FOLLOWED: Final = pytest.StashKey[list[str]]()
+"""What became of published files in a run that changed production."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep other runs from the folders, or say why nothing can be published."""
+    config, command = session.config, session.config.stash[COMMAND]
+    config.stash[_FOLLOWED] = []
+    if PUBLISH not in command.runs:
+        return
+    if command.stages & {GENERATE, DEPLOY}:
+        raise pytest.UsageError("publish is a command of its own, once a checkpoint is deployed: pytest -m publish")
+    if command.plan.publish is None:
+        raise pytest.UsageError(
+            f"{command.plan_file} has no [publish], so nothing is published. docs/publish.md says what can stand there."
+        )
+    try:
+        config.stash[_LOCKS] = lock_folders(command.plan, command.reports)
+    except UserError as error:
+        raise pytest.UsageError(command.completed(str(error))) from None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let the next run have the folders."""
+    if locks := config.stash.get(_LOCKS, None):
+        locks.close()
+
+
+@pytest.hookimpl
+def pytest_acceptance_left_out(config: pytest.Config) -> Collection[str]:
+    """Leave out what is about published files where there are none."""
+    command = config.stash[COMMAND]
+    try:
+        return () if command.stages and read_published(command.reports) else ("published",)
+    except UserError:
+        return ()  # the test says what is wrong with the record
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After a deployment or a rollback, no published file is of what was in production before."""
+    config = session.config
+    if DEPLOY in config.stash[COMMAND].runs and _FOLLOWED in config.stash and not _follow(config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what became of published files."""
+    for line in config.stash.get(_FOLLOWED, []):
+        terminalreporter.write_line(config.stash[COMMAND].completed(line))
+
+
+def _follow(config: pytest.Config) -> bool:
+    command = config.stash[COMMAND]
+    try:
+        config.stash[_FOLLOWED] += follow_production(command.plan, command.reports)
+    except (UserError, OSError) as error:
+        config.stash[_FOLLOWED].append(f"Published files may be of another production: {error}")
+        return False
+    return True
+
+
+@pytest.fixture
+def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
+    """Publish what the plan wants of the deployment on record, if that is in production; fail where it is not."""
+    command = pytestconfig.stash[COMMAND]
+    options = DeployOptions(selected_step=None, ballot=None, observed="", rollback=False)
+    try:
+        standing = DeploySession(command, options, servers=tuple).standing()
+        return publish_production(command.plan, standing, pictures(command.reports), command.reports)
+    except UserError as error:
+        fail(error)
+
+
+@pytest.fixture
+def published(request: pytest.FixtureRequest, fail: Fail) -> Published | None:
+    """Return what was published; a deploying run has taken back what was of another production by then."""
+    config = request.config
+    if DEPLOY in config.stash[COMMAND].stages:
+        request.getfixturevalue("production")
+        _follow(config)
+    try:
+        return read_published(config.stash[COMMAND].reports)
+    except UserError as error:
+        fail(error)

@@ -1,0 +1,96 @@
+"""The whole of it: what is published of a proven deployment, and what becomes of it when production changes."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from plugins.deploy.claims import production_is_the_selected_checkpoint
+from plugins.deploy.records import Deployment
+from plugins.evidence.store import Store
+from plugins.loras.copying import digest_of
+from plugins.plan.messages import counted
+from plugins.plan.plan import Plan
+from plugins.publish.card import PICTURES, card
+from plugins.publish.copying import write_copy
+from plugins.publish.facts import Facts, gather_facts
+from plugins.publish.record import Published, PublishError, Writer, publish, read_published, withdraw
+from plugins.publish.sidecars import sidecars
+
+
+def publish_production(plan: Plan, deployment: Deployment, store: Store, reports: Path) -> Published:
+    """Publish what the plan wants of the deployment that stands. Raises `PublishError`."""
+    if plan.publish is None:
+        raise PublishError(
+            "The plan has no [publish], so nothing is published. Write one, even with nothing in it: docs/publish.md "
+            "says what can stand there."
+        )
+    try:
+        if problems := production_is_the_selected_checkpoint(plan, deployment):
+            raise PublishError("\n".join([*problems, "Nothing was published."]))
+        facts = gather_facts(plan, plan.publish, deployment, store)
+        new = Published(plan_name=plan.name, selected=deployment.selected, sha256=deployment.sha256, files={})
+        return publish(new, {**_beside(facts), **_copy(facts)}, reports)
+    except OSError as error:
+        where = error.filename or plan.production_file
+        raise PublishError(f"{where} cannot be read: {error.strerror or error}. Nothing was published.") from error
+
+
+def _beside(facts: Facts) -> Mapping[Path, Writer]:
+    return {path: partial(_put, content) for path, content in sidecars(facts).items()}
+
+
+def _copy(facts: Facts) -> Mapping[Path, Writer]:
+    folder = facts.plan.copy_folder
+    if folder is None:
+        return {}
+    pictures = {folder / PICTURES / f"{name}.png": partial(_put, png) for name, png in facts.pictures.items()}
+    return {
+        folder / facts.plan.production.file: partial(write_copy, facts),
+        folder / "README.md": partial(_put, card(facts).encode()),
+        **pictures,
+    }
+
+
+def _put(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def published_is_of_production(plan: Plan, published: Published) -> list[str]:
+    """Compare what was published with what is in production, and see that the copy is as it was written."""
+    again = "Publish again: pytest -m publish"
+    if not published.is_done:
+        return [
+            f"Publishing {published.selected} was stopped half-way, so files of two productions may lie there. {again}"
+        ]
+    production = plan.production_file
+    now = digest_of(production) if production.is_file() else None
+    if now != published.sha256:
+        held = f"holds other bytes (SHA-256 {now[:12]})" if now else "is not there"
+        return [
+            f"{path} was published of {published.selected} ({published.sha256[:12]}), and {production} {held}. {again}"
+            for path in published.files
+            if path.exists()
+        ]
+    return [
+        f"{path} was changed since it was published. Move it away, then publish again: pytest -m publish"
+        for path, digest in published.files.items()
+        if path.suffix == production.suffix and path.is_file() and digest_of(path) != digest
+    ]
+
+
+def follow_production(plan: Plan, reports: Path) -> Iterator[str]:
+    """Remove what was published of another production than the one that is there now; yield what was done, in words.
+
+    Raises `PublishError` or `OSError`.
+    """
+    published = read_published(reports)
+    production = plan.production_file
+    if published is None or (production.is_file() and digest_of(production) == published.sha256):
+        return
+    there = [path for path in published.files if path.exists()]
+    left = withdraw(published, reports)
+    gone = len(there) - len(left)
+    yield f"{counted(gone, 'published file')} of {published.selected} removed. Publish again: pytest -m publish"
+    yield from (
+        f"warning: {path} was published of {published.selected}, was changed since, and was left" for path in left
+    )

@@ -1,0 +1,135 @@
+"""What was published, and how: all of it is new, or all of it is old, or the record says that it was left half done.
+
+The new files are written beside their places first. Then the record says what is about to happen, each file is put in
+place, and the record says that it is done. A file that is not as the record has it is somebody else's, and left alone.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plugins.evidence.evidence import Sha256
+from plugins.evidence.files import write_atomically
+from plugins.loras.copying import digest_of, drop_parts, new_part, sync_file, sync_folder
+from plugins.plan.messages import UserError
+from plugins.plan.small_files import read_small
+
+RECORD: Final = "published.json"
+
+Writer = Callable[[Path], object]
+"""Writes a file's content to the path that it is given."""
+
+
+class PublishError(UserError):
+    """Nothing was published, or not all of it; the message says what is in the way and what to do."""
+
+
+class Published(BaseModel):
+    """What was published of which production. Paths are absolute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    plan_name: str
+    selected: str
+    sha256: Sha256
+    """Digest of the production file that the files are about."""
+    files: dict[Path, Sha256]
+    before: dict[Path, Sha256] = {}
+    """While it is not done: the files of before, which are replaced or removed."""
+    is_done: bool = True
+    """False while files are put in place: what lies there may then be of two productions."""
+
+    def is_ours(self, path: Path) -> bool:
+        """Say whether a file is as this suite left it, and so may be replaced or removed."""
+        known = {one.get(path) for one in (self.files, self.before)} - {None}
+        return bool(known) and path.is_file() and not path.is_symlink() and digest_of(path) in known
+
+
+def read_published(reports: Path) -> Published | None:
+    """Return what was published from a reports folder; None where nothing was. Raises `PublishError`."""
+    path = reports / RECORD
+    try:
+        return Published.model_validate_json(read_small(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError, RecursionError) as error:
+        told = f"{path} is not a readable record of what was published: {str(error).splitlines()[0]}"
+        raise PublishError(f"{told}. Move it away, and the published files with it.") from error
+
+
+def publish(new: Published, writers: Mapping[Path, Writer], reports: Path) -> Published:
+    """Put a set of files in place of the one that was published before.
+
+    `new` comes without digests; they are taken of what the writers wrote. Raises `PublishError`: nothing was changed
+    then, or the next `-m publish` goes on from there.
+    """
+    former = read_published(reports)
+    _refuse_others(former, writers)
+    parts: dict[Path, Path] = {}
+    try:
+        for path, write in writers.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drop_parts(path)
+            parts[path] = new_part(path)
+            write(parts[path])
+            parts[path].chmod(0o644)
+            sync_file(parts[path])
+        new = new.model_copy(update={"files": {path: digest_of(part) for path, part in parts.items()}})
+        before = {**former.before, **former.files} if former else {}
+        _write(new.model_copy(update={"before": before, "is_done": False}), reports)
+        for path, part in parts.items():
+            part.replace(path)
+        if former:
+            _remove(former, (one for one in before if one not in writers))
+        for folder in {path.parent for path in writers}:
+            sync_folder(folder)
+        _write(new, reports)
+    except OSError as error:
+        raise PublishError(
+            f"Publishing stopped: {error.strerror or error} ({error.filename or reports}). Make the folder writable "
+            "or free some room, and publish again; until then -m verify says what is there."
+        ) from error
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+    return new
+
+
+def withdraw(published: Published, reports: Path) -> list[Path]:
+    """Remove what was published and is still as it was; return what was changed by somebody else, and was left.
+
+    Raises `OSError`; calling it again goes on from there.
+    """
+    paths = [*dict.fromkeys([*published.files, *published.before])]
+    left = [path for path in paths if path.exists() and not published.is_ours(path)]
+    _remove(published, paths)
+    (reports / RECORD).unlink(missing_ok=True)
+    sync_folder(reports)
+    return left
+
+
+def _remove(published: Published, paths: Iterable[Path]) -> None:
+    for path in paths:
+        if published.is_ours(path):
+            path.unlink(missing_ok=True)
+
+
+def _refuse_others(former: Published | None, paths: Iterable[Path]) -> None:
+    others = [path for path in paths if (path.exists() or path.is_symlink()) and not (former and former.is_ours(path))]
+    if others:
+        lines = "".join(f"\n  {path}" for path in others)
+        raise PublishError(
+            f"These files are not as this suite left them, and are not replaced:{lines}\n"
+            "Nothing was published. Move them away, or remove them, and publish again."
+        )
+
+
+def _write(published: Published, reports: Path) -> None:
+    drop_parts(reports / RECORD)
+    write_atomically(reports / RECORD, published.model_dump_json(indent=2) + "\n")
+    sync_folder(reports)

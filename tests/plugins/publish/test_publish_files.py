@@ -1,0 +1,231 @@
+"""What is published says what is known and no more, as others read it, and the tensors are production's."""
+
+import dataclasses
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from plugins.loras.copying import digest_of
+from plugins.publish.copying import check_copy, notes_of_copy, tensors_digest
+from plugins.publish.facts import Facts, gather_facts
+from plugins.publish.record import PublishError
+from plugins.publish.sidecars import sidecars
+from tests.plugins.evidence.made_evidence import png_of
+from tests.plugins.publish.made_publication import Publication
+
+LORAS = "ComfyUI/models/loras"
+PUBLISHED = [
+    f"{LORAS}/spyke_plasma_v1.civitai.info",
+    f"{LORAS}/spyke_plasma_v1.json",
+    f"{LORAS}/spyke_plasma_v1.metadata.json",
+    f"{LORAS}/spyke_plasma_v1.preview.png",
+    "dist/README.md",
+    "dist/images/final.png",
+    "dist/images/step600.png",
+    "dist/spyke_plasma_v1.safetensors",
+]
+
+
+def facts_of(publication: Publication) -> Facts:
+    """Return what is known."""
+    assert publication.plan.publish
+    return gather_facts(publication.plan, publication.plan.publish, publication.deployment, publication.judged.store)
+
+
+def sidecar(publication: Publication, suffix: str) -> Any:
+    """Publish, and read a file beside production."""
+    publication.publish()
+    return json.loads(publication.judged.production.with_suffix(suffix).read_text(encoding="utf-8"))
+
+
+def notes_of(path: Path) -> dict[str, str]:
+    """Read the notes in a safetensors file's header."""
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata() or {})
+
+
+def test_everything_wanted_is_published(publication: Publication) -> None:
+    """Beside production lie a picture and three sidecars; in the copy's folder the copy, its card and its pictures."""
+    publication.publish()
+
+    assert sorted([*PUBLISHED, f"{LORAS}/spyke_plasma_v1.safetensors"]) == publication.names
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        pytest.param({"copy": None}, PUBLISHED[:4], id="no-copy"),
+        pytest.param({"sidecars": []}, PUBLISHED[4:], id="copy-alone"),
+        pytest.param({"sidecars": ["a1111"], "copy": None}, PUBLISHED[1:2], id="one-sidecar"),
+    ],
+)
+def test_only_what_is_wanted_is_published(publication: Publication, changes: dict[str, Any], names: list[str]) -> None:
+    """What the plan does not name is not written."""
+    publication.want(**changes)
+    publication.publish()
+
+    assert sorted([*names, f"{LORAS}/spyke_plasma_v1.safetensors"]) == publication.names
+
+
+def test_lora_manager_sidecar(publication: Publication) -> None:
+    """LoRA-Manager's file has its required fields, the trigger word and the judged strength."""
+    found, production = sidecar(publication, ".metadata.json"), publication.judged.production
+
+    assert found == {
+        "file_name": "spyke_plasma_v1",
+        "model_name": "Spyke",
+        "file_path": production.as_posix(),
+        "size": production.stat().st_size,
+        "modified": production.stat().st_mtime,
+        "sha256": digest_of(production),
+        "base_model": "SD 1.5",
+        "preview_url": production.with_suffix(".preview.png").as_posix(),
+        "notes": found["notes"],
+        "from_civitai": False,
+        "civitai": {"trainedWords": ["spyke_plasma_v1"]},
+        "usage_tips": '{"strength": 1.0}',
+    }
+    assert found["notes"].startswith("step600 was chosen out of 2 checkpoints of one training run on 2 test prompts")
+
+
+def test_a1111_sidecar(publication: Publication) -> None:
+    """A1111's and Forge's file has what their editor saves: activation text, preferred weight, version, notes."""
+    found = sidecar(publication, ".json")
+
+    assert ("spyke_plasma_v1", 1.0) == (found["activation text"], found["preferred weight"])
+    assert {"description", "sd version", "notes", "activation text", "preferred weight"} == found.keys()
+
+
+def test_civitai_sidecar(publication: Publication) -> None:
+    """The civitai helpers' file is Civitai's answer about a version, without ids, which it has none of."""
+    found = sidecar(publication, ".civitai.info")
+
+    assert (["spyke_plasma_v1"], "SD 1.5") == (found["trainedWords"], found["baseModel"])
+    assert {"name": "Spyke", "type": "LORA"} == found["model"]
+    assert digest_of(publication.judged.production).upper() == found["files"][0]["hashes"]["SHA256"]
+    assert not {"id", "modelId"} & found.keys()
+
+
+def test_what_is_not_known_is_not_filled_in(publication: Publication) -> None:
+    """Without trigger words and a base model in the plan, none is written anywhere."""
+    publication.want(trigger_words=[], base_model="", license="", author="")
+    publication.publish()
+    stem = publication.judged.production.with_suffix("")
+    read = {
+        one: json.loads(Path(f"{stem}{one}").read_text("utf-8")) for one in (".metadata.json", ".json", ".civitai.info")
+    }
+    notes = notes_of(publication.plan.paths.project / "dist/spyke_plasma_v1.safetensors")
+
+    assert ("Unknown", {}) == (read[".metadata.json"]["base_model"], read[".metadata.json"]["civitai"])
+    assert "activation text" not in read[".json"]
+    assert ([], False) == (read[".civitai.info"]["trainedWords"], "baseModel" in read[".civitai.info"])
+    assert not {"modelspec.trigger_phrase", "modelspec.license", "modelspec.author"} & notes.keys()
+
+
+def test_strength_that_is_a_range_is_no_preferred_weight(publication: Publication) -> None:
+    """Judged at several strengths, LoRA-Manager gets the range and A1111 no single weight."""
+    facts = dataclasses.replace(facts_of(publication), strengths=(0.6, 0.8, 1.0))
+    found = {path.name: content for path, content in sidecars(facts).items()}
+
+    tips = json.loads(json.loads(found["spyke_plasma_v1.metadata.json"])["usage_tips"])
+    assert {"strength_min": 0.6, "strength_max": 1.0} == tips
+    assert "preferred weight" not in json.loads(found["spyke_plasma_v1.json"])
+    assert "0.6 to 1" == facts.strength
+
+
+def test_preview_is_the_judged_picture_without_its_workflow(publication: Publication) -> None:
+    """The preview shows the selected checkpoint on the first prompt, and tells nothing of the machine it came from."""
+    publication.publish()
+    judged = publication.judged
+    cell = next(one for one in judged.selected().evidence if one.column == "step600")
+    preview = Image.open(BytesIO(judged.production.with_suffix(".preview.png").read_bytes()))
+
+    with Image.open(judged.store.picture(cell)) as picture:
+        assert list(picture.convert("RGB").tobytes()) == list(preview.tobytes())
+    assert {} == preview.info
+
+
+def test_copy_has_the_same_tensors_and_modelspec(publication: Publication) -> None:
+    """The copy has production's tensors bit for bit; its header says what it is, and where from says nothing."""
+    publication.publish()
+    production, copy = (
+        publication.judged.production,
+        publication.plan.paths.project / "dist/spyke_plasma_v1.safetensors",
+    )
+    ours, theirs, notes = load_file(copy), load_file(production), notes_of(copy)
+
+    assert {name: one.tobytes() for name, one in theirs.items()} == {name: one.tobytes() for name, one in ours.items()}
+    assert f"0x{tensors_digest(production)}" == notes["modelspec.hash_sha256"]
+    assert ("Spyke", "spyke_plasma_v1") == (notes["modelspec.title"], notes["modelspec.trigger_phrase"])
+    assert ("openrail", "Ed") == (notes["modelspec.license"], notes["modelspec.author"])
+    assert "Trigger words: spyke_plasma_v1. Judged at strength 1." == notes["modelspec.usage_hint"]
+    assert notes["modelspec.thumbnail"].startswith("data:image/jpeg;base64,")
+
+
+def test_training_notes_stay_behind_unless_they_are_wanted(publication: Publication) -> None:
+    """Paths and tags of the training are not in the copy, but where the plan keeps them."""
+    production = publication.judged.production
+    notes = {"ss_steps": "600", "ss_tag_frequency": '{"me": {"secret": 3}}', "ss_network_module": "C:\\me\\lora.py"}
+    save_file(load_file(production), production, notes | {"ss_base_model_version": "sd_v1"})
+    facts = facts_of(publication)
+
+    kept = notes_of_copy(facts, "0")
+    publication.want(keep_training_notes=True)
+    whole = notes_of_copy(facts_of(publication), "0")
+
+    assert {"ss_steps": "600", "ss_base_model_version": "sd_v1"} == {
+        key: value for key, value in kept.items() if not key.startswith("modelspec.")
+    }
+    assert {*notes, "ss_base_model_version"} < whole.keys()
+
+
+def test_copy_with_other_tensors_is_found(publication: Publication, tmp_path: Path) -> None:
+    """One flipped bit, or one tensor under another name, and the copy is refused."""
+    facts, production = facts_of(publication), publication.judged.production
+    flipped, renamed = tmp_path / "flipped.safetensors", tmp_path / "renamed.safetensors"
+    content = bytearray(production.read_bytes())
+    content[-1] ^= 1
+    flipped.write_bytes(content)
+    tensors = load_file(production)
+    save_file({f"{name}x": one for name, one in tensors.items()}, renamed)
+
+    for copy in (flipped, renamed):
+        with pytest.raises(PublishError, match="does not hold the same tensors"):
+            check_copy(facts, copy)
+
+
+def test_card_says_which_and_why(publication: Publication) -> None:
+    """The card has hubs' front matter, a row of pictures that are there, prompts, settings and the reason."""
+    publication.publish()
+    folder = publication.plan.paths.project / "dist"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert {
+        "tags": ["text-to-image", "lora"],
+        "license": "openrail",
+        "instance_prompt": "spyke_plasma_v1",
+    } == front
+    assert "| **step600** | final |" in text
+    assert "| ![step600](images/step600.png) | ![final](images/final.png) |" in text
+    assert "Observed: Bracer on the right arm" in text
+    assert "`spyke_plasma_v1, standing in a forest`" in text
+    assert str(folder.parent) not in text
+
+
+def test_picture_that_was_rendered_again_is_not_published(publication: Publication) -> None:
+    """A picture that is not the judged one any more stops it, before anything is written."""
+    judged = publication.judged
+    cell = next(iter(judged.selected().evidence))
+    before = publication.names
+    judged.store.write_picture(cell, png_of(cell, salt="again"))
+    with pytest.raises(PublishError, match="Nothing was published"):
+        publication.publish()
+    assert before == publication.names

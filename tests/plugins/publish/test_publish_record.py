@@ -1,0 +1,132 @@
+"""What was published is replaced or removed with production; what is somebody else's stays, and is named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plugins.publish.publishing import follow_production, published_is_of_production
+from plugins.publish.record import RECORD, PublishError, read_published
+from tests.plugins.publish.made_publication import Publication
+
+
+def follow(publication: Publication) -> list[str]:
+    """Bring what was published in line with production."""
+    return list(follow_production(publication.plan, publication.judged.reports))
+
+
+def problems(publication: Publication) -> list[str]:
+    """Return what speaks against what was published."""
+    found = read_published(publication.judged.reports)
+    assert found
+    return published_is_of_production(publication.plan, found)
+
+
+def beside(publication: Publication, suffix: str) -> Path:
+    """Name a file beside production."""
+    return publication.judged.production.with_suffix(suffix)
+
+
+def test_publishing_again_changes_nothing(publication: Publication) -> None:
+    """What is published already is published again under the same names, and nothing speaks against it."""
+    publication.publish()
+    before = publication.names
+    publication.publish()
+
+    assert (before, [], []) == (publication.names, problems(publication), follow(publication))
+
+
+def test_what_is_wanted_no_more_is_removed(publication: Publication) -> None:
+    """Publishing less removes what was published before."""
+    publication.publish()
+    publication.want(sidecars=["preview"], copy=None)
+    publication.publish()
+
+    loras = "ComfyUI/models/loras/spyke_plasma_v1"
+    assert [f"{loras}.preview.png", f"{loras}.safetensors"] == publication.names
+
+
+def test_another_production_takes_it_back(publication: Publication) -> None:
+    """When another checkpoint is deployed, verifying says so, and what was published is removed."""
+    publication.publish()
+    publication.judged.deploy("final")
+    told = problems(publication)
+    done = follow(publication)
+
+    assert 8 == len(told)
+    assert all("was published of step600" in one and "holds other bytes" in one for one in told)
+    assert ["8 published files of step600 removed. Publish again: pytest -m publish"] == done
+    assert ["ComfyUI/models/loras/spyke_plasma_v1.safetensors"] == publication.names
+    assert read_published(publication.judged.reports) is None
+    assert [] == follow(publication)
+
+
+def test_file_that_was_changed_since_is_left(publication: Publication) -> None:
+    """What a manager or a person changed is theirs: it is left and named when production changes."""
+    publication.publish()
+    beside(publication, ".metadata.json").write_text("{}")
+    publication.judged.deploy("final")
+    done = follow(publication)
+
+    assert "7 published files of step600 removed" in done[0]
+    assert done[1].startswith(f"warning: {beside(publication, '.metadata.json')} was published of step600, was changed")
+    assert "{}" == beside(publication, ".metadata.json").read_text()
+
+
+@pytest.mark.parametrize("was_published", [False, True])
+def test_somebody_elses_file_is_never_replaced(publication: Publication, *, was_published: bool) -> None:
+    """A file that this suite did not write, or that was changed since, stops publishing before anything is written."""
+    if was_published:
+        publication.publish()
+    theirs = beside(publication, ".json")
+    theirs.write_text("theirs")
+    before = publication.names
+    with pytest.raises(PublishError, match=r"(?s)not as this suite left them.*\.json.*Nothing was published"):
+        publication.publish()
+
+    assert ("theirs", before) == (theirs.read_text(), publication.names)
+
+
+def test_link_is_not_written_through(publication: Publication, tmp_path: Path) -> None:
+    """A link in a published file's place is refused, and what it points to is not touched."""
+    (tmp_path / "elsewhere").write_text("theirs")
+    beside(publication, ".json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PublishError, match="not as this suite left them"):
+        publication.publish()
+
+    assert "theirs" == (tmp_path / "elsewhere").read_text()
+
+
+def test_changed_copy_is_told(publication: Publication) -> None:
+    """A copy that is not as it was written is told; a sidecar that a manager changed is its own affair."""
+    publication.publish()
+    copy = publication.plan.paths.project / "dist/spyke_plasma_v1.safetensors"
+    copy.write_bytes(copy.read_bytes() + b"x")
+    beside(publication, ".metadata.json").write_text("{}")
+
+    (problem,) = problems(publication)
+    assert problem.startswith(f"{copy} was changed since it was published.")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda path: path.unlink(), id="gone"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes() + b"x"), id="other-bytes"),
+    ],
+)
+def test_nothing_is_published_of_another_file(publication: Publication, change: Callable[[Path], None]) -> None:
+    """Where production is not the deployment on record, nothing is published of it."""
+    change(publication.judged.production)
+    with pytest.raises(PublishError, match="Nothing was published"):
+        publication.publish()
+
+    assert not (publication.judged.reports / RECORD).exists()
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": 2}'])
+def test_broken_record_is_told(publication: Publication, content: str) -> None:
+    """A record that cannot be read stops publishing: whose the files are is not known."""
+    (publication.judged.reports / RECORD).write_text(content)
+    with pytest.raises(PublishError, match="is not a readable record of what was published"):
+        publication.publish()
