@@ -24,7 +24,7 @@ def card(facts: Facts) -> str:
     parts = [
         _front_matter(facts),
         f"# {plain(facts.title)}",
-        f"{plain(facts.story())}. It was judged at strength {facts.strength}.",
+        f"{plain(facts.story())}.",
         f"Trigger words: `{code(facts.trigger)}`" if facts.trigger else "",
         "\n".join(pictures),
         _why(facts),
@@ -47,14 +47,12 @@ def _front_matter(facts: Facts) -> str:
 
 def _why(facts: Facts) -> str:
     """Return why this checkpoint: the rule, the person's reason, and each mark with its interval."""
-    ballot, deployment = facts.ballot, facts.deployment
     lines = ["## Why this checkpoint", ""]
     if facts.plan.selection_rule:
         lines += [f"Selection rule: {plain(facts.plan.selection_rule)}", ""]
-    if ballot and ballot.reason.strip():
-        lines += [f"Reason: {plain(ballot.reason)}", ""]
-    if deployment.observed.strip():
-        lines += [f"Observed: {plain(deployment.observed)}", ""]
+    lines += [line for one in facts.ballots if one.reason.strip() for line in (f"Reason: {plain(one.reason)}", "")]
+    if facts.deployment.observed.strip():
+        lines += [f"Observed: {plain(facts.deployment.observed)}", ""]
     marks = [f"- {plain(one)}" for one in facts.marks()]
     if marks:
         lines += [*marks, "", "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."]

@@ -86,10 +86,10 @@ def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
     words = f"Trigger words: {facts.trigger}. " if facts.trigger else ""
     told = {
         "title": facts.title,
-        "description": f"{facts.story()}, at strength {facts.strength}.",
+        "description": f"{facts.story()}.",
         "date": f"{facts.deployment.deployed:%Y-%m-%d}",
         "hash_sha256": f"0x{tensors_sha256}",
-        "usage_hint": f"{words}Judged at strength {facts.strength}.",
+        "usage_hint": f"{words}Judged at strength {facts.strength:g}.",
         "thumbnail": facts.thumbnail,
         "author": wanted.author.strip(),
         "license": wanted.license.strip(),

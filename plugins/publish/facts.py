@@ -8,13 +8,14 @@ from typing import Final
 
 from PIL import Image
 
-from plugins.deploy.records import Deployment
+from plugins.deploy.records import BallotRecord, Deployment
+from plugins.deploy.selection import judge_name
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.copying import digest_of
 from plugins.loras.header import Header, read_header
 from plugins.plan.cells import Cell, column
-from plugins.plan.plan import Plan, Publish
+from plugins.plan.plan import Checkpoint, Plan, Publish
 from plugins.plan.training.families import Family, families_of
 from plugins.publish.record import PublishError
 from plugins.review.ballot import Ballot, BallotError, figures, read_ballot
@@ -35,11 +36,12 @@ class Facts:
     header: Header
     size: int
     modified: float
-    strengths: tuple[float, ...]
-    """At which the selected checkpoint was judged, in order."""
+    strength: float
+    """At which the selected checkpoint was judged and chosen."""
     pictures: dict[str, bytes]
     """One PNG of each candidate on the first prompt, by checkpoint id, without what ComfyUI wrote into it."""
-    ballot: Ballot | None
+    ballots: tuple[Ballot, ...]
+    """Of each judge."""
 
     @property
     def title(self) -> str:
@@ -73,39 +75,36 @@ class Facts:
         families = families_of(self.header)
         return next(iter(families)) if len(families) == 1 else None
 
-    @property
-    def strength(self) -> str:
-        """The strength that it was judged at, in words; a range where there are several."""
-        ends = dict.fromkeys((self.strengths[0], self.strengths[-1]))
-        return " to ".join(f"{one:g}" for one in ends)
-
     def marks(self) -> list[str]:
         """Return each criterion with what was seen of it on the selected checkpoint; nothing without a ballot."""
-        if self.ballot is None:
-            return []
-        counted = figures(self.ballot, self.plan).get(self.deployment.selected, {})
-        return [
-            f"{one.text}: {figure.answer} ({figure})"
-            for one in self.plan.criteria
-            if (figure := counted.get(one.id)) and figure.answer
-        ]
+        found, deployment = [], self.deployment
+        for number, ballot in enumerate(self.ballots, 1):
+            judge = f"{judge_name(ballot, number)}: " if len(self.ballots) > 1 else ""
+            counted = figures(ballot, self.plan, deployment.strength).get(deployment.selected, {})
+            found += [
+                f"{judge}{one.text}: {figure.answer} ({figure})"
+                for one in self.plan.criteria
+                if (figure := counted.get(one.id)) and figure.answer
+            ]
+        return found
 
     def story(self) -> str:
         """Return in one sentence how it was chosen."""
-        count = len(self.deployment.candidates)
-        return (
+        count, seeds = len(self.deployment.candidates), "seed" if len(self.plan.sampling.seeds) == 1 else "seeds"
+        told = (
             f"{self.deployment.selected} was chosen out of {count} checkpoints of one training run on "
-            f"{len(self.plan.prompts)} test prompts with the same seeds"
+            f"{len(self.plan.prompts)} test prompts on the same {seeds}, at strength {self.strength:g}"
         )
+        among = ", ".join(f"{one:g}" for one in self.plan.sampling.strengths)
+        return f"{told} out of {among}" if len(self.plan.sampling.strengths) > 1 else told
 
 
 def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Store) -> Facts:
     """Return what is known of the LoRA in production. Raises `PublishError` where its pictures are others."""
     production = plan.production_file
     selected = plan.checkpoint(deployment.selected)
-    cells = column(plan, selected)
-    evidence = [_judged(cell, deployment, store) for cell in cells]
-    first = [next(iter(column(plan, one))) for one in plan.checkpoints if one.id in deployment.candidates]
+    evidence = [_judged(cell, deployment, store) for cell in _cells(plan, selected, deployment)]
+    first = [_cells(plan, one, deployment)[0] for one in plan.checkpoints if one.id in deployment.candidates]
     for cell in first:
         _judged(cell, deployment, store)
     status = production.stat()
@@ -116,9 +115,9 @@ def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Sto
         header=read_header(production),
         size=status.st_size,
         modified=status.st_mtime,
-        strengths=tuple(sorted({one.lora.strength for one in evidence if one.lora})),
+        strength=next(one.lora.strength for one in evidence if one.lora),
         pictures={cell.column: _png(store.picture(cell)) for cell in first},
-        ballot=_ballot(deployment),
+        ballots=tuple(filter(None, map(_ballot, [deployment.ballot, *deployment.other_ballots]))),
     )
 
 
@@ -137,9 +136,13 @@ def _judged(cell: Cell, deployment: Deployment, store: Store) -> Evidence:
     return found
 
 
-def _ballot(deployment: Deployment) -> Ballot | None:
-    """Return the ballot that the deployment was made by, if it is unchanged."""
-    record = deployment.ballot
+def _cells(plan: Plan, checkpoint: Checkpoint | None, deployment: Deployment) -> list[Cell]:
+    """Return a checkpoint's cells at the strength that was chosen."""
+    return [cell for cell in column(plan, checkpoint) if cell.strength == deployment.strength]
+
+
+def _ballot(record: BallotRecord | None) -> Ballot | None:
+    """Return a ballot that the deployment was made by, if it is unchanged."""
     if record is None:
         return None
     try:

@@ -6,7 +6,8 @@ from typing import Final
 
 import pytest
 
-from plugins.deploy.session import DeployOptions, DeploySession, Fail
+from plugins.deploy.options import DeployOptions
+from plugins.deploy.session import DeploySession, Fail
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures
 from plugins.plan.messages import UserError
@@ -81,7 +82,7 @@ def _follow(config: pytest.Config) -> bool:
 def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
     """Publish what the plan wants of the deployment on record, if that is in production; fail where it is not."""
     command = pytestconfig.stash[COMMAND]
-    options = DeployOptions(selected_step=None, ballot=None, observed="", rollback=False)
+    options = DeployOptions(selected_step=None, ballots=(), observed="", rollback=False)
     try:
         standing = DeploySession(command, options, servers=tuple).standing()
         return publish_production(command.plan, standing, pictures(command.reports), command.reports)

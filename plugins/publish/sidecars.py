@@ -35,8 +35,6 @@ def _lora_manager(facts: Facts) -> dict[str, Any]:
     """ComfyUI-LoRA-Manager; its docs/metadata-json-schema.md."""
     production, wanted = facts.plan.production_file, facts.wanted
     preview = preview_place(production).as_posix() if "preview" in wanted.sidecars else ""
-    low, high = facts.strengths[0], facts.strengths[-1]
-    tips = {"strength": low} if low == high else {"strength_min": low, "strength_max": high}
     return {
         "file_name": production.stem,
         "model_name": facts.title,
@@ -49,7 +47,7 @@ def _lora_manager(facts: Facts) -> dict[str, Any]:
         "notes": _notes(facts),
         "from_civitai": False,
         "civitai": {"trainedWords": list(wanted.trigger_words)} if wanted.trigger_words else {},
-        "usage_tips": json.dumps(tips),
+        "usage_tips": json.dumps({"strength": facts.strength}),
     }
 
 
@@ -62,8 +60,8 @@ def _a1111(facts: Facts) -> dict[str, Any]:
     }
     if facts.trigger:
         found["activation text"] = facts.trigger
-    if len(facts.strengths) == 1 and 0 < facts.strengths[0] <= _HEAVIEST:
-        found["preferred weight"] = facts.strengths[0]
+    if 0 < facts.strength <= _HEAVIEST:
+        found["preferred weight"] = facts.strength
     if negative := facts.plan.sampling.negative.strip():
         found["negative text"] = negative
     return found
@@ -83,7 +81,7 @@ def _civitai(facts: Facts) -> dict[str, Any]:
 
 
 def _notes(facts: Facts) -> str:
-    return "\n".join([f"{facts.story()}, at strength {facts.strength}.", *facts.marks()])
+    return "\n".join([f"{facts.story()}.", *facts.marks()])
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

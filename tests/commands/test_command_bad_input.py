@@ -301,6 +301,14 @@ CASES = {
         command="-m generate|or|deploy --selected-step=600",
         says=("generate and deploy are two commands: a person looks at the pictures in between.",),
     ),
+    "publish_without_a_table": Case(
+        command="-m publish",
+        says=("has no [publish], so nothing is published. docs/publish.md says what can stand there.",),
+    ),
+    "publish_beside_a_deployment": Case(
+        command="-m publish|or|deploy --selected-step=600",
+        says=("publish is a command of its own, once a checkpoint is deployed: pytest -m publish",),
+    ),
     "step_without_deployment": Case(
         command="-m generate --selected-step=600",
         says=("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP",),

@@ -14,6 +14,10 @@ from tests.small_plan import Posing, Suite
 pytestmark = pytest.mark.slow
 
 PLANNED_WORK = """
+[publish]
+copy = "dist"
+trigger_words = ["spyke_plasma_v1"]
+
 [summary]
 phase = "08-spyke-lora-training"
 plan = "03"
@@ -48,8 +52,12 @@ def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         go("final", "-m", "deploy", "--selected-step=final")
         go("600", "-m", "deploy", "--selected-step=600", "--observed=The crouch holds")
         results["planned"] = 0, (folder / "planning" / "SUMMARY.md").read_text(encoding="utf-8")
+        go("publish", "-m", "publish")
+        results["published"] = 0, published(folder)
+        go("verify-published", "-m", "verify")
         go("with-a-step", "-m", "deploy", "--rollback", "--selected-step=600")
         go("rollback", "-m", "deploy", "--rollback")
+        results["withdrawn"] = 0, published(folder)
         go("verify", "-m", "verify")
         go("again", "-m", "deploy", "--rollback")
         results["planning"] = 0, " ".join(sorted(one.name for one in (folder / "planning").iterdir()))
@@ -67,13 +75,33 @@ def told(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return results
 
 
+def published(folder: Path) -> str:
+    """Name what lies beside production, and in the copy's folder."""
+    top = (folder / "ComfyUI/models/loras", folder / "dist")
+    files = {path.name for one in top for path in one.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    return " ".join(sorted(files - {"spyke_plasma_v1_step600.safetensors", "spyke_plasma_v1_final.safetensors"}))
+
+
+def test_what_is_published_goes_with_its_production(told: dict[str, tuple[int, str]]) -> None:
+    """-m publish writes what the plan names, verifying says that it is production's, and a rollback takes it back."""
+    code, text = told["publish"]
+    assert (0, True) == (code, "1 passed" in text), text
+    assert (
+        "README.md final.png spyke_plasma_v1.civitai.info spyke_plasma_v1.json spyke_plasma_v1.metadata.json "
+        "spyke_plasma_v1.preview.png spyke_plasma_v1.safetensors step600.png" == told["published"][1]
+    )
+    assert (0, True) == (told["verify-published"][0], "11 passed" in told["verify-published"][1])
+    assert "8 published files of step600 removed. Publish again: pytest -m publish --plan=" in told["rollback"][1]
+    assert "spyke_plasma_v1.safetensors" == told["withdrawn"][1]
+
+
 def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> None:
     """The former checkpoint is in production again, what a rollback does not do is left out, and it is summed up."""
     assert 0 == told["600"][0]
     code, text = told["rollback"]
     assert 0 == code, text
     assert "rolling back step600" in text
-    assert "7 passed, 13 deselected" in text
+    assert "8 passed, 14 deselected" in text
     assert " to final on " in text
     assert "No checkpoint counts as selected until you deploy one: " in text
     assert text.endswith(f"production: {told['digest'][1]}")

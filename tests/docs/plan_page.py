@@ -25,6 +25,15 @@ EXAMPLES: Final[Mapping[str, object]] = {
     "comfyui.nodes.lora": "10.lora_1",
     "selection.pass": 0.8,
     "production.workflows": ["pipeline/express/workflows/*.json"],
+    "publish.sidecars": ["preview", "lora-manager"],
+    "publish.copy": "dist",
+    "publish.title": "Spyke",
+    "publish.trigger_words": ["spyke_plasma_v1"],
+    "publish.base_model": "SD 1.5",
+    "publish.architecture": "stable-diffusion-v1-lora",
+    "publish.author": "plasma",
+    "publish.license": "creativeml-openrail-m",
+    "publish.keep_training_notes": False,
 }
 """Keys that no shipped plan uses."""
 

@@ -129,15 +129,16 @@ def test_what_is_not_known_is_not_filled_in(publication: Publication) -> None:
     assert not {"modelspec.trigger_phrase", "modelspec.license", "modelspec.author"} & notes.keys()
 
 
-def test_strength_that_is_a_range_is_no_preferred_weight(publication: Publication) -> None:
-    """Judged at several strengths, LoRA-Manager gets the range and A1111 no single weight."""
-    facts = dataclasses.replace(facts_of(publication), strengths=(0.6, 0.8, 1.0))
-    found = {path.name: content for path, content in sidecars(facts).items()}
+@pytest.mark.parametrize(("strength", "weight"), [(0.8, 0.8), (-1.0, None), (3.0, None)])
+def test_strength_is_a_preferred_weight_where_a1111_has_such(
+    publication: Publication, strength: float, weight: float | None
+) -> None:
+    """LoRA-Manager gets the judged strength; A1111 takes weights from 0 to 2, and no other."""
+    facts = dataclasses.replace(facts_of(publication), strength=strength)
+    found = {path.name: json.loads(content) for path, content in sidecars(facts).items() if path.suffix == ".json"}
 
-    tips = json.loads(json.loads(found["spyke_plasma_v1.metadata.json"])["usage_tips"])
-    assert {"strength_min": 0.6, "strength_max": 1.0} == tips
-    assert "preferred weight" not in json.loads(found["spyke_plasma_v1.json"])
-    assert "0.6 to 1" == facts.strength
+    assert {"strength": strength} == json.loads(found["spyke_plasma_v1.metadata.json"]["usage_tips"])
+    assert weight == found["spyke_plasma_v1.json"].get("preferred weight")
 
 
 def test_preview_is_the_judged_picture_without_its_workflow(publication: Publication) -> None:
