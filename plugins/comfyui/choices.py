@@ -120,7 +120,7 @@ def picker_names(plan: Plan, client: ComfyUI, staged: Sequence[Staged]) -> tuple
     def look() -> tuple[str, ...]:
         listing = _listing(client)
         for one in staged:
-            name = plan.picker_name(one.file.name)
+            name = plan.picker_name(plan.staged_file(one.checkpoint))
             _find(client, name, listing, file=one.file, metadata=one.header.metadata)
         return listing.names
 

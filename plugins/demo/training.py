@@ -6,12 +6,14 @@ from typing import Final
 from plugins.comfyui.client import Graph
 from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.graph_file import read_graph
-from plugins.plan.plan import Plan
+from plugins.plan.plan import PRODUCTION, Plan
 from stand_in.training import TrainingRun
 
 _WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
 _WITHOUT_CHARACTER: Final = 0.0
 """How far trained a LoRA is that is always on: it knows nothing of the character."""
+_AS_A_RIVAL: Final = 0.5
+"""How far trained a rival is: its details are not all there yet."""
 _APART: Final = 100
 """Steps."""
 
@@ -26,12 +28,16 @@ def training_run(plan: Plan) -> TrainingRun:
         min_size=plan.production.min_size,
         max_size=plan.production.max_size,
         workflow=_workflow(plan.workflow) if plan.workflow else None,
-        others={one.file: _WITHOUT_CHARACTER for one in plan.loras},
+        others={
+            **{one.file: _WITHOUT_CHARACTER for one in plan.loras},
+            **{one.file: _AS_A_RIVAL for one in plan.rivals if one.file != PRODUCTION},
+        },
         left_out=(
             *(checkpoint.file for checkpoint in plan.checkpoints),
             *(plan.staged_file(checkpoint) for checkpoint in plan.checkpoints),
             plan.production.file,
             *(one.file for one in plan.loras),
+            *(plan.staged_file(one) for one in plan.rivals),
         ),
     )
 

@@ -1,5 +1,6 @@
 """The top of deploy.html: what was deployed, and production's pictures beside the judged ones."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -7,8 +8,10 @@ from urllib.parse import quote
 
 from plugins.deploy.records import Deployment, Proven, Rollback
 from plugins.deploy.summary import Verified
+from plugins.evidence.store import EvidenceError
+from plugins.generate.preparing import pictures
 from plugins.plan.cells import Cell, at, column
-from plugins.plan.plan import Plan
+from plugins.plan.plan import PRODUCTION, Plan
 from plugins.review.page import environment, frame_script
 from plugins.review.previews import Preview, Source, make_previews
 from plugins.review.review import PICTURES, step_name
@@ -34,6 +37,8 @@ class _Pair:
     judged: _Shown
     proof: _Shown
     proven: Proven
+    before: _Shown | None = None
+    """What production gave before, where the plan has it as a rival."""
 
     @property
     def verdict(self) -> str:
@@ -74,24 +79,43 @@ def render_rollback(plan: Plan, rollback: Rollback, reports: Path, *, after: Aft
     places = {row: _ROLLBACK / f"{row}.png" for row in rollback.proof}
     there = [Source(reports / place, place.with_suffix("")) for place in places.values() if (reports / place).is_file()]
     previews = make_previews(there, reports)
-    pictures = {
+    shown = {
         row: _Shown(link=quote(place.as_posix()), preview=previews.get(reports / place))
         for row, place in places.items()
     }
-    return page.render(plan=plan, rollback=rollback, pictures=pictures, after=after, frame_script=frame_script())
+    return page.render(plan=plan, rollback=rollback, pictures=shown, after=after, frame_script=frame_script())
 
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:
     selected = plan.checkpoint(deployment.selected)
     cells = {cell.row: cell for cell in column(plan, selected) if cell.strength == deployment.strength}
     judged = {one.row: PICTURES / cells[one.row].picture for one in deployment.proof}
-    places = [*judged.values(), *(PurePosixPath(one.picture) for one in deployment.proof)]
+    before = _before(plan, deployment, reports)
+    places = [*judged.values(), *before.values(), *(PurePosixPath(one.picture) for one in deployment.proof)]
     previews = make_previews((Source(reports / place, place.with_suffix("")) for place in places), reports)
 
     def shown(place: PurePosixPath) -> _Shown:
         return _Shown(link=quote(place.as_posix()), preview=previews.get(reports / place))
 
     return [
-        _Pair(cell=cells[one.row], judged=shown(judged[one.row]), proof=shown(PurePosixPath(one.picture)), proven=one)
+        _Pair(
+            cell=cells[one.row],
+            judged=shown(judged[one.row]),
+            proof=shown(PurePosixPath(one.picture)),
+            proven=one,
+            before=shown(before[one.row]) if one.row in before else None,
+        )
         for one in deployment.proof
     ]
+
+
+def _before(plan: Plan, deployment: Deployment, reports: Path) -> dict[str, PurePosixPath]:
+    """Return the pictures of the file that was replaced, by row, where production was a rival when they were made."""
+    store, found = pictures(reports), {}
+    for rival in plan.rivals:
+        for cell in column(plan, rival) if rival.file == PRODUCTION else ():
+            with contextlib.suppress(EvidenceError):
+                evidence = store.read(cell) if cell.strength == deployment.strength else None
+                if evidence and evidence.lora and evidence.lora.sha256 == deployment.replaced_sha256:
+                    found[cell.row] = PICTURES / cell.picture
+    return found

@@ -36,6 +36,8 @@ def select(plan: Plan, typed: str | None, *, chosen: str | None = None) -> Check
     if wanted:
         named = typed if (typed or "").strip() else chosen
         problem = f"{plan.title} has no checkpoint {named!r}{'' if named == typed else ', which your ballot chose'}."
+    if any(wanted == rival.id.casefold() for rival in plan.rivals):
+        problem = f"{wanted!r} is a [[rival]] of the plan: it was judged beside the checkpoints, and is never deployed."
     candidates = "".join(
         f"\n  --selected-step={checkpoint.argument:<8} {checkpoint.file}" for checkpoint in plan.checkpoints
     )

@@ -223,7 +223,9 @@ class DeploySession:
         read = sorted((one.ballot for one in used if one.ballot), key=lambda one: one.choice != checkpoint.id)
         strength = strength_of(plan, read[0].strength if read else None)
         preflight(plan)
-        expected = self._expected({one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints})
+        gone = {one for one in plan.rivals if not plan.training_file(one).is_file()}
+        files = {one.id: plan.training_file(one) for one in plan.tested if one not in gone}
+        expected = self._expected({name: digest_of(file) for name, file in files.items()})
         store = pictures(reports)
         evidence = pass_gate(expected, store, checkpoint, strength, accepted=self._options.accepted)
         self._lock()

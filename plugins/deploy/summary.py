@@ -11,6 +11,7 @@ from plugins.plan.plan import Plan
 from plugins.review.agreement import agreements, required_no
 from plugins.review.ballot import Ballot, figures
 from plugins.review.figures import Figure
+from plugins.review.rivals import compared_with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,8 @@ class Summary:
     def _compared(self) -> str:
         plan, deployment = self.plan, self.deployment
         size = f"{len(plan.checkpoints)} checkpoints on {len(plan.prompts)} prompts"
+        if plan.rivals:
+            size += f" beside {', '.join(rival.label for rival in plan.rivals)}, which is never deployed,"
         if len(plan.sampling.strengths) > 1:
             size += f" at {len(plan.sampling.strengths)} strengths ({_strengths(plan)})"
         seeds = ", ".join(map(str, plan.sampling.seeds))
@@ -158,7 +161,8 @@ class Summary:
         told.append(f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}.")
         if ballot.is_empty:
             told.append("**Nothing was marked on the ballot.**")
-        columns, strength = list(self.deployment.candidates), self.deployment.strength
+        strength = self.deployment.strength
+        columns = [*self.deployment.candidates, *(rival.id for rival in self.plan.rivals)]
         counted = figures(ballot, self.plan, strength)
         table = [f"| criterion | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for criterion in self.plan.criteria:
@@ -167,7 +171,11 @@ class Summary:
         others = "" if strength is None else f" All are at strength {strength:g}; the ballot has the others."
         proves = "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."
         table += ["", proves + others]
-        parts = [" ".join(told), "\n".join(table), self._visible(ballot)]
+        rivals = [
+            plain(compared_with(rival, ballot, self.plan, selected=selected, strength=strength))
+            for rival in self.plan.rivals
+        ]
+        parts = [" ".join(told), "\n".join(table), *rivals, self._visible(ballot)]
         if note := ballot.notes.checkpoints.get(selected):
             parts.append(f"Note on {selected}: {plain(note)}")
         cells = [

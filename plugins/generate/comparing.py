@@ -16,6 +16,7 @@ from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
 from plugins.pictures.picture import UNREADABLE
 from plugins.plan.cells import Cell
+from plugins.plan.plan import Rival
 
 _BASELINES: Final = 16
 """Pictures that stay open; with more rows than this, the others are decoded again for each column."""
@@ -85,8 +86,15 @@ class Comparing:
             other: self._known[other]
             for other in self._alike.get(evidence.picture.pixels_sha256, ())
             if other != cell and not (other.row == cell.row and None in {other.checkpoint, cell.checkpoint})
+            if not self._is_known_rival(other, cell, evidence)
             if not (_place(other) == _place(cell) and self._known[other].rendered_column == evidence.rendered_column)
         }
+
+    def _is_known_rival(self, other: Cell, cell: Cell, evidence: Evidence) -> bool:
+        """Say whether one is a rival of the very bytes of the other: production, once a checkpoint is deployed."""
+        ours, theirs = evidence.lora, self._known[other].lora
+        same = ours and theirs and ours.sha256 == theirs.sha256 and _place(other) == _place(cell)
+        return bool(same) and any(isinstance(one.checkpoint, Rival) for one in (other, cell))
 
     def _with_effect(self, cell: Cell, evidence: Evidence, staged: Staged, image: Image.Image | None) -> Evidence:
         baseline = self._known.get(cell.baseline)

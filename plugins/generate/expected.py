@@ -99,7 +99,7 @@ class ExpectedInputs:
         """Return why a cell's evidence is not of what the plan asks for now; empty where it is."""
         if evidence.simulated != self.simulated:
             return "it is SIMULATED" if evidence.simulated else "it is a real picture, and this is a --demo run"
-        if cell.checkpoint and (evidence.lora is None or evidence.lora.sha256 != self.loras[cell.checkpoint.id]):
+        if cell.checkpoint and (evidence.lora is None or evidence.lora.sha256 != self.loras.get(cell.checkpoint.id)):
             judged = evidence.lora.sha256[:12] if evidence.lora else "none"
             file = self.plan.training_file(cell.checkpoint)
             return f"it was rendered from other bytes (SHA-256 {judged}) than {file} has now"

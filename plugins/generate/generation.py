@@ -19,6 +19,7 @@ from plugins.generate.preparing import Prepared
 from plugins.generate.stability import Stability
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.messages import counted
+from plugins.plan.plan import Checkpoint
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
 from plugins.render.rendering import Rendering
@@ -165,7 +166,7 @@ class Generation:
 
     def _original(self, cell: Cell) -> Cell:
         """Return the cell whose picture a cell shows: its own, but for a checkpoint that was saved twice."""
-        first = self._saved_again.get(cell.checkpoint) if cell.checkpoint else None
+        first = self._saved_again.get(cell.checkpoint) if isinstance(cell.checkpoint, Checkpoint) else None
         return replace(cell, checkpoint=first) if first else cell
 
     def _still_shared(self, cell: Cell) -> Evidence | None:

@@ -26,7 +26,7 @@ from plugins.loras.base_models import base_header
 from plugins.loras.digests import Digests
 from plugins.loras.doubts import doubts_of, samples_of, saved_again
 from plugins.loras.header import Header, check_fit
-from plugins.loras.staging import Staged, stage, unstaged
+from plugins.loras.staging import Staged, rivals_of, stage, unstaged
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint, Plan
@@ -89,14 +89,15 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
         for server in servers
     }
     with _remembered_digests(store) as digest:
-        staged = stage(plan, headers, digest=digest)
+        rivals = rivals_of(plan, digest=digest)
+        staged = (*stage(plan, headers, digest=digest), *rivals)
         always_on = digests_of_always_on(plan, digest=digest)
     listed: dict[RenderServer, tuple[str, ...]] = {
         server: picker_names(plan, server.client, staged) for server in servers
     }
 
     def lora_name(server: RenderServer, one: Staged) -> str:
-        wanted = plan.picker_name(one.file.name)
+        wanted = plan.picker_name(plan.staged_file(one.checkpoint))
         return find_lora(wanted, listed[server], server=server.info.url, folder=one.file.parent)
 
     expected = _expected(plan, workflow, staged, always_on, simulated=any(server.info.simulated for server in servers))
@@ -126,10 +127,11 @@ def prepare_on_cluster(
     """
     from plugins.render.cluster import lora_file  # noqa: PLC0415 (Dask is optional)
 
-    if plan.loras:
+    loras, rivals = (f"[[lora]] {one.file!r}" for one in plan.loras), (f"[[rival]] {one.id!r}" for one in plan.rivals)
+    if elsewhere := [*loras, *rivals]:
         raise NotListed(
-            f"[[lora]] {plan.loras[0].file!r} must lie in the loras folder of every machine, and a cluster's workers "
-            "do not see to that. Name the servers with --comfyui-url instead, or take [[lora]] out of the plan."
+            f"{elsewhere[0]} must lie in the loras folder of every machine, and a cluster's workers "
+            "do not see to that. Name the servers with --comfyui-url instead, or take it out of the plan."
         )
     choices, left_out = _choices_of_workers(plan, cluster)
     workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.folder.parent)

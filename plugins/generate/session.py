@@ -14,10 +14,11 @@ from plugins.generate.folders import lock_folders
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import Prepared, pictures, prepare, prepare_on_cluster
 from plugins.loras.doubts import said_of_strengths
-from plugins.loras.staging import preflight, told
+from plugins.loras.staging import Action, preflight, told
 from plugins.plan.cells import Cell
 from plugins.plan.command import Command
 from plugins.plan.messages import counted
+from plugins.plan.plan import Checkpoint
 
 if TYPE_CHECKING:
     from plugins.render.cluster import Cluster
@@ -91,11 +92,14 @@ class GenerateSession:
         cells = " x ".join(counted(number, what) for what, number in axes.items())
         yield f"{plan.title}: {cells} on {where}"
         if prepared.left_out is None:
-            yield told(prepared.staged, plan.paths.loras)
+            copies = tuple(one for one in prepared.staged if one.action is not Action.RIVAL)
+            yield told(copies, plan.paths.loras)
+            yield from (f"rival {one.label}: {plan.training_file(one)}" for one in plan.rivals)
         else:
             yield from (f"left out: {reason}" for reason in prepared.left_out.values())
         yield from prepared.expected.workflow.lines()
-        yield from said_of_strengths(plan, {one.checkpoint: one.header for one in prepared.staged})
+        headers = {one.checkpoint: one.header for one in prepared.staged if isinstance(one.checkpoint, Checkpoint)}
+        yield from said_of_strengths(plan, headers)
         yield from (f"warning: {doubt}" for doubt in prepared.doubts)
 
     def last_lines(self) -> Iterable[str]:

@@ -13,7 +13,7 @@ from plugins.loras.errors import HeaderError, StagingError
 from plugins.loras.header import Header, read_header
 from plugins.loras.saved import contradictions
 from plugins.plan.messages import counted
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import PRODUCTION, Checkpoint, Plan, Tested
 from plugins.plan.training.weights import sample_of
 
 
@@ -24,13 +24,14 @@ class Action(StrEnum):
     UNCHANGED = "as they were"
     REPLACED = "replaced"
     LEFT = "where the trainer left them"
+    RIVAL = "a rival, where it lies"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
     """One checkpoint in ComfyUI's loras folder, under the name that its pictures are made with."""
 
-    checkpoint: Checkpoint
+    checkpoint: Tested
     file: Path
     sha256: str
     header: Header
@@ -152,6 +153,25 @@ def unstaged(
         raise StagingError(f"A checkpoint cannot be read: {error}") from error
 
 
+def rivals_of(plan: Plan, *, digest: Callable[[Path], str] = digest_of) -> tuple[Staged, ...]:
+    """Return the rivals, where they lie in the loras folder. Raises `StagingError` naming all that are not there."""
+    found, problems = [], []
+    for rival in plan.rivals:
+        file = plan.training_file(rival)
+        try:
+            if not file.is_file():
+                advice = " Take the table out until something is deployed." if rival.file == PRODUCTION else ""
+                problems.append(f"{rival.label}: {file} is not there.{advice}")
+                continue
+            found.append(_staged(rival, file, digest(file), read_header(file), Action.RIVAL))
+        except (HeaderError, OSError) as error:
+            problems.append(f"{rival.label}: {error}")
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise StagingError(f"A [[rival]] of the plan cannot be rendered:{lines}\n  Correct `file`, or put it there.")
+    return tuple(found)
+
+
 def _check_room(plan: Plan) -> None:
     """See that every copy that may be needed has room, before the first is made."""
     sizes = {plan.training_file(one): plan.paths.loras / plan.staged_file(one) for one in plan.checkpoints}
@@ -184,7 +204,7 @@ def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header, digest: Calla
     return _staged(checkpoint, target, sha256, header, action)
 
 
-def _staged(checkpoint: Checkpoint, target: Path, sha256: str, header: Header, action: Action) -> Staged:
+def _staged(checkpoint: Tested, target: Path, sha256: str, header: Header, action: Action) -> Staged:
     stamp = stamp_of(target)
     return Staged(checkpoint=checkpoint, file=target, sha256=sha256, header=header, action=action, stamp=stamp)
 

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from plugins.plan.plan import BASELINE, Checkpoint, Plan, Prompt
+from plugins.plan.plan import BASELINE, Plan, Prompt, Tested
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One picture to be made: checkpoint x strength x prompt x seed. Without a checkpoint it is a baseline."""
 
-    checkpoint: Checkpoint | None
+    checkpoint: Tested | None
+    """The checkpoint, or a rival; None for a baseline."""
     prompt: Prompt
     seed: int
     row: str
@@ -49,14 +50,14 @@ class Cell:
 
 
 def matrix(plan: Plan) -> tuple[Cell, ...]:
-    """Return all cells in the order of rendering: the baseline first, then checkpoint by checkpoint.
+    """Return all cells in the order of rendering: the baseline first, then checkpoint by checkpoint, then the rivals.
 
     In this order a server loads each LoRA once.
     """
-    return tuple(cell for checkpoint in (None, *plan.checkpoints) for cell in column(plan, checkpoint))
+    return tuple(cell for checkpoint in (None, *plan.tested) for cell in column(plan, checkpoint))
 
 
-def column(plan: Plan, checkpoint: Checkpoint | None) -> Iterator[Cell]:
+def column(plan: Plan, checkpoint: Tested | None) -> Iterator[Cell]:
     """Yield one checkpoint's cells strength by strength, as a server loads them, from the top row down."""
     several = len(plan.sampling.seeds) > 1
     for strength in strengths(plan) if checkpoint else (None,):

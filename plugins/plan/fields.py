@@ -165,10 +165,16 @@ def _rate(value: object) -> float | None:
     return float(value)
 
 
+def _rival_file(name: str) -> str:
+    """Accept `production`, which is whatever is there, or a file in the loras folder."""
+    return name if name == "production" else _lora_file(name)
+
+
 Name = Annotated[str, AfterValidator(_portable)]
 PlanName = Annotated[str, AfterValidator(_plan_name)]
 TrainingFile = Annotated[str, AfterValidator(_training_file)]
 FileName = Annotated[str, AfterValidator(_portable_file)]
+RivalFile = Annotated[str, AfterValidator(_rival_file)]
 LoraFile = Annotated[str, AfterValidator(_lora_file)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 Text = Annotated[str, AfterValidator(_text)]

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -22,6 +22,7 @@ from plugins.plan.fields import (
     PlanName,
     PlanPath,
     Rate,
+    RivalFile,
     ServerUrl,
     Size,
     Text,
@@ -30,6 +31,8 @@ from plugins.plan.fields import (
     expanded,
 )
 
+PRODUCTION: Final = "production"
+"""As a rival's file: what production holds now."""
 BASELINE: Final = "baseline"
 """The column without a LoRA."""
 
@@ -136,6 +139,13 @@ class ComfyUI(_Part):
     def servers(self) -> tuple[str, ...]:
         """Every server's address, in the plan's order."""
         return (self.url,) if self.url else self.urls
+
+
+def own_label(label: str) -> str:
+    """Accept a label that names no step, no epoch and not the baseline."""
+    if label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit():
+        raise ValueError(f"{label!r} already means something else; a label is a word such as 'final'")
+    return label
 
 
 def _has_effect(strength: float) -> float:
@@ -288,9 +298,45 @@ class Checkpoint(_Part):
     @field_validator("label")
     @classmethod
     def _label_is_its_own(cls, label: str | None) -> str | None:
-        if label is not None and (label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit()):
-            raise ValueError(f"{label!r} already means something else; a label is a word such as 'final'")
-        return label
+        return None if label is None else own_label(label)
+
+
+class Rival(_Part):
+    """A LoRA that is judged beside the checkpoints and can never be deployed: production's, somebody else's."""
+
+    file: RivalFile
+    """The file, in the loras folder or below it; `production` is what production holds now."""
+    label: Name
+    """What its column is called: in test ids, file names and on the page."""
+    expect: Words = ""
+    """What to expect, shown on the report once it is asked for."""
+
+    step: ClassVar[None] = None
+    epoch: ClassVar[None] = None
+
+    @property
+    def id(self) -> str:
+        """Its label."""
+        return self.label
+
+    @property
+    def when(self) -> str:
+        """Its label: nobody says when it was saved."""
+        return self.label
+
+    @property
+    def argument(self) -> str:
+        """How messages name it; it is no argument of `--selected-step`."""
+        return self.label
+
+    @field_validator("label")
+    @classmethod
+    def _label_is_its_own(cls, label: str) -> str:
+        return own_label(label)
+
+
+Tested = Checkpoint | Rival
+"""What a column shows the pictures of."""
 
 
 class Prompt(_Part):
@@ -442,6 +488,7 @@ class Plan(_Part):
     sampling: Sampling
     loras: Annotated[tuple[AlwaysOn, ...], Lax, Field(alias="lora")] = ()
     checkpoints: Annotated[tuple[Checkpoint, ...], Lax, Field(alias="checkpoint", min_length=1)]
+    rivals: Annotated[tuple[Rival, ...], Lax, Field(alias="rival")] = ()
     prompts: Annotated[tuple[Prompt, ...], Lax, Field(alias="prompt", min_length=1)]
     criteria: Annotated[tuple[Criterion, ...], Lax, Field(alias="criterion")] = ()
     selection: Selection = Selection()
@@ -538,9 +585,30 @@ class Plan(_Part):
         return self
 
     @model_validator(mode="after")
+    def _rivals_are_others(self) -> Self:
+        labels = {one.id.casefold() for one in self.checkpoints}
+        staged = {self.staged_file(one).casefold() for one in self.checkpoints}
+        for rival in self.rivals:
+            name = PurePosixPath(rival.file).name.casefold()
+            if rival.id.casefold() in labels:
+                raise ValueError(
+                    f"[[rival]] {rival.label!r} is already a checkpoint's; each column needs its own label"
+                )
+            if name == self.production.file.casefold():
+                raise ValueError(
+                    f'[[rival]] {rival.label!r}: {rival.file!r} is production; write file = "{PRODUCTION}"'
+                )
+            if name in staged:
+                raise ValueError(
+                    f"[[rival]] {rival.label!r}: {rival.file!r} is the name of an evaluation copy, which is replaced "
+                    "and removed by a run; give the rival's file another name"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _cells_have_ids_of_their_own(self) -> Self:
         seen: dict[str, tuple[str, str]] = {}
-        for column in (BASELINE, *(checkpoint.id.casefold() for checkpoint in self.checkpoints)):
+        for column in (BASELINE, *(one.id.casefold() for one in self.tested)):
             for row in (prompt.id.casefold() for prompt in self.prompts):
                 name = f"{column}-{row}"
                 other = seen.setdefault(name, (column, row))
@@ -562,12 +630,19 @@ class Plan(_Part):
         """What every picture shares, in a few words each."""
         return (*self.sampling.facts, *(f"always on: {one}" for one in self.loras))
 
+    @property
+    def tested(self) -> tuple[Tested, ...]:
+        """Every column but the baseline, from left to right: the checkpoints, then the rivals."""
+        return (*self.checkpoints, *self.rivals)
+
     def checkpoint(self, checkpoint_id: str) -> Checkpoint | None:
         """Return the checkpoint of an id such as `step600` or `final`; None where the plan has none."""
         return next((one for one in self.checkpoints if one.id == checkpoint_id), None)
 
-    def staged_file(self, checkpoint: Checkpoint) -> str:
-        """Name of the evaluation copy in ComfyUI's loras folder."""
+    def staged_file(self, checkpoint: Tested) -> str:
+        """Name the evaluation copy in ComfyUI's loras folder; a rival is rendered from where it lies."""
+        if isinstance(checkpoint, Rival):
+            return self.production.file if checkpoint.file == PRODUCTION else checkpoint.file
         return f"{self.name}_{checkpoint.id}.safetensors"
 
     def picker_name(self, file: str) -> str:
@@ -583,8 +658,10 @@ class Plan(_Part):
         link = next((one for one in links if one.is_symlink() and _real(folder).is_relative_to(_real(one))), None)
         return (link.name / _real(folder).relative_to(_real(link)) / file).as_posix() if link else file
 
-    def training_file(self, checkpoint: Checkpoint) -> Path:
-        """Where the trainer left this checkpoint."""
+    def training_file(self, checkpoint: Tested) -> Path:
+        """Where the trainer left this checkpoint; where a rival lies."""
+        if isinstance(checkpoint, Rival):
+            return self.paths.loras / self.staged_file(checkpoint)
         return self.paths.checkpoints / checkpoint.file
 
     @property
@@ -608,6 +685,8 @@ class Plan(_Part):
     def digest(self) -> str:
         """SHA-256 over what is tested; titles, expectations and places do not change what a picture shows."""
         tested = self.model_dump(mode="json", include={"name", "sampling", "checkpoints", "prompts"})
+        if self.rivals:
+            tested["rivals"] = [one.model_dump(mode="json", exclude={"expect"}) for one in self.rivals]
         if self.loras:
             tested["loras"] = [one.model_dump(mode="json") for one in self.loras]
         if tested["sampling"]["lora_strengths"] is None:  # plans without a list have the digest that they always had

@@ -25,6 +25,7 @@ from plugins.plan.plan import (
     Production,
     Prompt,
     Publish,
+    Rival,
     Sampling,
 )
 from plugins.plan.small_files import read_small
@@ -53,6 +54,7 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "summary": PlannedWork,
     "lora": AlwaysOn,
     "checkpoint": Checkpoint,
+    "rival": Rival,
     "prompt": Prompt,
     "criterion": Criterion,
 }
@@ -64,7 +66,7 @@ _BRIEFLY: Final = reprlib.Repr()
 """How a message repeats a wrong value, which may be of any length and depth."""
 _BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _HINT: Final = "Write a Windows path in single quotes, 'D:\\training', or with '/'. "
-_LISTS: Final = frozenset({"lora", "checkpoint", "prompt", "criterion"})
+_LISTS: Final = frozenset({"lora", "rival", "checkpoint", "prompt", "criterion"})
 
 
 class PlanError(UserError):
@@ -156,6 +158,7 @@ def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
     """Find ids that name two things, looking at the raw file so that no other mistake hides them."""
     for table, key in (
         ("lora", "file"),
+        ("rival", "label"),
         ("checkpoint", "step"),
         ("checkpoint", "epoch"),
         ("checkpoint", "label"),

@@ -57,7 +57,7 @@ def agreements(ballots: Sequence[Ballot], plan: Plan) -> list[Agreement]:
             criterion=criterion,
             units=tuple(
                 answers
-                for checkpoint in plan.checkpoints
+                for checkpoint in plan.tested
                 for cell in column(plan, checkpoint)
                 if len(answers := tuple(_answers(ballots, checkpoint.id, cell.name, criterion.id))) > 1
             ),

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from plugins.evidence.evidence import PlanRecord, Sha256
 from plugins.plan.cells import column
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Plan
+from plugins.plan.plan import Plan, Rival
 from plugins.plan.small_files import read_small
 from plugins.review.figures import Answer, Figure
 from plugins.review.review import Entry
@@ -198,7 +198,7 @@ def figures(ballot: Ballot, plan: Plan, strength: float | None = None) -> dict[s
             )
             for criterion in plan.criteria
         }
-        for checkpoint in plan.checkpoints
+        for checkpoint in plan.tested
     }
 
 
@@ -206,8 +206,11 @@ def differences(ballot: Ballot, entries: Iterable[Entry]) -> list[str]:
     """Tell where the pictures of a matrix are not those that were judged, one line each; empty if all are."""
     found = []
     cells = {entry.cell.id: entry for entry in entries}
+    rivals = {cell_id for cell_id, entry in cells.items() if isinstance(entry.cell.checkpoint, Rival)}
     for cell_id, entry in cells.items():
         judged = ballot.pictures.get(cell_id)
+        if cell_id in rivals:
+            continue  # nobody deploys it, and production changes with every deployment
         if judged and not entry.digest:
             found.append(f"{entry.cell}: its picture was judged, and is gone ({entry.problem or 'not rendered'})")
         elif entry.digest and not judged:

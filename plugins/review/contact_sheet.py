@@ -180,7 +180,7 @@ class _Sheet:
             yield _text(words, total, size=16, colour=_TEXT, ground=_FLAGS["warning"][0])
         names = {BASELINE: step_name(None), _REFERENCE: f"training images, of {len(self.review.references)}"}
         expect = {_REFERENCE: "", BASELINE: ""}
-        for checkpoint in plan.checkpoints:
+        for checkpoint in plan.tested:
             names[checkpoint.id], expect[checkpoint.id] = step_name(checkpoint), checkpoint.expect
         yield self._across([_text(names[c], self.width, size=self.small + 3, margin=0) for c in self.columns], total)
         told = [_text(expect[c], self.width, size=self.small, colour=_DIM, margin=0) for c in self.columns]

@@ -52,7 +52,7 @@ def gather(  # noqa: PLR0913 (what a review is put together from)
         metrics=tuple(
             metrics_of(checkpoint, evidence, strength)
             for strength in strengths(expected.plan)
-            for checkpoint in expected.plan.checkpoints
+            for checkpoint in expected.plan.tested
         ),
         stability=tuple(map(str, read_stability(reports))),
         made_on=tuple(made_on(evidence)),

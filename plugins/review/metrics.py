@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from plugins.evidence.evidence import Evidence
 from plugins.pictures.likeness import diversity
-from plugins.plan.plan import Checkpoint
+from plugins.plan.plan import Tested
 
 Range = tuple[float, float]
 
@@ -31,7 +31,7 @@ class Metrics:
     distances: Range | None = None
 
 
-def metrics_of(checkpoint: Checkpoint, evidence: Iterable[Evidence], strength: float | None = None) -> Metrics:
+def metrics_of(checkpoint: Tested, evidence: Iterable[Evidence], strength: float | None = None) -> Metrics:
     """Sum up a checkpoint's evidence, at one strength where the plan has several."""
     found = [one for one in evidence if (one.cell.column, one.cell.strength) == (checkpoint.id, strength)]
     fingerprints = [bytes.fromhex(one.picture.fingerprint) for one in found if one.picture.fingerprint]

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.cells import at
-from plugins.plan.plan import BASELINE, Checkpoint
+from plugins.plan.plan import BASELINE, Rival, Tested
 from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews, training_source
 from plugins.review.review import Entry, Review, step_name
@@ -40,8 +40,9 @@ def render_page(review: Review) -> str:
         plan=review.plan,
         previews={entry.cell.id: previews.get(review.source(entry).path) for entry in review.by_id.values()},
         references=[[previews[path] for path in paths if path in previews] for paths in review.shown_references],
-        names={c.id if c else BASELINE: step_name(c) for c in (None, *review.plan.checkpoints)},
+        names={c.id if c else BASELINE: step_name(c) for c in (None, *review.plan.tested)},
         at=at,
+        rivals={one.id for one in review.plan.rivals},
         plots=plots(review),
         canvas=(WIDTH, HEIGHT),
         many=MANY,
@@ -86,7 +87,10 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
         "rate": plan.selection.rate,
         "simulated": review.simulated,
         "command": review.command,
-        "checkpoints": [{"id": c.id, "name": step_name(c), "argument": _argument(c)} for c in plan.checkpoints],
+        "checkpoints": [
+            {"id": c.id, "name": step_name(c), "argument": _argument(c), "rival": isinstance(c, Rival)}
+            for c in plan.tested
+        ],
         "strengths": [f"{strength:g}" for strength in review.strengths if strength is not None],
         "rows": [{"id": row.id, "prompt": row.prompt} for row in review.rows],
         "criteria": [
@@ -159,7 +163,7 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
         yield f"Check: {check.name}", ": ".join(filter(None, [check.outcome, check.message])), True
 
 
-def _argument(checkpoint: Checkpoint) -> str:
+def _argument(checkpoint: Tested) -> str:
     """How `--selected-step` names it: `600`, `final`."""
     return checkpoint.argument
 

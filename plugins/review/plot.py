@@ -101,6 +101,15 @@ class Dot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Level:
+    """A rival's number: a line across, since nobody knows its step."""
+
+    y: float
+    name: str
+    told: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Series:
     """One measure of all checkpoints at one strength, by step."""
 
@@ -110,6 +119,7 @@ class Series:
     """Those that were measured."""
     lines: tuple[str, ...]
     """Points of each line; a checkpoint that was not measured interrupts it."""
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +142,8 @@ class Plot:
     @property
     def said(self) -> str:
         """Tell the same in words."""
-        return "; ".join(f"{dot.name}: {dot.told}{dot.ranged}" for dot in self.dots)
+        levels = (f"{level.name}: {level.told}" for one in self.series for level in one.levels)
+        return "; ".join([*(f"{dot.name}: {dot.told}{dot.ranged}" for dot in self.dots), *levels])
 
 
 def plots(review: Review) -> tuple[Plot, ...]:
@@ -154,6 +165,13 @@ def _series(
     measure: Measure, review: Review, strength: float | None, metrics: tuple[Metrics, ...], top: float
 ) -> Series:
     checkpoints = {checkpoint.id: checkpoint for checkpoint in review.plan.checkpoints}
+    names = {rival.id: at(step_name(rival), strength) for rival in review.plan.rivals}
+    levels = tuple(
+        Level(y=_up(value, top), name=names[one.checkpoint], told=measure.told(one))
+        for one in metrics
+        if one.checkpoint in names and (value := measure.of(one)) is not None
+    )
+    metrics = tuple(one for one in metrics if one.checkpoint in checkpoints)
     places = _places(measure, metrics, top)
     labelled = _labelled([place[0] for place in places if place])
     dots = []
@@ -175,7 +193,7 @@ def _series(
             dots.append(dot)
     runs = [list(filter(None, run)) for there, run in groupby(places, key=bool) if there]
     lines = tuple(" ".join(f"{x:g},{y:g}" for x, y in run) for run in runs if len(run) > 1)
-    return Series(strength=strength, dots=tuple(dots), lines=lines)
+    return Series(strength=strength, dots=tuple(dots), lines=lines, levels=levels)
 
 
 def _top(values: Sequence[float]) -> float:

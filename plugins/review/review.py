@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell, matrix, named, strengths
-from plugins.plan.plan import BASELINE, Checkpoint, Plan
+from plugins.plan.plan import BASELINE, PRODUCTION, Plan, Rival, Tested
 from plugins.review.metrics import Metrics
 from plugins.review.previews import Source
 
@@ -150,8 +150,8 @@ class Review:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Ids from left to right: the baseline, then the checkpoints by step."""
-        return (BASELINE, *(checkpoint.id for checkpoint in self.plan.checkpoints))
+        """Ids from left to right: the baseline, then the checkpoints by step, then the rivals."""
+        return (BASELINE, *(one.id for one in self.plan.tested))
 
     @property
     def strengths(self) -> tuple[float | None, ...]:
@@ -187,9 +187,11 @@ def source_of(reports: Path, cell: Cell) -> Source:
     return Source(reports / PICTURES / cell.picture, PurePosixPath(cell.column, cell.name))
 
 
-def step_name(checkpoint: Checkpoint | None) -> str:
+def step_name(checkpoint: Tested | None) -> str:
     """Name a column in words: `step 600`, `final, step 920`, `baseline, no LoRA`."""
     if checkpoint is None:
         return f"{BASELINE}, no LoRA"
+    if isinstance(checkpoint, Rival):
+        return f"{checkpoint.label}, in production" if checkpoint.file == PRODUCTION else checkpoint.label
     known = checkpoint.label and checkpoint.when != checkpoint.label
     return f"{checkpoint.label}, {checkpoint.when}" if known else checkpoint.when

@@ -22,7 +22,7 @@ function drawDecision() {
 
 function drawChoices() {
   const labels = new Map([...part("choices").children].map((label) => [label.dataset.column, label]));
-  const wanted = allColumns().slice(1).map((id) => labels.get(id));
+  const wanted = allColumns().slice(1).map((id) => labels.get(id)).filter(Boolean);
   if (wanted.some((label, index) => label !== part("choices").children[index])) part("choices").append(...wanted);
   for (const [id, label] of labels) {
     label.firstElementChild.checked = ballot.choice === id;

@@ -59,7 +59,7 @@ function inWords(counted) {
 
 // How far judging is: criteria of checkpoints that have a mark, of those that can have one.
 function progress() {
-  const all = candidates().flatMap(({ id, at }) => data.criteria.map((criterion) => figure(id, criterion.id, at)));
+  const all = judged().flatMap(({ id, at }) => data.criteria.map((criterion) => figure(id, criterion.id, at)));
   const possible = all.filter(({ pictures }) => pictures);
   return { done: possible.filter(({ lookedAt }) => lookedAt).length, total: possible.length };
 }

@@ -96,7 +96,7 @@ function restore(given) {
   saved.pictures = { ...waiting.pictures, ...saved.pictures };
   const [marks, lost, later] = knownMarks(saved, waiting.marks);
   const [choice, wanted] = saved.choice ? [saved.choice, saved.strength] : [waiting.choice, waiting.strength];
-  const chosen = data.checkpoints.find(({ id }) => id === choice);
+  const chosen = data.checkpoints.find(({ id, rival }) => id === choice && !rival);
   const at = asLabel(wanted);
   const unknown = several && wanted != null && at === null;
   const names = chosen ? namesAt(at ?? strength).map((name) => `${chosen.id}-${name}`) : [];
@@ -132,7 +132,7 @@ function knownMarks(saved, waiting) {
   let marks = map();
   let later = null;
   const lost = [];
-  for (const { id, name, at } of candidates()) {
+  for (const { id, name, at } of judged()) {
     for (const { id: inRow } of data.rows) {
       const row = named(inRow, at);
       for (const criterion of data.criteria) {

@@ -14,10 +14,15 @@ function namesAt(at = strength) {
   return data.rows.map(({ id }) => named(id, at));
 }
 
-// What is judged and chosen: each checkpoint at each strength, in the plan's order.
-function candidates() {
+// What is judged: each column at each strength, in the plan's order.
+function judged() {
   const each = several ? data.strengths : [null];
   return data.checkpoints.flatMap((checkpoint) => each.map((at) => ({ ...checkpoint, at })));
+}
+
+// What can be chosen: a rival is never deployed.
+function candidates() {
+  return judged().filter(({ rival }) => !rival);
 }
 
 function atStrength(name, at) {

@@ -37,7 +37,7 @@ BLANK = Check(name="blank", outcome=Outcome.FAILED, message="the picture is near
 
 def asked_of(plan: Plan, *, simulated: bool = False, workflow: Workflow | None = None) -> ExpectedInputs:
     """Ask for what the plan and its training files say now."""
-    loras = {one.id: digest_of(plan.training_file(one)) for one in plan.checkpoints}
+    loras = {one.id: digest_of(plan.training_file(one)) for one in plan.tested}
     return ExpectedInputs(
         plan=plan,
         workflow=workflow or Workflow.built_in(plan.loras),

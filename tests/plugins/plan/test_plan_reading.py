@@ -258,6 +258,37 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
             id="clip_skip",
         ),
         pytest.param(
+            "[[prompt]]",
+            '[[rival]]\nfile = "old.safetensors"\n\n[[prompt]]',
+            "rival[0].label: is missing",
+            id="rival-without-label",
+        ),
+        pytest.param(
+            "[[prompt]]",
+            '[[rival]]\nfile = "old.safetensors"\nlabel = "step7"\n\n[[prompt]]',
+            "rival[0].label: 'step7' already means something else; a label is a word such as 'final'",
+            id="rival-label-of-a-step",
+        ),
+        pytest.param(
+            "[[prompt]]",
+            '[[rival]]\nfile = "old.safetensors"\nlabel = "Final"\n\n[[prompt]]',
+            "[[rival]] 'Final' is already a checkpoint's; each column needs its own label",
+            id="rival-label-of-a-checkpoint",
+        ),
+        pytest.param(
+            "[[prompt]]",
+            '[[rival]]\nfile = "spyke.safetensors"\nlabel = "now"\n\n[[prompt]]',
+            "[[rival]] 'now': 'spyke.safetensors' is production; write file = \"production\"",
+            id="rival-production-by-name",
+        ),
+        pytest.param(
+            "[[prompt]]",
+            '[[rival]]\nfile = "spyke_final.safetensors"\nlabel = "old"\n\n[[prompt]]',
+            "[[rival]] 'old': 'spyke_final.safetensors' is the name of an evaluation copy, which is replaced and "
+            "removed by a run; give the rival's file another name",
+            id="rival-evaluation-copy",
+        ),
+        pytest.param(
             "[[checkpoint]]",
             '[[lora]]\nfile = "../fast.safetensors"\n\n[[checkpoint]]',
             "lora[0].file: '../fast.safetensors' must be a file below the loras folder, with '/' between folders, and "
