@@ -84,7 +84,7 @@ def stop(folder: Path, made_plan: Path, how: signal.Signals | str) -> Stopped:
         before = theirs(serving)
         arguments = ["-m", "generate", f"--comfyui-url={serving.url}", *(["-x"] if how == "-x" else [])]
         with suite.start(*arguments) as process:
-            until(lambda: serving.server.queue.remaining() >= 2 and in_queue(serving))
+            until(lambda: in_queue(serving))
             among = theirs(serving)
             faults.go.set()
             if how != "-x":
