@@ -27,6 +27,7 @@ from plugins.comfyui.finding_settings import (
     find_seeds,
     find_setting,
     find_size,
+    latent_sources,
     repeats,
 )
 from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
@@ -61,6 +62,8 @@ class Parts:
     batches: tuple[Place, ...]
     settings: dict[str, Setting]
     """By the key of the plan."""
+    latents: tuple[str, ...]
+    """The nodes that the first latents come from."""
     endings: tuple[Ending, ...]
     clip_skip: ClipSkip
     base: Base | None
@@ -191,6 +194,7 @@ class _Finder:
             put_in=tuple(put_in),
             batches=batches,
             settings=settings,
+            latents=latent_sources(wiring, begun),
             endings=endings,
             clip_skip=skip,
             base=base,

@@ -57,6 +57,8 @@ class InputType:
     """Whether it is a text of several lines, as prompts are."""
     low: float | None = None
     high: float | None = None
+    default: float | None = None
+    """What a number is where the graph leaves it out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,7 @@ def _input_type(spec: Any, *, required: bool) -> InputType:  # noqa: ANN401 (JSO
         is_long=bool(config.get("multiline") or config.get("dynamicPrompts")),
         low=_number(config.get("min")),
         high=_number(config.get("max")),
+        default=_number(config.get("default")),
     )
 
 

@@ -187,6 +187,22 @@ class Workflow:
         """Where the tested model's loader names its file; None where it names none, or several."""
         return None if self.parts.is_merged else self.parts.base
 
+    def size(self, sampling: Sampling) -> tuple[int, int] | None:
+        """Return the width and height of the first latent in pixels; None where the graph does not say it plainly."""
+        sides = [self._side(sampling, key) for key in ("width", "height")]
+        return (sides[0], sides[1]) if sides[0] and sides[1] else None
+
+    def _side(self, sampling: Sampling, key: str) -> int | None:
+        if self.filler.given(sampling, key):
+            return int(getattr(sampling, key))
+        found = set(self.parts.settings[key].values) or {
+            declared.default
+            for node in self.parts.latents
+            if (known := self.types.get(self.graph[node]["class_type"])) and (declared := known.inputs.get(key))
+        }
+        value = found.pop() if len(found) == 1 else None
+        return int(value) if isinstance(value, int | float) else None
+
     def spelled(self, place: Place) -> str:
         """Name an input as a person knows it."""
         return spelled(self.parts.graph, place)

@@ -43,7 +43,8 @@ class LoraRecord(_Record):
 
     file: str
     sha256: Sha256
-    strength: float
+    strength: float | None
+    """None where an own workflow says it nowhere plainly, and the plan does not give it."""
 
 
 class AlwaysOnRecord(_Record):

@@ -7,7 +7,6 @@ from typing import Final
 
 from plugins.evidence.store import EvidenceError, Store
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Sampling
 
 _CHANNELS: Final = 3
 """Bytes of a pixel; a PNG of static is as large, one of anything else smaller."""
@@ -17,20 +16,23 @@ _REPORT: Final = 10_000_000
 """Bytes of the report and the contact sheet."""
 
 
-def check_room(store: Store, cells: Collection[Cell], sampling: Sampling) -> None:
+def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | None) -> None:
     """See that there is room for the pictures of the cells that have none yet, before the first is rendered.
 
-    Raises `EvidenceError`.
+    Nothing is said where nobody knows their width and height. Raises `EvidenceError`.
     """
+    if size is None:
+        return
+    width, height = size
     missing = sum(not store.picture(cell).exists() for cell in cells)
-    each = sampling.width * sampling.height * _CHANNELS + _BESIDE
+    each = width * height * _CHANNELS + _BESIDE
     needed = missing * each + _REPORT if missing else 0
     there = next(folder for folder in (store.folder, *store.folder.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if needed > free:
         raise EvidenceError(
             f"{store.folder} has {free / 1e6:.0f} MB free, and {missing} pictures of "
-            f"{sampling.width}x{sampling.height} may need {needed / 1e6:.0f} MB. Nothing was rendered. "
+            f"{width}x{height} may need {needed / 1e6:.0f} MB. Nothing was rendered. "
             "Free some room, or name a folder on another disk: --reports=DIR"
         )
 

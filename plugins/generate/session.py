@@ -74,7 +74,7 @@ class GenerateSession:
     def check_room(self, chosen: Collection[Cell]) -> None:
         """See that there is room for the chosen cells' pictures and their baselines'. Raises `EvidenceError`."""
         cells = {*chosen, *(cell.baseline for cell in chosen)}
-        check_room(self._prepared.store, cells, self._plan.sampling)
+        check_room(self._prepared.store, cells, self.expected.workflow.size(self._plan.sampling))
 
     def begin(
         self, chosen: Sequence[Cell], *, regenerate: bool, on_kept: Callable[[Cell, Image.Image], None]

@@ -194,20 +194,19 @@ class Sampling(_Part):
         """Every strength that the LoRA is tested at, in the plan's order."""
         return self.lora_strengths or (self.lora_strength,)
 
-    @property
-    def facts(self) -> tuple[str, ...]:
-        """What every picture shares, in a few words each; what is left to an own workflow is not among them."""
+    def facts(self, *, is_own: bool) -> tuple[str, ...]:
+        """Return what every picture shares, in a few words each; what is left to an own workflow is not among them."""
         told = {
             "base_model": self.base_model,
             "sampler": f"{self.sampler} ({self.scheduler})" if self.scheduler else self.sampler,
             "steps": f"{self.steps} steps",
             "cfg": f"CFG {self.cfg:g}",
-            "width": f"{self.width}x{self.height}",
+            "width": f"{self.width}x{self.height}" if self.gives("height") or not is_own else f"width {self.width}",
+            "height": f"height {self.height}" if is_own and not self.gives("width") else "",
             "clip_skip": f"clip skip {self.clip_skip}",
             "lora_strength": f"LoRA strength {', '.join(f'{one:g}' for one in self.strengths)}",
         }
-        is_whole = self.gives("steps") and self.gives("base_model")
-        return tuple(words for key, words in told.items() if is_whole or self.gives(key))
+        return tuple(words for key, words in told.items() if words and (not is_own or self.gives(key)))
 
     def gives(self, key: str) -> bool:
         """Say whether the plan gives a setting, rather than leave it to the workflow."""
@@ -628,7 +627,7 @@ class Plan(_Part):
     @property
     def facts(self) -> tuple[str, ...]:
         """What every picture shares, in a few words each."""
-        return (*self.sampling.facts, *(f"always on: {one}" for one in self.loras))
+        return (*self.sampling.facts(is_own=self.workflow is not None), *(f"always on: {one}" for one in self.loras))
 
     @property
     def tested(self) -> tuple[Tested, ...]:

@@ -101,7 +101,7 @@ class _Sheet:
     @classmethod
     def of(cls, review: Review) -> "_Sheet":
         """Choose the size of the pictures."""
-        size = review.plan.sampling
+        size = next((one.evidence.picture for one in review.entries if one.evidence), review.plan.sampling)
         columns = ((_REFERENCE,) if any(review.shown_references) else ()) + review.columns
         lines = _lines(review)
         for side in _SIDES:

@@ -149,7 +149,8 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     yield "Negative prompt", made.negative_text or "(none)", False
     yield "Base model", made.base_model, False
     if made.lora:
-        yield "LoRA", f"{made.lora.file}, strength {made.lora.strength:g}", True
+        strength = "as in the workflow" if made.lora.strength is None else f"{made.lora.strength:g}"
+        yield "LoRA", f"{made.lora.file}, strength {strength}", True
         yield "LoRA SHA-256", made.lora.sha256, True
     for one in made.always_on:
         yield "Always on", f"{one.file}, strength {one.strength:g}", False

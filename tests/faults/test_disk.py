@@ -82,10 +82,10 @@ def test_room_is_counted_for_what_is_missing(  # noqa: PLR0913, PLR0917
 
     monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     if enough:
-        check_room(store, cells, plan.sampling)
+        check_room(store, cells, (plan.sampling.width, plan.sampling.height))
     else:
         with pytest.raises(EvidenceError) as caught:
-            check_room(store, cells, plan.sampling)
+            check_room(store, cells, (plan.sampling.width, plan.sampling.height))
         assert str(caught.value) == (
             f"{store.folder} has 10 MB free, and 6 pictures of 64x64 may need 10 MB. Nothing was rendered. "
             "Free some room, or name a folder on another disk: --reports=DIR"

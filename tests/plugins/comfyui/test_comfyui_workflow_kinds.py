@@ -3,6 +3,7 @@
 import copy
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -497,3 +498,26 @@ def test_latent_cut_into_a_batch_is_refused(types: str) -> None:
     graph = linked(simple(n20=cut), n6_samples=["20", 0])
 
     assert "Node 20 'LatentCutToBatch' puts several pictures into one batch" in refusal(graph, types)
+
+
+def test_size_that_the_file_leaves_out_is_the_nodes_default() -> None:
+    """The size of a picture is the plan's, else the file's, else what the server says of the node; else nobody's."""
+    told = object_info()
+    for side, default in (("width", 512), ("height", 768)):
+        told["EmptyLatentImage"]["input"]["required"][side] = ["INT", {"default": default}]
+    graph = simple()
+    latent = graph["4"]["inputs"]
+
+    def size(types: dict[str, Any], **given: int) -> tuple[int, int] | None:
+        sampling = plain(**given)
+        found = Workflow.of(graph, types=read_types(types), sampling=sampling, path=Path("own.json"))
+        return found.size(sampling)
+
+    assert (latent["width"], latent["height"]) == size(told)
+    assert (64, 128) == size(told, width=64, height=128)
+    del latent["width"], latent["height"]
+    assert (512, 768) == size(told)
+    assert size({}) is None
+    latent |= {"width": ["8", 0], "height": ["8", 1]}
+    graph["8"] = node("Pick A Size", wanted="portrait", model=["1", 0])
+    assert size(told) is None

@@ -314,7 +314,9 @@ def test_lora_that_somebody_changes_fails_the_cell(
     run = begin(clustered(), cells[2:3], regenerate=False)
     name = plan.staged_file(plan.checkpoints[0])
     until(lambda: name in str(pair[0].serving.server.queue.current()))
-    (pair[0].loras / name).write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
+    part = pair[0].loras / "part"
+    part.write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
+    part.replace(pair[0].loras / name)
     pair[0].mood.still = False
 
     with pytest.raises(CellFailedError, match=rf"{name} was changed while a picture was rendered from it\."):
