@@ -84,12 +84,13 @@ def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
     if not wanted.keep_training_notes:
         kept = {key: value for key, value in kept.items() if not any(mark in value for mark in "/\\\n")}
     words = f"Trigger words: {facts.trigger}. " if facts.trigger else ""
+    judged = "" if facts.strength is None else f"Judged at strength {facts.strength:g}."
     told = {
         "title": facts.title,
         "description": f"{facts.story()}.",
         "date": f"{facts.deployment.deployed:%Y-%m-%d}",
         "hash_sha256": f"0x{tensors_sha256}",
-        "usage_hint": f"{words}Judged at strength {facts.strength:g}.",
+        "usage_hint": f"{words}{judged}".strip(),
         "thumbnail": facts.thumbnail,
         "author": wanted.author.strip(),
         "license": wanted.license.strip(),

@@ -36,8 +36,8 @@ class Facts:
     header: Header
     size: int
     modified: float
-    strength: float
-    """At which the selected checkpoint was judged and chosen."""
+    strength: float | None
+    """At which the selected checkpoint was judged and chosen; None where only the workflow knows it."""
     pictures: dict[str, bytes]
     """One PNG of each candidate on the first prompt, by checkpoint id, without what ComfyUI wrote into it."""
     ballots: tuple[Ballot, ...]
@@ -91,9 +91,10 @@ class Facts:
     def story(self) -> str:
         """Return in one sentence how it was chosen."""
         count, seeds = len(self.deployment.candidates), "seed" if len(self.plan.sampling.seeds) == 1 else "seeds"
+        at = "" if self.strength is None else f", at strength {self.strength:g}"
         told = (
             f"{self.deployment.selected} was chosen out of {count} checkpoints of one training run on "
-            f"{len(self.plan.prompts)} test prompts on the same {seeds}, at strength {self.strength:g}"
+            f"{len(self.plan.prompts)} test prompts on the same {seeds}{at}"
         )
         among = ", ".join(f"{one:g}" for one in self.plan.sampling.strengths)
         return f"{told} out of {among}" if len(self.plan.sampling.strengths) > 1 else told

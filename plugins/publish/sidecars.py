@@ -47,7 +47,7 @@ def _lora_manager(facts: Facts) -> dict[str, Any]:
         "notes": _notes(facts),
         "from_civitai": False,
         "civitai": {"trainedWords": list(wanted.trigger_words)} if wanted.trigger_words else {},
-        "usage_tips": json.dumps({"strength": facts.strength}),
+        "usage_tips": json.dumps({} if facts.strength is None else {"strength": facts.strength}),
     }
 
 
@@ -60,7 +60,7 @@ def _a1111(facts: Facts) -> dict[str, Any]:
     }
     if facts.trigger:
         found["activation text"] = facts.trigger
-    if 0 < facts.strength <= _HEAVIEST:
+    if facts.strength is not None and 0 < facts.strength <= _HEAVIEST:
         found["preferred weight"] = facts.strength
     if negative := facts.plan.sampling.negative.strip():
         found["negative text"] = negative
