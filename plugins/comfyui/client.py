@@ -172,9 +172,9 @@ class ComfyUI:
                 f"{self.url} answered GET /queue as ComfyUI does not. Is that the right address and port?"
             ) from error
 
-    def delete(self, prompt_ids: Sequence[str]) -> None:
-        """Take waiting prompts out of the queue; what is running stays."""
-        self._request("POST", "/queue", json={"delete": list(prompt_ids)})
+    def delete(self, prompt_ids: Sequence[str], *, wait: float | None = None) -> None:
+        """Take waiting prompts out of the queue; what is running stays. A server that hangs reads it later."""
+        self._request("POST", "/queue", json={"delete": list(prompt_ids)}, wait=wait)
 
     def interrupt(self, prompt_id: str) -> None:
         """Stop this prompt if it is the one running, and no other's."""

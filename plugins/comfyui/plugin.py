@@ -1,5 +1,6 @@
 """ComfyUI's door to pytest: which servers, and starting one when none answers."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -43,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--comfyui-dir", metavar="DIR", help="the ComfyUI folder, whose models/loras is used (default: the plan's)"
     )
+
+
+def pytest_configure() -> None:
+    """Keep the HTTP library's words of each attempt out of a failed test's output: our error says what came of them."""
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def pytest_acceptance_plan_overrides(config: pytest.Config) -> Mapping[str, Mapping[str, Any]]:

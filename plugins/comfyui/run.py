@@ -37,6 +37,8 @@ class Run:
     error: str = ""
     closed: bool = False
     """The end marker was seen: the history has been written."""
+    answers: bool = True
+    """Whether the server answered when it was asked last."""
 
 
 def ignore_progress(run: Run) -> None:

@@ -206,13 +206,14 @@ class Server:
                 raise Interrupted(f"The run was stopped while {url} worked on this picture.")
             if is_time_to_look:
                 status = self._look(watch.run.prompt_id)
+                watch.note(answers=status.location is not Location.OUT_OF_REACH)
                 if status.entry is not None:
                     if failure := failure_of(from_history(watch.run.prompt_id, status.entry), url=url):
                         raise failure
                     return status.entry
             if self._given_up:
                 raise Unreachable(f"{self._given_up} This picture was not finished.")
-            if expired := timeouts.expired(status, watch.run):
+            if expired := timeouts.expired(status, watch.progress, moved=watch.moved):
                 error = expiry_of(expired, url=url, seconds=timeouts.limit(expired), reason=status.reason)
                 if isinstance(error, Unreachable):
                     self._given_up = str(error)
@@ -253,7 +254,8 @@ class Server:
     def _withdraw(self, prompt_ids: Sequence[str]) -> None:
         """Take prompts of ours out of the queue, and stop the one that is running."""
         with contextlib.suppress(ComfyUIError):
-            self.client.delete(prompt_ids)
+            # one that was given up would take the whole time once more, and nothing hangs on its answer
+            self.client.delete(prompt_ids, wait=self.client.timing.connect if self._given_up else None)
             for prompt_id in self.client.queue().running:
                 if prompt_id in prompt_ids:
                     self.client.interrupt(prompt_id)

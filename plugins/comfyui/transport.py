@@ -108,9 +108,10 @@ class Transport:
         path: str,
         *,
         accept: Sequence[int] = (200,),
+        wait: float | None = None,
         **details: Any,  # noqa: ANN401
     ) -> Answer:
-        """Send a request and return its answer.
+        """Send a request and return its answer, which has `wait` seconds to begin; the timing's where it is None.
 
         Raises `Unreachable` where none comes, and `BadAnswer` where its status is not one to `accept`.
         """
@@ -118,7 +119,7 @@ class Transport:
             with self._session.request(
                 method,
                 self.url + path,
-                timeout=(self._timing.connect, self._timing.answer),
+                timeout=(self._timing.connect, self._timing.answer if wait is None else wait),
                 allow_redirects=False,
                 stream=True,
                 **details,

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from plugins.comfyui.answers import HistoryEntry, Message, Queue
@@ -96,14 +96,16 @@ class Timeouts:
         """Return the seconds after which the time-out of a location expires."""
         return self._limits.get(location, float("inf"))
 
-    def expired(self, status: PromptStatus, progress: object) -> Location | None:
+    def expired(self, status: PromptStatus, progress: object, *, moved: float | None = None) -> Location | None:
         """Return the location whose time-out has expired, or None, after a look and the latest progress.
 
+        `moved` is when that progress came, by the clock, which may be long before the end of a look that took its time.
         A server that is out of reach now and then neither loses a prompt nor shows life.
         """
         now, location = self._clock(), status.location
         if progress != self._progress:
-            self._progress, self._alive, self._answered = progress, now, now
+            life = now if moved is None else moved
+            self._progress, self._alive, self._answered = progress, max(self._alive, life), max(self._answered, life)
         if location is Location.OUT_OF_REACH:
             return self._after(self._answered, location)
         self._answered = now
@@ -131,16 +133,27 @@ class Watch:
         self._on_progress = on_progress
         self._timing = timing
         self._news = threading.Event()
-        self._looked = time.monotonic()
+        self._looked = self.moved = time.monotonic()
+
+    @property
+    def progress(self) -> object:
+        """What changes whenever the socket says that the prompt moved on."""
+        return replace(self.run, answers=True)
 
     def on_message(self, message: Message) -> None:
         """Fold in a message of the socket."""
         run = fold(self.run, message)
         if run != self.run:
-            self.run = run
+            self.run, self.moved = run, time.monotonic()
             self._on_progress(run)
             if run.phase.ended or run.closed:
                 self._news.set()
+
+    def note(self, *, answers: bool) -> None:
+        """Note whether the server answered when it was looked at last."""
+        if answers != self.run.answers:
+            self.run = replace(self.run, answers=answers)
+            self._on_progress(self.run)
 
     def wait_for_news(self) -> bool:
         """Wait for news, but not for long; return whether it is time to look at the history."""

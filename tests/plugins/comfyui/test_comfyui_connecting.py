@@ -199,3 +199,9 @@ def test_our_headers_win_over_netrc(
     with contextlib.closing(ComfyUI(url)) as client:
         given = {name.lower(): value for name, value in client.websocket_headers.items()}
     assert sent == given.get("authorization")
+
+
+def test_retries_are_not_printed(free_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """What the HTTP library says of an attempt is in no output of a failed test: our error says what came of it."""
+    asked(f"http://127.0.0.1:{free_port}")
+    assert [] == caplog.messages

@@ -273,6 +273,37 @@ def test_silent_worker_is_given_up(staged: Plan, stand_in: Serve, connect: Conne
 
 
 @pytest.mark.slow
+def test_server_that_froze_is_given_up_in_its_time(staged: Plan, stand_in: Serve, connect: Connect) -> None:
+    """A server that takes requests and answers none is said not to answer; then it is not waited for once more."""
+
+    class Freezing(Posing):
+        def __init__(self) -> None:
+            self.frozen = False
+
+        def before_node(self, prompt_id: str, node_id: str, class_type: str) -> None:
+            del prompt_id, node_id
+            self.frozen = self.frozen or class_type == "KSampler"
+            while self.frozen:
+                time.sleep(0.01)
+
+        async def answer(self, request: web.Request) -> web.StreamResponse | None:
+            while self.frozen:  # noqa: ASYNC110 (a thread of the stand-in sets it)
+                await asyncio.sleep(0.01)
+            return await super().answer(request)
+
+    faults, news = Freezing(), list[Run]()
+    server = connect(stand_in(faults=faults), timeout=1.0, timing=replace(QUICK, answer=6.0, connect=0.2, reach=0.1))
+    begun = time.monotonic()
+    error = failure(lambda: server.render(filled(staged), news.append))
+    took = time.monotonic() - begun
+    faults.frozen = False
+    assert isinstance(error, Unreachable)
+    assert "has not answered for 0 s. Look at its terminal" in str(error)
+    assert [True, False] == list(dict.fromkeys(run.answers for run in news))
+    assert took < 11
+
+
+@pytest.mark.slow
 def test_waiting_behind_our_own_picture_is_no_silence(
     staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor
 ) -> None:

@@ -1,5 +1,7 @@
 """One line tells how far the rendering is, and how long it will take."""
 
+from dataclasses import replace
+
 import pytest
 
 from plugins.comfyui.run import Phase, Run
@@ -101,3 +103,28 @@ def test_the_first_that_is_not_done_is_shown(clock: Clock, cells: tuple[Cell, ..
     board.end(cells[0])
     board.move(cells[0], run(node="7", value=2, maximum=2))
     assert "cell 2 of 6  baseline x novel_pose  sampling 1/2  0:00 left" == board.line()
+
+
+def test_server_that_does_not_answer_is_said_and_nothing_is_foretold(clock: Clock, cells: tuple[Cell, ...]) -> None:
+    """While a server does not answer the line says so, without a time; when it does again, it goes on as before."""
+    board = Progress(6, clock=clock)
+    board.begin(cells[0], "7")
+    board.begin(cells[1], "7")
+    clock.now += 10
+    board.end(cells[0])
+    silent = replace(run(Phase.QUEUED), answers=False)
+    board.move(cells[1], silent)
+    assert "cell 2 of 6  baseline x novel_pose  the server does not answer" == board.line()
+    board.move(cells[1], run(Phase.QUEUED))
+    assert "cell 2 of 6  baseline x novel_pose  waiting for the server  0:50 left" == board.line()
+
+
+def test_time_left_counts_down_and_never_up(clock: Clock, cells: tuple[Cell, ...]) -> None:
+    """While a cell takes its time, what is left grows less; once that is overdue, no time is foretold."""
+    board = Progress(6, clock=clock)
+    clock.now += 10
+    board.end(cells[0])
+    clock.now += 20
+    assert "cell 2 of 6  0:30 left" == board.line()
+    clock.now += 31
+    assert "cell 2 of 6" == board.line()
