@@ -26,7 +26,7 @@ from plugins.loras.base_models import base_header
 from plugins.loras.digests import Digests
 from plugins.loras.doubts import doubts_of, samples_of, saved_again
 from plugins.loras.header import Header, check_fit
-from plugins.loras.staging import Staged, rivals_of, stage, unstaged
+from plugins.loras.staging import Action, Staged, rivals_of, stage, unstaged
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.plan.cells import Cell
 from plugins.plan.plan import Checkpoint, Plan
@@ -92,9 +92,12 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
         rivals = rivals_of(plan, digest=digest)
         staged = (*stage(plan, headers, digest=digest), *rivals)
         always_on = digests_of_always_on(plan, digest=digest)
-    listed: dict[RenderServer, tuple[str, ...]] = {
-        server: picker_names(plan, server.client, staged) for server in servers
-    }
+    try:
+        listed: dict[RenderServer, tuple[str, ...]] = {
+            server: picker_names(plan, server.client, staged) for server in servers
+        }
+    except NotListed as error:
+        raise NotListed(f"{error}{_copies_that_stay(staged)}") from error
 
     def lora_name(server: RenderServer, one: Staged) -> str:
         wanted = plan.picker_name(plan.staged_file(one.checkpoint))
@@ -246,6 +249,15 @@ def _remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
     digests = Digests(store.folder.parent / ".digests.json")
     yield digests.of
     digests.save()
+
+
+def _copies_that_stay(staged: tuple[Staged, ...]) -> str:
+    """Name the copies that this run made in a folder that a server does not read."""
+    new = [one.file for one in staged if one.action is Action.NEW]
+    if not new:
+        return ""
+    names = ", ".join(file.name for file in new)
+    return f" What was copied there stays; remove it if that is the wrong folder: {names} in {new[0].parent}"
 
 
 def _look_at(

@@ -237,6 +237,8 @@ CASES = {
         says=(
             "spyke_plasma_v1_step600.safetensors lies in {folder}/ComfyUI/models/loras, but is not in the LoRA list of",
             "{url}. That server reads another folder: name its ComfyUI folder with --comfyui-dir",
+            "What was copied there stays; remove it if that is the wrong folder: spyke_plasma_v1_step600.safetensors,",
+            "spyke_plasma_v1_final.safetensors in {folder}/ComfyUI/models/loras",
         ),
     ),
     "workflow_in_ui_format": Case(
