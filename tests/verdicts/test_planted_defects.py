@@ -544,7 +544,8 @@ def test_picker_without_the_file_is_told(scene: SetScene, elsewhere: Path) -> No
     assert str(caught.value) == where.filled(
         "spyke_plasma_v1_step600.safetensors lies in {loras}, but is not in the LoRA list of {url}. That server reads "
         "another folder: name its ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in "
-        "the plan."
+        "the plan. What was copied there stays; remove it if that is the wrong folder: "
+        "spyke_plasma_v1_step600.safetensors, spyke_plasma_v1_final.safetensors in {loras}"
     )
 
 
@@ -563,7 +564,8 @@ def test_picker_that_means_another_file_is_told(scene: SetScene, elsewhere: Path
         "{url} has another file under the name spyke_plasma_v1_step600.safetensors than "
         "{loras}/spyke_plasma_v1_step600.safetensors: its header says step 920, the staged file's step 600. It reads "
         "another folder: name its ComfyUI folder with --comfyui-dir, or correct `comfyui` and `loras` under [paths] in "
-        "the plan."
+        "the plan. What was copied there stays; remove it if that is the wrong folder: "
+        "spyke_plasma_v1_step600.safetensors, spyke_plasma_v1_final.safetensors in {loras}"
     )
     assert where.serving.server.queue.history() == {}
 
