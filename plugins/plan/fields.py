@@ -1,5 +1,6 @@
 """The kinds of values that a plan has: names, files, paths, addresses, texts, sizes; each says what would be right."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Final
@@ -23,6 +24,7 @@ _LONGEST_FILE: Final = 200
 _LONGEST_PART: Final = 255
 _LONGEST_PATH: Final = 4000
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MOST_DRAWN: Final = 32
 _ENDINGS: Final = (".safetensors", ".sft")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -165,6 +167,18 @@ def _rate(value: object) -> float | None:
     return float(value)
 
 
+def _drawn_seeds(value: object) -> object:
+    """Draw as many seeds as a bare number says: always the same ones, so that more of them begin with the fewer."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    if not 0 < value <= _MOST_DRAWN:
+        raise ValueError(
+            f"{value} would draw {value} seeds, and 1 to {_MOST_DRAWN} can be drawn; write [{value}] for the one seed"
+        )
+    digests = (hashlib.sha256(f"seed {number}".encode()).digest() for number in range(value))
+    return [int.from_bytes(digest[:4]) for digest in digests]
+
+
 def _rival_file(name: str) -> str:
     """Accept `production`, which is whatever is there, or a file in the loras folder."""
     return name if name == "production" else _lora_file(name)
@@ -181,5 +195,8 @@ Text = Annotated[str, AfterValidator(_text)]
 Words = Annotated[str, AfterValidator(_words)]
 Lax = Field(strict=False)
 PlanPath = Annotated[Path, Lax, BeforeValidator(_plan_path)]
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], Lax, Field(min_length=1), BeforeValidator(_drawn_seeds)
+]
 Rate = Annotated[float | None, BeforeValidator(_rate), WithJsonSchema({"type": "share"})]
 Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "size"})]

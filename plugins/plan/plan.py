@@ -23,6 +23,7 @@ from plugins.plan.fields import (
     PlanPath,
     Rate,
     RivalFile,
+    Seeds,
     ServerUrl,
     Size,
     Text,
@@ -180,8 +181,8 @@ class Sampling(_Part):
     """Pixels."""
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
     """1 uses the text encoder's last layer, 2 the one before."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**64)], ...], Lax, Field(min_length=1)]
-    """Every checkpoint is rendered on every prompt once with each seed."""
+    seeds: Seeds
+    """Every checkpoint is rendered on every prompt once with each seed; a bare number draws as many, always the same."""
     lora_strength: Strength = 1.0
     """Strength of the tested LoRA, for the model and the text encoder."""
     lora_strengths: Annotated[tuple[Strength, ...], Lax, Field(min_length=1)] | None = None

@@ -34,6 +34,18 @@ def test_several_seeds_have_rows_of_their_own(draft: Draft) -> None:
     assert len({cell.id for cell in cells}) == len(cells) == 12
 
 
+def test_number_of_seeds_draws_the_same_ones_everywhere(draft: Draft) -> None:
+    """A bare number draws as many seeds, the same on every machine; raising it keeps the pictures of those before."""
+    five = draft.change("seeds = [42]", "seeds = 5").read()
+    three = draft.change("seeds = 5", "seeds = 3").read()
+
+    assert five.sampling.seeds == (794572525, 2723981116, 2095447248, 514305297, 3769105194)
+    assert three.sampling.seeds == five.sampling.seeds[:3]
+    listed = draft.change("seeds = 3", f"seeds = {list(three.sampling.seeds)}").read()
+    assert listed.digest == three.digest
+    assert [cell.row for cell in matrix(listed)[:2]] == [f"forest-seed{seed}" for seed in three.sampling.seeds[:2]]
+
+
 def test_several_strengths_are_an_axis_of_the_checkpoints(draft: Draft) -> None:
     """With several strengths a checkpoint is rendered at each, which its ids and pictures are named for."""
     cells = matrix(draft.change("seeds = [42]", "seeds = [42]\nlora_strengths = [0.8, 1]").read())

@@ -321,7 +321,21 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
             id="lora-twice",
         ),
         pytest.param("seeds = [42]", "seeds = []", "sampling.seeds: must have at least one entry", id="seeds-none"),
-        pytest.param("seeds = [42]", "seeds = 42", "sampling.seeds: must be a list, in [ ], not 42", id="seeds-bare"),
+        pytest.param(
+            "seeds = [42]",
+            "seeds = 42",
+            "sampling.seeds: 42 would draw 42 seeds, and 1 to 32 can be drawn; write [42] for the one seed",
+            id="seeds-bare",
+        ),
+        pytest.param(
+            "seeds = [42]", "seeds = true", "sampling.seeds: must be a list, in [ ], not True", id="seeds-bool"
+        ),
+        pytest.param(
+            "seeds = [42]",
+            "seeds = 0",
+            "sampling.seeds: 0 would draw 0 seeds, and 1 to 32 can be drawn; write [0] for the one seed",
+            id="seeds-zero",
+        ),
         pytest.param("seeds = [42]", "seeds = [1, 2, 1]", "sampling.seeds: [1, 2, 1] names a seed twice", id="seeds"),
         pytest.param(
             "seeds = [42]",
