@@ -182,7 +182,7 @@ class Sampling(_Part):
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
     """1 uses the text encoder's last layer, 2 the one before."""
     seeds: Seeds
-    """Every checkpoint is rendered on every prompt once with each seed; a bare number draws as many, always the same."""
+    """Every checkpoint is rendered on every prompt once with each; a bare number draws as many, always the same."""
     lora_strength: Strength = 1.0
     """Strength of the tested LoRA, for the model and the text encoder."""
     lora_strengths: Annotated[tuple[Strength, ...], Lax, Field(min_length=1)] | None = None
