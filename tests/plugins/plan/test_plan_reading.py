@@ -327,7 +327,7 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
             "sampling.seeds: 42 would draw 42 seeds, and 1 to 32 can be drawn; write [42] for the one seed",
             id="seeds-bare",
         ),
-        pytest.param("seeds = [42]", "seeds = true", "sampling.seeds: must be a list, in [ ], not True", id="seeds"),
+        pytest.param("seeds = [42]", "seeds = true", "sampling.seeds: must be a list, in [ ], not True", id="seeds-t"),
         pytest.param(
             "seeds = [42]",
             "seeds = 0",
