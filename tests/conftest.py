@@ -1,10 +1,13 @@
 """What the suite's own tests need: their settings, and the small plan with its stand-in.
 
+Plain `pytest` leaves out what is marked `slow`. `CI=1 pytest` runs all, and so does naming a file or folder.
+
 pytest reads this file in a user's run too, `tests/acceptance` being below it. Nothing here may change such a run, or
 need what is installed for the suite's own tests alone. In pyproject.toml these settings would be everybody's.
 """
 
 import contextlib
+import os
 
 import pytest
 
@@ -31,3 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
         settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
         settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the slow tests, and say so, where nobody asked for them."""
+    if os.environ.get("CI") or config.args_source is pytest.Config.ArgsSource.ARGS:
+        return
+    skipped = pytest.mark.skip(reason="takes long: CI=1 pytest runs it, and so does naming its file")
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(skipped)

@@ -243,14 +243,3 @@ OTHERS = {
     "a proxy that closes connections behind our back": finished(p.hanging_up, fronted=True),
 }
 TABLE = {**SOCKET, **FRAMES, **POST, **WORKER, **HISTORIES, **PICTURES, **OTHERS}
-LONG = {
-    "POST taken, answer too late",
-    "POST answered 503, Retry-After in seconds",
-    "one cell hangs, others come after it",
-    "one cell hangs, and is over when it is interrupted",
-    "models take long to load, each within the time",
-    "never answers any more",
-    "others' picture takes longer than our time",
-    "others' picture takes for ever",
-}
-"""Rows that wait for a second or more."""
