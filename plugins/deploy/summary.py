@@ -159,6 +159,8 @@ class Summary:
             told.append(f"Reason: {plain(ballot.reason)}.")
         by = f" by {plain(ballot.judge)}" if ballot.judge.strip() else ""
         told.append(f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}.")
+        if ballot.preference:
+            told.append(f"Blind duels: {plain(ballot.preference)}.")
         if ballot.is_empty:
             told.append("**Nothing was marked on the ballot.**")
         strength = self.deployment.strength

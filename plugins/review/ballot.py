@@ -67,6 +67,14 @@ class Judged(_Part):
     pixels: Sha256 | None = None
 
 
+class Duel(_Part):
+    """Two pictures of one prompt, by cell id, seen side by side without their names, and which was better."""
+
+    left: str
+    right: str
+    won: Literal["left", "right", "same"]
+
+
 class _Saved(_Part):
     """What every format holds."""
 
@@ -91,6 +99,9 @@ class Ballot(_Saved):
     format: Literal[2]
     judge: str = ""
     """Who judged, as typed on the page."""
+    duels: tuple[Duel, ...] = ()
+    preference: str = ""
+    """What the page made of the duels, in words."""
     marks: Mapping[str, Mapping[str, Mapping[str, Mark]]]
     """By checkpoint id, then by picture (a row's id, with its strength where there are several), then criterion id."""
     pictures: Mapping[str, Judged] = Field(min_length=1)

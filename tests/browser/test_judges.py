@@ -68,15 +68,15 @@ def test_ballots_of_others_are_compared(page: Page, review: Review, tmp_path: Pa
     files[2].write_text("{", "utf-8")
     page.locator("#ballots").set_input_files(files)
     expect(page.locator("#status")).to_contain_text("broken.json is not compared: it is not JSON")
-    expect(page.locator("#judges-told")).to_have_text("you, Ana (blind), ben.json (blind).")
+    expect(page.locator("#judges-told")).to_have_text("Judges: you, Ana (blind), ben.json (blind).")
     told = page.locator("#agreements td").all_inner_texts()
     assert [str(one) for one in agreements([parse_ballot(one) for one in given], spyke())] == told
     disputes = page.locator("#disputes li")
     where = "step 600, A novel pose, not in the training set"
     style = "Art style as in the training images, not generic anime (not required)"
     assert [
-        f"{where} White cloak or coat visible: Ana (blind) yes, ben.json (blind) no",
-        f"{where} {style}: Ana (blind) no, ben.json (blind) yes",
+        f"{where} White cloak or coat visible: Ana yes, ben.json no",
+        f"{where} {style}: Ana no, ben.json yes",
     ] == disputes.all_inner_texts()
     assert [] == violations(page, ".decide")
     expect(page.locator("#progress")).to_have_text("0 of 30 marked")  # one's own ballot stays as it is

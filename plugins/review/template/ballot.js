@@ -15,7 +15,7 @@ function map(given = {}) {
 }
 
 function emptyBallot() {
-  return { judge: "", marks: map(), notes: { checkpoints: map(), cells: map() }, choice: null, strength: null, reason: "", blind: null };
+  return { judge: "", marks: map(), notes: { checkpoints: map(), cells: map() }, choice: null, strength: null, reason: "", duels: [], blind: null };
 }
 
 // Every change goes through here, so that what is seen and what is kept never differ. `edit` gives the parts that are
@@ -98,6 +98,7 @@ function savedBallot() {
     ...ballot,
     strength: asNumber(ballot.strength),
     suggestion: suggestion(),
+    preference: toldPreference((id) => trueNames.get(id)).join("\n"),
     pictures: Object.fromEntries(pictures.map(([id, { digest, pixels }]) => [id, { file: digest, pixels }])),
   };
 }

@@ -29,6 +29,8 @@ function takeUp(cells, at) {
   const changed = Object.entries(cells).filter(([id, cell]) => id in data.cells && JSON.stringify(cell) !== data.cells[id].taken);
   if (!changed.length) return;
   const lost = changed.flatMap(([id, cell]) => replaced(id, cell));
+  const others = changed.filter(([id, cell]) => isAnother(id, cell)).map(([id]) => id);
+  everywhere((one) => ({ ...one, duels: one.duels.filter(({ left, right }) => !others.includes(left) && !others.includes(right)) }));
   for (const [id, cell] of changed) {
     data.cells[id] = { ...cell, taken: JSON.stringify(cell) };
     showPicture(id, cell.html);
@@ -38,6 +40,13 @@ function takeUp(cells, at) {
   if (parked) unpark();
   drawFilling(new Date(at));
   become(ballot);
+}
+
+// Whether a picture is not the one that was seen here, or before this run.
+function isAnother(id, { digest, pixels }) {
+  const { digest: file, pixels: seen } = data.cells[id];
+  const was = file ? { file, pixels: seen } : parked?.pictures[id];
+  return Boolean(was) && was.file !== digest && was.pixels !== pixels;
 }
 
 // The button stays, and with it the focus and the place in the order of Tab.
@@ -67,7 +76,7 @@ function replaced(id, { column, row, strength: at, pixels }) {
 // What waited for its picture, and is of that picture, is a mark again.
 function unpark() {
   const [found, lost, later] = knownMarks({ pictures: parked.pictures }, parked.marks);
-  parked = later || parked.choice ? { ...parked, marks: later } : null;
+  parked = later || parked.choice || ballot.duels.length ? { ...parked, marks: later } : null;
   dropped = [...dropped, ...lost];
   const leaves = Object.entries(found).flatMap(([column, rows]) => Object.entries(rows).flatMap(([row, marks]) => Object.entries(marks).map(([criterion, mark]) => [[column, row, criterion], mark])));
   everywhere((one) => ({

@@ -1,7 +1,7 @@
 // Ballots of other judges, loaded beside one's own. They are looked at, and never become part of it.
 
 const DISPUTES_AT_MOST = 100;
-let others = []; // { name, marks, foreign }: marks on pictures that are these, and how many are not
+let others = []; // { name, how, marks, foreign }: marks on pictures that are these, and how many are not
 
 async function compareBallots(files) {
   const told = [];
@@ -21,7 +21,7 @@ function otherJudge(given, file) {
   if (given.plan?.name !== data.plan.name) throw new Error(`it is for ${given.plan?.name}, not for ${data.plan.name}.`);
   const [marks, lost] = knownMarks(upgraded(given));
   const blind = Object.values(marks).flatMap((rows) => Object.values(rows)).flatMap((row) => Object.values(row)).every((mark) => mark.blind);
-  return { name: `${text(given.judge) || file} (${blind ? "blind" : "not blind"})`, marks, foreign: lost.length };
+  return { name: text(given.judge).trim() || file, how: blind ? "blind" : "not blind", marks, foreign: lost.length };
 }
 
 function drawJudges() {
@@ -30,7 +30,7 @@ function drawJudges() {
   if (!shownAtAll) return;
   const judges = [{ name: ballot.judge.trim() || "you", marks: ballot.marks }, ...others];
   const foreign = total(others.map((one) => one.foreign));
-  part("judges-told").textContent = `${judges.map(({ name }) => name).join(", ")}.${foreign ? ` ${foreign} marks are of other pictures, and do not count.` : ""}`;
+  part("judges-told").textContent = `Judges: ${judges.map(({ name, how }) => (how ? `${name} (${how})` : name)).join(", ")}.${foreign ? ` ${foreign} marks are of other pictures, and do not count.` : ""}`;
   part("agreements").replaceChildren(...data.criteria.map((criterion) => {
     const units = candidates().flatMap(({ id, at }) => pictureRows(id, criterion.id, at).map((row) => answersOn(judges, id, row, criterion.id)));
     const row = document.createElement("tr");

@@ -58,6 +58,12 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.altKey) return;
+  if (duelDialog.open) {
+    if (!duelKeys[event.key]) return;
+    event.preventDefault();
+    duelActions[duelKeys[event.key]]();
+    return;
+  }
   const act = event.key === "?" ? actions.help : viewer.open ? viewerKey(event) : pageKey(event);
   if (!act) return;
   event.preventDefault();

@@ -12,7 +12,7 @@ let adopting = false;
 function keep() {
   if (adopting) return true;
   const saved = savedBallot();
-  const pictures = Object.entries(saved.pictures).filter(([id]) => isSpokenOf(data.cells[id]));
+  const pictures = Object.entries(saved.pictures).filter(([id]) => isSpokenOf(id, data.cells[id]));
   try {
     localStorage.setItem(KEPT_AS, JSON.stringify({ ...saved, pictures: Object.fromEntries(pictures), dropped, parked, at: location.pathname }));
     part("unkept").hidden = true;
@@ -24,8 +24,8 @@ function keep() {
 }
 
 // The storage is small, and a matrix may be large: only pictures that something was said of are kept.
-function isSpokenOf({ column, row, strength: at }) {
-  return column === ballot.choice || ballot.marks[column]?.[named(row, at)] !== undefined;
+function isSpokenOf(id, { column, row, strength: at }) {
+  return column === ballot.choice || ballot.duels.some(({ left, right }) => id === left || id === right) || ballot.marks[column]?.[named(row, at)] !== undefined;
 }
 
 // What was kept of these pictures; else the last of this very report, whose pictures have changed since.
@@ -102,7 +102,8 @@ function restore(given) {
   const names = chosen ? namesAt(at ?? strength).map((name) => `${chosen.id}-${name}`) : [];
   const early = names.some(canCome);
   const changed = chosen && !early && (unknown || names.some((name) => isStale(name, saved.pictures)));
-  parked = later || early ? { marks: later, pictures: saved.pictures, choice: early ? chosen.id : null, strength: wanted } : null;
+  const waits = Boolean(data.filling) && knownDuels(saved).length > 0;
+  parked = later || early || waits ? { marks: later, pictures: saved.pictures, choice: early ? chosen.id : null, strength: wanted } : null;
   const remarks = lost.length ? [`${lost.length} ${lost.length === 1 ? "mark is" : "marks are"} dropped, since the pictures changed: listed on top.`] : [];
   if (changed) remarks.push(`The choice of ${chosen.name} is dropped: its pictures are no longer those that were judged.`);
   dropped = [...(Array.isArray(saved.dropped) ? saved.dropped.map(text).filter(Boolean) : []), ...lost];
@@ -113,6 +114,7 @@ function restore(given) {
     choice: chosen && !changed && !early ? chosen.id : null,
     strength: changed || early ? null : at,
     reason: text(saved.reason),
+    duels: knownDuels(saved),
     blind: knownBlind(saved.blind),
   }));
   return remarks;
@@ -149,6 +151,12 @@ function knownMarks(saved, waiting) {
     }
   }
   return [marks, lost, later];
+}
+
+// A duel holds for the two pictures that were seen.
+function knownDuels({ duels, pictures }) {
+  const holds = (id) => id in data.cells && (isSame(id, pictures[id]) || (canCome(id) && pictures[id]));
+  return (Array.isArray(duels) ? duels : []).filter(({ left, right, won }) => holds(left) && holds(right) && ["left", "right", "same"].includes(won));
 }
 
 function knownNotes(notes, ids) {
