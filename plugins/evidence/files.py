@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from plugins.loras.copying import let_all_read
+
 
 def leads_away(reports: Path) -> Path | None:
     """Return the first folder of a run's pictures that is a link to outside of `reports`, or None."""
@@ -31,7 +33,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o644)  # mkstemp's 0600 would keep a report from being read by a web server or a colleague
+        let_all_read(part)  # a web server, a colleague
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

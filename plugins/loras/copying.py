@@ -62,11 +62,17 @@ def copy_part(source: Path, target: Path) -> tuple[Path, str]:
                     writer.write(block)
             writer.flush()
             os.fsync(writer.fileno())
-        part.chmod(0o644)  # mkstemp's 0600 would hide the file from a ComfyUI that runs as another user
+        let_all_read(part)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
     return part, digest.hexdigest()
+
+
+def let_all_read(part: Path) -> None:
+    """Let a ComfyUI that runs as another user read a file that `new_part` made. Some file systems have no modes."""
+    with contextlib.suppress(OSError):
+        part.chmod(0o644)
 
 
 def sync_file(path: Path) -> None:

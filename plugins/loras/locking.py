@@ -38,8 +38,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[BaseFileLock]:
     path = folder / LOCK
-    # 0666: the next user must be able to open it, whatever this one's umask
-    lock: BaseFileLock = FileLock(path, mode=0o666, fallback_to_soft=False)
+    lock: BaseFileLock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -79,6 +78,8 @@ def _write_holder(path: Path) -> None:
     with contextlib.suppress(OSError, KeyError):  # a user without a name, as in a container
         user = getpass.getuser()
     since = datetime.now().astimezone().isoformat(" ", "minutes")
+    with contextlib.suppress(OSError):  # somebody else's, or a file system without modes
+        path.chmod(0o666)  # the next user must be able to open it, whatever this one's umask
     with contextlib.suppress(OSError), path.open("r+b", buffering=0) as file:
         file.seek(1)
         file.write(f"{user} on {platform.node()}, process {os.getpid()}, since {since}".encode()[: _LONGEST_NOTE - 1])

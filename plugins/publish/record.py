@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
-from plugins.loras.copying import digest_of, drop_parts, new_part, sync_file, sync_folder
+from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, sync_file, sync_folder
 from plugins.plan.messages import UserError
 from plugins.plan.small_files import read_small
 
@@ -76,7 +76,7 @@ def publish(new: Published, writers: Mapping[Path, Writer], reports: Path) -> Pu
             drop_parts(path)
             parts[path] = new_part(path)
             write(parts[path])
-            parts[path].chmod(0o644)
+            let_all_read(parts[path])
             sync_file(parts[path])
         new = new.model_copy(update={"files": {path: digest_of(part) for path, part in parts.items()}})
         before = {**former.before, **former.files} if former else {}

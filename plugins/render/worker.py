@@ -23,7 +23,7 @@ from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, NotList
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.timing import Timing
 from plugins.comfyui.workflow import Filled
-from plugins.loras.copying import digest_of, drop_parts, new_part, stamp_of
+from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, stamp_of
 from plugins.loras.errors import FolderInUse
 from plugins.loras.locking import lock_folder
 from plugins.render.render_server import render_cell
@@ -140,7 +140,7 @@ class WorkerAgent:
                 raise Unreachable(f"{target} did not come whole. Is the network failing?")
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
-            part.chmod(0o644)  # mkstemp's 0600 would hide the file from a ComfyUI that runs as another user
+            let_all_read(part)
             with lock_folder(self._loras):
                 part.replace(target)
         except FolderInUse as error:

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import pytest
 
 from plugins.loras import copying
-from plugins.loras.errors import StagingError
+from plugins.loras.errors import FolderInUse, StagingError
+from plugins.loras.locking import lock_folder
 from plugins.loras.staging import Action, preflight, stage, told
 from plugins.plan.plan import Plan
 
@@ -339,3 +340,17 @@ def test_digest_is_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
 
     assert copying.digest_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP])
+def test_file_system_without_modes(plan: Plan, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Where no file has a mode of its own, as on FAT and on many network and FUSE mounts, staging and locking work."""
+
+    def refuse(path: Path, _mode: int) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with lock_folder(plan.paths.loras):
+        assert {Action.NEW} == {one.action for one in stage(plan, preflight(plan))}
+        with pytest.raises(FolderInUse):
+            lock_folder(plan.paths.loras).__enter__()
