@@ -19,6 +19,7 @@ _NUMBERS: Final = re.compile(r"\d+")
 _NAMES: Final = ("lora", "name", "lora_name")
 SWITCHES: Final = ("on", "active", "enabled", "toggle")
 OFF: Final = "None"
+_COUNTS: Final = frozenset({"lora_count", "num_loras"})
 _CLIP_SKIPS: Final = frozenset({"clip_skip", "stop_at_clip_layer"})
 
 
@@ -160,10 +161,23 @@ def names(slot: Slot, files: frozenset[str]) -> bool:
 def is_off(wiring: Wiring, slot: Slot) -> bool:
     """Say whether the file has switched a LoRA off."""
     inputs = wiring.graph[slot.place.node]["inputs"]
+    if unused_by_count(wiring, slot):
+        return True
     if slot.path:
         beside = at(inputs[slot.place.field], slot.beside)
         return any(beside.get(name) is False for name in SWITCHES)
     return slot.switch is not None and is_no(wiring.value_of(wiring.graph[slot.loader]["inputs"][slot.switch.field]))
+
+
+def unused_by_count(wiring: Wiring, slot: Slot) -> Place | None:
+    """Return the input that says how many LoRAs a stack uses, where a numbered slot is beyond it."""
+    inputs = wiring.graph[slot.loader]["inputs"]
+    numbers = _NUMBERS.findall(slot.place.field) if slot.place.node == slot.loader else []
+    for name in _COUNTS & inputs.keys() if numbers else ():
+        count = wiring.value_of(inputs[name])
+        if isinstance(count, int) and int(numbers[-1]) > count:
+            return Place(node=slot.loader, field=name)
+    return None
 
 
 def is_no(value: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from plugins.comfyui.client import Graph
 from plugins.comfyui.graph import linked, spelled
-from plugins.comfyui.lora_slots import OFF, SWITCHES, Slot, at, bypass_of, is_no, switched
+from plugins.comfyui.lora_slots import OFF, SWITCHES, Slot, at, bypass_of, is_no, switched, unused_by_count
 from plugins.comfyui.naming import Questions
 from plugins.comfyui.wiring import Wiring
 
@@ -53,6 +53,11 @@ class LoraSwitches:
 
     def _problem(self, slot: Slot, questions: Questions, *, strength: float | None, key: str) -> None:
         graph, inputs = self._wiring.graph, self._wiring.graph[slot.loader]["inputs"]
+        if count := unused_by_count(self._wiring, slot):
+            questions.ask(
+                f"{spelled(graph, slot.place)} is not used: {spelled(graph, count)} is less. Raise it in the workflow "
+                "as far as the tested LoRA, and export again."
+            )
         beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs
         strengths = [self._wiring.value_of(beside[name]) for name in slot.strengths]
         if strength is not None and not (strengths or slot.tag):

@@ -94,6 +94,10 @@ class Server:
                     self._forget()
                 self._forgot = True
 
+    def log(self) -> object:
+        """Return the last lines of the server's log as it answers them; None where it shows none."""
+        return self.client.log()
+
     def ask(self, question: Callable[[ComfyUI], Answer]) -> Answer:
         """Return what the client answers; a server that is not there just now is given some time to come back."""
         attempts = self._attempts(self._reach)

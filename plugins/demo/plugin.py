@@ -14,6 +14,8 @@ from plugins.plan.plan import Plan
 from plugins.plan.stash import COMMAND
 
 _STAND_IN: Final = pytest.StashKey[StandIn]()
+_LEAST: Final = 1_000_000
+"""Bytes that production may have in a demonstration, whatever the plan says."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +51,9 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
         comfyui["workflow"] = str(plan.workflow)
     if command.runs:
         comfyui |= {"url": None, "urls": [_stand_in(config, plan, workspace).url]}
-    overrides = {"paths": paths, "comfyui": comfyui}
+    overrides: dict[str, Mapping[str, Any]] = {"paths": paths, "comfyui": comfyui}
+    if plan.production.max_size < _LEAST:  # the demo's LoRAs cannot be as small as some real ones
+        overrides["production"] = {"max_size": _LEAST}
     if plan.copy_folder:
         overrides["publish"] = {"copy": plan.copy_folder.name or "copy"}
     return overrides

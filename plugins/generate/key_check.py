@@ -6,7 +6,6 @@ from typing import Final
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.key_log import KeyLog
-from plugins.comfyui.server import Server
 from plugins.generate.cell_renderer import Rendered
 from plugins.loras.staging import Staged
 from plugins.loras.unread import unread
@@ -28,10 +27,8 @@ class KeyCheck:
         self._without_log: dict[str, None] = {}
 
     def is_due(self, cell: Cell, server: RenderServer) -> bool:
-        """Say whether this is the first picture of its checkpoint on a server whose log can be asked."""
-        return (
-            cell.checkpoint is not None and isinstance(server, Server) and (id(server), cell.column) not in self._looked
-        )
+        """Say whether this is the first picture of its checkpoint on a server."""
+        return cell.checkpoint is not None and (id(server), cell.column) not in self._looked
 
     def useless(self, cell: Cell) -> str:
         """Say why a cell need not be rendered: none of its LoRA's keys were loaded. Empty where it is to be."""
@@ -42,18 +39,19 @@ class KeyCheck:
 
         Before its first picture of a run a server forgets all weights: what it loads then, it says.
         """
-        if staged is None or not isinstance(server, Server) or not self.is_due(cell, server):
+        if staged is None or not self.is_due(cell, server):
             return None
         finished = rendered.finished
         try:
-            log = KeyLog.read(server.client.log(), started=finished.started, ended=finished.ended)
+            log = KeyLog.read(server.log(), started=finished.started, ended=finished.ended)
         except ComfyUIError:
             log = None
         skipped = log.skipped(staged.header.tensors) if log else None
         with self._lock:
             self._looked.add((id(server), cell.column))
             if skipped is None:
-                self._without_log[server.info.url] = None
+                info = server.info
+                self._without_log[f"{info.url} beside {info.worker}" if info.worker else info.url] = None
                 return None
             if not skipped.keys:
                 return Check(name=_NAME, outcome=Outcome.PASSED)

@@ -94,6 +94,10 @@ class DaskServer:
         loras = tuple(lora for name, lora in self._loras.values() if name in used)
         return self._call(WorkerAgent.render, sent=lambda: on_progress(Run(prompt_id="")))(workflow, loras)
 
+    def log(self) -> object:
+        """Have the worker ask the server's log. Raises `ComfyUIError`."""
+        return self._call(WorkerAgent.log, seconds=self._cluster.timing.describe)()
+
     def close(self) -> None:
         """Withdraw our prompts, and nobody else's, here and beside the other workers."""
         self._closed = True

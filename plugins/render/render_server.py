@@ -23,6 +23,9 @@ class RenderServer(Protocol):
     def render(self, workflow: Filled, on_progress: Callable[[Run], None]) -> Finished:
         """Run a workflow and fetch its picture. Raises `ComfyUIError`."""
 
+    def log(self) -> object:
+        """Return the last lines of the server's log as it answers them; None where it shows none."""
+
     def close(self) -> None:
         """Withdraw our prompts, and nobody else's."""
 

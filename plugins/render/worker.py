@@ -102,6 +102,10 @@ class WorkerAgent:
         """Have the server forget all that it has in memory."""
         self._connected().forget_weights(again=True)
 
+    def log(self) -> object:
+        """Return the last lines of the server's log."""
+        return self._connected().client.log()
+
     def render(self, workflow: Filled, loras: tuple[LoraFile, ...]) -> Finished:
         """Render a workflow that uses these LoRAs."""
         finished = render_cell(self._connected(), workflow)

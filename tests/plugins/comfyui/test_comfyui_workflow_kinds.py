@@ -263,6 +263,22 @@ def test_others_in_a_stack_stay_in_the_baseline(types: str) -> None:
 
 
 @pytest.mark.parametrize("types", TYPES)
+@pytest.mark.parametrize("count", ["lora_count", "num_loras"])
+def test_slot_beyond_the_count_of_a_stack_is_told(types: str, count: str) -> None:
+    """A stack that uses fewer LoRAs than it holds does not load the tested one, however it is filled."""
+    names: dict[str, Any] = {
+        count: 1,
+        "lora_name_1": "style.safetensors",
+        "lora_name_2": TESTED,
+        "lora_wt_1": 0.5,
+        "lora_wt_2": 1.0,
+    }
+    graph = linked(simple(n10=node("Any Stack", model=["1", 0], clip=["1", 1], **names)), n5_model=["10", 0])
+    assert f"10 'Any Stack'.lora_name_2 is not used: 10 'Any Stack'.{count} is less" in refusal(graph, types)
+    assert TESTED == fill(read(linked(graph, **{f"n10_{count}": 2}), types))["10"]["inputs"]["lora_name_2"]
+
+
+@pytest.mark.parametrize("types", TYPES)
 def test_tag_in_a_text_is_a_slot_where_a_node_loads_it(types: str) -> None:
     """A tag takes the tested LoRA where its text goes to a loader; other tags stay, also in the baseline."""
     words = "<lora:mine-step600:0.7> a fox <lora:style:1>"

@@ -18,10 +18,12 @@ from plugins.generate.generation import Generation
 from plugins.generate.preparing import Prepared, prepare_on_cluster
 from plugins.generate.stability import read_stability
 from plugins.loras.staging import Staged, preflight
+from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.render.cluster import Cluster, DaskServer
 from plugins.render.worker import LoraFile
+from stand_in.weights import write_weights
 from tests.machines import IMPATIENT, Machine, Machines
 from tests.waiting import ignore, until
 
@@ -321,6 +323,24 @@ def test_lora_that_somebody_changes_fails_the_cell(
 
     with pytest.raises(CellFailedError, match=rf"{name} was changed while a picture was rendered from it\."):
         run.evidence(cells[2], show=ignore)
+
+
+def test_log_beside_a_worker_is_asked(
+    pair: list[Machine], clustered: Prepare, begin: Callable[..., Generation], plan: Plan
+) -> None:
+    """Keys that a ComfyUI beside a worker did not load are told as those of one at hand."""
+    pair[1].mood.dead = True
+    write_weights(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4), "other_net.b": (4, 4)}, {}, seed="x")
+    cells = matrix(plan)
+    run = begin(clustered(), cells[2:4])
+
+    found = {check.name: check for check in run.evidence(cells[2], show=ignore).checks}
+    assert (Outcome.FAILED, "ComfyUI did not load 2 of 2 keys") == (
+        found["LoRA keys"].outcome,
+        found["LoRA keys"].message.partition(" (")[0],
+    )
+    with pytest.raises(CellFailedError, match=r"It was not rendered: ComfyUI did not load 2 of 2 keys"):
+        run.evidence(cells[3], show=ignore)
 
 
 def test_worker_without_the_suite_is_told(
