@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 from plugins.comfyui.errors import NotListed
 
@@ -51,9 +52,14 @@ def is_called(wanted: str, name: str) -> bool:
     return _spellings(wanted)[0] in _spellings(name)
 
 
+def _plain(name: str) -> str:
+    """Return a name with slashes, and letters with their accents in one, which macOS may take apart."""
+    return normalize("NFC", name.replace("\\", "/"))
+
+
 def _spellings(name: str) -> tuple[str, str, str]:
     """Return a model's name with its folders, without them, and without its extension."""
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = PurePosixPath(_plain(name))
     return str(path), path.name, path.stem
 
 
@@ -71,7 +77,7 @@ def find_always_on(name: str, listed: Sequence[str], *, server: str, folder: obj
     try:
         return find_lora(name, listed, server=server, folder=folder)
     except NotListed:
-        spelled = [one.replace("\\", "/") for one in listed]
+        spelled = [_plain(one) for one in listed]
         near = get_close_matches(name, spelled, n=3, cutoff=0.4)
         offer = f"Nearest are: {', '.join(near)}." if near else f"It has: {', '.join(spelled[:8]) or 'none at all'}."
     raise NotListed(
@@ -87,14 +93,14 @@ def find_lora(name: str, listed: Sequence[str], *, server: str, folder: object) 
     unless `folder` is a folder elsewhere that ends in it: below a folder that the server's settings add.
     Raises `NotListed` where the picker does not have it: then the server reads another folder.
     """
-    for spelled in listed:
-        if spelled.replace("\\", "/") == name:
+    for spelled in sorted(listed, key=lambda one: one != name):
+        if _plain(spelled) == _plain(name):
             return spelled
     file = PurePosixPath(name).name
-    whole = PurePosixPath(str(folder).replace("\\", "/"), file)
+    whole = PurePosixPath(_plain(str(folder)), _plain(file))
     if name == file and whole.parts[-3:-1] != ("models", "loras"):
         for spelled in listed:
-            parts = PurePosixPath(spelled.replace("\\", "/")).parts
+            parts = PurePosixPath(_plain(spelled)).parts
             if len(parts) > 1 and parts == whole.parts[-len(parts) :]:
                 return spelled
     raise NotListed(
