@@ -23,7 +23,7 @@ IMPATIENT = Timing(reach=1.0, reach_fraction=0.001)
 """Gives up soon on a server that does not answer."""
 
 
-class Moody(Posing):
+class SwitchableServer(Posing):
     """A stand-in that dies when told to, says that it is one when told to, or keeps still while told to."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Machine:
     name: str
     worker: "subprocess.Popen[bytes]"
     serving: Serving
-    mood: Moody
+    switch: SwitchableServer
     comfyui: Path
 
     @property
@@ -63,7 +63,7 @@ class Machine:
 
     def mend(self) -> None:
         """Make it as new."""
-        self.mood.calm()
+        self.switch.calm()
         shutil.rmtree(self.loras)
         self.loras.mkdir()
 
@@ -98,11 +98,11 @@ class Machines:
 
     def _start(self, name: str, cwd: Path) -> Machine:
         comfyui = self.folder_of(name)
-        mood = Moody()
-        serving = self._stack.enter_context(serve(comfyui, faults=mood))
-        self._stack.callback(mood.calm)
+        switch = SwitchableServer()
+        serving = self._stack.enter_context(serve(comfyui, faults=switch))
+        self._stack.callback(switch.calm)
         worker = self.join(name, url=serving.url, comfyui=comfyui, cwd=cwd)
-        return Machine(name=name, worker=worker, serving=serving, mood=mood, comfyui=comfyui)
+        return Machine(name=name, worker=worker, serving=serving, switch=switch, comfyui=comfyui)
 
     def folder_of(self, name: str) -> Path:
         """Make a machine's ComfyUI folder."""

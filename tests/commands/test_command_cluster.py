@@ -40,14 +40,14 @@ def runs(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         machines = cluster.start("anna", "bert")
         command = ("-m", "generate", f"--cluster={cluster.address}")
         for machine in machines:
-            machine.mood.still = True
+            machine.switch.still = True
         with suite.start(*command) as process:
             until(lambda: all(machine.serving.server.queue.remaining() >= 2 for machine in machines))
             process.send_signal(signal.SIGINT)
             stopped = finish(process)
         left = [len(machine.serving.server.queue.current()[1]) for machine in machines]
         for machine in machines:
-            machine.mood.calm()
+            machine.switch.calm()
         whole = suite.run(*command)
         yield Runs(machines=machines, stopped=stopped, left=left, whole=whole, folder=folder)
 

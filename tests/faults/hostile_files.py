@@ -18,9 +18,9 @@ from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import matrix
 from plugins.review.ballot import read_ballot
-from tests.faults.row import Ground, fifo, harmless, refused
+from tests.faults.hostile_case import Ground, fifo, harmless, refused
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import asked_of, keep, keep_all, png_of
+from tests.plugins.evidence.made_evidence import expected_inputs_of, keep, keep_all, png_of
 
 _TENSOR = '{"dtype":"F16","shape":[2],"data_offsets":[0,4]}'
 _NO_LORA = ("x.safetensors is not a whole safetensors file (", "take it from the trainer's output again")
@@ -87,7 +87,7 @@ def evidence(content: Callable[[dict[str, Any]], bytes]) -> Callable[[Ground], o
 
     def act(ground: Ground) -> object:
         store = Store(ground.folder / "reports/pictures")
-        keep(asked_of(ground.plan), store, ground.cell)
+        keep(expected_inputs_of(ground.plan), store, ground.cell)
         path = store.evidence(ground.cell)
         path.write_bytes(content(json.loads(path.read_bytes())))
         return store.read(ground.cell)
@@ -103,7 +103,7 @@ def changed(**changes: Any) -> Callable[[dict[str, Any]], bytes]:
 def evidence_of_another_cell(ground: Ground) -> object:
     """Read evidence that was copied from another cell, with its picture."""
     store, other = Store(ground.folder / "reports/pictures"), matrix(ground.plan)[-1]
-    keep(asked_of(ground.plan), store, other)
+    keep(expected_inputs_of(ground.plan), store, other)
     store.picture(ground.cell).parent.mkdir(parents=True)
     store.picture(ground.cell).write_bytes(png_of(other))
     store.evidence(ground.cell).write_bytes(store.evidence(other).read_bytes())
@@ -133,7 +133,9 @@ def ballot(content: bytes) -> Callable[[Ground], object]:
 def judged(ground: Ground) -> Judged:
     """Have every picture of the plan made and judged."""
     reports = ground.folder / "reports"
-    there = Judged(plan=ground.plan, expected=asked_of(ground.plan), store=Store(reports / "pictures"), reports=reports)
+    there = Judged(
+        plan=ground.plan, expected=expected_inputs_of(ground.plan), store=Store(reports / "pictures"), reports=reports
+    )
     keep_all(there.expected, there.store)
     return there
 

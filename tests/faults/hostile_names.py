@@ -9,7 +9,7 @@ from plugins.loras import journal
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
-from tests.faults.row import Ground, fifo, harmless, link, refused
+from tests.faults.hostile_case import Ground, fifo, harmless, link, refused
 
 _NAME = 'name = "spyke_plasma_v1"'
 _LABEL = 'label = "final"'

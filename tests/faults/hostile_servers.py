@@ -16,7 +16,7 @@ from plugins.loras.staging import preflight, stage
 from plugins.pictures.check import Check
 from plugins.pictures.checks import check_workflow
 from plugins.pictures.picture import read_picture
-from tests.faults.row import Answer, Ground, answering, connected, harmless, http, refused
+from tests.faults.hostile_case import Answer, Ground, answering, connected, harmless, http, refused
 from tests.plugins.evidence.made_evidence import png_of
 
 _ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\x9b31m"

@@ -8,9 +8,9 @@ from aiohttp import web
 
 from plugins.comfyui.timing import Timing
 from stand_in.versions import LATER, TODAY, Version
-from tests.faults import planted as p
-from tests.faults.planted import TARGET
-from tests.faults.stand import CELLS, Fault, json_answer
+from tests.faults import fault_catalogue as p
+from tests.faults.fault_catalogue import TARGET
+from tests.faults.faulty_server import CELLS, Fault, json_answer
 
 AGAIN = "un this again"
 TIMEOUT = "raise `timeout` under [comfyui] in the plan"

@@ -33,7 +33,7 @@ from plugins.publish.publishing import publish_production
 from plugins.publish.record import RECORD as PUBLISHED
 from stand_in.weights import write_weights
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import asked_of, evidence_for, keep_all, png_of
+from tests.plugins.evidence.made_evidence import evidence_for, expected_inputs_of, keep_all, png_of
 
 TOUCHING: Final = ("open", "os.", "shutil.", "tempfile.mkstemp")
 MOST: Final = 200
@@ -67,7 +67,7 @@ def judged_in(folder: Path) -> Judged:
     """Return the judged plan of a folder."""
     plan = read_plan(folder / "plan.toml")
     reports = folder / "reports"
-    return Judged(plan=plan, expected=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
+    return Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports / "pictures"), reports=reports)
 
 
 def judge(plan: Plan, folder: Path) -> Judged:

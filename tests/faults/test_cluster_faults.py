@@ -18,10 +18,10 @@ from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from plugins.render.cluster import Cluster, DaskServer
 from plugins.render.worker import WorkerAgent
+from tests.faults.faulty_server import Fault, Stage, standing
 from tests.faults.front import Front, before
-from tests.faults.pair import BECOMES, Comes, check
 from tests.faults.server_faults import HASTY, TABLE
-from tests.faults.stand import Fault, Stage, standing
+from tests.faults.two_servers import BECOMES, Comes, check
 from tests.machines import Machines
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from plugins.plan.messages import UserError, visible
 from plugins.plan.reading import PlanError, read_plan
 from plugins.review.ballot import BallotError, read_ballot
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import asked_of, keep_all
+from tests.plugins.evidence.made_evidence import expected_inputs_of, keep_all
 from tests.small_plan import PLAN
 
 QUICK = settings(
@@ -48,7 +48,7 @@ def judged(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """Return the small plan with a picture and evidence of every cell."""
     plan = read_plan(made_plan / "plan.toml")
     reports = tmp_path_factory.mktemp("bytes") / "reports"
-    judged = Judged(plan=plan, expected=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
+    judged = Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports / "pictures"), reports=reports)
     keep_all(judged.expected, judged.store)
     return judged
 

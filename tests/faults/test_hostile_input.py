@@ -10,7 +10,7 @@ import pytest
 
 from plugins.plan.messages import UserError, visible
 from tests.faults import hostile_files, hostile_names, hostile_servers
-from tests.faults.row import Ground, Row
+from tests.faults.hostile_case import Ground, Row
 
 ROWS = (*hostile_names.ROWS, *hostile_files.ROWS, *hostile_servers.ROWS)
 REFUSED = [pytest.param(row, id=row.name.replace(" ", "-")) for row in ROWS if row.says]

@@ -15,8 +15,8 @@ from plugins.generate.generation import Generation
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
-from tests.faults.planted import restarting_once
-from tests.faults.stand import Stage, staged
+from tests.faults.fault_catalogue import restarting_once
+from tests.faults.faulty_server import Stage, staged
 
 
 @pytest.fixture

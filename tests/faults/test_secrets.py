@@ -21,7 +21,7 @@ from plugins.plan.reading import PlanError, read_plan
 from stand_in.faults import NodeFailure
 from stand_in.serving import serve
 from tests.commands.looking import Result, together
-from tests.faults.row import answering, connected, http
+from tests.faults.hostile_case import answering, connected, http
 from tests.small_plan import PLAN, Posing, Suite
 
 pytestmark = pytest.mark.slow

@@ -3,8 +3,8 @@
 import pytest
 
 from plugins.plan.plan import Plan
+from tests.faults.faulty_server import CELLS, staged
 from tests.faults.server_faults import FRAMES, HISTORIES, OTHERS, PICTURES, POST, SOCKET, TABLE, WORKER, Row
-from tests.faults.stand import CELLS, staged
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)

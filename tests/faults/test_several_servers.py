@@ -6,9 +6,9 @@ import pytest
 
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
-from tests.faults.pair import BECOMES, Comes, check
+from tests.faults.faulty_server import Fault, staged
 from tests.faults.server_faults import TABLE
-from tests.faults.stand import Fault, staged
+from tests.faults.two_servers import BECOMES, Comes, check
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from plugins.generate.generation import Generation
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure
-from tests.faults.planted import is_post, page, reset, restart_apart
-from tests.faults.stand import Fault, cell_of, staged
+from tests.faults.fault_catalogue import is_post, page, reset, restart_apart
+from tests.faults.faulty_server import Fault, cell_of, staged
 
 pytestmark = pytest.mark.slow
 

@@ -13,14 +13,14 @@ from stand_in.serving import serve
 from stand_in.versions import TODAY, Version
 from tests.plugins.deploy.conftest import judged
 from tests.small_plan import made_plan, plan, plan_file
-from tests.verdicts.scene import Lying, Scene, without_training_images
+from tests.verdicts.faked_run import FakedRun, FakingServer, without_training_images
 
 __all__ = ["judged", "made_plan", "plan", "plan_file"]
 
 
 @pytest.fixture
-def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Scene]]:
-    """Set a scene: `scene(Lying(...))`. It has no training images unless `plan` gives a plan that has.
+def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FakedRun]]:
+    """Set up a run: `scene(FakingServer(...))`. It has no training images unless `plan` gives a plan that has.
 
     Pictures are rendered one by one, so that a lie about one of them falls on the same moment every time.
     """
@@ -30,15 +30,15 @@ def scene(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     with ExitStack() as stack:
 
         def start(
-            faults: Lying | None = None,
+            faults: FakingServer | None = None,
             *,
             plan: Plan = bare,
             comfyui: Path | None = None,
             dialect: Version = TODAY,
-        ) -> Scene:
-            faults = faults or Lying()
+        ) -> FakedRun:
+            faults = faults or FakingServer()
             serving = stack.enter_context(serve(comfyui or plan.paths.comfyui, faults=faults, dialect=dialect))
             faults.server = serving.server
-            return Scene(plan=plan, reports=tmp_path / "reports", serving=serving, timing=timing)
+            return FakedRun(plan=plan, reports=tmp_path / "reports", serving=serving, timing=timing)
 
         yield start

@@ -21,9 +21,17 @@ from plugins.render import rendering
 from stand_in.faults import Frame
 from stand_in.versions import LATER, TODAY, Version
 from stand_in.weights import write_weights
-from tests.verdicts.scene import Lying, Scene, bared, cells_of, repainted, trembling, without_training_images
+from tests.verdicts.faked_run import (
+    FakedRun,
+    FakingServer,
+    bared,
+    cells_of,
+    repainted,
+    trembling,
+    without_training_images,
+)
 
-SetScene = Callable[..., Scene]
+SetScene = Callable[..., FakedRun]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +46,7 @@ def changed(plan: Plan, **values: Any) -> Plan:
     return without_training_images(plan).model_copy(update=values)
 
 
-def assert_no_alarm(where: Scene) -> None:
+def assert_no_alarm(where: FakedRun) -> None:
     """Generate, deploy step600, and see that nobody was alarmed at any point."""
     seen = where.generate()
 
@@ -64,7 +72,7 @@ def test_any_version_is_fine(scene: SetScene, dialect: Version) -> None:
 
 def test_server_that_is_not_bit_stable_is_fine(scene: SetScene) -> None:
     """A server that never gives the same pixels twice is said to be one, and production is proven by nearness."""
-    where = scene(Lying(picture=trembling))
+    where = scene(FakingServer(picture=trembling))
     seen = where.generate()
     deployment = where.deploy()
 
@@ -157,12 +165,12 @@ def extra_words(event: str, data: dict[str, Any], client_id: str | None) -> Iter
 
 def test_unknown_and_repeated_frames_are_fine(scene: SetScene) -> None:
     """Events of custom nodes, unknown fields, and events that come twice change nothing."""
-    assert_no_alarm(scene(Lying(frames=extra_words)))
+    assert_no_alarm(scene(FakingServer(frames=extra_words)))
 
 
 def test_server_without_metadata_is_fine(scene: SetScene) -> None:
     """A server that writes no workflow into pictures (`--disable-metadata`) is taken at its history."""
-    where = scene(Lying(picture=bared))
+    where = scene(FakingServer(picture=bared))
     checks = [check for one in where.generate().evidence.values() for check in one.checks if check.name == "workflow"]
 
     assert {str(check) for check in checks} == {
@@ -281,4 +289,4 @@ def test_pale_pictures_are_fine(scene: SetScene, plan: Plan) -> None:
         with Image.open(io.BytesIO(png)) as image:
             return repainted(png, image.convert("L").point(lambda value: 100 + value // 5).convert("RGB"))
 
-    assert_no_alarm(scene(Lying(picture=pale), plan=changed(plan)))
+    assert_no_alarm(scene(FakingServer(picture=pale), plan=changed(plan)))

@@ -31,10 +31,10 @@ from plugins.plan.plan import Plan
 from stand_in.faults import NodeFailure, WorkerDied
 from stand_in.server import Server
 from stand_in.weights import write_weights
-from tests.verdicts.scene import (
+from tests.verdicts.faked_run import (
+    FakedRun,
+    FakingServer,
     Keeping,
-    Lying,
-    Scene,
     Seen,
     about,
     bared,
@@ -49,7 +49,7 @@ from tests.verdicts.scene import (
 
 pytestmark = pytest.mark.slow
 
-SetScene = Callable[..., Scene]
+SetScene = Callable[..., FakedRun]
 LIED_ABOUT = "step600-forest"
 """The cell that most lies are about."""
 ROW = ("baseline-forest", LIED_ABOUT, "final-forest")
@@ -174,7 +174,7 @@ def bomb(side: int) -> bytes:
 )
 def test_wrong_picture_is_told(scene: SetScene, lie: Callable[[bytes], bytes], told: str) -> None:
     """A picture that cannot be judged, or was made from something else, fails its cell by name."""
-    where = scene(Lying(picture=about(LIED_ABOUT, lie)))
+    where = scene(FakingServer(picture=about(LIED_ABOUT, lie)))
     seen = where.generate(cells_of(where.plan, *ROW))
 
     assert seen.alarms == {LIED_ABOUT: told}
@@ -204,7 +204,7 @@ def test_wrong_picture_is_told(scene: SetScene, lie: Callable[[bytes], bytes], t
 )
 def test_bytes_that_are_no_picture_are_told(scene: SetScene, lie: Callable[[bytes], bytes], told: str) -> None:
     """What is not a whole picture leaves its cell without one, and is told for what it is."""
-    where = scene(Lying(picture=about(LIED_ABOUT, lie)))
+    where = scene(FakingServer(picture=about(LIED_ABOUT, lie)))
     seen = where.generate(cells_of(where.plan, *ROW))
 
     assert list(seen.alarms) == list(seen.lost) == [LIED_ABOUT]
@@ -212,7 +212,7 @@ def test_bytes_that_are_no_picture_are_told(scene: SetScene, lie: Callable[[byte
     assert not where.store.picture(cells_of(where.plan, LIED_ABOUT)[0]).exists()
 
 
-def of_another_cell(other: str, *, bare: bool) -> Lying:
+def of_another_cell(other: str, *, bare: bool) -> FakingServer:
     """Answer /view of one cell with another cell's picture; `bare`: on a server that writes no metadata."""
     kept: dict[str, bytes] = {}
 
@@ -222,7 +222,7 @@ def of_another_cell(other: str, *, bare: bool) -> Lying:
         sent = kept[other] if cell == "final-novel_pose" else png
         return bared(sent) if bare else sent
 
-    return Lying(picture=picture)
+    return FakingServer(picture=picture)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_prompt_that_is_ignored_is_told(scene: SetScene) -> None:
     def picture(png: bytes) -> bytes:
         return bared(first.setdefault(cell_of(png).partition("-")[0], png))
 
-    alarms = scene(Lying(picture=picture)).generate().alarms
+    alarms = scene(FakingServer(picture=picture)).generate().alarms
 
     assert alarms["step600-novel_pose"] == (
         "twin: it is step600 x forest's, pixel for pixel, though they were asked for differently "
@@ -307,7 +307,7 @@ def test_prompt_that_is_ignored_is_told(scene: SetScene) -> None:
 def test_file_from_an_earlier_run_is_told(scene: SetScene) -> None:
     """A picture that an earlier run left under the output folder is not this run's."""
     kept: dict[str, bytes] = {}
-    where = scene(Lying(picture=about(LIED_ABOUT, lambda png: kept.setdefault("first", png))))
+    where = scene(FakingServer(picture=about(LIED_ABOUT, lambda png: kept.setdefault("first", png))))
     assert where.generate().alarms == {}
 
     (difference,) = where.generate(regenerate=True).evidence[LIED_ABOUT].failures[0].differences
@@ -326,7 +326,7 @@ def test_history_of_another_graph_is_told(scene: SetScene) -> None:
                 entry["prompt"][2]["7"]["inputs"]["seed"] = 7
         return web.json_response(history) if history else None
 
-    assert scene(Lying(reply=reply, picture=bared)).generate().alarms == {
+    assert scene(FakingServer(reply=reply, picture=bared)).generate().alarms == {
         LIED_ABOUT: "workflow: the PNG carries no workflow; the server's history was compared instead; "
         "node 7 (KSampler) seed: got 7, asked for 42"
     }
@@ -338,7 +338,7 @@ def test_weights_of_another_lora_are_told(scene: SetScene) -> None:
     def lora_of(path: Path) -> Path:
         return path.with_name(path.name.replace("step600", "final"))
 
-    where = scene(Lying(lora_of=lora_of))
+    where = scene(FakingServer(lora_of=lora_of))
 
     assert where.generate().alarms == {
         f"{column}-{row}": where.filled(
@@ -387,7 +387,7 @@ def test_lora_that_does_nothing_is_told_on_a_server_that_is_not_bit_stable(scene
     def silent(request: web.Request, _: Server) -> web.StreamResponse | None:
         return web.Response(status=404) if "/internal/logs" in request.path else None
 
-    alarms = scene(Lying(picture=trembling, reply=silent)).generate().alarms
+    alarms = scene(FakingServer(picture=trembling, reply=silent)).generate().alarms
 
     assert ["step600-forest", "step600-novel_pose"] == list(alarms)
     for said in alarms.values():
@@ -420,10 +420,10 @@ def test_newer_server_renders_the_whole_row(scene: SetScene, plan: Plan) -> None
         told = {"system": {"comfyui_version": "0.3.64"}, "devices": [{"name": "cpu"}]}
         return web.json_response(told) if request.path.endswith("/system_stats") else None
 
-    scene(Lying(reply=older)).generate(forest)
+    scene(FakingServer(reply=older)).generate(forest)
     rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4)})
 
-    seen = scene(Lying(picture=moved)).generate(cells_of(plan, *ROW))
+    seen = scene(FakingServer(picture=moved)).generate(cells_of(plan, *ROW))
 
     assert (3, 0) == (seen.rendered, seen.reused)
     assert [LIED_ABOUT] == list(seen.alarms)
@@ -482,7 +482,7 @@ def test_training_copy_is_told(scene: SetScene, plan: Plan, change: Callable[[Im
     assert plan.paths.training_images
     with Image.open(plan.paths.training_images / "spyke_plasma_v1_03.png") as image:
         copy = change(image.convert("RGB")).resize((64, 64)).convert("RGB")
-    where = scene(Lying(picture=about(LIED_ABOUT, instead(copy))), plan=plan)
+    where = scene(FakingServer(picture=about(LIED_ABOUT, instead(copy))), plan=plan)
     seen = where.generate(cells_of(plan, LIED_ABOUT))
 
     nearest = seen.evidence[LIED_ABOUT].nearest
@@ -513,7 +513,7 @@ def test_staged_file_that_changes_meanwhile_is_told(scene: SetScene) -> None:
             shutil.copyfile(path.with_name(path.name.replace("step600", "final")), path)
         return path
 
-    where = scene(Lying(lora_of=lora_of))
+    where = scene(FakingServer(lora_of=lora_of))
 
     assert where.generate().alarms == {
         f"step600-{row}": where.filled(
@@ -682,22 +682,22 @@ def missing_output(request: web.Request, _: Server) -> web.StreamResponse | None
     ("lying", "told"),
     [
         pytest.param(
-            lambda: Lying(reply=history_with({})),
+            lambda: FakingServer(reply=history_with({})),
             r"{url} finished prompt [0-9a-f-]{{36}}, but node 9 saved 0 pictures instead of 1\. To try once more, .*",
             id="no-output",
         ),
         pytest.param(
-            lambda: Lying(reply=history_with({"9": {"images": [{"filename": "a.png"}, {"filename": "b.png"}]}})),
+            lambda: FakingServer(reply=history_with({"9": {"images": [{"filename": "a.png"}, {"filename": "b.png"}]}})),
             r"{url} finished prompt [0-9a-f-]{{36}}, but node 9 saved 2 pictures instead of 1\. To try once more, .*",
             id="two-outputs",
         ),
         pytest.param(
-            lambda: Lying(reply=missing_output),
+            lambda: FakingServer(reply=missing_output),
             r"{url} answered GET /view with 404 \(.*\)\. The picture was made, .*",
             id="no-file",
         ),
         pytest.param(
-            lambda: Lying(
+            lambda: FakingServer(
                 reply=posted(
                     {
                         "prompt_id": "x",
@@ -716,30 +716,30 @@ def missing_output(request: web.Request, _: Server) -> web.StreamResponse | None
             id="node-errors-in-a-200",
         ),
         pytest.param(
-            lambda: Lying(reply=posted({"prompt_id": "somebody else's", "number": 1, "node_errors": {}})),
+            lambda: FakingServer(reply=posted({"prompt_id": "somebody else's", "number": 1, "node_errors": {}})),
             r"{url} gave the workflow another id than the one it was sent with, .*",
             id="another-prompt-id",
         ),
         pytest.param(
-            lambda: Lying(
+            lambda: FakingServer(
                 before_node=fail_at_once("KSampler", NodeFailure("torch.OutOfMemoryError", "Allocation on device"))
             ),
             r"{url} failed on this picture: node 7 \(KSampler\) raised torch\.OutOfMemoryError: Allocation on device.*",
             id="out-of-memory",
         ),
         pytest.param(
-            lambda: Lying(before_node=fail_at_once("VAEDecode", ValueError("NaN"))),
+            lambda: FakingServer(before_node=fail_at_once("VAEDecode", ValueError("NaN"))),
             r"{url} failed on this picture: node 8 \(VAEDecode\) raised ValueError: NaN\. Look at its terminal, .*",
             id="node-error",
         ),
         pytest.param(
-            lambda: Lying(before_node=fail_at_once("SaveImage", OSError(28, "No space left on device"))),
+            lambda: FakingServer(before_node=fail_at_once("SaveImage", OSError(28, "No space left on device"))),
             r"{url} failed on this picture: node 9 \(SaveImage\) raised OSError: .* No space left on device\. Make .*",
             id="full-disk",
         ),
     ],
 )
-def test_picture_that_was_not_made_is_told(scene: SetScene, lying: Callable[[], Lying], told: str) -> None:
+def test_picture_that_was_not_made_is_told(scene: SetScene, lying: Callable[[], FakingServer], told: str) -> None:
     """Where a server made no picture, or not the one, its cell has none and says what happened on which server."""
     where = scene(lying())
     seen = where.generate()
@@ -750,7 +750,7 @@ def test_picture_that_was_not_made_is_told(scene: SetScene, lying: Callable[[], 
 
 def test_picture_that_somebody_stopped_is_told(scene: SetScene) -> None:
     """A picture that somebody interrupts is told as that, and the others are made."""
-    lying = Lying()
+    lying = FakingServer()
     begun: list[str] = []
 
     def before_step(prompt_id: str, node_id: str, step: int) -> None:
@@ -780,7 +780,7 @@ def test_picture_that_the_server_forgot_is_told(scene: SetScene) -> None:
             posted.append(prompt_id)
         return web.json_response({}) if forgotten else None
 
-    where = scene(Lying(reply=reply))
+    where = scene(FakingServer(reply=reply))
 
     assert where.generate().alarms == {
         LIED_ABOUT: f"{where.url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
@@ -798,7 +798,7 @@ def test_server_that_died_inside_is_told(scene: SetScene) -> None:
         if len(begun) == 5:
             raise WorkerDied
 
-    where = scene(Lying(before_prompt=before_prompt))
+    where = scene(FakingServer(before_prompt=before_prompt))
 
     assert where.generate(cells_of(where.plan, LIED_ABOUT), timeout=1.0).alarms == {
         LIED_ABOUT: f"{where.url} gave no sign of life for 1 s. If it is only slow, raise `timeout` "
@@ -889,7 +889,7 @@ def test_wrong_picture_is_told_over_several_runs(scene: SetScene) -> None:
     def lora_of(path: Path) -> Path:
         return path.with_name(path.name.replace("step600", "final"))
 
-    where = scene(Lying(lora_of=lora_of))
+    where = scene(FakingServer(lora_of=lora_of))
     assert where.generate(cells_of(where.plan, "step600-forest")).alarms == {}
 
     assert where.generate(cells_of(where.plan, "final-forest")).alarms == {

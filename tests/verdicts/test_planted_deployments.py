@@ -31,11 +31,19 @@ from stand_in.faults import NodeFailure
 from stand_in.server import Server
 from stand_in.weights import write_weights
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import BLANK, STARTED, asked_of, evidence_for, keep, keep_all, png_of
-from tests.verdicts.scene import (
+from tests.plugins.evidence.made_evidence import (
+    BLANK,
+    STARTED,
+    evidence_for,
+    expected_inputs_of,
+    keep,
+    keep_all,
+    png_of,
+)
+from tests.verdicts.faked_run import (
+    FakedRun,
+    FakingServer,
     Keeping,
-    Lying,
-    Scene,
     cell_of,
     cells_of,
     graph_of,
@@ -47,7 +55,7 @@ from tests.verdicts.scene import (
 
 pytestmark = pytest.mark.slow
 
-SetScene = Callable[..., Scene]
+SetScene = Callable[..., FakedRun]
 URL = "http://127.0.0.1:8188"
 
 
@@ -67,22 +75,22 @@ def edited(path: Path, **values: Any) -> None:
 def _other_bytes(judged: Judged) -> ExpectedInputs:
     path = judged.plan.training_file(judged.plan.checkpoints[0])
     path.write_bytes(path.read_bytes() + b"\0")
-    return asked_of(judged.plan)
+    return expected_inputs_of(judged.plan)
 
 
 def _other_bytes_of_a_checkpoint_that_is_not_selected(judged: Judged) -> ExpectedInputs:
     path = judged.plan.training_file(judged.plan.checkpoints[1])
     path.write_bytes(path.read_bytes() + b"\0")
-    return asked_of(judged.plan)
+    return expected_inputs_of(judged.plan)
 
 
 def _simulated(judged: Judged) -> ExpectedInputs:
-    keep_all(asked_of(judged.plan, simulated=True), judged.store)
+    keep_all(expected_inputs_of(judged.plan, simulated=True), judged.store)
     return judged.expected
 
 
 def _real_pictures_for_a_demo(judged: Judged) -> ExpectedInputs:
-    return asked_of(judged.plan, simulated=True)
+    return expected_inputs_of(judged.plan, simulated=True)
 
 
 def _another_plans_name(judged: Judged) -> ExpectedInputs:
@@ -91,17 +99,17 @@ def _another_plans_name(judged: Judged) -> ExpectedInputs:
 
 
 def _other_steps(judged: Judged) -> ExpectedInputs:
-    return asked_of(changed(judged.plan, "sampling", steps=30))
+    return expected_inputs_of(changed(judged.plan, "sampling", steps=30))
 
 
 def _another_prompt(judged: Judged) -> ExpectedInputs:
     first, *others = judged.plan.prompts
     prompts = (first.model_copy(update={"text": "a cat"}), *others)
-    return asked_of(judged.plan.model_copy(update={"prompts": prompts}))
+    return expected_inputs_of(judged.plan.model_copy(update={"prompts": prompts}))
 
 
 def _another_seed(judged: Judged) -> ExpectedInputs:
-    return asked_of(changed(judged.plan, "sampling", seeds=(7,)))
+    return expected_inputs_of(changed(judged.plan, "sampling", seeds=(7,)))
 
 
 def _another_base_model(judged: Judged) -> ExpectedInputs:
@@ -313,24 +321,24 @@ def out_of_memory(path: Path) -> Path:
     return path
 
 
-def sends(lie: Callable[[bytes], bytes]) -> Lying:
+def sends(lie: Callable[[bytes], bytes]) -> FakingServer:
     """Send something else for the first prompt's picture from production."""
 
     def picture(png: bytes) -> bytes:
         loaded = [node["inputs"].get("lora_name") for node in graph_of(png).values()]
         return lie(png) if "spyke_plasma_v1.safetensors" in loaded and cell_of(png) == "step600-forest-proof" else png
 
-    return Lying(picture=picture)
+    return FakingServer(picture=picture)
 
 
-def sends_the_judged_file() -> Lying:
+def sends_the_judged_file() -> FakingServer:
     """Send the judged picture's file in place of the one that was rendered from production."""
     kept: dict[str, bytes] = {}
 
     def picture(png: bytes) -> bytes:
         return kept.setdefault(cell_of(png).removesuffix("-proof"), png)
 
-    return Lying(picture=picture)
+    return FakingServer(picture=picture)
 
 
 def loads_for_production(other: str) -> Callable[[Path], Path]:
@@ -350,22 +358,24 @@ NUMBER = r"\d+\.\d\d"
     ("lying", "told"),
     [
         pytest.param(
-            lambda _: Lying(lora_of=loads_for_production("spyke_plasma_v1_final.safetensors")),
+            lambda _: FakingServer(lora_of=loads_for_production("spyke_plasma_v1_final.safetensors")),
             NOT_JUDGED + r"it is final's picture, pixel for pixel\.",
             id="another-candidate",
         ),
         pytest.param(
-            lambda _: Lying(lora_of=loads_for_production("nothing.fits")),
+            lambda _: FakingServer(lora_of=loads_for_production("nothing.fits")),
             NOT_JUDGED + r"it is baseline's picture, pixel for pixel\.",
             id="the-baseline",
         ),
         pytest.param(
-            lambda _: Lying(lora_of=loads_for_production("nothing.fits"), picture=trembling),
+            lambda _: FakingServer(lora_of=loads_for_production("nothing.fits"), picture=trembling),
             NOT_JUDGED + rf"it differs by {NUMBER} of 255, and baseline's picture is as near \(0\.{NUMBER[-4:]}\)\.",
             id="the-baseline-on-a-server-that-is-not-bit-stable",
         ),
         pytest.param(
-            lambda _: Lying(lora_of=loads_for_production("spyke_plasma_v1_final.safetensors"), picture=trembling),
+            lambda _: FakingServer(
+                lora_of=loads_for_production("spyke_plasma_v1_final.safetensors"), picture=trembling
+            ),
             NOT_JUDGED + rf"it differs by {NUMBER} of 255, and final's picture is as near \(0\.{NUMBER[-4:]}\)\.",
             id="another-candidate-on-a-server-that-is-not-bit-stable",
         ),
@@ -406,19 +416,19 @@ NUMBER = r"\d+\.\d\d"
             id="the-judged-picture-s-file",
         ),
         pytest.param(
-            lambda _: Lying(reply=unlisted),
+            lambda _: FakingServer(reply=unlisted),
             r"spyke_plasma_v1\.safetensors lies in {loras}, but is not in the LoRA list of {url}\. .*--comfyui-dir.*",
             id="not-in-the-picker",
         ),
         pytest.param(
-            lambda _: Lying(lora_of=out_of_memory),
+            lambda _: FakingServer(lora_of=out_of_memory),
             r"{url} failed on this picture: node 2 \(LoraLoader\) raised torch\.OutOfMemoryError: .*",
             id="out-of-memory",
         ),
     ],
 )
 def test_production_that_is_not_what_was_judged_is_taken_back(
-    scene: SetScene, tmp_path: Path, lying: Callable[[Path], Lying], told: str
+    scene: SetScene, tmp_path: Path, lying: Callable[[Path], FakingServer], told: str
 ) -> None:
     """Production that renders something else is told, the former file is put back, and nothing else is changed."""
     where = scene(lying(tmp_path))
@@ -477,7 +487,7 @@ def test_production_that_was_not_there_is_removed_again(scene: SetScene) -> None
 def test_proof_by_nearness_needs_something_to_compare_with(scene: SetScene, plan: Plan) -> None:
     """A server that is not bit-stable proves nothing where there is no second picture of the prompt."""
     alone = without_training_images(plan).model_copy(update={"checkpoints": plan.checkpoints[:1]})
-    where = scene(Lying(picture=trembling), plan=alone)
+    where = scene(FakingServer(picture=trembling), plan=alone)
     where.generate()
     shutil.rmtree(where.store.folder / "baseline")
 

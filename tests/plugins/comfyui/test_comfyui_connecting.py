@@ -16,7 +16,7 @@ import trustme
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.errors import BadAnswer, ComfyUIError, Unreachable
 from plugins.comfyui.timing import Timing
-from tests.faults.row import answering, http
+from tests.faults.hostile_case import answering, http
 from tests.plugins.comfyui.plain_web import Web
 
 QUICK = Timing(connect=5.0, answer=5.0, pause=0.001)

@@ -8,7 +8,7 @@ from plugins.evidence.store import Store
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import asked_of, keep_all
+from tests.plugins.evidence.made_evidence import expected_inputs_of, keep_all
 
 
 @pytest.fixture
@@ -16,6 +16,6 @@ def judged(plan: Plan, tmp_path: Path) -> Judged:
     """Return the small plan with every cell rendered and every checkpoint staged."""
     stage(plan, preflight(plan))
     reports = tmp_path / "reports"
-    judged = Judged(plan=plan, expected=asked_of(plan), store=Store(reports / "pictures"), reports=reports)
+    judged = Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports / "pictures"), reports=reports)
     keep_all(judged.expected, judged.store)
     return judged

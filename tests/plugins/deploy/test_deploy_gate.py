@@ -11,7 +11,7 @@ from plugins.deploy.gate import GateError
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import BLANK, NEEDED, asked_of, keep
+from tests.plugins.evidence.made_evidence import BLANK, NEEDED, expected_inputs_of, keep
 
 PASSED_ALL = tuple(Check(name=name, outcome=Outcome.PASSED) for name in NEEDED)
 
@@ -63,7 +63,7 @@ def _picture_gone(judged: Judged, cell: Cell) -> str:
 
 
 def _simulated(judged: Judged, cell: Cell) -> str:
-    keep(asked_of(judged.plan, simulated=True), judged.store, cell)
+    keep(expected_inputs_of(judged.plan, simulated=True), judged.store, cell)
     return f"{cell}: it is SIMULATED"
 
 
@@ -104,7 +104,7 @@ def test_retrained_checkpoint_shuts_the_gate(judged: Judged, step: str) -> None:
     checkpoint = next(one for one in judged.plan.checkpoints if one.id == step)
     file = judged.plan.training_file(checkpoint)
     file.write_bytes(file.read_bytes()[:-1] + b"\1")
-    now = Judged(plan=judged.plan, expected=asked_of(judged.plan), store=judged.store, reports=judged.reports)
+    now = Judged(plan=judged.plan, expected=expected_inputs_of(judged.plan), store=judged.store, reports=judged.reports)
 
     with pytest.raises(GateError) as caught:
         now.selected()

@@ -19,7 +19,7 @@ from plugins.review.ballot import differences
 from plugins.review.review import Entry
 from plugins.review.rivals import compared_with
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import asked_of, evidence_for, keep_all, png_of
+from tests.plugins.evidence.made_evidence import evidence_for, expected_inputs_of, keep_all, png_of
 
 RIVAL = '[[rival]]\nfile = "production"\nlabel = "now"\n\n[[prompt]]'
 CRITERION = '[[criterion]]\nid = "cloak"\ntext = "Cloak"\nrequired = true\n\n[production]'
@@ -42,7 +42,7 @@ def rivalled(with_rival: Plan, tmp_path: Path) -> Judged:
     """Return that plan, rendered and judged."""
     stage(with_rival, preflight(with_rival))
     reports = tmp_path / "reports"
-    asked = asked_of(with_rival)
+    asked = expected_inputs_of(with_rival)
     judged = Judged(plan=with_rival, expected=asked, store=Store(reports / "pictures"), reports=reports)
     keep_all(judged.expected, judged.store)
     return judged
@@ -105,7 +105,7 @@ def test_changed_rival_does_not_stop_a_deployment(rivalled: Judged) -> None:
     """Production is another file after each deployment: a ballot on the former one still holds for the checkpoints."""
     ballot = rivalled.ballot(marks=marks(step600="yes"))
     rivalled.production.write_bytes(rivalled.production.read_bytes()[:-1] + b"\5")
-    now = asked_of(rivalled.plan)
+    now = expected_inputs_of(rivalled.plan)
     entries = []
     for cell in matrix(rivalled.plan):
         evidence = rivalled.evidence(cell)

@@ -17,7 +17,7 @@ from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 from tests.lora_files import kohya, write_file
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import BLANK, asked_of, keep, keep_all
+from tests.plugins.evidence.made_evidence import BLANK, expected_inputs_of, keep, keep_all
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def strong(several: Plan, tmp_path: Path) -> Judged:
     """Return that plan, rendered and judged."""
     stage(several, preflight(several))
     reports = tmp_path / "reports"
-    judged = Judged(plan=several, expected=asked_of(several), store=Store(reports / "pictures"), reports=reports)
+    judged = Judged(
+        plan=several, expected=expected_inputs_of(several), store=Store(reports / "pictures"), reports=reports
+    )
     keep_all(judged.expected, judged.store)
     return judged
 

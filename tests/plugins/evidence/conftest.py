@@ -7,13 +7,13 @@ import pytest
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan
-from tests.plugins.evidence.made_evidence import asked_of
+from tests.plugins.evidence.made_evidence import expected_inputs_of
 
 
 @pytest.fixture
 def asked(plan: Plan) -> ExpectedInputs:
     """Ask for what the small plan says now."""
-    return asked_of(plan)
+    return expected_inputs_of(plan)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ PASSED = Check(name="size", outcome=Outcome.PASSED)
 BLANK = Check(name="blank", outcome=Outcome.FAILED, message="the picture is nearly one colour")
 
 
-def asked_of(plan: Plan, *, simulated: bool = False, workflow: Workflow | None = None) -> ExpectedInputs:
+def expected_inputs_of(plan: Plan, *, simulated: bool = False, workflow: Workflow | None = None) -> ExpectedInputs:
     """Ask for what the plan and its training files say now."""
     loras = {one.id: digest_of(plan.training_file(one)) for one in plan.tested}
     return ExpectedInputs(

@@ -18,7 +18,7 @@ from plugins.plan.plan import AlwaysOn, Plan
 from plugins.plan.reading import read_plan
 from stand_in.serving import Serving
 from tests.lora_files import kohya, write_file
-from tests.plugins.evidence.made_evidence import BASE, asked_of, keep
+from tests.plugins.evidence.made_evidence import BASE, expected_inputs_of, keep
 from tests.rendered import rendered_and_kept
 
 FAST = AlwaysOn(file="fast.safetensors", strength=0.7)
@@ -42,7 +42,7 @@ def with_fast(plan_file: Path, fast: Path) -> Plan:
 
 def test_built_in_workflow_chains_them_before_the_tested_one(with_fast: Plan) -> None:
     """Baseline and checkpoint are both made with it: base model, always on, tested LoRA, sampler."""
-    asked = asked_of(with_fast)
+    asked = expected_inputs_of(with_fast)
     cells = matrix(with_fast)
     baseline = asked.filled(cells[0], base_model=BASE, lora_file=None).graph
     tested = asked.filled(cells[2], base_model=BASE, lora_file="mine.safetensors").graph
@@ -95,12 +95,12 @@ def test_workflow_of_several_models_is_asked_about() -> None:
 def test_replaced_bytes_ask_for_another_picture(with_fast: Plan, store: Store, fast: Path) -> None:
     """Evidence holds the bytes of a LoRA that is always on: with others nothing is reused, and it is told why."""
     cell = matrix(with_fast)[0]
-    evidence = keep(asked_of(with_fast), store, cell)
-    assert asked_of(with_fast).mismatch(cell, evidence) == ""
+    evidence = keep(expected_inputs_of(with_fast), store, cell)
+    assert expected_inputs_of(with_fast).mismatch(cell, evidence) == ""
 
     fast.write_bytes(fast.read_bytes()[:-1] + b"\7")
 
-    told = asked_of(with_fast).mismatch(cell, evidence)
+    told = expected_inputs_of(with_fast).mismatch(cell, evidence)
     assert told.startswith("it was rendered with other bytes of speed/fast.safetensors (SHA-256 ")
 
 
@@ -117,7 +117,7 @@ def test_it_is_rendered_and_recorded_with_every_cell(
 
     assert [one.failures for one in made] == [(), ()]
     assert {(one.file, one.strength, one.sha256) for found in made for one in found.always_on} == {
-        ("speed/fast.safetensors", 0.7, asked_of(with_fast).always_on["speed/fast.safetensors"])
+        ("speed/fast.safetensors", 0.7, expected_inputs_of(with_fast).always_on["speed/fast.safetensors"])
     }
     assert all(prepared.recorder.reusable(cell) for cell in (cells[0], cells[2]))
 

@@ -160,7 +160,7 @@ def test_other_bytes_under_the_name_are_replaced(
     plan: Plan,
 ) -> None:
     """A file that has a checkpoint's staged name and other bytes is replaced before the first picture from it."""
-    pair[1].mood.dead = True
+    pair[1].switch.dead = True
     right, other = (plan.training_file(checkpoint).read_bytes() for checkpoint in plan.checkpoints)
     name = plan.staged_file(plan.checkpoints[0])
     (pair[0].loras / name).write_bytes(other)
@@ -190,7 +190,7 @@ def test_worker_without_comfyui_is_left_out(
     pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation]
 ) -> None:
     """A worker whose ComfyUI does not answer is named with the reason, and the others render all."""
-    pair[1].mood.dead = True
+    pair[1].switch.dead = True
     ready = clustered()
     found = evidence_of(begin(ready), cells_of(ready))
 
@@ -206,11 +206,11 @@ def test_worker_whose_comfyui_dies_gives_its_cells_back(
     pair: list[Machine], clustered: Prepare, begin: Callable[[Prepared], Generation]
 ) -> None:
     """Where a ComfyUI dies in the middle of a run, its cells are rendered beside the other worker; none is lost."""
-    pair[1].mood.still = True
+    pair[1].switch.still = True
     ready = clustered()
     run = begin(ready)
     until(lambda: pair[1].serving.server.queue.current()[0])
-    pair[1].mood.dead = True
+    pair[1].switch.dead = True
 
     assert {"anna"} == {one.server.worker for one in evidence_of(run, cells_of(ready))}
     assert {} == run.failures
@@ -225,7 +225,7 @@ def test_killed_worker_costs_no_cell(
 ) -> None:
     """The cells of a worker that was killed are rendered beside the others, and each has one evidence."""
     (carl,) = machines.start("carl")
-    carl.mood.still = True
+    carl.switch.still = True
     ready = clustered()
     assert 3 == len(ready.servers)
     run = begin(ready)
@@ -245,12 +245,12 @@ def test_nothing_is_left_to_render_on(
 ) -> None:
     """Where every ComfyUI died, each cell fails, and says which worker's does not answer."""
     for machine in pair:
-        machine.mood.still = True
+        machine.switch.still = True
     ready = clustered()
     run = begin(ready)
     until(lambda: all(machine.serving.server.queue.current()[0] for machine in pair))
     for machine in pair:
-        machine.mood.dead = True
+        machine.switch.dead = True
 
     for cell in cells_of(ready):
         with pytest.raises(CellFailedError, match=r"Dask worker (anna|bert): http://127.0.0.1:\d+ "):
@@ -262,19 +262,19 @@ def test_closing_withdraws_ours(
 ) -> None:
     """A run that ends early leaves nothing of its own in any worker's queue."""
     for machine in pair:
-        machine.mood.still = True
+        machine.switch.still = True
     run = begin(clustered())
     until(lambda: all(machine.serving.server.queue.remaining() for machine in pair))
     run.close()
     for machine in pair:
         assert [] == machine.serving.server.queue.current()[1]
-        machine.mood.still = False
+        machine.switch.still = False
     until(lambda: not any(machine.serving.server.queue.remaining() for machine in pair))
 
 
 def test_stand_in_beside_a_worker_is_refused(pair: list[Machine], clustered: Prepare) -> None:
     """A simulated picture never passes for a real one: such a worker is refused by name."""
-    pair[1].mood.honest = True
+    pair[1].switch.honest = True
 
     with pytest.raises(BadAnswer, match=r"Beside these Dask workers runs a stand-in.*SIMULATED: bert\."):
         clustered()
@@ -283,7 +283,7 @@ def test_stand_in_beside_a_worker_is_refused(pair: list[Machine], clustered: Pre
 def test_no_worker_of_use_is_told_with_every_reason(pair: list[Machine], clustered: Prepare) -> None:
     """Where no worker can render the plan, each is named with its reason."""
     for machine in pair:
-        machine.mood.dead = True
+        machine.switch.dead = True
 
     with pytest.raises(Unreachable) as caught:
         clustered()
@@ -308,18 +308,18 @@ def test_lora_that_somebody_changes_fails_the_cell(
     pair: list[Machine], clustered: Prepare, begin: Callable[..., Generation], plan: Plan
 ) -> None:
     """A picture from a file that was replaced beside the worker meanwhile is not kept."""
-    pair[1].mood.dead = True
+    pair[1].switch.dead = True
     cells = matrix(plan)
     with closing(Generation(clustered(), cells[:1], regenerate=True)) as run:
         run.evidence(cells[0], show=ignore)
-    pair[0].mood.still = True
+    pair[0].switch.still = True
     run = begin(clustered(), cells[2:3], regenerate=False)
     name = plan.staged_file(plan.checkpoints[0])
     until(lambda: name in str(pair[0].serving.server.queue.current()))
     part = pair[0].loras / "part"
     part.write_bytes(plan.training_file(plan.checkpoints[1]).read_bytes())
     part.replace(pair[0].loras / name)
-    pair[0].mood.still = False
+    pair[0].switch.still = False
 
     with pytest.raises(CellFailedError, match=rf"{name} was changed while a picture was rendered from it\."):
         run.evidence(cells[2], show=ignore)

@@ -12,7 +12,7 @@ from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Nodes, Plan
-from tests.plugins.evidence.made_evidence import BASE, asked_of, evidence_for, keep, keep_all, png_of
+from tests.plugins.evidence.made_evidence import BASE, evidence_for, expected_inputs_of, keep, keep_all, png_of
 
 CHANGED = "the plan's prompt, seed, settings or workflow were changed since it was rendered"
 
@@ -62,7 +62,7 @@ def test_demonstration_never_stands_for_a_real_run(
     asked: ExpectedInputs, plan: Plan, cell: Cell, evidence: Evidence
 ) -> None:
     """Simulated evidence is not real, and real evidence is not a demonstration's."""
-    demo = asked_of(plan, simulated=True)
+    demo = expected_inputs_of(plan, simulated=True)
 
     assert asked.mismatch(cell, evidence_for(demo, cell, png_of(cell))) == "it is SIMULATED"
     assert demo.mismatch(cell, evidence) == "it is a real picture, and this is a --demo run"

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from stand_in.faults import Frame, NodeFailure, WorkerDied
-from tests.faults.stand import THEIRS, Fault, Times, json_answer
+from tests.faults.faulty_server import THEIRS, Fault, Times, json_answer
 
 TARGET = "step600-forest"
 """The cell that goes wrong where one does."""

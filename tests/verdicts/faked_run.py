@@ -36,15 +36,15 @@ from plugins.plan.plan import Plan
 from stand_in.server import Server
 from stand_in.serving import Serving
 from stand_in.weights import read_header, write_weights
-from tests.plugins.evidence.made_evidence import asked_of
+from tests.plugins.evidence.made_evidence import expected_inputs_of
 from tests.small_plan import Posing
 
 Reply = Callable[[web.Request, Server], web.StreamResponse | None]
 """What is answered in place of the server; None lets the server answer."""
 
 
-class Lying(Posing):
-    """A stand-in that passes for a real server and lies in one way: `Lying(saved=...)` replaces that hook."""
+class FakingServer(Posing):
+    """A stand-in that passes for a real server and lies in one way: `FakingServer(saved=...)` replaces that hook."""
 
     server: Server
 
@@ -59,7 +59,7 @@ class Lying(Posing):
         return lie if lie is not None else await super().answer(request)
 
 
-class Keeping(Lying):
+class Keeping(FakingServer):
     """Keeps every LoRA that it loaded, by path, until /free is applied, whatever ran in between (`--cache-lru`)."""
 
     def __init__(self, folder: Path, *, free_now: bool = True, forgets: bool = True, **hooks: Any) -> None:
@@ -171,7 +171,7 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class FakedRun:
     """A plan, a reports folder and a stand-in that may lie."""
 
     plan: Plan
@@ -227,7 +227,7 @@ class Scene:
     def deploy(self, step: str = "step600") -> Deployment:
         """Deploy a checkpoint as `pytest -m deploy` does: gate, production, proof, clean-up."""
         checkpoint = next(one for one in self.plan.checkpoints if one.id == step)
-        expected = asked_of(self.plan)
+        expected = expected_inputs_of(self.plan)
         evidence = pass_gate(expected, self.store, checkpoint)
         selected = Selected(
             expected=expected, store=self.store, checkpoint=checkpoint, evidence=evidence, observed="", ballot=None
@@ -254,7 +254,7 @@ class Scene:
 
     def render_production(self) -> str:
         """Render the production LoRA as another person does, who makes nobody forget anything; give its pixels."""
-        expected, cell = asked_of(self.plan), matrix(self.plan)[2]
+        expected, cell = expected_inputs_of(self.plan), matrix(self.plan)[2]
         server = self.connect()
         filled = expected.filled(
             cell,
@@ -268,7 +268,7 @@ class Scene:
             server.close()
 
     def filled(self, message: str) -> str:
-        """Fill in what a message says of this scene: `{url}`, `{loras}`, `{checkpoints}`, digests by checkpoint."""
+        """Fill in what a message says of this run: `{url}`, `{loras}`, `{checkpoints}`, digests by checkpoint."""
         digests = {one.id: digest_of(self.plan.training_file(one))[:12] for one in self.plan.checkpoints}
         paths = self.plan.paths
         return message.format(url=self.url, loras=paths.loras, checkpoints=paths.checkpoints, **digests)

@@ -11,9 +11,9 @@ from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
-from tests.faults.planted import TARGET
+from tests.faults.fault_catalogue import TARGET
+from tests.faults.faulty_server import Stage, Work
 from tests.faults.server_faults import TABLE
-from tests.faults.stand import Stage, Work
 
 _LONGEST_SECONDS = 60.0
 
@@ -60,7 +60,7 @@ BECOMES = {
 """What comes of rows of the table where a healthy server, or worker, is there beside the faulty one."""
 
 
-class Pair:
+class TwoServers:
     """Renders so that the faulty server begins the target: the healthy one holds its first cell until then.
 
     The matrix begins with two baselines, of which each server has one before either goes on.
@@ -100,7 +100,7 @@ def check(name: str, comes: Comes, stage: Stage, patch: pytest.MonkeyPatch) -> N
     """Render before two servers of which the first has a fault of the table, and see that nothing is lost."""
     row = TABLE[name]
     faulty, healthy = stage.prepared.servers
-    pair = Pair(stage.make, faulty)
+    pair = TwoServers(stage.make, faulty)
     ended = stage.run(at_once=row.at_once, left=row.left, patch=patch, work=pair)
 
     failing = {Comes.TARGET_FAILS: (TARGET,), Comes.BEGUN_FAILS: tuple(pair.begun)}.get(comes, ())

@@ -36,7 +36,7 @@ from stand_in.versions import TODAY, Version
 from tests.faults.front import Front, before
 from tests.rendered import rendered_and_kept
 from tests.small_plan import Posing
-from tests.verdicts.scene import without_training_images
+from tests.verdicts.faked_run import without_training_images
 from tests.waiting import until
 
 CELLS = ("baseline-forest", "step600-forest", "final-forest")
