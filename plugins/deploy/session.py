@@ -51,6 +51,7 @@ from plugins.plan.command import Command
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.review.ballot import Ballot
 from plugins.review.gathering import gather
+from plugins.review.metrics import metrics_of, told_bleed
 
 Attempt = Deployment | Rollback | LoraError
 """What came of putting a file into production, or why nothing did."""
@@ -183,14 +184,15 @@ class DeploySession:
         plan, verified = self._command.plan, tuple(self.verified.values())
         match self._done:
             case Deployment():
+                evidence = self._selected.evidence if self._selected else {}
                 summary = Summary(
                     plan=plan,
                     deployment=self._done,
                     ballots=self._ballots,
                     verified=verified,
+                    bleed=self._bleed(self._done),
                     workflow=tuple(workflow_of(plan, self._command.reports).lines()) if plan.workflow else (),
                 )
-                evidence = self._selected.evidence if self._selected else {}
                 if plan.summary:
                     return PlannedSummary(work=plan.summary, summary=summary, evidence=evidence).markdown()
                 return summary.markdown()
@@ -198,6 +200,13 @@ class DeploySession:
                 return rollback_summary(plan, self._done, verified)
             case None:
                 return ""
+
+    def _bleed(self, deployment: Deployment) -> str:
+        plan, selected = self._command.plan, self._selected
+        if not plan.bleeding or selected is None:
+            return ""
+        found = selected.evidence.values()
+        return told_bleed(metrics_of(selected.checkpoint, found, deployment.strength, bleeding=plan.bleeding))
 
     def _lock(self) -> None:
         if self._locks is None:

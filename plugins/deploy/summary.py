@@ -33,6 +33,8 @@ class Summary:
     ballots: tuple[Ballot, ...] = ()
     """Of each judge."""
     verified: tuple[Verified, ...]
+    bleed: str = ""
+    """What the selected checkpoint changes without the trigger word, in a sentence."""
     workflow: tuple[str, ...] = ()
     """Which own workflow was used, and what was found where in it; nothing for the built-in one."""
 
@@ -108,6 +110,8 @@ class Summary:
         if plan.selection_rule:
             parts.append(f"Selection rule: {plain(plan.selection_rule)}")
         parts += self._judges() if self.ballots else self._criteria()
+        if self.bleed:
+            parts.append(f"{self.deployment.choice}: {plain(self.bleed)}")
         seen = self.deployment.observed.strip()
         if seen or not self.ballots:
             told = "\n".join(f"> {plain(line)}" for line in seen.splitlines())

@@ -126,6 +126,9 @@ class Comparing:
             lora=staged.file.name,
             header=said(staged.header),
         )
+        if cell.prompt.bleed and check.outcome is Outcome.WARNING:
+            told = f"next to none without the trigger word, as it should be ({compared.effect:.2f} of 255)"
+            check = Check(name=check.name, outcome=Outcome.PASSED, message=told)
         return evidence.with_check(check).model_copy(update={"compared": compared})
 
     def _baseline(self, cell: Cell) -> Image.Image:

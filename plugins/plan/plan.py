@@ -348,6 +348,8 @@ class Prompt(_Part):
     """The prompt, with the trigger word in it."""
     purpose: Words = ""
     """What it tests, in a few words."""
+    bleed: bool = False
+    """Whether the trigger word is left out on purpose: the LoRA should change little there."""
 
 
 class Criterion(_Part):
@@ -553,6 +555,22 @@ class Plan(_Part):
         return self
 
     @model_validator(mode="after")
+    def _bleed_is_without_the_trigger(self) -> Self:
+        words = self.trigger_words
+        for prompt in (one for one in self.prompts if one.bleed):
+            if not words:
+                raise ValueError(
+                    f"prompt {prompt.id!r} has bleed = true, and the plan tells no trigger word: no other prompt "
+                    f"holds its name, {self.name!r}. Write trigger_words = [...] under [publish]"
+                )
+            if found := [word for word in words if word.casefold() in prompt.text.casefold()]:
+                raise ValueError(
+                    f"prompt {prompt.id!r} has bleed = true, and holds the trigger word {found[0]!r}: take one of the "
+                    "two out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _criteria_name_prompts(self) -> Self:
         known = {prompt.id for prompt in self.prompts}
         for criterion in self.criteria:
@@ -626,6 +644,23 @@ class Plan(_Part):
         return frozenset(names)
 
     @property
+    def trigger_words(self) -> tuple[str, ...]:
+        """The trigger words that the plan tells: those to publish, else its name where prompts hold it; else none."""
+        if self.publish and self.publish.trigger_words:
+            return self.publish.trigger_words
+        held = any(self.name.casefold() in prompt.text.casefold() for prompt in self.prompts if not prompt.bleed)
+        return (self.name,) if held else ()
+
+    @property
+    def bleeding(self) -> frozenset[str]:
+        """The ids of the prompts without the trigger word, where the LoRA should change little."""
+        return frozenset(prompt.id for prompt in self.prompts if prompt.bleed)
+
+    def looked_for(self, criterion: Criterion) -> tuple[str, ...]:
+        """Return the ids of the prompts on which a criterion is looked for: with the trigger word, or as it says."""
+        return criterion.prompts or tuple(prompt.id for prompt in self.prompts if not prompt.bleed)
+
+    @property
     def facts(self) -> tuple[str, ...]:
         """What every picture shares, in a few words each."""
         return (*self.sampling.facts(is_own=self.workflow is not None), *(f"always on: {one}" for one in self.loras))
@@ -696,5 +731,5 @@ class Plan(_Part):
             if checkpoint["epoch"] is None:
                 del checkpoint["epoch"]
         for prompt in tested["prompts"]:
-            del prompt["purpose"]
+            del prompt["purpose"], prompt["bleed"]
         return hashlib.sha256(json.dumps(tested, sort_keys=True).encode()).hexdigest()

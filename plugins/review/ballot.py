@@ -204,7 +204,7 @@ def figures(ballot: Ballot, plan: Plan, strength: float | None = None) -> dict[s
                 [
                     cell.name
                     for cell in column(plan, checkpoint)
-                    if cell.strength == strength and (not criterion.prompts or cell.prompt.id in criterion.prompts)
+                    if cell.strength == strength and cell.prompt.id in plan.looked_for(criterion)
                 ],
             )
             for criterion in plan.criteria

@@ -50,7 +50,7 @@ def gather(  # noqa: PLR0913 (what a review is put together from)
         references=images,
         simulated=expected.simulated,
         metrics=tuple(
-            metrics_of(checkpoint, evidence, strength)
+            metrics_of(checkpoint, evidence, strength, bleeding=expected.plan.bleeding)
             for strength in strengths(expected.plan)
             for checkpoint in expected.plan.tested
         ),

@@ -29,11 +29,24 @@ class Metrics:
     effects: Range | None = None
     """The effect's lowest and highest among its pictures."""
     distances: Range | None = None
+    bleed: float | None = None
+    """The effect on the prompts without the trigger word; the other numbers leave those prompts out."""
 
 
-def metrics_of(checkpoint: Tested, evidence: Iterable[Evidence], strength: float | None = None) -> Metrics:
-    """Sum up a checkpoint's evidence, at one strength where the plan has several."""
-    found = [one for one in evidence if (one.cell.column, one.cell.strength) == (checkpoint.id, strength)]
+def metrics_of(
+    checkpoint: Tested,
+    evidence: Iterable[Evidence],
+    strength: float | None = None,
+    *,
+    bleeding: frozenset[str] = frozenset(),
+) -> Metrics:
+    """Sum up a checkpoint's evidence, at one strength where the plan has several.
+
+    `bleeding` are the ids of prompts without the trigger word.
+    """
+    every = [one for one in evidence if (one.cell.column, one.cell.strength) == (checkpoint.id, strength)]
+    found = [one for one in every if one.cell.prompt not in bleeding]
+    bleed = [one.compared.effect for one in every if one.compared and one.cell.prompt in bleeding]
     fingerprints = [bytes.fromhex(one.picture.fingerprint) for one in found if one.picture.fingerprint]
     effects = [one.compared.effect for one in found if one.compared]
     distances = [one.nearest.distance for one in found if one.nearest]
@@ -46,6 +59,18 @@ def metrics_of(checkpoint: Tested, evidence: Iterable[Evidence], strength: float
         diversity=diversity(fingerprints),
         effects=_range(effects),
         distances=_range(distances),
+        bleed=_mean(bleed),
+    )
+
+
+def told_bleed(metrics: Metrics) -> str:
+    """Say how much a LoRA changes without its trigger word, beside what it changes with it; empty if not measured."""
+    if metrics.bleed is None or metrics.effect is None:
+        return ""
+    share = f", {100 * metrics.bleed / metrics.effect:.0f} % of that" if metrics.effect else ""
+    return (
+        f"With the trigger word it changes the picture by {metrics.effect:.1f} of 255, without it by "
+        f"{metrics.bleed:.1f}{share}."
     )
 
 

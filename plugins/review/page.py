@@ -10,8 +10,9 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from plugins.plan.cells import at
+from plugins.plan.cells import at, named
 from plugins.plan.plan import BASELINE, Rival, Tested
+from plugins.review.metrics import told_bleed
 from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews, training_source
 from plugins.review.review import Entry, Review, step_name
@@ -92,18 +93,26 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
             for c in plan.tested
         ],
         "strengths": [f"{strength:g}" for strength in review.strengths if strength is not None],
+        "bleed": dict(_bleeding(review)),
         "rows": [{"id": row.id, "prompt": row.prompt} for row in review.rows],
         "criteria": [
             {
                 "id": criterion.id,
                 "text": criterion.text,
                 "required": criterion.required,
-                "prompts": list(criterion.prompts),
+                "prompts": list(plan.looked_for(criterion) if plan.bleeding else criterion.prompts),
             }
             for criterion in plan.criteria
         ],
         "cells": {entry.cell.id: cell_data(entry, previews) for entry in review.by_id.values()},
     }
+
+
+def _bleeding(review: Review) -> Iterator[tuple[str, str]]:
+    """Yield what each column changes without the trigger word, in a sentence, by its id and strength."""
+    for one in review.metrics:
+        if told := told_bleed(one):
+            yield named(one.checkpoint, one.strength), told
 
 
 def _key(review: Review) -> str:

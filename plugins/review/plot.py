@@ -38,6 +38,8 @@ class Measure:
     of: Callable[[Metrics], float | None]
     among: Callable[[Metrics], Range | None] = lambda _: None
     """The lowest and the highest of its pictures; None where there is but one number."""
+    scale: Callable[[Metrics], float | None] = lambda _: None
+    """Another number that it is drawn on one scale with."""
 
     def told(self, metrics: Metrics) -> str:
         """Write the number as it is shown; a dash where it was not measured."""
@@ -55,6 +57,17 @@ MEASURES: Final = (
         digits=1,
         of=lambda metrics: metrics.effect,
         among=lambda metrics: metrics.effects,
+    ),
+    Measure(
+        id="bleed",
+        title="Effect without the trigger word",
+        meaning=(
+            "The same difference, and on the same scale, on the prompts that leave the trigger word out. "
+            "Far below the effect with it, the LoRA keeps to its subject."
+        ),
+        digits=1,
+        of=lambda metrics: metrics.bleed,
+        scale=lambda metrics: metrics.effect,
     ),
     Measure(
         id="distance",
@@ -153,7 +166,8 @@ def plots(review: Review) -> tuple[Plot, ...]:
 
 def _plot(measure: Measure, review: Review) -> Plot:
     reaches = ((measure.among(one) or (0.0, measure.of(one) or 0.0))[1] for one in review.metrics)
-    top = _top([highest for highest in reaches if highest])
+    beside = [value for one in review.metrics if (value := measure.scale(one))]
+    top = _top([*(highest for highest in reaches if highest), *beside])
     by_strength = groupby(review.metrics, key=lambda one: one.strength)
     return Plot(
         measure=measure,

@@ -12,12 +12,22 @@ function drawDecision() {
   part("take").hidden = isBlind() || !verdict.checkpoint || follows;
   if (verdict.checkpoint) part("take").textContent = `Choose ${atStrength(columnName(verdict.checkpoint), asLabel(verdict.strength))}`;
   drawChoices();
+  drawBleed();
   if (part("reason").value !== reason) part("reason").value = reason;
   if (part("judge-name").value !== judge) part("judge-name").value = judge;
   const against = choice !== null && !isBlind() && !follows;
   part("against").hidden = !against || reason.trim() !== "";
   part("command").textContent = data.command.replace("=STEP", isBlind() || !choice ? "=STEP" : `=${argument(choice)}`);
   part("command-hint").textContent = commandHint();
+}
+
+// Of what is chosen, else of what the rule gives: does it change pictures that do not ask for it?
+function drawBleed() {
+  if (!part("bleed")) return;
+  const rule = suggestion();
+  const [id, at] = ballot.choice === null ? [rule.checkpoint, asLabel(rule.strength)] : [ballot.choice, ballot.strength];
+  const told = id === null || isBlind() ? "" : data.bleed[named(id, at)];
+  tell("bleed", told ? [`${atStrength(columnName(id), at)}: ${told}`] : []);
 }
 
 function drawChoices() {

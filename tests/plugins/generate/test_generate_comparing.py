@@ -354,3 +354,25 @@ def _moved(png: bytes) -> bytes:
     buffer = BytesIO()
     Image.fromarray(values.astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_little_effect_without_the_trigger_is_as_it_should_be(
+    asked: ExpectedInputs,
+    store: Store,
+    cells: tuple[Cell, ...],
+    staged: dict[str, Staged],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the trigger word is left out, next to no effect is no warning; with it, it is one."""
+    monkeypatch.setattr("plugins.generate.comparing.effect_of", lambda *_: 0.01)
+    quiet = dataclasses.replace(cells[1], prompt=cells[1].prompt.model_copy(update={"bleed": True}))
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    for cell in (cells[0], quiet.baseline):
+        comparing.judge(cell, baseline, staged=None)
+
+    with_trigger = check(comparing.judge(cells[1], evidence, staged=staged["step600"]), "LoRA effect")
+    without = check(comparing.judge(quiet, evidence, staged=staged["step600"]), "LoRA effect")
+
+    assert (with_trigger.outcome, without.outcome) == (Outcome.WARNING, Outcome.PASSED)
+    assert without.message == "next to none without the trigger word, as it should be (0.01 of 255)"

@@ -258,6 +258,25 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
             id="clip_skip",
         ),
         pytest.param(
+            'id = "novel_pose"',
+            'id = "novel_pose"\nbleed = true',
+            "prompt 'novel_pose' has bleed = true, and holds the trigger word 'spyke': take one of the two out",
+            id="bleed-with-the-trigger",
+        ),
+        pytest.param(
+            'spyke, standing in a forest"\n\n[[prompt]]\nid = "novel_pose"\ntext = "spyke, crouching"',
+            'a man"\nbleed = true',
+            "prompt 'forest' has bleed = true, and the plan tells no trigger word: no other prompt holds its name, "
+            "'spyke'. Write trigger_words = [...] under [publish]",
+            id="bleed-without-a-trigger",
+        ),
+        pytest.param(
+            'id = "novel_pose"',
+            'id = "novel_pose"\nbleed = "yes"',
+            "prompt[1].bleed: must be true or false, without quotes, not 'yes'",
+            id="bleed-text",
+        ),
+        pytest.param(
             "[[prompt]]",
             '[[rival]]\nfile = "old.safetensors"\n\n[[prompt]]',
             "rival[0].label: is missing",
