@@ -329,7 +329,7 @@ def test_log_beside_a_worker_is_asked(
     pair: list[Machine], clustered: Prepare, begin: Callable[..., Generation], plan: Plan
 ) -> None:
     """Keys that a ComfyUI beside a worker did not load are told as those of one at hand."""
-    pair[1].mood.dead = True
+    pair[1].switch.dead = True
     write_weights(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4), "other_net.b": (4, 4)}, {}, seed="x")
     cells = matrix(plan)
     run = begin(clustered(), cells[2:4])
