@@ -5,9 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from plugins.deploy.claims import production_is_the_selected_checkpoint
-from plugins.deploy.records import Deployment
+from plugins.deploy.records import RECORD as DEPLOYED
+from plugins.deploy.records import Deployment, RecordError, read_record
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
+from plugins.plan.cells import at
 from plugins.plan.messages import counted
 from plugins.plan.plan import Plan
 from plugins.publish.card import PICTURES, card
@@ -28,7 +30,13 @@ def publish_production(plan: Plan, deployment: Deployment, store: Store, reports
         if problems := production_is_the_selected_checkpoint(plan, deployment):
             raise PublishError("\n".join([*problems, "Nothing was published."]))
         facts = gather_facts(plan, plan.publish, deployment, store)
-        new = Published(plan_name=plan.name, selected=deployment.selected, sha256=deployment.sha256, files={})
+        new = Published(
+            plan_name=plan.name,
+            selected=deployment.selected,
+            sha256=deployment.sha256,
+            strength=deployment.strength,
+            files={},
+        )
         return publish(new, {**_beside(facts), **_copy(facts)}, reports)
     except OSError as error:
         where = error.filename or plan.production_file
@@ -55,7 +63,7 @@ def _put(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def published_is_of_production(plan: Plan, published: Published) -> list[str]:
+def published_is_of_production(plan: Plan, published: Published, reports: Path) -> list[str]:
     """Compare what was published with what is in production, and see that the copy is as it was written."""
     again = "Publish again: pytest -m publish"
     if not published.is_done:
@@ -71,6 +79,9 @@ def published_is_of_production(plan: Plan, published: Published) -> list[str]:
             for path in published.files
             if path.exists()
         ]
+    if not _is_deployed_strength(published, reports):
+        told = at(published.selected, published.strength)
+        return [f"The published files are of {told}, which was deployed at another strength since. {again}"]
     return [
         f"{path} was changed since it was published. Move it away, then publish again: pytest -m publish"
         for path, digest in published.files.items()
@@ -84,13 +95,26 @@ def follow_production(plan: Plan, reports: Path) -> Iterator[str]:
     Raises `PublishError` or `OSError`.
     """
     published = read_published(reports)
-    production = plan.production_file
-    if published is None or (production.is_file() and digest_of(production) == published.sha256):
+    if published is None or (_is_in_production(published, plan) and _is_deployed_strength(published, reports)):
         return
     there = [path for path in published.files if path.exists()]
     left = withdraw(published, reports)
     gone = len(there) - len(left)
-    yield f"{counted(gone, 'published file')} of {published.selected} removed. Publish again: pytest -m publish"
+    told = at(published.selected, published.strength)
+    yield f"{counted(gone, 'published file')} of {told} removed. Publish again: pytest -m publish"
     yield from (
         f"warning: {path} was published of {published.selected}, was changed since, and was left" for path in left
     )
+
+
+def _is_in_production(published: Published, plan: Plan) -> bool:
+    production = plan.production_file
+    return production.is_file() and digest_of(production) == published.sha256
+
+
+def _is_deployed_strength(published: Published, reports: Path) -> bool:
+    """Say whether the deployment on record is at the strength that was published, as far as it can be read."""
+    try:
+        return read_record(reports / DEPLOYED).strength == published.strength
+    except RecordError:
+        return True

@@ -37,6 +37,8 @@ class Published(BaseModel):
     selected: str
     sha256: Sha256
     """Digest of the production file that the files are about."""
+    strength: float | None = None
+    """The strength that they name, where the plan has several."""
     files: dict[Path, Sha256]
     before: dict[Path, Sha256] = {}
     """While it is not done: the files of before, which are replaced or removed."""

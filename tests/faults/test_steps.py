@@ -207,7 +207,7 @@ def test_published_files_are_the_old_set_or_the_new_one_or_said_to_be_neither(tr
         judged = one.judged
         assert one.error is None or not one.error or one.error.startswith(("PublishError", "HeaderError")), one
         found = read_published(judged.reports)
-        told = published_is_of_production(judged.plan, found) if found else ["nothing is published"]
+        told = published_is_of_production(judged.plan, found, judged.reports) if found else ["nothing is published"]
         assert told or _is_new(judged), one
         assert told == [] or one.error != "", one
 

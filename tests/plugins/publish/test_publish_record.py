@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from plugins.deploy.records import RECORD as DEPLOYED
+from plugins.deploy.records import write_record
 from plugins.publish.publishing import follow_production, published_is_of_production
 from plugins.publish.record import RECORD, PublishError, read_published
 from tests.plugins.publish.made_publication import Publication
@@ -19,7 +21,7 @@ def problems(publication: Publication) -> list[str]:
     """Return what speaks against what was published."""
     found = read_published(publication.judged.reports)
     assert found
-    return published_is_of_production(publication.plan, found)
+    return published_is_of_production(publication.plan, found, publication.judged.reports)
 
 
 def beside(publication: Publication, suffix: str) -> Path:
@@ -59,6 +61,17 @@ def test_another_production_takes_it_back(publication: Publication) -> None:
     assert ["ComfyUI/models/loras/spyke_plasma_v1.safetensors"] == publication.names
     assert read_published(publication.judged.reports) is None
     assert [] == follow(publication)
+
+
+def test_another_strength_takes_it_back(publication: Publication) -> None:
+    """When the same checkpoint is deployed at another strength, verifying says so, and what names the old one goes."""
+    publication.publish()
+    deployed = publication.deployment.model_copy(update={"strength": 0.8})
+    write_record(deployed, publication.judged.reports / DEPLOYED)
+
+    (problem,) = problems(publication)
+    assert problem.startswith("The published files are of step600, which was deployed at another strength since.")
+    assert ["8 published files of step600 removed. Publish again: pytest -m publish"] == follow(publication)
 
 
 def test_file_that_was_changed_since_is_left(publication: Publication) -> None:
