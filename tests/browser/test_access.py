@@ -68,6 +68,24 @@ def test_axe_finds_no_violation_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(390, 844), (768, 1024), (1024, 768), (1440, 900)], ids=lambda size: str(size[0]))
+def test_axe_finds_no_violation_at_any_width(open_page: Open, report: Path, size: tuple[int, int], scheme: str) -> None:
+    """Page, large picture and duel pass axe at four widths, light and dark, with everything unfolded."""
+    page = open_page(report, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    for checkpoint, answer in (("step600", "yes"), ("final", "yes"), ("step400", "no")):
+        page.locator(f'.judge .rest .marks[data-checkpoint="{checkpoint}"] [value="{answer}"]').click()
+    page.evaluate("for (const one of document.querySelectorAll('details:not(.menu)')) one.open = true")
+    assert [] == violations(page)
+    page.locator("#start-duels").click()
+    page.keyboard.press("ArrowLeft")
+    assert [] == violations(page, "#duel")
+    page.keyboard.press("Escape")
+    page.locator('[data-cell="step600-novel_pose"] .picture').click()
+    assert [] == violations(page, "#viewer")
+
+
 def test_numbers_by_step_are_plotted_and_readable(page: Page) -> None:
     """Each measure is a picture with a name and its numbers in words, a sentence of what it means, and a table."""
     plot = page.get_by_role("img", name="Distance to the training images, by step")
