@@ -8,13 +8,11 @@ need what is installed for the suite's own tests alone. In pyproject.toml these 
 
 import contextlib
 import os
+from importlib import import_module
 
 import pytest
 
 from plugins.plan.stash import COMMAND
-from tests.small_plan import PLAN, Posing, made_plan, plan, plan_file, run_suite, stand_in
-
-__all__ = ["PLAN", "Posing", "made_plan", "plan", "plan_file", "run_suite", "stand_in"]
 
 _LONGEST_SECONDS = 300
 """A test that takes longer hangs."""
@@ -26,6 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.stash[COMMAND].stages:
         return
     config.pluginmanager.import_plugin("tests.no_power_cut")
+    small_plan = import_module("tests.small_plan")
+    if not config.pluginmanager.is_registered(small_plan):
+        config.pluginmanager.register(small_plan, "small_plan")
     config.addinivalue_line("filterwarnings", "error")
     if getattr(config.option, "timeout", None) is None:
         config.option.timeout = _LONGEST_SECONDS
