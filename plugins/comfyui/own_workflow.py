@@ -9,7 +9,7 @@ from plugins.comfyui.names import find_base_model
 from plugins.comfyui.node_types import NodeTypes, read_types
 from plugins.comfyui.workflow import Workflow, classes_of
 from plugins.plan.cells import matrix
-from plugins.plan.plan import Plan
+from plugins.plan.plan import Plan, Sampling
 
 
 def classes_for(plan: Plan) -> tuple[str, ...]:
@@ -24,12 +24,19 @@ def read_workflow(plan: Plan, types: NodeTypes | None = None) -> Workflow:
     """
     if plan.workflow is None:
         return Workflow.built_in(plan.loras)
+    samplings = [prompt.applied_to(plan.sampling) for prompt in plan.prompts if prompt.own]
+    first, *_ = [_read(plan, types, sampling) for sampling in (plan.sampling, *samplings)]  # each may be refused
+    return first
+
+
+def _read(plan: Plan, types: NodeTypes | None, sampling: Sampling) -> Workflow:
+    assert plan.workflow is not None  # noqa: S101 (asked before)
     return Workflow.read(
         plan.workflow,
         types=types,
         nodes=plan.comfyui.nodes,
         files=plan.lora_files,
-        sampling=plan.sampling,
+        sampling=sampling,
         loras=plan.loras,
     )
 

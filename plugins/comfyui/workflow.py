@@ -160,12 +160,12 @@ class Workflow:
     def fill(
         self, cell: Cell, sampling: Sampling, *, base_model: str | None, lora_file: str | None, prefix: str
     ) -> Filled:
-        """Write a cell into the graph: its prompt and seed, and the settings that the plan gives.
+        """Write a cell into the graph: its prompt and seed, and the settings that prompt and plan give.
 
         Without `lora_file` the tested LoRA is off or gone, and nothing else: that is the baseline.
         """
         graph = self.filler.fill(
-            sampling,
+            cell.prompt.applied_to(sampling),
             prompt=cell.prompt.text,
             seed=cell.seed,
             base_model=base_model,

@@ -7,7 +7,7 @@ from plugins.deploy.markdown import code, plain
 from plugins.deploy.records import Deployment, Rollback
 from plugins.deploy.selection import judge_name
 from plugins.plan.cells import at, named
-from plugins.plan.plan import Plan
+from plugins.plan.plan import Plan, Prompt
 from plugins.review.agreement import agreements, required_no
 from plugins.review.ballot import Ballot, figures
 from plugins.review.figures import Figure
@@ -99,7 +99,7 @@ class Summary:
             lines.append(f"| {chosen}{name}{chosen} | {step} | {plain(candidate.file)} | `{candidate.sha256}` |")
         lines += ["", "Prompts:", ""]
         lines += [
-            f"{number}. {plain(prompt.purpose or prompt.id)}: {self._quoted(prompt.text)}"
+            f"{number}. {plain(prompt.purpose or prompt.id)}: {self._quoted(prompt.text)}{_own(prompt)}"
             for number, prompt in enumerate(plan.prompts, 1)
         ]
         return "\n".join(lines)
@@ -279,6 +279,12 @@ def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, .
     parts = [*head, "\n".join(["## What was put back", "", *put])]
     parts.append("\n".join(["## What production renders", "", *proof]))
     return "\n\n".join([*parts, _verifications(verified)]) + "\n"
+
+
+def _own(prompt: Prompt) -> str:
+    """Say which settings a prompt has of its own."""
+    told = [f"{key} {plain(str(value)) or 'none'}" for key, value in prompt.own.items()]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _strengths(plan: Plan) -> str:

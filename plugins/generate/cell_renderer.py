@@ -95,7 +95,7 @@ class CellRenderer:
             finished=finished,
             picture=picture,
             checks=(
-                self.expected.check_size(picture),
+                self.expected.check_size(picture, cell),
                 check_not_blank(picture),
                 check_not_noise(picture),
                 check_workflow(picture, sent=filled.graph, remembered=finished.workflow),

@@ -24,9 +24,10 @@ def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | No
     if size is None:
         return
     width, height = size
-    missing = sum(not store.picture(cell).exists() for cell in cells)
-    each = width * height * _CHANNELS + _BESIDE
-    needed = missing * each + _REPORT if missing else 0
+    own = [cell.prompt.own for cell in cells if not store.picture(cell).exists()]
+    pixels = [one.get("width", width) * one.get("height", height) for one in own]
+    missing = len(pixels)
+    needed = sum(each * _CHANNELS + _BESIDE for each in pixels) + (_REPORT if missing else 0)
     there = next(folder for folder in (store.folder, *store.folder.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if needed > free:

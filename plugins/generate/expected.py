@@ -71,20 +71,15 @@ class ExpectedInputs:
     @property
     def largest(self) -> int:
         """Pixels of the largest picture that is decoded; an own workflow may make its own larger."""
-        return _LARGEST_OF_OWN if self.plan.workflow else max(self._width * self._height, _LARGEST_AT_LEAST)
+        sizes = [prompt.applied_to(self.plan.sampling) for prompt in self.plan.prompts]
+        largest = max(one.width * one.height for one in sizes)
+        return _LARGEST_OF_OWN if self.plan.workflow else max(largest, _LARGEST_AT_LEAST)
 
-    def check_size(self, picture: Picture) -> Check:
+    def check_size(self, picture: Picture, cell: Cell) -> Check:
         """Compare a picture's size with the plan's. An own workflow's is compared with the baseline's, once known."""
-        width, height = picture.image.size if self.plan.workflow else (self._width, self._height)
+        asked = cell.prompt.applied_to(self.plan.sampling)
+        width, height = picture.image.size if self.plan.workflow else (asked.width, asked.height)
         return check_size(picture, width=width, height=height)
-
-    @property
-    def _width(self) -> int:
-        return self.plan.sampling.width
-
-    @property
-    def _height(self) -> int:
-        return self.plan.sampling.height
 
     def inputs_digest(self, cell: Cell, *, base_model: str) -> str:
         """Return a digest of all that the cell's picture is to be made from."""

@@ -85,7 +85,7 @@ class Recorder:
                 strength=cell.strength,
             ),
             prompt_text=cell.prompt.text,
-            negative_text=plan.sampling.negative,
+            negative_text=cell.prompt.applied_to(plan.sampling).negative,
             base_model=self.base_model,
             lora=LoraRecord(file=plan.staged_file(staged.checkpoint), sha256=staged.sha256, strength=strength)
             if staged

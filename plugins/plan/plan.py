@@ -155,6 +155,7 @@ def _has_effect(strength: float) -> float:
     return strength
 
 
+Pixels = Annotated[int, Field(ge=16, le=16384, multiple_of=8)]
 Strength = Annotated[float, Field(ge=-100, le=100), AfterValidator(_has_effect)]
 
 
@@ -175,9 +176,9 @@ class Sampling(_Part):
     """Sampling steps."""
     cfg: Annotated[float, Field(ge=0, le=100)] = 0.0
     """CFG scale."""
-    width: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
+    width: Pixels = 1024
     """Pixels."""
-    height: Annotated[int, Field(ge=16, le=16384, multiple_of=8)] = 1024
+    height: Pixels = 1024
     """Pixels."""
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
     """1 uses the text encoder's last layer, 2 the one before."""
@@ -350,6 +351,22 @@ class Prompt(_Part):
     """What it tests, in a few words."""
     bleed: bool = False
     """Whether the trigger word is left out on purpose: the LoRA should change little there."""
+    negative: Words | None = None
+    """The negative prompt on this prompt, instead of [sampling]'s."""
+    width: Pixels | None = None
+    """Pixels, on this prompt."""
+    height: Pixels | None = None
+    """Pixels, on this prompt."""
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The settings that it has of its own."""
+        given = {"negative": self.negative, "width": self.width, "height": self.height}
+        return {key: value for key, value in given.items() if value is not None}
+
+    def applied_to(self, sampling: Sampling) -> Sampling:
+        """Return the settings that this prompt is rendered with."""
+        return sampling.model_copy(update=self.own) if self.own else sampling
 
 
 class Criterion(_Part):
@@ -732,4 +749,7 @@ class Plan(_Part):
                 del checkpoint["epoch"]
         for prompt in tested["prompts"]:
             del prompt["purpose"], prompt["bleed"]
+            for key in ("negative", "width", "height"):
+                if prompt[key] is None:
+                    del prompt[key]
         return hashlib.sha256(json.dumps(tested, sort_keys=True).encode()).hexdigest()

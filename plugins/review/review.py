@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell, matrix, named, strengths
-from plugins.plan.plan import BASELINE, PRODUCTION, Plan, Rival, Tested
+from plugins.plan.plan import BASELINE, PRODUCTION, Plan, Prompt, Rival, Tested
 from plugins.review.metrics import Metrics
 from plugins.review.previews import Source
 
@@ -93,6 +93,8 @@ class Row:
     seed: int
     prompt: str
     """The prompt's id."""
+    size: tuple[int, int] | None = None
+    """Width and height, where the prompt has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,7 @@ class Review:
                 text=entry.cell.prompt.text,
                 seed=entry.cell.seed,
                 prompt=entry.cell.prompt.id,
+                size=_own_size(entry.cell.prompt, self.plan),
             )
             for entry in self.by_id.values()
             if entry.cell.checkpoint is None
@@ -180,6 +183,11 @@ class Review:
     def tally(self) -> Counter[str]:
         """How many pictures are `good`, `missing`, `failed`, or flagged with a `warning`."""
         return Counter(entry.flags[0].kind if entry.flags else "good" for entry in self.by_id.values())
+
+
+def _own_size(prompt: Prompt, plan: Plan) -> tuple[int, int] | None:
+    asked = prompt.applied_to(plan.sampling)
+    return (asked.width, asked.height) if {"width", "height"} & prompt.own.keys() else None
 
 
 def source_of(reports: Path, cell: Cell) -> Source:

@@ -259,6 +259,24 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
         ),
         pytest.param(
             'id = "novel_pose"',
+            'id = "novel_pose"\nwidth = 500',
+            "prompt[1].width: should be a multiple of 8, not 500",
+            id="prompt-width",
+        ),
+        pytest.param(
+            'id = "novel_pose"',
+            'id = "novel_pose"\nheight = 8',
+            "prompt[1].height: should be greater than or equal to 16, not 8",
+            id="prompt-height",
+        ),
+        pytest.param(
+            'id = "novel_pose"',
+            'id = "novel_pose"\nnegative = 3',
+            "prompt[1].negative: must be text in quotes, not 3",
+            id="prompt-negative",
+        ),
+        pytest.param(
+            'id = "novel_pose"',
             'id = "novel_pose"\nbleed = true',
             "prompt 'novel_pose' has bleed = true, and holds the trigger word 'spyke': take one of the two out",
             id="bleed-with-the-trigger",
