@@ -9,7 +9,7 @@ from plugins.comfyui.client import Graph
 from plugins.comfyui.finding_models import Chain, Output, root_of
 from plugins.comfyui.finding_texts import Side
 from plugins.comfyui.graph import Place, free_id, label, linked, spelled
-from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, names
+from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, names, nearly_names
 from plugins.comfyui.naming import Questions, in_nodes, named_node, named_place
 from plugins.comfyui.node_types import CLIP, MODEL
 from plugins.comfyui.wiring import Wiring
@@ -29,6 +29,13 @@ def tested_slots(
     if wanted:
         return _named(wiring, every, wanted, questions)
     tested = [slot for slot in every if names(slot, files)]
+    for slot in every:
+        if nearly_names(slot, files):
+            questions.ask(
+                f"{spelled(wiring.graph, slot.place)} loads {slot.file}, which differs from a LoRA of the plan in "
+                "upper and lower case alone. Is it the tested one? If it is another LoRA, rename that file.",
+                in_nodes("lora", str(slot.place)),
+            )
     active = [slot for slot in tested if slot.loader in wiring.active]
     if tested and not active:
         questions.ask(

@@ -154,7 +154,16 @@ def is_loaded(slot: Slot) -> bool:
 
 def names(slot: Slot, files: frozenset[str]) -> bool:
     """Say whether a place names one of these files; a tag and a list of names leave the extension out."""
-    name = _file_name(slot.file)
+    return _names(slot, files, _file_name(slot.file))
+
+
+def nearly_names(slot: Slot, files: frozenset[str]) -> bool:
+    """Say whether a place names one of these files but for upper and lower case, which some systems take for one."""
+    folded = frozenset(file.casefold() for file in files)
+    return not names(slot, files) and _names(slot, folded, _file_name(slot.file).casefold())
+
+
+def _names(slot: Slot, files: frozenset[str], name: str) -> bool:
     return name in files or (bool(slot.tag or slot.path) and f"{name}.safetensors" in files)
 
 

@@ -321,6 +321,19 @@ def test_two_slots_of_the_plan_are_asked_about(types: str) -> None:
 
 
 @pytest.mark.parametrize("types", TYPES)
+def test_name_in_other_case_is_asked_about(types: str) -> None:
+    """A LoRA that is the plan's but for upper and lower case is not taken for somebody else's, which would stay."""
+    graph = case("silent_core_bypass_loader")
+    put(graph, "10.lora_name", "Mine-Step600.safetensors")
+    assert (
+        "10 'LoraLoaderBypass'.lora_name loads Mine-Step600.safetensors, which differs from a LoRA of the plan in "
+        "upper and lower case alone. Is it the tested one? If it is another LoRA, rename that file.\n"
+        '      [comfyui.nodes]\n      lora = "10.lora_name"'
+    ) in refusal(graph, types)
+    assert TESTED == fill(read(graph, types, nodes=Nodes(lora="10.lora_name")))["10"]["inputs"]["lora_name"]
+
+
+@pytest.mark.parametrize("types", TYPES)
 def test_strength_zero_is_asked_about(types: str) -> None:
     """A tested LoRA at strength 0 would make every checkpoint the baseline."""
     graph = linked(case("silent_core_bypass_loader"), n10_strength_model=0.0, n10_strength_clip=0.0)
