@@ -93,7 +93,7 @@ def test_doubts_are_said_before_the_first_picture_and_on_the_report(
     lines = result.stdout.splitlines()
     warnings = [index for index, line in enumerate(lines) if line.startswith("warning: checkpoint step600 has ")]
     assert 1 == len(warnings)
-    assert warnings[0] < next(index for index, line in enumerate(lines) if line.startswith("collected"))
+    assert warnings[0] < next(index for index, line in enumerate(lines) if line.startswith("tests/acceptance/"))
     assert "[production] wants at least 150 MB" in lines[warnings[0]]
     page = (plan_file.parent / "reports/report.html").read_text(encoding="utf-8")
     assert "[production] wants at least 150 MB" in json.dumps(page)
