@@ -9,7 +9,7 @@ from typing import Final
 
 from plugins.comfyui.names import is_listed
 from plugins.deploy.gate import tested_cells
-from plugins.deploy.records import BallotRecord, Deployment
+from plugins.deploy.records import BallotRecord, Deployment, Rollback
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras import journal
@@ -32,7 +32,7 @@ def production_is_present(plan: Plan) -> list[str]:
     """Look for the production LoRA, and whether it is a whole safetensors file."""
     path = plan.production_file
     if not path.is_file():
-        return [f"{path} is not there. Deploy with pytest -m deploy --selected-step=STEP."]
+        return [is_missing(plan)]
     try:
         read_header(path)
     except HeaderError as error:
@@ -40,11 +40,16 @@ def production_is_present(plan: Plan) -> list[str]:
     return []
 
 
+def is_missing(plan: Plan) -> str:
+    """Return that there is no production LoRA, and what to do."""
+    return f"{plan.production_file} is not there. Deploy with pytest -m deploy --selected-step=STEP."
+
+
 def production_has_its_size(plan: Plan) -> list[str]:
     """Compare the production file's size with the plan's."""
     path = plan.production_file
     if not path.is_file():
-        return [f"{path} is not there."]
+        return [is_missing(plan)]
     size = path.stat().st_size
     if plan.production.min_size <= size <= plan.production.max_size:
         return []
@@ -62,7 +67,10 @@ def no_evaluation_copies_remain(plan: Plan) -> list[str]:
 
 
 def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -> list[str]:
-    """Look for the production LoRA in the picker, and for evaluation copies that should be gone from it."""
+    """Look for the production LoRA in the picker, and for evaluation copies that should be gone from it.
+
+    Copies in the plan's own folder are another claim's: the picker goes by the folder.
+    """
     names = [name.replace("\\", "/") for name in listed]
     problems = []
     if not is_listed(plan.picker_name(plan.production.file), listed, folder=plan.paths.loras):
@@ -72,10 +80,11 @@ def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -
             "Does that server read another folder (--comfyui-dir)?"
         )
     staged = {plan.staged_file(checkpoint) for checkpoint in plan.checkpoints}
+    on_disk = {path.name for path in evaluation_copies(plan)}
     problems += [
         f"The picker of {server} still offers the evaluation copy {name}; remove it from its models/loras."
         for name in names
-        if name.rpartition("/")[2] in staged
+        if name.rpartition("/")[2] in staged - on_disk
     ]
     return problems
 
@@ -161,7 +170,7 @@ def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) ->
     """Compare the bytes in production with those of the checkpoint that was selected."""
     path = plan.production_file
     if not path.is_file():
-        return [f"{path} is not there."]
+        return [is_missing(plan)]
     try:
         begun = journal.pending(path)
     except DeploymentError as error:
@@ -177,6 +186,17 @@ def production_is_the_selected_checkpoint(plan: Plan, deployment: Deployment) ->
     problem = f"{path} holds {what} (SHA-256 {digest[:12]}), but {deployment.selected} was selected"
     remedy = f"Deploy again: pytest -m deploy --selected-step={deployment.selected}"
     return [f"{problem} ({deployment.sha256[:12]}). {remedy}"]
+
+
+def production_is_the_former_file(plan: Plan, rollback: Rollback) -> list[str]:
+    """Compare the bytes in production with those that a rollback put back."""
+    path = plan.production_file
+    digest = digest_of(path)
+    if digest == rollback.sha256:
+        return []
+    again = "Deploy a checkpoint: pytest -m deploy --selected-step=STEP"
+    put_back = f"{rollback.rolled_back:%Y-%m-%d %H:%M} UTC ({rollback.sha256[:12]})"
+    return [f"{path} holds other bytes (SHA-256 {digest[:12]}) than those that were put back on {put_back}. {again}"]
 
 
 def no_forbidden_lora_on_disk(plan: Plan) -> list[str]:

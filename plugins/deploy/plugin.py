@@ -1,5 +1,6 @@
 """Deployment's door to pytest: the gate before the first test, fixtures for the claims, the summary after the last."""
 
+import contextlib
 from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractContextManager
 from typing import Final, NoReturn
@@ -7,9 +8,11 @@ from typing import Final, NoReturn
 import pytest
 
 from plugins.comfyui.server import Server
+from plugins.deploy.claims import is_missing
 from plugins.deploy.options import DeployOptions
 from plugins.deploy.records import Deployment, Rollback
-from plugins.deploy.session import Attempt, DeploySession, Fail
+from plugins.deploy.session import Attempt, DeploySession, Fail, Once
+from plugins.deploy.standing import rendered_again
 from plugins.deploy.summary import Verified
 from plugins.deploy.templates import Templates, read_templates
 from plugins.evidence.store import Store
@@ -32,6 +35,7 @@ class Hooks:
 
 
 _SESSION: Final = pytest.StashKey[DeploySession]()
+NOTHING_THERE: Final = "no production LoRA is there"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -102,7 +106,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a rollback does not do, what only a rollback does, and what the plan does not ask for."""
-    unfit = {"deployment", "deployed"} if config.getoption("rollback") else {"rolled_back"}
+    unfit = {"deployment", "deployed", "standing"} if config.getoption("rollback") else {"rolled_back"}
     command = config.stash[COMMAND]
     if command.stages and not command.plan.production.workflows:
         unfit = {*unfit, "templates"}
@@ -118,6 +122,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Enter every claim before -k or -x can leave it out, so that the summary never claims more than was checked."""
     if item.get_closest_marker(VERIFY):
         _note(item, "not checked")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Give each claim to --junitxml in words, with what is in production by the record."""
+    if item.get_closest_marker(VERIFY):
+        item.user_properties += item.config.stash[_SESSION].properties(item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -214,17 +225,57 @@ def templates(pytestconfig: pytest.Config) -> Templates:
     return read_templates(pytestconfig.stash[COMMAND].plan)
 
 
+@pytest.fixture(scope="session")
+def once(fail: Fail) -> Once:
+    """Return what ends a test for a cause: the first test that it keeps from passing fails, the others are skipped."""
+    told: set[str] = set()
+
+    def once(cause: str, message: object) -> NoReturn:
+        if cause in told:
+            pytest.skip(f"not checked: {cause}, as said above")
+        told.add(cause)
+        fail(message)
+
+    return once
+
+
 @pytest.fixture
-def deployment(request: pytest.FixtureRequest, fail: Fail) -> Deployment:
-    """Return the deployment on record: this run's, or the last one's."""
+def there(production: Plan, once: Once) -> Plan:
+    """Return the plan, where there is a production file at all."""
+    return production if production.production_file.is_file() else once(NOTHING_THERE, is_missing(production))
+
+
+@pytest.fixture
+def standing(request: pytest.FixtureRequest, production: Plan, once: Once) -> Deployment | Rollback:
+    """Return what is in production by the record: this run's deployment, or what the last command left."""
     config = request.config
     if DEPLOY in config.stash[COMMAND].stages:
-        attempt = _attempt_or_skip(request)
-        return attempt if isinstance(attempt, Deployment) else pytest.skip(str(attempt))
+        return _attempt_or_skip(request)
     try:
         return config.stash[_SESSION].standing()
     except UserError as error:
-        fail(error)
+        if production.production_file.is_file():
+            once("no deployment is on record", error)
+        once(NOTHING_THERE, is_missing(production))
+
+
+@pytest.fixture
+def deployment(standing: Deployment | Rollback) -> Deployment:
+    """Return the deployment on record; skip where it was taken back."""
+    return standing if isinstance(standing, Deployment) else pytest.skip(str(standing))
+
+
+@pytest.fixture
+def renewed(pytestconfig: pytest.Config, production: Plan, store: Store, once: Once) -> Callable[[], None]:
+    """Return what ends a test where pictures were rendered again since the deployment on record."""
+
+    def renewed() -> None:
+        with contextlib.suppress(UserError):
+            standing = pytestconfig.stash[_SESSION].standing()
+            if isinstance(standing, Deployment) and (told := rendered_again(production, standing, store)):
+                once("pictures were rendered again", told)
+
+    return renewed
 
 
 @pytest.fixture
@@ -238,13 +289,19 @@ def judged(deployment: Deployment, production: Plan, pytestconfig: pytest.Config
 
 
 @pytest.fixture(scope="session")
-def servers(pytestconfig: pytest.Config, fail: Fail) -> tuple[Server, ...]:
-    """Return the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
+def reached(pytestconfig: pytest.Config) -> tuple[Server, ...] | UserError:
+    """Return the servers, or why they cannot be reached."""
     try:
         found: tuple[Server, ...] = pytestconfig.hook.pytest_acceptance_servers(config=pytestconfig)
     except UserError as error:
-        fail(f"Not checked: {error}")
+        return error
     return found
+
+
+@pytest.fixture
+def servers(reached: tuple[Server, ...] | UserError, once: Once) -> tuple[Server, ...]:
+    """Return the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
+    return once("no server answers", f"Not checked: {reached}") if isinstance(reached, UserError) else reached
 
 
 def _attempt_or_skip(request: pytest.FixtureRequest) -> Deployment | Rollback:

@@ -12,16 +12,7 @@ from plugins.deploy.options import DeployOptions, OptionError
 from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.planned import PlannedSummary
 from plugins.deploy.proof import Prover
-from plugins.deploy.records import (
-    RECORD,
-    ROLLBACK,
-    BallotRecord,
-    Deployment,
-    RecordError,
-    Rollback,
-    read_record,
-    rollback_of,
-)
+from plugins.deploy.records import RECORD, ROLLBACK, BallotRecord, Deployment, Rollback, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.selection import (
     SelectionError,
@@ -33,6 +24,7 @@ from plugins.deploy.selection import (
     select,
     strength_of,
 )
+from plugins.deploy.standing import headline, on_record, properties, standing_of
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.deploy.summary_files import write_summary
 from plugins.generate.expected import ExpectedInputs
@@ -57,6 +49,8 @@ Attempt = Deployment | Rollback | LoraError
 """What came of putting a file into production, or why nothing did."""
 Fail = Callable[[object], NoReturn]
 """Ends a test with a message."""
+Once = Callable[[str, object], NoReturn]
+"""Ends a test for a cause, which is told in full once."""
 
 
 class DeploySession:
@@ -74,6 +68,8 @@ class DeploySession:
         self._done: Deployment | Rollback | None = None
         self.recovered = ""
         """What a killed run had done to production and was taken back, in words."""
+        self.stands: Deployment | Rollback | None = None
+        """What is in production by the record, once a claim asked for it."""
         self.verified: dict[str, Verified] = {}
         """Every claim of this command by its test's id, and how it ended."""
 
@@ -122,18 +118,12 @@ class DeploySession:
             return error
         return self._done
 
-    def standing(self) -> Deployment:
-        """Return the deployment that should be in production, by the record. Raises `UserError` where none is."""
-        found = self._on_record()
-        rollback = rollback_of(found, self._command.reports / ROLLBACK)
-        typed = self._options.selected_step
-        selected = select(self._command.plan, typed).id if typed else found.selected
-        if selected != found.selected:
-            raise RecordError(f"{found.selected} is on record as deployed, not {selected}.")
-        if rollback:
-            step = (rollback.checkpoint or "STEP").removeprefix("step")
-            raise RecordError(f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
-        return found
+    def standing(self) -> Deployment | Rollback:
+        """Return what should be in production, by the record. Raises `UserError` where nothing is, or another step."""
+        self.stands = standing_of(
+            self._command.plan, self._command.reports, self._options.selected_step, simulated=self._command.demo
+        )
+        return self.stands
 
     def judged(self, deployment: Deployment) -> ExpectedInputs:
         """Return what the evidence must be of: the plan, and the checkpoints' bytes when the selection was made.
@@ -166,8 +156,14 @@ class DeploySession:
         )
 
     def last_line(self) -> str:
-        """Return what is in production now, and what to type then; empty where nothing was put there."""
-        return last_words(self._done, self.verified.values(), self._command) if self._done else ""
+        """Return what is in production now, and what to type then; empty where a verification found something wrong."""
+        if self._done:
+            return last_words(self._done, self.verified.values(), self._command)
+        return headline(self._command.plan, self.stands, tuple(self.verified.values()))
+
+    def properties(self, claim: str) -> list[tuple[str, object]]:
+        """Return a claim in words, by its test's id, and what is in production by the record, by name."""
+        return [("claim", self.verified[claim].claim), *properties(self._done or self.stands)]
 
     def _after(self) -> After:
         return After(
@@ -266,7 +262,7 @@ class DeploySession:
         if taken_back and not taken_back.rollback:
             previous = find_taken_back(plan, taken_back)
         else:  # a rollback that was stopped is done from its start
-            deployment = self._on_record()
+            deployment = on_record(plan, reports, simulated=self._command.demo)
             if rollback := rollback_of(deployment, reports / ROLLBACK):
                 raise DeploymentError(f"{rollback} There is nothing more to roll back. Nothing was changed.")
             self._lock()
@@ -309,11 +305,3 @@ class DeploySession:
             always_on=digests_of_always_on(plan),
             simulated=self._command.demo,
         )
-
-    def _on_record(self) -> Deployment:
-        """Return the last deployment of this plan from these reports. Raises `RecordError`."""
-        found, plan = read_record(self._command.reports / RECORD), self._command.plan
-        if found.plan_name != plan.name or found.simulated != self._command.demo:
-            what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
-            raise RecordError(f"The deployment on record in {self._command.reports} is of {what}.")
-        return found

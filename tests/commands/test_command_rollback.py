@@ -119,12 +119,11 @@ def test_the_planned_work_is_complete_until_it_is_rolled_back(told: dict[str, tu
 
 
 def test_verifying_says_that_it_was_rolled_back(told: dict[str, tuple[int, str]]) -> None:
-    """No checkpoint counts as selected after a rollback; what to type is told."""
+    """Production as it was before is as it should be: no checkpoint counts as selected, and that is said."""
     code, text = told["verify"]
-    assert 1 == code
-    assert "Production was rolled back from step600 to final on " in text
-    assert "-m pytest -m deploy --selected-step=final --plan=" in text
-    assert "6 passed" in text
+    assert 0 == code, text
+    assert "Production holds final, as it was before step600 was deployed: it was put back on " in text
+    assert "No checkpoint counts as selected until you deploy one." in text
 
 
 def test_a_rollback_that_was_killed_is_done_from_its_start(told: dict[str, tuple[int, str]]) -> None:

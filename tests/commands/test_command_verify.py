@@ -121,11 +121,11 @@ LORAS = "{folder}/ComfyUI/models/loras"
 VIOLATIONS = {
     "absent": Violation(
         plant=absent,
-        fails=frozenset({PRESENT, SIZE, PICKER, SELECTED}),
+        fails=frozenset({PRESENT, SIZE, COPIES, PICKER, SELECTED}),
         says=(
             f"{LORAS}/spyke_plasma_v1.safetensors is not there.",
             "Deploy with pytest -m deploy --selected-step=STEP --plan=",
-            "does not offer spyke_plasma_v1; it has nothing. Does that server read another folder (--comfyui-dir)?",
+            "not checked: no production LoRA is there, as said above",
         ),
     ),
     "cut_short": Violation(
@@ -143,11 +143,8 @@ VIOLATIONS = {
     ),
     "copies_left": Violation(
         plant=copies_left,
-        fails=frozenset({COPIES, PICKER}),
-        says=(
-            f"{LORAS}/spyke_plasma_v1_final.safetensors is an evaluation copy that is still there. Deploying",
-            "still offers the evaluation copy spyke_plasma_v1_final.safetensors; remove it from its models/loras.",
-        ),
+        fails=frozenset({COPIES}),
+        says=(f"{LORAS}/spyke_plasma_v1_final.safetensors is an evaluation copy that is still there. Deploying",),
     ),
     "evidence_gone": Violation(
         plant=evidence_gone,
@@ -194,7 +191,7 @@ VIOLATIONS = {
     "no_server": Violation(
         plant=lambda _: None,
         fails=frozenset({PICKER, OFFERED}),
-        says=("Not checked: No ComfyUI answers at http://127.0.0.1:9.",),
+        says=("Not checked: No ComfyUI answers at http://127.0.0.1:9 (",),
         served=False,
     ),
 }

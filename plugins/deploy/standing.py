@@ -1,0 +1,101 @@
+"""What is in production by the records: the state that a verification reports, and what several claims fail for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from plugins.deploy.gate import tested_cells
+from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
+from plugins.deploy.selection import select
+from plugins.deploy.summary import Verified
+from plugins.evidence.store import EvidenceError, Store
+from plugins.plan.plan import Plan
+
+
+def on_record(plan: Plan, reports: Path, *, simulated: bool) -> Deployment:
+    """Return the last deployment of this plan from these reports. Raises `RecordError`."""
+    found = read_record(reports / RECORD)
+    if found.plan_name != plan.name or found.simulated != simulated:
+        what = "a --demo run" if found.simulated else f"the plan {found.plan_name!r}"
+        raise RecordError(f"The deployment on record in {reports} is of {what}.")
+    return found
+
+
+def standing_of(plan: Plan, reports: Path, typed: str | None, *, simulated: bool) -> Deployment | Rollback:
+    """Return what should be in production: the last deployment, or the rollback that took it back.
+
+    Raises `UserError` where nothing is on record, or another checkpoint than was `typed`.
+    """
+    found = on_record(plan, reports, simulated=simulated)
+    rollback = rollback_of(found, reports / ROLLBACK)
+    selected = select(plan, typed).id if typed else found.selected
+    if selected != found.selected:
+        raise RecordError(f"{found.selected} is on record as deployed, not {selected}.")
+    if rollback and typed:
+        step = (rollback.checkpoint or "STEP").removeprefix("step")
+        raise RecordError(f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
+    return rollback or found
+
+
+def rendered_again(plan: Plan, deployment: Deployment, store: Store) -> str:
+    """Say that pictures were rendered again since a deployment, for which evaluation copies are there; else empty."""
+    count, cells = 0, tested_cells(plan)
+    for cell in cells:
+        judged = deployment.judged.get(cell.id)
+        try:
+            evidence = store.read(cell)
+        except EvidenceError:
+            continue
+        count += bool(judged and evidence and evidence.run.prompt_id != judged.prompt_id)
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(cells)} pictures were rendered again since {deployment.selected} was deployed on "
+        f"{_day(deployment.deployed)}, and the evaluation copies in {plan.paths.loras} are there for that. "
+        "When you have judged them, deploy: pytest -m deploy --selected-step=STEP. That removes the copies."
+    )
+
+
+def headline(plan: Plan, standing: Deployment | Rollback | None, verified: Sequence[Verified]) -> str:
+    """Return what is live, where every claim that applies was checked and holds; else how many did not, or nothing."""
+    if standing is None or not verified:
+        return ""
+    unchecked = [one for one in verified if one.outcome not in {"passed", "failed"}]
+    if any(one.outcome == "failed" for one in verified):
+        return ""
+    if isinstance(standing, Rollback):
+        return (
+            f"Production holds {standing.name}, as it was before {standing.taken_out} was deployed: it was put back on "
+            f"{_day(standing.rolled_back)}, and proven. No checkpoint counts as selected until you deploy one."
+        )
+    live = f"{standing.selected} of {plan.production.lora_name} is in production since {_day(standing.deployed)}"
+    if unchecked:
+        return f"{live}, by the record; {len(unchecked)} of {len(verified)} claims were not checked."
+    return f"{live}, {_proven(standing)}."
+
+
+def properties(standing: Deployment | Rollback | None) -> list[tuple[str, object]]:
+    """Return what is in production by the record, by name; nothing where that is not known."""
+    match standing:
+        case Deployment():
+            return [
+                ("selected", standing.selected),
+                ("deployed", standing.deployed.isoformat()),
+                ("sha256", standing.sha256),
+            ]
+        case Rollback():
+            return [("rolled_back_to", standing.name), ("sha256", standing.sha256)]
+        case None:
+            return []
+
+
+def _proven(deployment: Deployment) -> str:
+    rows = {one.row for one in deployment.proof}
+    same = all(one.identical for one in deployment.proof)
+    servers = " and ".join(dict.fromkeys(one.server for one in deployment.proof))
+    how = "pixel for pixel" if same else "by nearness, since its pictures differ by themselves"
+    return f"proven on {servers}: {len(rows)} of {len(rows)} prompts render what was judged, {how}"
+
+
+def _day(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
