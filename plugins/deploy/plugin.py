@@ -1,7 +1,7 @@
 """Deployment's door to pytest: the gate before the first test, fixtures for the claims, the summary after the last."""
 
 import contextlib
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Final, NoReturn
 
@@ -9,6 +9,7 @@ import pytest
 
 from plugins.comfyui.server import Server
 from plugins.deploy.claims import is_missing
+from plugins.deploy.hooks import Hooks
 from plugins.deploy.options import DeployOptions
 from plugins.deploy.records import Deployment, Rollback
 from plugins.deploy.session import Attempt, DeploySession, Fail, Once
@@ -24,15 +25,6 @@ from plugins.plan.messages import UserError, visible
 from plugins.plan.plan import Plan
 from plugins.plan.stages import DEPLOY, VERIFY
 from plugins.plan.stash import COMMAND
-
-
-class Hooks:
-    """What other rooms may do about deploying."""
-
-    @pytest.hookspec
-    def pytest_acceptance_left_out(self, config: pytest.Config) -> Collection[str]:  # type: ignore[empty-body]
-        """Return fixtures whose tests this command leaves out: of what it has nothing to verify."""
-
 
 _SESSION: Final = pytest.StashKey[DeploySession]()
 NOTHING_THERE: Final = "no production LoRA is there"

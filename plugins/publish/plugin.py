@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from plugins.deploy.options import DeployOptions
+from plugins.deploy.records import Rollback
 from plugins.deploy.session import DeploySession, Fail
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures
@@ -85,6 +86,9 @@ def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
     options = DeployOptions(selected_step=None, ballots=(), observed="", rollback=False)
     try:
         standing = DeploySession(command, options, servers=tuple).standing()
+        if isinstance(standing, Rollback):
+            step = (standing.checkpoint or "STEP").removeprefix("step")
+            fail(f"{standing} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
         return publish_production(command.plan, standing, pictures(command.reports), command.reports)
     except UserError as error:
         fail(error)
