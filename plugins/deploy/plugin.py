@@ -1,7 +1,6 @@
 """Deployment's door to pytest: the gate before the first test, fixtures for the claims, the summary after the last."""
 
-import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractContextManager
 from typing import Final, NoReturn
 
@@ -9,11 +8,10 @@ import pytest
 
 from plugins.comfyui.server import Server
 from plugins.deploy.claims import is_missing
-from plugins.deploy.hooks import Hooks
 from plugins.deploy.options import DeployOptions
 from plugins.deploy.records import Deployment, Rollback
 from plugins.deploy.session import Attempt, DeploySession, Fail, Once
-from plugins.deploy.standing import rendered_again
+from plugins.deploy.standing import NOTHING_THERE
 from plugins.deploy.summary import Verified
 from plugins.deploy.templates import Templates, read_templates
 from plugins.evidence.store import Store
@@ -26,8 +24,16 @@ from plugins.plan.plan import Plan
 from plugins.plan.stages import DEPLOY, VERIFY
 from plugins.plan.stash import COMMAND
 
+
+class Hooks:
+    """What other rooms may do about deploying."""
+
+    @pytest.hookspec
+    def pytest_acceptance_left_out(self, config: pytest.Config) -> Collection[str]:  # type: ignore[empty-body]
+        """Return fixtures whose tests this command leaves out: of what it has nothing to verify."""
+
+
 _SESSION: Final = pytest.StashKey[DeploySession]()
-NOTHING_THERE: Final = "no production LoRA is there"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -232,12 +238,6 @@ def once(fail: Fail) -> Once:
 
 
 @pytest.fixture
-def there(production: Plan, once: Once) -> Plan:
-    """Return the plan, where there is a production file at all."""
-    return production if production.production_file.is_file() else once(NOTHING_THERE, is_missing(production))
-
-
-@pytest.fixture
 def standing(request: pytest.FixtureRequest, production: Plan, once: Once) -> Deployment | Rollback:
     """Return what is in production by the record: this run's deployment, or what the last command left."""
     config = request.config
@@ -255,19 +255,6 @@ def standing(request: pytest.FixtureRequest, production: Plan, once: Once) -> De
 def deployment(standing: Deployment | Rollback) -> Deployment:
     """Return the deployment on record; skip where it was taken back."""
     return standing if isinstance(standing, Deployment) else pytest.skip(str(standing))
-
-
-@pytest.fixture
-def renewed(pytestconfig: pytest.Config, production: Plan, store: Store, once: Once) -> Callable[[], None]:
-    """Return what ends a test where pictures were rendered again since the deployment on record."""
-
-    def renewed() -> None:
-        with contextlib.suppress(UserError):
-            standing = pytestconfig.stash[_SESSION].standing()
-            if isinstance(standing, Deployment) and (told := rendered_again(production, standing, store)):
-                once("pictures were rendered again", told)
-
-    return renewed
 
 
 @pytest.fixture

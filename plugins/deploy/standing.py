@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from plugins.deploy.gate import tested_cells
 from plugins.deploy.records import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
@@ -10,6 +11,9 @@ from plugins.deploy.selection import select
 from plugins.deploy.summary import Verified
 from plugins.evidence.store import EvidenceError, Store
 from plugins.plan.plan import Plan
+
+NOTHING_THERE: Final = "no production LoRA is there"
+"""A cause that keeps several claims from being checked."""
 
 
 def on_record(plan: Plan, reports: Path, *, simulated: bool) -> Deployment:

@@ -7,7 +7,8 @@ import pytest
 from plugins.comfyui.server import Server
 from plugins.deploy import claims
 from plugins.deploy.records import Deployment, Rollback
-from plugins.deploy.session import Fail
+from plugins.deploy.session import Fail, Once
+from plugins.deploy.standing import NOTHING_THERE, rendered_again
 from plugins.deploy.templates import Templates, templates_load_production
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
@@ -31,6 +32,24 @@ def assert_none(fail: Fail) -> AssertNone:
             fail("\n".join(found))
 
     return assert_none
+
+
+@pytest.fixture
+def there(production: Plan, once: Once) -> Plan:
+    """Return the plan, where there is a production file at all."""
+    return production if production.production_file.is_file() else once(NOTHING_THERE, claims.is_missing(production))
+
+
+@pytest.fixture
+def renewed(request: pytest.FixtureRequest, production: Plan, store: Store, once: Once) -> Renewed:
+    """Return what ends a test where pictures were rendered again since the deployment on record."""
+
+    def renewed() -> None:
+        standing: Deployment | Rollback = request.getfixturevalue("standing")
+        if isinstance(standing, Deployment) and (told := rendered_again(production, standing, store)):
+            once("pictures were rendered again", told)
+
+    return renewed
 
 
 def test_production_lora_is_present(production: Plan, assert_none: AssertNone) -> None:
