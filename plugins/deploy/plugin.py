@@ -122,8 +122,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         _note(item, "not checked")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_call(item: pytest.Item) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Give each claim to --junitxml in words, with what is in production by the record."""
     if item.get_closest_marker(VERIFY):
         item.user_properties += item.config.stash[_SESSION].properties(item.nodeid)

@@ -52,8 +52,10 @@ def renewed(request: pytest.FixtureRequest, production: Plan, store: Store, once
     return renewed
 
 
-def test_production_lora_is_present(production: Plan, assert_none: AssertNone) -> None:
+def test_production_lora_is_present(production: Plan, once: Once, assert_none: AssertNone) -> None:
     """The production LoRA is there, and is a whole safetensors file."""
+    if not production.production_file.is_file():
+        once(NOTHING_THERE, claims.is_missing(production))
     assert_none(claims.production_is_present(production))
 
 
