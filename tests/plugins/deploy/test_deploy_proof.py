@@ -239,3 +239,10 @@ def test_production_that_is_not_listed_is_told(proof: Proof) -> None:
 
     with pytest.raises(NotListed, match=r"spyke_plasma_v1\.safetensors lies in .*, but is not in the LoRA list"):
         proof.prove()
+
+
+def test_every_server_is_proven(proof: Proof) -> None:
+    """The production LoRA is rendered on every server that serves it, not on the first alone."""
+    both = replace(proof.prover, servers=(proof.server, proof.server))
+
+    assert 4 == len(both.prove(proof.selected, meanwhile=proof.said.append))
