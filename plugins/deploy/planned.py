@@ -201,6 +201,7 @@ class PlannedSummary:
             gave = at(rule.checkpoint or "no checkpoint", rule.strength)
             told.append(f"Against the selection rule, which gave {gave}: {reason or 'no reason was given'}")
         told += self.summary.dissent()
+        told += [f"A picture was accepted by name, {cell}: {reason}" for cell, reason in one.accepted.items()]
         told += [
             f"A warning was accepted, {cell}: {check}"
             for cell, evidence in self.evidence.items()

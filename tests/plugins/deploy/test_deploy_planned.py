@@ -193,13 +193,18 @@ def test_plan_that_was_followed_has_no_deviation(planned: Judged) -> None:
 
 def test_deviations_are_told(planned: Judged) -> None:
     """A choice against the rule, a warning that was accepted, a backup and a copy that was left are deviations."""
-    changes = {"replaced_sha256": "f" * 64, "backup": "x.replaced-ff", "left": {"y": "it is a link"}}
+    changes = {
+        "replaced_sha256": "f" * 64,
+        "left": {"y": "it is a link"},
+        "accepted": {"final x forest": "it is blank"},
+    }
     deployment = planned.deploy().model_copy(update={**changes, "backup": Path("/loras/x.replaced-ff")})
     suggestion = {"checkpoint": "final", "reason": "the earliest that passes"}
     text = text_of(planned, deployment, warned=True, suggestion=suggestion, reason="The crouch holds")
 
     assert section(text, "Deviations from Plan") == [
         "- Against the selection rule, which gave final: The crouch holds",
+        "- A picture was accepted by name, final x forest: it is blank",
         "- A warning was accepted, step600 x forest: likeness: near training image 7",
         "- A warning was accepted, step600 x novel\\_pose: likeness: near training image 7",
         "- The production file of before is kept beside the new one, as x.replaced-ff",
