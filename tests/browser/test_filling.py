@@ -76,14 +76,14 @@ def test_page_takes_up_pictures_and_keeps_marks(run: Run, visits: Visits, monkey
     live = run.begin()
     run.render(live, "baseline-novel_pose", "step200-novel_pose")
     page = visits.open(run.review.reports / "report.html")
-    expect(page.locator("#so-far")).to_contain_text("Still rendering: 2 of 18 pictures")
+    expect(page.locator("#so-far")).to_contain_text("2 of 18 pictures so far")
     expect(page.locator('[data-cell="step600-novel_pose"] .nothing')).to_have_text("not rendered yet")
     page.locator('.judge .marks[data-checkpoint="step200"][data-criterion="hair"] [value="yes"]').click()
     page.locator('[data-cell="step200-novel_pose"] .picture').focus()
 
     run.failures[run.review.by_id["final-novel_pose"].cell] = "KSampler: <b>CUDA out of memory</b>"
     run.render(live, "step600-novel_pose", "step200-novel_pose")
-    expect(page.locator("#so-far")).to_contain_text("3 of 18 pictures, the last at ")
+    expect(page.locator("#so-far")).to_contain_text("3 of 18 pictures so far, the last at ")
     assert 32 == page.locator('[data-cell="step600-novel_pose"] img').evaluate(
         "image => image.decode().then(() => image.naturalWidth)"
     )

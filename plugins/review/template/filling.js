@@ -95,7 +95,7 @@ function drawFilling(at = null) {
   const cells = Object.values(data.cells);
   const there = cells.filter(({ digest }) => digest).length;
   const when = at ? `, the last at ${at.toLocaleTimeString()}` : "";
-  part("so-far").textContent = `Still rendering: ${there} of ${cells.length} pictures${when}.`;
+  part("so-far").textContent = `${there} of ${cells.length} pictures so far${when}.`;
   review.querySelector(".tally").textContent = `${there} of ${cells.length} pictures rendered`;
 }
 
