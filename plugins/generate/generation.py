@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
+from itertools import chain
 from typing import Final
 
 from PIL import Image
@@ -12,6 +13,7 @@ from plugins.comfyui.errors import ComfyUIError
 from plugins.evidence.evidence import Evidence
 from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
+from plugins.generate.cost import Cost, pace_of
 from plugins.generate.disk import told_unkept
 from plugins.generate.key_check import KeyCheck
 from plugins.generate.population import Rows, different_versions
@@ -31,7 +33,8 @@ Show = Callable[[str], None]
 class Generation:
     """The chosen cells and the baselines that they are compared with, in the matrix's order.
 
-    `regenerate` renders what has evidence already, too. `on_kept` is called with each picture that was rendered, once
+    `regenerate` renders what has evidence already, too; `row_by_row` renders the chosen in their order, each after its
+    baseline, instead of all baselines first. `on_kept` is called with each picture that was rendered, once
     it lies in its place, by the thread that rendered it.
     """
 
@@ -41,6 +44,7 @@ class Generation:
         chosen: Sequence[Cell],
         *,
         regenerate: bool,
+        row_by_row: bool = False,
         on_kept: Callable[[Cell, Image.Image], None] = lambda _cell, _image: None,
     ) -> None:
         self.failures: Final[dict[Cell, str]] = {}
@@ -52,8 +56,9 @@ class Generation:
         self._on_kept = on_kept
         self._keys: Final = KeyCheck()
         self._saved_again: Final = prepared.saved_again
-        baselines = dict.fromkeys(cell.baseline for cell in chosen)
-        cells = [*dict.fromkeys((*baselines, *(self._original(cell) for cell in chosen)))]
+        each = [(cell.baseline, self._original(cell)) for cell in chosen]
+        in_order = chain.from_iterable(each if row_by_row else zip(*each, strict=True))
+        cells = [*dict.fromkeys(in_order)]
         reusable = {} if regenerate else {cell: found for cell in cells if (found := self._recorder.reusable(cell))}
         self._rows: Final = Rows(cells, reusable, prepared.files)
         self._reused: Final = self._rows.kept
@@ -68,8 +73,17 @@ class Generation:
             if found := self._reused.get(cell) if is_known else self._recorder.current(cell):
                 self._comparing.know(cell, found)
         wanted = [cell for cell in cells if cell not in self._reused]
+        urls = [server.info.url for server in prepared.servers]
+        pace = pace_of(self._comparing.known.values(), urls)
+        asked = {*cells, *chosen}
+        self.cost: Final = Cost(cells=len(asked), reused=len(asked) - len(wanted), seconds=pace, servers=len(urls))
         self._judged: dict[Cell, Evidence] = {}
         self._rendering = Rendering(wanted, servers=prepared.servers, work=self._make, rows=self._rows)
+
+    def is_ready(self, cell: Cell) -> bool:
+        """Say whether a cell's picture is there, or is known not to come: nobody has to wait for it."""
+        original = self._original(cell)
+        return original in self._reused or original in self._judged or self._rendering.is_done(original)
 
     @property
     def reused(self) -> int:

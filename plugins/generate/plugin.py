@@ -1,8 +1,10 @@
 """Generating's door to pytest: one test for each cell, and the evidence that each test asks for."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 import pytest
@@ -55,6 +57,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --regenerate."""
     group = parser.getgroup(GROUP)
     group.addoption("--regenerate", action="store_true", help="render again what has evidence already")
+    group.addoption(
+        "--max-minutes",
+        metavar="N",
+        type=float,
+        help="with -m generate: end after N minutes with what is finished, row by row; run it again to go on",
+    )
 
 
 def pytest_acceptance_begin(session: pytest.Session) -> list[str]:
@@ -72,6 +80,30 @@ def pytest_acceptance_begin(session: pytest.Session) -> list[str]:
     )
     state.session.check_room(_chosen_cells(session))
     return list(state.session.header())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse --max-minutes where it would do nothing."""
+    minutes = config.getoption("max_minutes")
+    if minutes is not None and GENERATE not in config.stash[COMMAND].stages:
+        raise pytest.UsageError("--max-minutes goes with rendering: pytest -m generate --max-minutes=N")
+    if minutes is not None and not 0 < minutes < inf:
+        raise pytest.UsageError(f"--max-minutes={minutes:g} is no time to render in; write it like --max-minutes=30")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where the time is limited, render what compares: whole rows, each of all columns, one seed before the next."""
+    if config.getoption("max_minutes") is None or GENERATE not in config.stash[COMMAND].stages:
+        return
+    plan = config.stash[COMMAND].plan
+    seeds = {seed: number for number, seed in enumerate(plan.sampling.seeds)}
+    prompts = {prompt.id: number for number, prompt in enumerate(plan.prompts)}
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        cell = _cell_of(item)
+        return (seeds[cell.seed], prompts[cell.prompt.id]) if cell else (len(seeds), 0)
+
+    items.sort(key=place)  # stable: the baseline of a row comes first, then the columns in their order
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -113,19 +145,30 @@ def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
 
     run = pytest_acceptance_generating(config)
     assert run is not None, "a picture is asked for where -m generate is not"  # noqa: S101 (a mistake of ours)
-    generation = run.begin(_chosen_cells(session), regenerate=config.getoption("regenerate"), on_kept=on_kept)
+    generation = run.begin(
+        _chosen_cells(session),
+        regenerate=config.getoption("regenerate"),
+        row_by_row=config.getoption("max_minutes") is not None,
+        on_kept=on_kept,
+    )
+    _say(config, str(generation.cost))
     yield generation
     generation.close()
 
 
 @pytest.fixture
-def evidence_of(generation: Generation, live_line: LiveLine) -> Callable[[Cell], Evidence]:
+def evidence_of(
+    generation: Generation, live_line: LiveLine, request: pytest.FixtureRequest, deadline: float
+) -> Callable[[Cell], Evidence]:
     """Return the evidence of a cell: kept from an earlier run where it still holds, else rendered now.
 
-    A cell without a picture fails its own test.
+    A cell without a picture fails its own test. Once the time is over, nothing more is waited for.
     """
 
     def evidence(cell: Cell) -> Evidence:
+        if time.monotonic() > deadline and not generation.is_ready(cell):
+            request.session.shouldstop = _over(request.config, generation)
+            pytest.skip("not rendered: the time is over")
         try:
             with live_line() as show:
                 return generation.evidence(cell, show=show)
@@ -135,8 +178,37 @@ def evidence_of(generation: Generation, live_line: LiveLine) -> Callable[[Cell],
     return evidence
 
 
+@pytest.fixture(scope="session")
+def deadline(pytestconfig: pytest.Config) -> float:
+    """Return when no picture is waited for any more, by the monotonic clock."""
+    minutes: float | None = pytestconfig.getoption("max_minutes")
+    return inf if minutes is None else time.monotonic() + minutes * 60
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    """Show a line between the tests' dots, where headers are shown."""
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if reporter and reporter.showheader:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+
+def _over(config: pytest.Config, generation: Generation) -> str:
+    left = generation.cost.wanted - generation.rendered
+    return (
+        f"--max-minutes={config.getoption('max_minutes'):g} is over: {left} of {generation.cost.cells} pictures are "
+        "not rendered yet. Run the same command again to go on; what is finished is kept"
+    )
+
+
+def _cell_of(item: pytest.Item) -> Cell | None:
+    spec = getattr(item, "callspec", None)
+    found = (spec.params.get("checkpoint_cell") or spec.params.get("baseline_cell")) if spec else None
+    return found if isinstance(found, Cell) else None
+
+
 def _chosen_cells(session: pytest.Session) -> list[Cell]:
     """Return the cells of the tests that will run, in their order."""
-    specs = [getattr(item, "callspec", None) for item in session.items]
-    found = [spec.params.get("checkpoint_cell") or spec.params.get("baseline_cell") for spec in specs if spec]
-    return [cell for cell in found if isinstance(cell, Cell)]
+    return [cell for item in session.items if (cell := _cell_of(item))]

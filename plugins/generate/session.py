@@ -77,10 +77,17 @@ class GenerateSession:
         check_room(self._prepared.store, cells, self.expected.workflow.size(self._plan.sampling))
 
     def begin(
-        self, chosen: Sequence[Cell], *, regenerate: bool, on_kept: Callable[[Cell, Image.Image], None]
+        self,
+        chosen: Sequence[Cell],
+        *,
+        regenerate: bool,
+        row_by_row: bool,
+        on_kept: Callable[[Cell, Image.Image], None],
     ) -> Generation:
         """Start to render the chosen cells, ahead of the tests that ask for them."""
-        self._generation = Generation(self._prepared, chosen, regenerate=regenerate, on_kept=on_kept)
+        self._generation = Generation(
+            self._prepared, chosen, regenerate=regenerate, row_by_row=row_by_row, on_kept=on_kept
+        )
         return self._generation
 
     def header(self) -> Iterable[str]:

@@ -85,6 +85,10 @@ class Rendering(Generic[Result]):
             meanwhile(self.progress.line())
         return future.result()
 
+    def is_done(self, cell: Cell) -> bool:
+        """Say whether a cell's result is there, or will not come."""
+        return cell in self._results and self._results[cell].done()
+
     def close(self) -> None:
         """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""
         with self._lock:

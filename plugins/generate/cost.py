@@ -1,0 +1,47 @@
+"""What a run will cost, said before its first picture: how many pictures, and how long by the servers' own pace."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from plugins.evidence.evidence import Evidence
+from plugins.plan.messages import counted
+
+_MINUTE: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """How many pictures a run is about, and what one takes; None where no earlier run tells."""
+
+    cells: int
+    reused: int
+    seconds: float | None
+    servers: int = 1
+
+    @property
+    def wanted(self) -> int:
+        """How many are to be rendered."""
+        return self.cells - self.reused
+
+    def __str__(self) -> str:
+        told = f"{counted(self.cells, 'picture')}: {self.reused} reused, {self.wanted} to render"
+        if not self.wanted:
+            return told
+        if self.seconds is None:
+            return f"{told}; how long that takes shows from the third one on"
+        return f"{told}, {_about(self.wanted * self.seconds / self.servers)} by the pace of earlier runs"
+
+
+def pace_of(evidence: Iterable[Evidence], servers: Iterable[str]) -> float | None:
+    """Return the seconds that a picture took on these servers, the middle one of earlier runs; None where none did."""
+    ours = frozenset(servers)
+    taken = [(one.run.ended - one.run.started).total_seconds() for one in evidence if one.server.url in ours]
+    return median(taken) if taken else None
+
+
+def _about(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"about {max(seconds, 1):.0f} s"
+    return f"about {seconds / _MINUTE:.0f} min" if seconds < _MINUTE * _MINUTE else f"about {seconds / 3600:.1f} h"
