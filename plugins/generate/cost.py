@@ -1,12 +1,14 @@
 """What a run will cost, said before its first picture: how many pictures, and how long by the servers' own pace."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 from plugins.evidence.evidence import Evidence
+from plugins.plan.cells import Cell
 from plugins.plan.messages import counted
+from plugins.plan.plan import Plan
 
 _MINUTE: Final = 60
 
@@ -32,6 +34,13 @@ class Cost:
         if self.seconds is None:
             return f"{told}; how long that takes shows from the third one on"
         return f"{told}, {_about(self.wanted * self.seconds / self.servers)} by the pace of earlier runs"
+
+
+def row_by_row(plan: Plan) -> Callable[[Cell | None], tuple[int, int]]:
+    """Return what orders cells so that what comes first compares: by seed, then by prompt; no cell comes last."""
+    seeds = {seed: number for number, seed in enumerate(plan.sampling.seeds)}
+    prompts = {prompt.id: number for number, prompt in enumerate(plan.prompts)}
+    return lambda cell: (seeds[cell.seed], prompts[cell.prompt.id]) if cell else (len(seeds), 0)
 
 
 def pace_of(evidence: Iterable[Evidence], servers: Iterable[str]) -> float | None:

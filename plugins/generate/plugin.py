@@ -12,6 +12,7 @@ from PIL import Image
 
 from plugins.evidence.evidence import Evidence
 from plugins.generate.cell_renderer import CellFailedError
+from plugins.generate.cost import row_by_row
 from plugins.generate.generation import Generation
 from plugins.generate.session import GenerateSession
 from plugins.plan.cells import Cell, matrix
@@ -95,15 +96,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Where the time is limited, render what compares: whole rows, each of all columns, one seed before the next."""
     if config.getoption("max_minutes") is None or GENERATE not in config.stash[COMMAND].stages:
         return
-    plan = config.stash[COMMAND].plan
-    seeds = {seed: number for number, seed in enumerate(plan.sampling.seeds)}
-    prompts = {prompt.id: number for number, prompt in enumerate(plan.prompts)}
-
-    def place(item: pytest.Item) -> tuple[int, int]:
-        cell = _cell_of(item)
-        return (seeds[cell.seed], prompts[cell.prompt.id]) if cell else (len(seeds), 0)
-
-    items.sort(key=place)  # stable: the baseline of a row comes first, then the columns in their order
+    place = row_by_row(config.stash[COMMAND].plan)
+    items.sort(key=lambda item: place(_cell_of(item)))  # stable: baseline first, then the columns
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

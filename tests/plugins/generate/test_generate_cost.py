@@ -6,7 +6,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from plugins.generate.cost import Cost, pace_of
+from plugins.generate.cost import Cost, pace_of, row_by_row
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
@@ -35,6 +35,18 @@ def test_pace_is_that_of_the_same_servers(plan: Plan) -> None:
 
     assert pace_of(made, [made[0].server.url]) == 3.0
     assert pace_of(made, ["http://elsewhere:8188"]) is None
+
+
+def test_limited_time_goes_row_by_row(plan: Plan) -> None:
+    """One seed comes before the next, and each row is rendered on the baseline and all columns before the next row."""
+    sampling = plan.sampling.model_copy(update={"seeds": (42, 7)})
+    several = plan.model_copy(update={"sampling": sampling})
+
+    rows = [cell.id for cell in sorted(matrix(several), key=row_by_row(several))]
+
+    assert rows[:3] == ["baseline-forest-seed42", "step600-forest-seed42", "final-forest-seed42"]
+    assert rows[3:6] == ["baseline-novel_pose-seed42", "step600-novel_pose-seed42", "final-novel_pose-seed42"]
+    assert [cell.partition("-")[2] for cell in rows[6:9]] == ["forest-seed7"] * 3
 
 
 @pytest.mark.slow

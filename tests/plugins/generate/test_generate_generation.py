@@ -39,11 +39,12 @@ def begin(plan: Plan, store: Store, stand_in: Callable[..., Serving]) -> Iterato
             *,
             on_kept: Callable[[Cell, Image.Image], None] = ignore,
             faults: Posing | None = None,
+            row_by_row: bool = False,
         ) -> Generation:
             client = ComfyUI(stand_in(faults=faults or Posing()).url)
             server = Server(client, client.info(), timeout=20)
             prepared = prepare(plan, (server,), store, headers=preflight(plan))
-            run = Generation(prepared, cells, regenerate=False, on_kept=on_kept)
+            run = Generation(prepared, cells, regenerate=False, row_by_row=row_by_row, on_kept=on_kept)
             stack.callback(run.close)
             return run
 
@@ -205,3 +206,12 @@ def test_picture_is_compared_with_those_that_are_reused(begin: Begin, plan: Plan
     second = begin(matrix(plan), faults=SameLora())
 
     assert ["twin"] == [one.name for one in second.evidence(again, show=ignore).failures]
+
+
+def test_limited_time_renders_in_the_order_of_the_rows(begin: Begin, plan: Plan) -> None:
+    """Row by row, a baseline is rendered before its own columns, not before all others."""
+    cells = sorted(matrix(plan), key=lambda cell: cell.row)
+
+    run = begin(cells, row_by_row=True)
+
+    assert [cell.id for cell in run._rendering._cells] == [cell.id for cell in cells]
