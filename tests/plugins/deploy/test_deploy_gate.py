@@ -3,15 +3,20 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from plugins.comfyui.answers import ModelFile
+from plugins.comfyui.choices import ServerChoices
 from plugins.deploy import gate
 from plugins.deploy.gate import GateError
+from plugins.evidence.evidence import FileRecord
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import BLANK, NEEDED, expected_inputs_of, keep
+from tests.plugins.evidence.made_evidence import BASE, BLANK, NEEDED, keep
 
 PASSED_ALL = tuple(Check(name=name, outcome=Outcome.PASSED) for name in NEEDED)
 
@@ -227,3 +232,20 @@ def test_columns_of_two_devices_shut_the_gate_without_a_baseline(judged: Judged)
 
     with pytest.raises(GateError, match=r"final x forest: not comparable with its row: .* MI300X instead of RTX 4090"):
         judged.selected()
+
+
+@pytest.mark.parametrize("size", [7, 8], ids=["the-same", "replaced"])
+def test_base_model_of_the_pictures_is_the_one_that_is_there(judged: Judged, size: int) -> None:
+    """A base model that was replaced under its name since the pictures were rendered shuts the gate."""
+    name = f"checkpoints/{BASE}"
+    used = FileRecord(name=name, size=7, modified=1e9, local=False)
+    evidence = {cell: found.model_copy(update={"files": (used,)}) for cell, found in judged.selected().evidence.items()}
+    now = ModelFile(name=BASE, pathIndex=0, size=size, modified=1e9)
+    choices = ServerChoices(url="http://a:1", base_models=(BASE,), samplers=(), schedulers=(), files={name: now})
+    server: Any = SimpleNamespace(info=next(iter(evidence.values())).server, ask=lambda _: choices)
+
+    if size == used.size:
+        gate.check_files(judged.expected, evidence, (server,))
+    else:
+        with pytest.raises(GateError, match=f"{name} is another file now than when the pictures were rendered"):
+            gate.check_files(judged.expected, evidence, (server,))

@@ -110,7 +110,8 @@ def test_row_that_is_kept_goes_to_servers_that_are_alike(kept: dict[Cell, Eviden
         pytest.param(FILE, (), id="the-same"),
         pytest.param(FILE.model_copy(update={"size": 8}), (FILE.name,), id="another-size"),
         pytest.param(FILE.model_copy(update={"modified": 1e9 + 60}), (FILE.name,), id="another-time"),
-        pytest.param(FILE.model_copy(update={"modified": 1e9 + 1}), (), id="the-clock-of-another-file-system"),
+        pytest.param(FILE.model_copy(update={"modified": 1e9 + 2}), (), id="the-clock-of-another-file-system"),
+        pytest.param(FILE.model_copy(update={"modified": 1e9 + 2.01}), (FILE.name,), id="just-another-time"),
         pytest.param(FILE.model_copy(update={"modified": 1e9 + 60, "local": True}), (), id="seen-otherwise"),
     ],
 )
