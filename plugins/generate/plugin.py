@@ -14,6 +14,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.cost import row_by_row
 from plugins.generate.generation import Generation
+from plugins.generate.listing import told_cost
 from plugins.generate.session import GenerateSession
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.command import GROUP
@@ -108,6 +109,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             cells = [cell for cell in matrix(plan) if (cell.checkpoint is not None) == with_lora]
             ids = [cell.id if with_lora else cell.row for cell in cells]
             metafunc.parametrize(fixture, cells, ids=ids)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say what the listed tests would cost to run, where --collect-only lists them."""
+    config, command = session.config, session.config.stash[COMMAND]
+    chosen = _chosen_cells(session)
+    if GENERATE in command.stages and config.option.collectonly and chosen:
+        reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter:
+            reporter.write_line(told_cost(command, chosen, regenerate=config.getoption("regenerate")))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -6,11 +6,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from plugins.evidence.store import Store
 from plugins.generate.cost import Cost, pace_of, row_by_row
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
-from tests.plugins.evidence.made_evidence import evidence_for, expected_inputs_of, png_of
+from tests.plugins.evidence.made_evidence import evidence_for, expected_inputs_of, keep, png_of
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,26 @@ def test_limited_time_goes_row_by_row(plan: Plan) -> None:
     assert rows[:3] == ["baseline-forest-seed42", "step600-forest-seed42", "final-forest-seed42"]
     assert rows[3:6] == ["baseline-novel_pose-seed42", "step600-novel_pose-seed42", "final-novel_pose-seed42"]
     assert [cell.partition("-")[2] for cell in rows[6:9]] == ["forest-seed7"] * 3
+
+
+def test_listing_says_what_would_be_reused(
+    plan_file: Path, plan: Plan, run_suite: Callable[..., CompletedProcess[str]]
+) -> None:
+    """--collect-only says the cost from the files alone; where a checkpoint is missing, that it is not known."""
+    store = Store(plan_file.parent / "reports" / "pictures")
+    for cell in matrix(plan)[:3]:
+        keep(expected_inputs_of(plan), store, cell)
+
+    listed = run_suite("-m", "generate", "--collect-only", "-q", "--comfyui-url=http://127.0.0.1:8188")
+
+    assert listed.returncode == 0
+    assert "6 pictures: 3 reused, 3 to render, about 9 s by the pace of earlier runs (by the files; no server" in (
+        listed.stdout
+    )
+    plan.training_file(plan.checkpoints[0]).unlink()
+    unknown = run_suite("-m", "generate", "--collect-only", "-q")
+    assert unknown.returncode == 0
+    assert "6 pictures; how many would be reused is not known: [Errno 2] No such file" in unknown.stdout
 
 
 @pytest.mark.slow

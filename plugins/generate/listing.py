@@ -1,0 +1,53 @@
+"""What a run would cost, said by `--collect-only`: from the files alone, no server is asked."""
+
+from collections.abc import Sequence
+
+from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import EvidenceError, Store
+from plugins.generate.cost import Cost, pace_of
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.preparing import pictures
+from plugins.generate.workflows import workflow_of
+from plugins.loras.always_on import digests_of_always_on
+from plugins.loras.digests import Digests
+from plugins.plan.cells import Cell
+from plugins.plan.command import Command
+from plugins.plan.messages import UserError, counted, without_credentials
+
+
+def told_cost(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> str:
+    """Return what the chosen cells would cost. Where the files do not tell what is reused, say why."""
+    plan, store = command.plan, pictures(command.reports)
+    cells = list(dict.fromkeys(cell for one in chosen for cell in (one.baseline, one)))
+    digest = Digests(command.reports / ".digests.json").of
+    try:
+        expected = ExpectedInputs(
+            plan=plan,
+            workflow=workflow_of(plan, command.reports),
+            loras={one.id: digest(plan.training_file(one)) for one in plan.tested},
+            always_on=digests_of_always_on(plan, digest=digest),
+            simulated=command.demo,
+        )
+    except (UserError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        return f"{counted(len(cells), 'picture')}; how many would be reused is not known: {reason}"
+    found = [evidence for cell in cells if (evidence := _reusable(expected, store, cell))]
+    cost = Cost(
+        cells=len(cells),
+        reused=0 if regenerate else len(found),
+        seconds=pace_of(found, {one.server.url for one in found} if command.demo else _urls(command)),
+        servers=len(plan.comfyui.servers),
+    )
+    return f"{cost} (by the files; no server was asked)"
+
+
+def _urls(command: Command) -> set[str]:
+    return {without_credentials(url) for url in command.plan.comfyui.servers}
+
+
+def _reusable(expected: ExpectedInputs, store: Store, cell: Cell) -> Evidence | None:
+    try:
+        evidence = store.read(cell)
+    except EvidenceError:
+        return None
+    return None if evidence is None or evidence.failures or expected.mismatch(cell, evidence) else evidence
