@@ -16,7 +16,7 @@ from plugins.evidence.evidence import FileRecord
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from tests.plugins.deploy.judged_plan import Judged
-from tests.plugins.evidence.made_evidence import BASE, BLANK, NEEDED, keep
+from tests.plugins.evidence.made_evidence import BASE, BLANK, NEEDED, expected_inputs_of, keep
 
 PASSED_ALL = tuple(Check(name=name, outcome=Outcome.PASSED) for name in NEEDED)
 
@@ -238,6 +238,7 @@ def test_columns_of_two_devices_shut_the_gate_without_a_baseline(judged: Judged)
 def test_base_model_of_the_pictures_is_the_one_that_is_there(judged: Judged, size: int) -> None:
     """A base model that was replaced under its name since the pictures were rendered shuts the gate."""
     name = f"checkpoints/{BASE}"
+    (judged.plan.paths.comfyui / "models" / name).unlink(missing_ok=True)  # it is not at hand: the server tells
     used = FileRecord(name=name, size=7, modified=1e9, local=False)
     evidence = {cell: found.model_copy(update={"files": (used,)}) for cell, found in judged.selected().evidence.items()}
     now = ModelFile(name=BASE, pathIndex=0, size=size, modified=1e9)
