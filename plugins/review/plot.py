@@ -57,6 +57,7 @@ MEASURES: Final = (
         digits=1,
         of=lambda metrics: metrics.effect,
         among=lambda metrics: metrics.effects,
+        scale=lambda metrics: metrics.bleed,
     ),
     Measure(
         id="bleed",
@@ -67,7 +68,7 @@ MEASURES: Final = (
         ),
         digits=1,
         of=lambda metrics: metrics.bleed,
-        scale=lambda metrics: metrics.effect,
+        scale=lambda metrics: metrics.effects[1] if metrics.effects else metrics.effect,
     ),
     Measure(
         id="distance",

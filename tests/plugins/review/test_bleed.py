@@ -61,6 +61,9 @@ def test_it_is_charted_on_the_scale_of_the_effect(bleeding: Plan) -> None:
 
     assert (effect.told, bleed.told) == ("20.0", "5.0")
     assert bleed.y > effect.y
+    wide = replace(metrics, effect=10.0, effects=(5.0, 40.0), bleed=10.0)
+    effect, bleed = (one.dots[0] for one in plots(_review(bleeding, Path("nowhere"), wide))[:2])
+    assert effect.y == bleed.y
 
 
 def test_criteria_are_looked_for_with_the_trigger_alone(bleeding: Plan, tmp_path: Path) -> None:
