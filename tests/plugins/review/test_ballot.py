@@ -87,7 +87,8 @@ def test_what_was_written_is_read(folder: Path, raw: dict[str, object]) -> None:
     """Any ballot survives being written and read, and writes the same file again."""
     ballot = read_ballot(written(folder, raw))
     assert ballot == Ballot.model_validate_json(ballot.model_dump_json())
-    assert {**raw, "saved": None} == {**ballot.model_dump(mode="json"), "saved": None}
+    again = ballot.model_dump(mode="json")
+    assert {**raw, "saved": None} == {**{key: again[key] for key in raw}, "saved": None}
 
 
 def test_first_format_is_read_as_marks_on_all_pictures(raw: dict[str, object], folder: Path, review: Review) -> None:
