@@ -493,6 +493,11 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def _holds(text: str, word: str) -> bool:
+    """Say whether a text holds a trigger word, as a word of its own."""
+    return re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text.casefold()) is not None
+
+
 class Plan(_Part):
     """Everything that a person decided before looking at pictures."""
 
@@ -580,7 +585,7 @@ class Plan(_Part):
                     f"prompt {prompt.id!r} has bleed = true, and the plan tells no trigger word: no other prompt "
                     f"holds its name, {self.name!r}. Write trigger_words = [...] under [publish]"
                 )
-            if found := [word for word in words if word.casefold() in prompt.text.casefold()]:
+            if found := [word for word in words if _holds(prompt.text, word)]:
                 raise ValueError(
                     f"prompt {prompt.id!r} has bleed = true, and holds the trigger word {found[0]!r}: take one of the "
                     "two out"
@@ -665,7 +670,7 @@ class Plan(_Part):
         """The trigger words that the plan tells: those to publish, else its name where prompts hold it; else none."""
         if self.publish and self.publish.trigger_words:
             return self.publish.trigger_words
-        held = any(self.name.casefold() in prompt.text.casefold() for prompt in self.prompts if not prompt.bleed)
+        held = any(_holds(prompt.text, self.name) for prompt in self.prompts if not prompt.bleed)
         return (self.name,) if held else ()
 
     @property

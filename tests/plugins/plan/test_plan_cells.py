@@ -34,6 +34,13 @@ def test_several_seeds_have_rows_of_their_own(draft: Draft) -> None:
     assert len({cell.id for cell in cells}) == len(cells) == 12
 
 
+def test_trigger_is_a_word_of_its_own(draft: Draft) -> None:
+    """A trigger that is part of another word is not held: "spykelet" may stand where bleeding is looked for."""
+    plan = draft.change('text = "spyke, crouching"', 'text = "A spykelet"\nbleed = true').read()
+
+    assert (plan.trigger_words, plan.bleeding) == (("spyke",), {"novel_pose"})
+
+
 def test_number_of_seeds_draws_the_same_ones_everywhere(draft: Draft) -> None:
     """A bare number draws as many seeds, the same on every machine; raising it keeps the pictures of those before."""
     five = draft.change("seeds = [42]", "seeds = 5").read()
