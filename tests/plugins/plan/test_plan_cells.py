@@ -38,7 +38,7 @@ def test_trigger_is_a_word_of_its_own(draft: Draft) -> None:
     """A trigger that is part of another word is not held: "spykelet" may stand where bleeding is looked for."""
     plan = draft.change('text = "spyke, crouching"', 'text = "A spykelet"\nbleed = true').read()
 
-    assert (plan.trigger_words, plan.bleeding) == (("spyke",), {"novel_pose"})
+    assert (plan.trigger_words, plan.bleeding) == (("spyke",), frozenset({"novel_pose"}))
 
 
 def test_number_of_seeds_draws_the_same_ones_everywhere(draft: Draft) -> None:
