@@ -122,6 +122,7 @@ def test_a_users_run_waits_for_the_disk(many: Many) -> None:
     assert many[1]["fsync is the system's"]
 
 
+@pytest.mark.slow
 def test_other_peoples_plugins_and_settings_change_nothing(plan_file: Path, stand_in: Callable[..., Serving]) -> None:
     """Under -O, without autoloaded plugins, with a plugin that warns and one that repeats tests, the report is made."""
     folder = plan_file.parent

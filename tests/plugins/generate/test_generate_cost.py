@@ -94,6 +94,7 @@ def test_run_of_limited_time_ends_with_whole_rows(
     assert f"6 pictures: {len(there)} reused" in second.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

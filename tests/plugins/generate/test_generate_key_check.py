@@ -39,6 +39,7 @@ def keys_of(plan: Plan, cell: str) -> list[str]:
     return [f"{one['outcome']}: {one['message']}" for one in found]
 
 
+@pytest.mark.slow
 def test_lora_of_which_some_keys_fit_is_a_warning(
     plan: Plan, stand_in: Callable[..., Serving], run_suite: Callable[..., Result]
 ) -> None:
@@ -68,6 +69,7 @@ def test_lora_of_which_nothing_fits_is_not_rendered_on(
     assert not (plan.paths.project / "reports/pictures/step600/novel_pose.png").exists()
 
 
+@pytest.mark.slow
 def test_server_without_a_log_is_not_checked(
     plan: Plan, stand_in: Callable[..., Serving], run_suite: Callable[..., Result]
 ) -> None:
