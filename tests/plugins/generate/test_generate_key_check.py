@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
+import pytest
 from aiohttp import web
 
 from plugins.plan.plan import Plan
