@@ -38,6 +38,8 @@ class Comparing:
         self._alike: dict[str, list[Cell]] = {}
         """Cells by the digest of their pixels."""
         self._baselines: dict[Cell, Image.Image] = {}
+        self._said: dict[str, str] = {}
+        """What each LoRA's header says, by its digest: finding that out takes longer than all else."""
 
     @property
     def known(self) -> Mapping[Cell, Evidence]:
@@ -124,12 +126,17 @@ class Comparing:
             effect=compared.effect,
             noise=compared.noise or 0.0,
             lora=staged.file.name,
-            header=said(staged.header),
+            header=self._said_of(staged),
         )
         if cell.prompt.bleed and check.outcome is Outcome.WARNING:
             told = f"next to none without the trigger word, as it should be ({compared.effect:.2f} of 255)"
             check = Check(name=check.name, outcome=Outcome.PASSED, message=told)
         return evidence.with_check(check).model_copy(update={"compared": compared})
+
+    def _said_of(self, staged: Staged) -> str:
+        if staged.sha256 not in self._said:
+            self._said[staged.sha256] = said(staged.header)
+        return self._said[staged.sha256]
 
     def _baseline(self, cell: Cell) -> Image.Image:
         """Return a baseline's picture; the first ones stay open, since every column is compared with the same ones."""
