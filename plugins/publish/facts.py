@@ -1,6 +1,7 @@
 """What is known of the LoRA in production: who chose it out of what, at which strength, and what its pictures show."""
 
 import base64
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -40,6 +41,10 @@ class Facts:
     """At which the selected checkpoint was judged and chosen; None where only the workflow knows it."""
     pictures: dict[str, bytes]
     """One PNG of each candidate on the first prompt, by checkpoint id, without what ComfyUI wrote into it."""
+    preview: bytes
+    """The picture that stands for the LoRA."""
+    preview_told: tuple[str, ...]
+    """Which picture that is, and which stars were not used and why."""
     ballots: tuple[Ballot, ...]
     """Of each judge."""
 
@@ -53,11 +58,6 @@ class Facts:
     def trigger(self) -> str:
         """What a prompt needs; empty where the plan does not say."""
         return ", ".join(self.wanted.trigger_words)
-
-    @property
-    def preview(self) -> bytes:
-        """The picture that stands for the LoRA."""
-        return self.pictures[self.deployment.selected]
 
     @property
     def thumbnail(self) -> str:
@@ -104,10 +104,14 @@ def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Sto
     """Return what is known of the LoRA in production. Raises `PublishError` where its pictures are others."""
     production = plan.production_file
     selected = plan.checkpoint(deployment.selected)
-    evidence = [_judged(cell, deployment, store) for cell in _cells(plan, selected, deployment)]
+    cells = _cells(plan, selected, deployment)
+    evidence = [_judged(cell, deployment, store) for cell in cells]
     first = [_cells(plan, one, deployment)[0] for one in plan.checkpoints if one.id in deployment.candidates]
     for cell in first:
         _judged(cell, deployment, store)
+    ballots = tuple(filter(None, map(_ballot, [deployment.ballot, *deployment.other_ballots])))
+    starred, unused = _starred(ballots, list(zip(cells, evidence, strict=True)), deployment)
+    shown = starred or cells[0]
     status = production.stat()
     return Facts(
         plan=plan,
@@ -118,7 +122,9 @@ def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Sto
         modified=status.st_mtime,
         strength=next(one.lora.strength for one in evidence if one.lora),
         pictures={cell.column: _png(store.picture(cell)) for cell in first},
-        ballots=tuple(filter(None, map(_ballot, [deployment.ballot, *deployment.other_ballots]))),
+        preview=_png(store.picture(shown)),
+        preview_told=(f"Preview picture: {shown} ({'starred' if starred else 'of the first prompt'}).", *unused),
+        ballots=ballots,
     )
 
 
@@ -135,6 +141,29 @@ def _judged(cell: Cell, deployment: Deployment, store: Store) -> Evidence:
             f"Deploy again by the new pictures: pytest -m deploy --selected-step={deployment.selected}"
         )
     return found
+
+
+def _starred(
+    ballots: Collection[Ballot], cells: Iterable[tuple[Cell, Evidence]], deployment: Deployment
+) -> tuple[Cell | None, list[str]]:
+    """Return the selected checkpoint's first starred picture, and which stars are not used and why."""
+    used, unused = None, []
+    if len(ballots) < len([*filter(None, [deployment.ballot]), *deployment.other_ballots]):
+        unused.append("A star on a ballot that was changed since the deployment, or is gone, is not used.")
+    by_id = {cell.id: (cell, evidence) for cell, evidence in cells}
+    for ballot in ballots:
+        if ballot.starred is None:
+            continue
+        if ballot.starred not in by_id:
+            unused.append(f"The star on {ballot.starred} is not used: that is no picture of {deployment.choice}.")
+            continue
+        cell, evidence = by_id[ballot.starred]
+        seen = ballot.pictures.get(cell.id)
+        if seen is None or seen.pixels != evidence.picture.pixels_sha256:
+            unused.append(f"The star on {cell} is not used: its picture is not the one that was starred.")
+        else:
+            used = used or cell
+    return used, unused
 
 
 def _cells(plan: Plan, checkpoint: Checkpoint | None, deployment: Deployment) -> list[Cell]:

@@ -19,7 +19,7 @@ from plugins.publish.record import Published, read_published
 
 _LOCKS: Final = pytest.StashKey[ExitStack]()
 _FOLLOWED: Final = pytest.StashKey[list[str]]()
-"""What became of published files in a run that changed production."""
+"""What to say at the end: which picture was published, or what became of published files."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -89,9 +89,11 @@ def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
         if isinstance(standing, Rollback):
             step = (standing.checkpoint or "STEP").removeprefix("step")
             fail(f"{standing} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
-        return publish_production(command.plan, standing, pictures(command.reports), command.reports)
+        published = publish_production(command.plan, standing, pictures(command.reports), command.reports)
     except UserError as error:
         fail(error)
+    pytestconfig.stash[_FOLLOWED] += published.preview
+    return published
 
 
 @pytest.fixture

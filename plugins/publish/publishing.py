@@ -11,7 +11,7 @@ from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import at
 from plugins.plan.messages import counted
-from plugins.plan.plan import Plan
+from plugins.plan.plan import Plan, Publish
 from plugins.publish.card import PICTURES, card
 from plugins.publish.copying import write_copy
 from plugins.publish.facts import Facts, gather_facts
@@ -35,12 +35,18 @@ def publish_production(plan: Plan, deployment: Deployment, store: Store, reports
             selected=deployment.selected,
             sha256=deployment.sha256,
             strength=deployment.strength,
+            preview=facts.preview_told if _shows_preview(plan.publish) else (),
             files={},
         )
         return publish(new, {**_beside(facts), **_copy(facts)}, reports)
     except OSError as error:
         where = error.filename or plan.production_file
         raise PublishError(f"{where} cannot be read: {error.strerror or error}. Nothing was published.") from error
+
+
+def _shows_preview(wanted: Publish) -> bool:
+    """Say whether a picture stands for the LoRA: beside it, or in the header of its copy."""
+    return "preview" in wanted.sidecars or wanted.copy_to is not None
 
 
 def _beside(facts: Facts) -> Mapping[Path, Writer]:

@@ -39,6 +39,8 @@ class Published(BaseModel):
     """Digest of the production file that the files are about."""
     strength: float | None = None
     """The strength that they name, where the plan has several."""
+    preview: tuple[str, ...] = ()
+    """Which picture stands for the LoRA, and which stars were not used and why; nothing in older records."""
     files: dict[Path, Sha256]
     before: dict[Path, Sha256] = {}
     """While it is not done: the files of before, which are replaced or removed."""

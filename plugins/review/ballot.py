@@ -100,6 +100,8 @@ class Ballot(_Saved):
     judge: str = ""
     """Who judged, as typed on the page."""
     duels: tuple[Duel, ...] = ()
+    starred: str | None = None
+    """The id of the picture that stands for the LoRA where it is published."""
     preference: str = ""
     """What the page made of the duels, in words."""
     marks: Mapping[str, Mapping[str, Mapping[str, Mark]]]

@@ -166,6 +166,28 @@ def test_what_is_done_is_undone_and_done_again(page: Page) -> None:
     expect(page.locator("#status")).to_have_text("There is nothing to undo.")
 
 
+def test_preview_picture_is_starred_and_taken_back(page: Page, tmp_path: Path) -> None:
+    """`p` stars one picture of a checkpoint, for publishing; the ballot keeps it, and Ctrl+Z takes it back."""
+    enlarge(page, "step600-novel_pose")
+    page.keyboard.press("p")
+    for key in ("ArrowRight", "p"):
+        page.keyboard.press(key)
+    expect(page.locator("#star")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    enlarge(page, "baseline-novel_pose")
+    expect(page.locator("#star")).to_be_hidden()
+    page.keyboard.press("p")
+    page.keyboard.press("Escape")
+    expect(page.locator(".starred")).to_have_attribute("data-cell", "step800-novel_pose")
+    assert "step800-novel_pose" == saved(page, tmp_path).starred
+    page.keyboard.press("Control+z")
+    expect(page.locator(".starred")).to_have_attribute("data-cell", "step600-novel_pose")
+    page.reload()
+    expect(page.locator(".starred")).to_have_attribute("data-cell", "step600-novel_pose")
+    page.locator("#blind").click()
+    expect(page.locator(".starred")).to_have_count(0)
+
+
 def test_nothing_is_undone_across_a_shuffle(page: Page) -> None:
     """After the checkpoints were hidden, undoing shows them no more, nor does it hide them after the reveal."""
     mark(page, "step200", "y-----")

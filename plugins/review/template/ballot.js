@@ -15,7 +15,7 @@ function map(given = {}) {
 }
 
 function emptyBallot() {
-  return { judge: "", marks: map(), notes: { checkpoints: map(), cells: map() }, choice: null, strength: null, reason: "", duels: [], blind: null };
+  return { judge: "", marks: map(), notes: { checkpoints: map(), cells: map() }, choice: null, strength: null, reason: "", duels: [], starred: null, blind: null };
 }
 
 // Every change goes through here, so that what is seen and what is kept never differ. `edit` gives the parts that are

@@ -30,7 +30,7 @@ function takeUp(cells, at) {
   if (!changed.length) return;
   const lost = changed.flatMap(([id, cell]) => replaced(id, cell));
   const others = changed.filter(([id, cell]) => isAnother(id, cell)).map(([id]) => id);
-  everywhere((one) => ({ ...one, duels: one.duels.filter(({ left, right }) => !others.includes(left) && !others.includes(right)) }));
+  everywhere((one) => ({ ...one, duels: one.duels.filter(({ left, right }) => !others.includes(left) && !others.includes(right)), starred: others.includes(one.starred) ? null : one.starred }));
   for (const [id, cell] of changed) {
     data.cells[id] = { ...cell, taken: JSON.stringify(cell) };
     showPicture(id, cell.html);
@@ -76,7 +76,7 @@ function replaced(id, { column, row, strength: at, pixels }) {
 // What waited for its picture, and is of that picture, is a mark again.
 function unpark() {
   const [found, lost, later] = knownMarks({ pictures: parked.pictures }, parked.marks);
-  parked = later || parked.choice || ballot.duels.length ? { ...parked, marks: later } : null;
+  parked = later || parked.choice || ballot.duels.length || ballot.starred ? { ...parked, marks: later } : null;
   dropped = [...dropped, ...lost];
   const leaves = Object.entries(found).flatMap(([column, rows]) => Object.entries(rows).flatMap(([row, marks]) => Object.entries(marks).map(([criterion, mark]) => [[column, row, criterion], mark])));
   everywhere((one) => ({

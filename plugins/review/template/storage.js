@@ -25,7 +25,7 @@ function keep() {
 
 // The storage is small, and a matrix may be large: only pictures that something was said of are kept.
 function isSpokenOf(id, { column, row, strength: at }) {
-  return column === ballot.choice || ballot.duels.some(({ left, right }) => id === left || id === right) || ballot.marks[column]?.[named(row, at)] !== undefined;
+  return column === ballot.choice || id === ballot.starred || ballot.duels.some(({ left, right }) => id === left || id === right) || ballot.marks[column]?.[named(row, at)] !== undefined;
 }
 
 // What was kept of these pictures; else the last of this very report, whose pictures have changed since.
@@ -102,10 +102,12 @@ function restore(given) {
   const names = chosen ? namesAt(at ?? strength).map((name) => `${chosen.id}-${name}`) : [];
   const early = names.some(canCome);
   const changed = chosen && !early && (unknown || names.some((name) => isStale(name, saved.pictures)));
-  const waits = Boolean(data.filling) && knownDuels(saved).length > 0;
+  const waits = Boolean(data.filling) && (knownDuels(saved).length > 0 || knownStar(saved) !== null);
   parked = later || early || waits ? { marks: later, pictures: saved.pictures, choice: early ? chosen.id : null, strength: wanted } : null;
   const remarks = lost.length ? [`${lost.length} ${lost.length === 1 ? "mark is" : "marks are"} dropped, since the pictures changed: listed on top.`] : [];
   if (changed) remarks.push(`The choice of ${chosen.name} is dropped: its pictures are no longer those that were judged.`);
+  const starred = knownStar(saved);
+  if (saved.starred && !starred) remarks.push("The star of the preview picture is dropped: its picture is not the one that was starred.");
   dropped = [...(Array.isArray(saved.dropped) ? saved.dropped.map(text).filter(Boolean) : []), ...lost];
   change(() => ({
     judge: text(saved.judge),
@@ -115,6 +117,7 @@ function restore(given) {
     strength: changed || early ? null : at,
     reason: text(saved.reason),
     duels: knownDuels(saved),
+    starred,
     blind: knownBlind(saved.blind),
   }));
   return remarks;

@@ -60,6 +60,7 @@ function drawViewer() {
   drawSettings(cell);
   drawJudging(cell.column);
   part("cell-note").dataset.id = cellId();
+  drawStar();
   drawMarks();
 }
 

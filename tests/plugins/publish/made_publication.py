@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from plugins.deploy.records import Deployment
+from plugins.deploy.records import BallotRecord, Deployment
+from plugins.loras.copying import digest_of
 from plugins.plan.plan import Plan, Publish
 from plugins.publish.publishing import publish_production
 from plugins.publish.record import Published
+from plugins.review.ballot import Judged as BallotPicture
 from tests.plugins.deploy.judged_plan import Judged
 
 WANTED = {
@@ -26,6 +28,16 @@ class Publication:
         self.deployment: Deployment = judged.deploy(observed="Bracer on the right arm")
         self.plan: Plan = judged.plan
         self.want()
+
+    def star(self, starred: str, **changes: Any) -> None:
+        """Deploy step600 again, by a ballot with a star on this picture."""
+        file = self.judged.reports / "ballot.json"
+        pictures = {
+            one.cell.id: BallotPicture(file=one.digest, pixels=one.pixels) for one in self.judged.entries if one.digest
+        }
+        ballot = self.judged.ballot().model_copy(update={"starred": starred, "pictures": pictures | changes})
+        file.write_text(ballot.model_dump_json(), "utf-8")
+        self.deployment = self.judged.deploy(ballot=BallotRecord(file=file, sha256=digest_of(file)))
 
     def want(self, **changes: Any) -> None:
         """Change what the plan wants to be published."""

@@ -17,6 +17,7 @@ from plugins.publish.copying import check_copy, notes_of_copy, tensors_digest
 from plugins.publish.facts import Facts, gather_facts
 from plugins.publish.record import PublishError
 from plugins.publish.sidecars import sidecars
+from plugins.review.ballot import Judged
 from tests.plugins.evidence.made_evidence import png_of
 from tests.plugins.publish.made_publication import Publication
 
@@ -219,6 +220,44 @@ def test_card_says_which_and_why(publication: Publication) -> None:
     assert "Observed: Bracer on the right arm" in text
     assert "`spyke_plasma_v1, standing in a forest`" in text
     assert str(folder.parent) not in text
+
+
+FIRST = "Preview picture: step600 x forest (of the first prompt)."
+
+
+@pytest.mark.parametrize(
+    ("starred", "changes", "told"),
+    [
+        pytest.param("step600-novel_pose", {}, ["Preview picture: step600 x novel_pose (starred)."], id="selected"),
+        pytest.param(
+            "final-novel_pose",
+            {},
+            [FIRST, "The star on final-novel_pose is not used: that is no picture of step600."],
+            id="another",
+        ),
+        pytest.param(
+            "step600-novel_pose",
+            {"step600-novel_pose": Judged(file="0" * 64, pixels="0" * 64)},
+            [FIRST, "The star on step600 x novel_pose is not used: its picture is not the one that was starred."],
+            id="changed",
+        ),
+    ],
+)
+def test_starred_picture_stands_for_the_lora(
+    publication: Publication, starred: str, changes: dict[str, Any], told: list[str]
+) -> None:
+    """The starred picture of the selected checkpoint is preview and thumbnail; another star is not used, and named."""
+    publication.star(starred, **changes)
+    published, facts = publication.publish(), facts_of(publication)
+    row = "novel_pose" if told[0].endswith("(starred).") else "forest"
+
+    assert told == list(published.preview)
+    preview = publication.judged.production.with_suffix(".preview.png")
+    with Image.open(publication.judged.reports / f"pictures/step600/{row}.png") as judged, Image.open(preview) as shown:
+        assert judged.convert("RGB").tobytes() == shown.tobytes()
+    copy = publication.plan.paths.project / "dist/spyke_plasma_v1.safetensors"
+    assert facts.thumbnail == notes_of(copy)["modelspec.thumbnail"]
+    assert facts.preview == preview.read_bytes()
 
 
 def test_picture_that_was_rendered_again_is_not_published(publication: Publication) -> None:

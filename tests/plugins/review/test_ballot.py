@@ -40,7 +40,8 @@ BALLOTS = st.fixed_dictionaries(
         "suggestion": st.fixed_dictionaries({"checkpoint": st.none() | IDS, "strength": STRENGTHS, "reason": TEXTS}),
         "blind": st.none() | BLIND,
         "pictures": st.dictionaries(IDS, PICTURES, min_size=1, max_size=4),
-    }
+    },
+    optional={"starred": st.none() | IDS},
 )
 
 
