@@ -11,10 +11,20 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.commands.looking import Result, counts, snapshot, together, told
+from tests.planning_tool import ask_tool, needs_tool
 from tests.small_plan import Suite
 
 pytestmark = pytest.mark.slow
 
+SUMMARY = """
+[summary]
+phase = "08-lora"
+plan = "03"
+subsystem = "lora"
+
+[summary.requirements]
+LORA-05 = ["no_forbidden_lora_on_disk"]
+"""
 OLD = b"the report of an earlier run"
 
 
@@ -93,6 +103,26 @@ def test_a_demonstration_deploys_nothing_real(ran: dict[str, Result], folder: Pa
     assert "final cannot be deployed: 4 of 4 cells stand in the way." in told(result)
     assert "step600 x forest: it is SIMULATED" in told(result)
     assert before == snapshot(copy / "ComfyUI")
+
+
+@needs_tool
+def test_planning_tool_takes_no_demonstration_for_completed(
+    ran: dict[str, Result], folder: Path, tmp_path: Path
+) -> None:
+    """The planning tool fails the summary of a demonstration, although all held, and reads no requirement from it."""
+    del ran
+    shutil.copytree(folder, tmp_path / "plan")
+    path = tmp_path / "plan/plan.toml"
+    path.write_text(path.read_text(encoding="utf-8") + SUMMARY, encoding="utf-8")
+    result = Suite(plan_file=path).run("-m", "deploy", "--selected-step=final", "--demo")
+    assert 0 == result.returncode, told(result)
+    project = tmp_path / "plan/reports/demo/workspace"
+    checked = ask_tool(project, "verify-summary", "planning/SUMMARY.md")
+    extracted = ask_tool(project, "summary-extract", "planning/SUMMARY.md")
+    assert (False, "failed") == (checked["passed"], checked["checks"]["self_check"])
+    assert {"checked": 1, "found": 1, "missing": []} == checked["checks"]["files_created"]
+    assert extracted["one_liner"].startswith("SIMULATED")
+    assert [] == extracted["requirements_completed"]
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:

@@ -1,9 +1,5 @@
 """SUMMARY.md for a planning tool: nothing is claimed that did not pass, and the tool itself reads it."""
 
-import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,8 +12,8 @@ from plugins.deploy.summary_files import write_summary
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.plan import Claim, Plan, PlannedWork
 from tests.acceptance import test_verify
+from tests.planning_tool import ask_tool, needs_tool
 from tests.plugins.deploy.judged_plan import Judged
-from tests.small_plan import ROOT
 
 WORK = PlannedWork(
     phase="08-spyke-lora-training",
@@ -34,7 +30,6 @@ WORK = PlannedWork(
 CLAIMS = [one for one in get_args(Claim) if one != "selection_has_a_reason"]
 PASSED = tuple(Verified(claim=f"Claim {one}", outcome="passed", name=one) for one in CLAIMS)
 OBSERVED = "Bracer on the right arm, pauldron on the left knee."
-TOOL = Path(os.environ.get("GSD_TOOLS", ROOT / ".gsd/node_modules/get-shit-done-cc/get-shit-done/bin/gsd-tools.cjs"))
 PLACE = ".planning/phases/08-spyke-lora-training/08-spyke-lora-training-03-SUMMARY.md"
 
 
@@ -233,15 +228,7 @@ def test_summary_without_planned_work_is_where_it_was(judged: Judged) -> None:
     assert ["SUMMARY.md"] == [one.name for one in wanted.parent.iterdir()]
 
 
-def ask_tool(project: Path, *words: str) -> Any:
-    """Run the planning tool in the project's folder, and return what it says."""
-    node = shutil.which("node")
-    if node is None or not TOOL.is_file():
-        pytest.skip(f"needs Node and {TOOL}: npm install --prefix .gsd --ignore-scripts get-shit-done-cc@1.32.0")
-    found = subprocess.run([node, str(TOOL), *words], cwd=project, capture_output=True, check=True, encoding="utf-8")
-    return json.loads(found.stdout)
-
-
+@needs_tool
 @pytest.mark.parametrize("good", [True, False], ids=["all-claims-held", "a-claim-failed"])
 def test_planning_tool_reads_the_summary(planned: Judged, good: bool) -> None:  # noqa: FBT001 (a parameter)
     """The tool passes a summary whose claims held, and no other; it reads back one-liner, files, decisions and more."""
@@ -262,6 +249,7 @@ def test_planning_tool_reads_the_summary(planned: Judged, good: bool) -> None:  
     assert (1 if good else 0, list(WORK.affects)) == (len(digest["provides"]), digest["affects"])
 
 
+@needs_tool
 def test_planning_tool_takes_no_demonstration_for_completed(planned: Judged) -> None:
     """The tool fails a simulated summary, and reads no requirement from it."""
     project, deployment = planned.plan.paths.project, planned.deploy().model_copy(update={"simulated": True})
