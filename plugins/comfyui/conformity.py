@@ -1,4 +1,4 @@
-"""A filled graph is held against the server's description of its nodes, before anything is queued."""
+"""Check a filled graph against the server's description of its nodes, before it is queued."""
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches

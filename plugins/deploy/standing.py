@@ -61,10 +61,9 @@ def rendered_again(plan: Plan, deployment: Deployment, store: Store) -> str:
 
 
 def headline(plan: Plan, standing: Deployment | Rollback | None, verified: Sequence[Verified]) -> str:
-    """Return what is live, where every claim that applies was checked and holds; else how many did not, or nothing."""
+    """Return what is live, and how many claims were not checked; nothing where one failed."""
     if standing is None or not verified:
         return ""
-    unchecked = [one for one in verified if one.outcome not in {"passed", "failed"}]
     if any(one.outcome == "failed" for one in verified):
         return ""
     if isinstance(standing, Rollback):
@@ -72,6 +71,7 @@ def headline(plan: Plan, standing: Deployment | Rollback | None, verified: Seque
             f"Production holds {standing.name}, as it was before {standing.taken_out} was deployed: it was put back on "
             f"{_day(standing.rolled_back)}, and proven. No checkpoint counts as selected until you deploy one."
         )
+    unchecked = [one for one in verified if one.outcome != "passed"]
     live = f"{standing.selected} of {plan.production.lora_name} is in production since {_day(standing.deployed)}"
     if unchecked:
         return f"{live}, by the record; {len(unchecked)} of {len(verified)} claims were not checked."
@@ -98,7 +98,7 @@ def _proven(deployment: Deployment) -> str:
     same = all(one.identical for one in deployment.proof)
     servers = " and ".join(dict.fromkeys(one.server for one in deployment.proof))
     how = "pixel for pixel" if same else "by nearness, since its pictures differ by themselves"
-    return f"proven on {servers}: {len(rows)} of {len(rows)} prompts render what was judged, {how}"
+    return f"proven on {servers}: every row ({len(rows)}) renders what was judged, {how}"
 
 
 def _day(time: datetime) -> str:

@@ -27,7 +27,7 @@ class Agreement:
         return sum(len(set(answers)) == 1 for answers in self.units)
 
     def __str__(self) -> str:
-        """Write `0.69, 10 of 12 pictures alike`."""
+        """Write `alpha 0.69; 10 of 12 pictures marked alike`."""
         if not self.units:
             return "no picture was marked by two"
         found = alpha(self.units)

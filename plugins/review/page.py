@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.cells import at, named
-from plugins.plan.plan import BASELINE, Rival, Tested
+from plugins.plan.plan import BASELINE, Rival
 from plugins.review.metrics import told_bleed
 from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews, training_source
@@ -89,7 +89,7 @@ def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
         "simulated": review.simulated,
         "command": review.command,
         "checkpoints": [
-            {"id": c.id, "name": step_name(c), "argument": _argument(c), "rival": isinstance(c, Rival)}
+            {"id": c.id, "name": step_name(c), "argument": c.argument, "rival": isinstance(c, Rival)}
             for c in plan.tested
         ],
         "strengths": [f"{strength:g}" for strength in review.strengths if strength is not None],
@@ -171,11 +171,6 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     yield "Server", f"ComfyUI {server.comfyui_version}, {server.machine}, {server.url}", False
     for check in made.checks:
         yield f"Check: {check.name}", ": ".join(filter(None, [check.outcome, check.message])), True
-
-
-def _argument(checkpoint: Tested) -> str:
-    """How `--selected-step` names it: `600`, `final`."""
-    return checkpoint.argument
 
 
 def _link(path: PurePosixPath) -> str:

@@ -47,7 +47,7 @@ def test_green_says_what_is_live(judged: Judged, deployed: Deployment) -> None:
     told = headline(judged.plan, deployed, (HOLDS,))
 
     assert told.startswith(f"step600 of spyke_plasma_v1 is in production since {day}, proven on http")
-    assert told.endswith("2 of 2 prompts render what was judged, pixel for pixel.")
+    assert told.endswith("every row (2) renders what was judged, pixel for pixel.")
 
 
 @pytest.mark.parametrize("verified", [(), (HOLDS, FAILS)], ids=["nothing-was-checked", "one-claim-fails"])
