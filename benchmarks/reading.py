@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from plugins.comfyui.node_types import read_types
 from plugins.comfyui.workflow import BUILT_IN, Workflow
-from plugins.plan.plan import Sampling
+from plugins.plan.tested import Sampling
 
 BOUND: Final = 0.005
 _ROUNDS: Final = 200

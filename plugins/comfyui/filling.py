@@ -13,7 +13,7 @@ from plugins.comfyui.lora_slots import TAG
 from plugins.comfyui.lora_switches import LoraSwitches
 from plugins.comfyui.naming import Questions, in_nodes
 from plugins.comfyui.wiring import Wiring
-from plugins.plan.plan import Sampling
+from plugins.plan.tested import Sampling
 
 _MARK: Final = re.compile("|".join(map(re.escape, MARKS.values())))
 Write = tuple[Place, Any]

@@ -36,7 +36,8 @@ from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.naming import Questions, in_nodes, named_place
 from plugins.comfyui.node_types import MODEL, NodeTypes
 from plugins.comfyui.wiring import Wiring
-from plugins.plan.plan import AlwaysOn, Nodes
+from plugins.plan.places import Nodes
+from plugins.plan.tested import AlwaysOn
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, names, nearly_na
 from plugins.comfyui.naming import Questions, in_nodes, named_node, named_place
 from plugins.comfyui.node_types import CLIP, MODEL
 from plugins.comfyui.wiring import Wiring
-from plugins.plan.plan import AlwaysOn
+from plugins.plan.tested import AlwaysOn
 
 Found = tuple[tuple[Slot, ...], Output | None]
 _FIELD: Final = "lora_name"

@@ -9,7 +9,8 @@ from plugins.comfyui.names import find_base_model
 from plugins.comfyui.node_types import NodeTypes, read_types
 from plugins.comfyui.workflow import Workflow, classes_of
 from plugins.plan.cells import matrix
-from plugins.plan.plan import Plan, Sampling
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Sampling
 
 
 def classes_for(plan: Plan) -> tuple[str, ...]:

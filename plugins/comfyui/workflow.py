@@ -21,7 +21,8 @@ from plugins.comfyui.naming import Questions
 from plugins.comfyui.node_types import NodeTypes
 from plugins.plan.cells import Cell
 from plugins.plan.messages import masked, visible
-from plugins.plan.plan import AlwaysOn, Nodes, Sampling
+from plugins.plan.places import Nodes
+from plugins.plan.tested import AlwaysOn, Sampling
 
 BUILT_IN: Final[Graph] = {
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "base.safetensors"}},

@@ -6,7 +6,8 @@ from typing import Final
 from plugins.comfyui.client import Graph
 from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.graph_file import read_graph
-from plugins.plan.plan import PRODUCTION, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import PRODUCTION
 from stand_in.training import TrainingRun
 
 _WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")

@@ -33,7 +33,8 @@ from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError, LoraError
 from plugins.loras.journal import Installation
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

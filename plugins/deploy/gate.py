@@ -15,7 +15,8 @@ from plugins.generate.population import files_used
 from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, column
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 
 NEEDED: Final = ("size", "blank", "noise", "LoRA effect", "twin")
 """The checks that must have been made of every judged picture, whatever their outcome."""

@@ -11,7 +11,8 @@ from plugins.deploy.summary import Verified
 from plugins.evidence.store import EvidenceError
 from plugins.generate.preparing import pictures
 from plugins.plan.cells import Cell, at, column
-from plugins.plan.plan import PRODUCTION, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import PRODUCTION
 from plugins.review.page import environment, frame_script
 from plugins.review.previews import Preview, Source, make_previews
 from plugins.review.review import PICTURES, step_name

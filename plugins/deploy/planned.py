@@ -19,7 +19,7 @@ from plugins.deploy.summary import Summary
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell, at
 from plugins.plan.messages import counted, visible
-from plugins.plan.plan import PlannedWork
+from plugins.plan.wanted import PlannedWork
 
 _SIMULATED: Final = "SIMULATED: a demonstration on drawn pictures, in which no LoRA was tested or deployed"
 

@@ -22,7 +22,7 @@ from plugins.pictures.checks import effect_of
 from plugins.pictures.picture import Picture
 from plugins.plan.cells import Cell, column
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint
+from plugins.plan.tested import Checkpoint
 
 CLEAR: Final = 2.0
 """On a server that is not bit-stable, every other candidate must be at least this many times as far away."""

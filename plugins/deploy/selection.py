@@ -8,7 +8,8 @@ from plugins.deploy.records import BallotRecord
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import at, strengths
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 from plugins.review.agreement import required_no
 from plugins.review.ballot import Ballot, BallotError, differences, read_ballot
 from plugins.review.review import Entry

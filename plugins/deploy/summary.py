@@ -7,7 +7,8 @@ from plugins.deploy.markdown import code, plain
 from plugins.deploy.records import Deployment, Rollback
 from plugins.deploy.selection import judge_name
 from plugins.plan.cells import at, named
-from plugins.plan.plan import Plan, Prompt
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Prompt
 from plugins.review.agreement import agreements, required_no
 from plugins.review.ballot import Ballot, figures
 from plugins.review.figures import Figure

@@ -16,7 +16,7 @@ from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
 from plugins.pictures.picture import UNREADABLE
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Rival
+from plugins.plan.tested import Rival
 
 _BASELINES: Final = 16
 """Pictures that stay open; with more rows than this, the others are decoded again for each column."""

@@ -21,7 +21,7 @@ from plugins.generate.preparing import Prepared
 from plugins.generate.stability import Stability
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.messages import counted
-from plugins.plan.plan import Checkpoint
+from plugins.plan.tested import Checkpoint
 from plugins.render.progress import Progress
 from plugins.render.render_server import RenderServer
 from plugins.render.rendering import Rendering

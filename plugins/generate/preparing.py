@@ -29,7 +29,8 @@ from plugins.loras.header import Header, check_fit
 from plugins.loras.staging import Action, Staged, rivals_of, stage, unstaged
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 from plugins.render.render_server import RenderServer
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from plugins.loras.staging import Action, preflight, told
 from plugins.plan.cells import Cell
 from plugins.plan.command import Command
 from plugins.plan.messages import counted
-from plugins.plan.plan import Checkpoint
+from plugins.plan.tested import Checkpoint
 
 if TYPE_CHECKING:
     from plugins.render.cluster import Cluster

@@ -6,7 +6,8 @@ from plugins.loras.errors import StagingError
 from plugins.loras.header import Header, doubts_of_fit
 from plugins.loras.saved import doubts_of_steps
 from plugins.loras.unread import unread
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 from plugins.plan.training.families import has_text_encoder
 from plugins.plan.training.weights import Sample, same_weights, sample_of
 

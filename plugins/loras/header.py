@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from plugins.loras.errors import HeaderError
-from plugins.plan.plan import Checkpoint
+from plugins.plan.tested import Checkpoint
 from plugins.plan.training.families import are_related, families_of, families_of_base, other_size, told
 from plugins.plan.training.header import Header, NotSafetensors, header_size
 from plugins.plan.training.header import read_header as read

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 from plugins.plan.training.header import Header
 from plugins.plan.training.names import notes_of
 

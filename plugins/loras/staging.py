@@ -13,7 +13,8 @@ from plugins.loras.errors import HeaderError, StagingError
 from plugins.loras.header import Header, read_header
 from plugins.loras.saved import contradictions
 from plugins.plan.messages import counted
-from plugins.plan.plan import PRODUCTION, Checkpoint, Plan, Tested
+from plugins.plan.plan import Plan
+from plugins.plan.tested import PRODUCTION, Checkpoint, Tested
 from plugins.plan.training.weights import sample_of
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from plugins.plan.plan import BASELINE, Plan, Prompt, Tested
+from plugins.plan.plan import Plan
+from plugins.plan.tested import BASELINE, Prompt, Tested
 
 
 @dataclass(frozen=True, kw_only=True)

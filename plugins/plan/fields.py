@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from plugins.plan.messages import Address
 
@@ -200,3 +210,9 @@ Seeds = Annotated[
 ]
 Rate = Annotated[float | None, BeforeValidator(_rate), WithJsonSchema({"type": "share"})]
 Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "size"})]
+
+
+class Table(BaseModel):
+    """A table of a plan: frozen, without keys that nobody knows, each key with its meaning below it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)

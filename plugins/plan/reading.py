@@ -13,24 +13,13 @@ from pydantic_core import ErrorDetails
 
 from plugins.plan.fields import shown_address
 from plugins.plan.messages import UserError
-from plugins.plan.plan import (
-    AlwaysOn,
-    Checkpoint,
-    ComfyUI,
-    Criterion,
-    Nodes,
-    Paths,
-    Plan,
-    PlannedWork,
-    Production,
-    Prompt,
-    Publish,
-    Rival,
-    Sampling,
-)
+from plugins.plan.places import ComfyUI, Nodes, Paths
+from plugins.plan.plan import Plan
 from plugins.plan.small_files import read_small
+from plugins.plan.tested import AlwaysOn, Checkpoint, Prompt, Rival, Sampling
 from plugins.plan.training.names import without_pair
 from plugins.plan.training.steps import with_steps
+from plugins.plan.wanted import Criterion, PlannedWork, Production, Publish
 
 _WORDS: Final = {
     "string_type": "must be text in quotes",

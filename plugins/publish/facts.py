@@ -16,8 +16,10 @@ from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.copying import digest_of
 from plugins.loras.header import Header, read_header
 from plugins.plan.cells import Cell, column
-from plugins.plan.plan import Checkpoint, Plan, Publish
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 from plugins.plan.training.families import Family, families_of
+from plugins.plan.wanted import Publish
 from plugins.publish.record import PublishError
 from plugins.review.ballot import Ballot, BallotError, figures, read_ballot
 

@@ -11,7 +11,8 @@ from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import at
 from plugins.plan.messages import counted
-from plugins.plan.plan import Plan, Publish
+from plugins.plan.plan import Plan
+from plugins.plan.wanted import Publish
 from plugins.publish.card import PICTURES, card
 from plugins.publish.copying import write_copy
 from plugins.publish.facts import Facts, gather_facts

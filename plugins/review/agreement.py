@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from plugins.plan.cells import column
-from plugins.plan.plan import Criterion, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.wanted import Criterion
 from plugins.review.ballot import Ballot, figures
 
 

@@ -11,8 +11,9 @@ from pydantic_core import from_json
 from plugins.evidence.evidence import PlanRecord, Sha256
 from plugins.plan.cells import column
 from plugins.plan.messages import UserError
-from plugins.plan.plan import Plan, Rival
+from plugins.plan.plan import Plan
 from plugins.plan.small_files import read_small
+from plugins.plan.tested import Rival
 from plugins.review.figures import Answer, Figure
 from plugins.review.review import Entry
 

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from plugins.evidence.files import write_atomically
 from plugins.pictures.likeness import FORMATS
 from plugins.pictures.picture import UNREADABLE
-from plugins.plan.plan import BASELINE
+from plugins.plan.tested import BASELINE
 from plugins.review.previews import Source, beside, training_source
 from plugins.review.review import Flag, Review, Row, step_name
 

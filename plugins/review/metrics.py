@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from plugins.evidence.evidence import Evidence
 from plugins.pictures.likeness import diversity
-from plugins.plan.plan import Tested
+from plugins.plan.tested import Tested
 
 Range = tuple[float, float]
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.cells import at, named
-from plugins.plan.plan import BASELINE, Rival
+from plugins.plan.tested import BASELINE, Rival
 from plugins.review.metrics import told_bleed
 from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews, training_source

@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell, matrix, named, strengths
-from plugins.plan.plan import BASELINE, PRODUCTION, Plan, Prompt, Rival, Tested
+from plugins.plan.plan import Plan
+from plugins.plan.tested import BASELINE, PRODUCTION, Prompt, Rival, Tested
 from plugins.review.metrics import Metrics
 from plugins.review.previews import Source
 

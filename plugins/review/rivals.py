@@ -1,7 +1,8 @@
 """Is the selected checkpoint better than a rival, such as production? rivals.js says the same on the page."""
 
 from plugins.plan.cells import at
-from plugins.plan.plan import Plan, Rival
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Rival
 from plugins.review.ballot import Ballot, figures
 from plugins.review.figures import Figure
 

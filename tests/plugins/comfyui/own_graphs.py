@@ -10,7 +10,8 @@ from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.node_types import read_types
 from plugins.comfyui.workflow import Workflow
 from plugins.plan.cells import Cell
-from plugins.plan.plan import Checkpoint, Nodes, Prompt, Sampling
+from plugins.plan.places import Nodes
+from plugins.plan.tested import Checkpoint, Prompt, Sampling
 from tests.plugins.comfyui.node_classes import object_info
 
 FOLDER = Path(__file__).parent / "workflows"

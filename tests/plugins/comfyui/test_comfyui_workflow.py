@@ -13,8 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.workflow import BUILT_IN, Filled, Workflow
 from plugins.plan.cells import Cell, matrix
-from plugins.plan.plan import Plan, Sampling
+from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from plugins.plan.tested import Sampling
 from tests.small_plan import PLAN
 
 Graph = dict[str, dict[str, Any]]

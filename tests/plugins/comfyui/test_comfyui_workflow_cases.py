@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plugins.plan.plan import Nodes
+from plugins.plan.places import Nodes
 from tests.plugins.comfyui.own_graphs import FOLDER, TESTED, TYPES, Graph, case, fill, put, read, refusal
 
 

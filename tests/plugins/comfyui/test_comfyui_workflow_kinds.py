@@ -10,7 +10,7 @@ import pytest
 from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.node_types import read_types
 from plugins.comfyui.workflow import Workflow
-from plugins.plan.plan import Nodes
+from plugins.plan.places import Nodes
 from tests.plugins.comfyui.node_classes import object_info
 from tests.plugins.comfyui.own_graphs import (
     TESTED,

@@ -10,7 +10,8 @@ from plugins.deploy.records import Deployment
 from plugins.deploy.summary import Summary, Verified
 from plugins.deploy.summary_files import write_summary
 from plugins.pictures.check import Check, Outcome
-from plugins.plan.plan import Claim, Plan, PlannedWork
+from plugins.plan.plan import Plan
+from plugins.plan.wanted import Claim, PlannedWork
 from tests.acceptance import test_verify
 from tests.planning_tool import ask_tool, needs_tool
 from tests.plugins.deploy.judged_plan import Judged

@@ -22,7 +22,8 @@ from plugins.generate.preparing import prepare
 from plugins.generate.stability import StabilityCheck
 from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
-from plugins.plan.plan import Checkpoint, Plan
+from plugins.plan.plan import Plan
+from plugins.plan.tested import Checkpoint
 from stand_in.serving import Serving
 from tests.rendered import rendered_and_kept
 from tests.small_plan import Posing

@@ -14,8 +14,9 @@ from plugins.evidence.store import Store
 from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
 from plugins.plan.cells import matrix
-from plugins.plan.plan import AlwaysOn, Plan
+from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from plugins.plan.tested import AlwaysOn
 from stand_in.serving import Serving
 from tests.lora_files import kohya, write_file
 from tests.plugins.evidence.made_evidence import BASE, expected_inputs_of, keep

@@ -11,7 +11,8 @@ from plugins.evidence.evidence import Evidence, PlanRecord
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.cells import Cell, matrix
-from plugins.plan.plan import Nodes, Plan
+from plugins.plan.places import Nodes
+from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import BASE, evidence_for, expected_inputs_of, keep, keep_all, png_of
 
 CHANGED = "the plan's prompt, seed, settings or workflow were changed since it was rendered"

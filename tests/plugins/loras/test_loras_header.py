@@ -11,7 +11,7 @@ import pytest
 
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, check_fit, doubts_of_fit, read_header, said
-from plugins.plan.plan import Checkpoint
+from plugins.plan.tested import Checkpoint
 from plugins.plan.training.header import Tensor
 
 NEXT_STEP = "If it is still being written or copied, wait; else take it from the trainer's output again."

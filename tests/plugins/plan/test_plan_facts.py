@@ -1,6 +1,6 @@
 """What is said of the settings of all pictures."""
 
-from plugins.plan.plan import Sampling
+from plugins.plan.tested import Sampling
 
 
 def test_settings_that_an_own_workflow_keeps_are_not_said_to_be_the_plans() -> None:

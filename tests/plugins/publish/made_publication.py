@@ -4,7 +4,8 @@ from typing import Any
 
 from plugins.deploy.records import BallotRecord, Deployment
 from plugins.loras.copying import digest_of
-from plugins.plan.plan import Plan, Publish
+from plugins.plan.plan import Plan
+from plugins.plan.wanted import Publish
 from plugins.publish.publishing import publish_production
 from plugins.publish.record import Published
 from plugins.review.ballot import Judged as BallotPicture
