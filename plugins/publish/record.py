@@ -42,6 +42,8 @@ class Published(BaseModel):
     preview: tuple[str, ...] = ()
     """Which picture stands for the LoRA, and which stars were not used and why; nothing in older records."""
     files: dict[Path, Sha256]
+    folders: tuple[Path, ...] = ()
+    """Folders that were made for them, outer ones first; they go with the files, if nothing else lies there."""
     before: dict[Path, Sha256] = {}
     """While it is not done: the files of before, which are replaced or removed."""
     is_done: bool = True
@@ -74,21 +76,25 @@ def publish(new: Published, writers: Mapping[Path, Writer], reports: Path) -> Pu
     former = read_published(reports)
     _refuse_others(former, writers)
     parts: dict[Path, Path] = {}
+    folders = former.folders if former else ()
     try:
         for path, write in writers.items():
+            folders += tuple(one for one in reversed(path.parents) if not one.exists())
             path.parent.mkdir(parents=True, exist_ok=True)
             drop_parts(path)
             parts[path] = new_part(path)
             write(parts[path])
             let_all_read(parts[path])
             sync_file(parts[path])
-        new = new.model_copy(update={"files": {path: digest_of(part) for path, part in parts.items()}})
+        files = {path: digest_of(part) for path, part in parts.items()}
+        new = new.model_copy(update={"files": files, "folders": folders})
         before = {**former.before, **former.files} if former else {}
         _write(new.model_copy(update={"before": before, "is_done": False}), reports)
         for path, part in parts.items():
             part.replace(path)
         if former:
             _remove(former, (one for one in before if one not in writers))
+            _remove_empty(folders)
         for folder in {path.parent for path in writers}:
             sync_folder(folder)
         _write(new, reports)
@@ -112,6 +118,7 @@ def withdraw(published: Published, reports: Path) -> list[Path]:
     paths = [*dict.fromkeys([*published.files, *published.before])]
     left = [path for path in paths if path.exists() and not published.is_ours(path)]
     _remove(published, paths)
+    _remove_empty(published.folders)
     (reports / RECORD).unlink(missing_ok=True)
     sync_folder(reports)
     return left
@@ -121,6 +128,12 @@ def _remove(published: Published, paths: Iterable[Path]) -> None:
     for path in paths:
         if published.is_ours(path):
             path.unlink(missing_ok=True)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in reversed([*folders]):
+        with contextlib.suppress(OSError):  # somebody else's file lies there
+            folder.rmdir()
 
 
 def _refuse_others(former: Published | None, paths: Iterable[Path]) -> None:

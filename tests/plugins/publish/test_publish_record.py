@@ -63,6 +63,29 @@ def test_another_production_takes_it_back(publication: Publication) -> None:
     assert [] == follow(publication)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "left"),
+    [
+        pytest.param(None, [], id="made-by-us"),
+        pytest.param("dist", ["dist"], id="was-there-before"),
+        pytest.param("dist/images/mine.png", ["dist", "dist/images", "dist/images/mine.png"], id="theirs-lies-there"),
+    ],
+)
+def test_folders_go_with_what_was_published(publication: Publication, theirs: str | None, left: list[str]) -> None:
+    """The folders that publishing made go with the files, also when published twice; others, and what is used, stay."""
+    project = publication.plan.paths.project
+    if theirs == "dist":
+        (project / theirs).mkdir()
+    publication.publish()
+    publication.publish()
+    if theirs and theirs != "dist":
+        (project / theirs).touch()
+    publication.judged.deploy("final")
+    follow(publication)
+
+    assert left == sorted(one.relative_to(project).as_posix() for one in project.rglob("*") if "dist" in one.parts)
+
+
 def test_another_strength_takes_it_back(publication: Publication) -> None:
     """When the same checkpoint is deployed at another strength, verifying says so, and what names the old one goes."""
     publication.publish()
