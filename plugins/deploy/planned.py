@@ -15,11 +15,13 @@ from typing import Final
 
 from plugins.deploy.markdown import code, plain
 from plugins.deploy.records import Deployment
+from plugins.deploy.selection import judge_name
 from plugins.deploy.summary import Summary
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell, at
 from plugins.plan.messages import counted, visible
 from plugins.plan.wanted import PlannedWork
+from plugins.review.ballot import Ballot
 
 _SIMULATED: Final = "SIMULATED: a demonstration on drawn pictures, in which no LoRA was tested or deployed"
 
@@ -112,7 +114,7 @@ class PlannedSummary:
 
     @property
     def _decisions(self) -> list[str]:
-        """What was decided and what was seen, each as `what: why`."""
+        """What was decided, who judged and what was seen, each as `what: why`."""
         if self._simulated:
             return []
         one, ballot, selected = self._deployment, self.summary.ballot, self._deployment.choice
@@ -121,10 +123,14 @@ class PlannedSummary:
             rule = ballot.suggestion
             gave = f"{at(rule.checkpoint or 'no checkpoint', rule.strength)} ({rule.reason})"
             why = [f"the selection rule gave {gave}", *filter(None, [ballot.reason.strip()])]
+        judged = [
+            f"Judged by {judge_name(each, number)}: {_manner(each)}"
+            for number, each in enumerate(self.summary.ballots, 1)
+        ]
         seen = [*self.summary.details(ballot)] if ballot else []
         if observed := one.observed.strip():
             seen.append(observed)
-        return [f"Selected {selected}: {'; '.join(why)}", *(f"Seen on {selected}: {line}" for line in seen)]
+        return [f"Selected {selected}: {'; '.join(why)}", *judged, *(f"Seen on {selected}: {line}" for line in seen)]
 
     def _front_matter(self) -> str:
         one, work = self._deployment, self.work
@@ -258,3 +264,10 @@ def _span(span: timedelta) -> str:
         return f"{seconds}s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours}h {minutes}min" if hours else f"{minutes}min"
+
+
+def _manner(ballot: Ballot) -> str:
+    """Say whether a ballot's marks were given blind, or that there are none."""
+    if ballot.is_empty:
+        return "nothing was marked"
+    return "blind" if ballot.judged_blind else "not blind"

@@ -103,10 +103,22 @@ def test_front_matter_says_what_was_done(planned: Judged) -> None:
     assert ["LORA-02", "LORA-05"] == found["requirements-completed"]
     assert [
         "Selected step600: the selection rule gave step600 (the earliest that passes)",
+        "Judged by judge 1: blind",
         "Seen on step600: A novel pose: RIGHT bracer: yes",
         f"Seen on step600: {OBSERVED}",
     ] == found["key-decisions"]
     assert f"{deployment.deployed:%Y-%m-%d}" == f"{found['completed']}"
+
+
+def test_each_judge_is_named(planned: Judged) -> None:
+    """The decisions name each ballot's judge, and say whether that judge was blind or marked nothing."""
+    seeing = planned.ballot(marks={"step600": {"hair": {"answer": "yes", "blind": False}}})
+    ballots = (planned.ballot().model_copy(update={"judge": "Mara"}), seeing, planned.ballot(marks={}))
+    summary = Summary(plan=planned.plan, deployment=planned.deploy(), ballots=ballots, verified=PASSED)
+    found = front_matter(PlannedSummary(work=WORK, summary=summary, evidence=planned.selected().evidence).markdown())
+
+    judged = [one for one in found["key-decisions"] if one.startswith("Judged by")]
+    assert ["Judged by Mara: blind", "Judged by judge 2: not blind", "Judged by judge 3: nothing was marked"] == judged
 
 
 def test_everything_else_of_the_summary_is_kept(planned: Judged) -> None:
