@@ -21,6 +21,8 @@ _MARKER_TEXT: Final = (
     "drawn, not generated.\nIt may be deleted at any time; nothing here should ever be used as a real LoRA.\n"
 )
 _SIZE: Final = 512
+_OF_THIS_RUN: Final = ("ss_output_name", "ss_steps", "stand_in_text_encoder")
+"""What a checkpoint's header must say, or it is of another run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ def _is_of_another_run(path: Path, metadata: dict[str, str]) -> bool:
         there = read_header(path).get("__metadata__", {})
     except (OSError, ValueError):
         return False
-    return "simulated" in there and any(there.get(key) != metadata[key] for key in ("ss_output_name", "ss_steps"))
+    return "simulated" in there and any(there.get(key) != metadata.get(key) for key in _OF_THIS_RUN)
 
 
 def _metadata(run: TrainingRun, step: int, rank: int) -> dict[str, str]:
@@ -110,6 +112,7 @@ def _metadata(run: TrainingRun, step: int, rank: int) -> dict[str, str]:
         "ss_sd_model_name": run.base_model,
         "ss_steps": str(step),
         "stand_in_training": f"{run.shown_training(step):.4f}",
+        **({} if run.trains_text_encoder else {"stand_in_text_encoder": "false"}),
     }
 
 

@@ -19,12 +19,12 @@ class SelectionError(UserError):
     """No checkpoint, or one that the plan does not have; the message lists the candidates."""
 
 
-def select(plan: Plan, typed: str | None, *, chosen: str | None = None) -> Checkpoint:
+def select(plan: Plan, typed: str | None, *, chosen: str | None = None, ballot: str = "") -> Checkpoint:
     """Find the checkpoint that was typed as `600`, `step600`, `epoch5`, `final`, or the final's step number `920`.
 
     An id comes before a step or an epoch, which two checkpoints may share.
 
-    `chosen` is what the ballot chose; where nothing was typed, it is taken.
+    `chosen` is what the ballot chose; where nothing was typed, it is taken. `ballot` says in words why it chose none.
 
     Raises `SelectionError` listing what can be typed.
     """
@@ -33,7 +33,7 @@ def select(plan: Plan, typed: str | None, *, chosen: str | None = None) -> Check
         for checkpoint in plan.checkpoints:
             if wanted in names(checkpoint):
                 return checkpoint
-    problem = "Which checkpoint is to be deployed?"
+    problem = " ".join(filter(None, ["Which checkpoint is to be deployed?", ballot]))
     if wanted:
         named = typed if (typed or "").strip() else chosen
         problem = f"{plan.title} has no checkpoint {named!r}{'' if named == typed else ', which your ballot chose'}."

@@ -224,7 +224,9 @@ class DeploySession:
         typed = self._options.selected_step
         ballots = find_ballots(reports, map(self._command.path, self._options.ballots))
         used = ballots[: len(self._options.ballots) or 1]
-        checkpoint = select(plan, typed, chosen=choice_of(ballots, typed) if ballots else None)
+        chosen = choice_of(ballots, typed) if ballots else None
+        none = f"The ballot {ballots[0].file} chooses none." if ballots else f"No ballot*.json is in {reports}."
+        checkpoint = select(plan, typed, chosen=chosen, ballot=none)
         read = sorted((one.ballot for one in used if one.ballot), key=lambda one: one.choice != checkpoint.id)
         strength = strength_of(plan, read[0].strength if read else None)
         preflight(plan)

@@ -46,7 +46,7 @@ def test_written_plan_is_tried_out_at_once(suite: Suite, tmp_path: Path, kind: s
     checkpoints = len(FOLDERS[kind][1])
     assert 0 == written.returncode, written
     assert f"Found {checkpoints} checkpoints" in written.stdout
-    assert f"pytest -m generate --plan={suite.plan_file} --demo" in written.stdout
+    assert f"pytest -m generate --plan={suite.plan_file} --reports={suite.reports} --demo" in written.stdout
     assert (0, {"passed": 3 * (checkpoints + 1)}) == (tried.returncode, counts(tried)), tried
 
 

@@ -1,7 +1,6 @@
 """`pytest --new-plan=FOLDER`: find the run, gather what is known, write the plan, and say what was found."""
 
 import os
-import re
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -13,6 +12,7 @@ from plugins.plan.new_plan.facts import Facts, facts_of
 from plugins.plan.new_plan.runs import NewPlanError, Run, find_run
 from plugins.plan.new_plan.writing import active_of, plan_name, plan_text
 from plugins.plan.plan import Plan
+from plugins.plan.program import typable
 from plugins.plan.reading import PlanError, read_plan
 
 _LORAS: Final = ("models", "loras")
@@ -70,23 +70,31 @@ def new_plan(command: Command, folder: str) -> NewPlan:
         plans=command.suite / "plans",
         comfyui=command.path(command.comfyui_dir) if command.comfyui_dir else None,
         url=command.comfyui_urls[0] if command.comfyui_urls else "",
+        reports=command.reports_typed,
     )
 
 
-def write_plan(
-    folder: Path, target: Path | None, *, plans: Path, comfyui: Path | None = None, url: str = ""
+def write_plan(  # noqa: PLR0913 (what a person typed, each by its name)
+    folder: Path,
+    target: Path | None,
+    *,
+    plans: Path,
+    comfyui: Path | None = None,
+    url: str = "",
+    reports: str | None = None,
 ) -> NewPlan:
     """Write a plan from a training folder to `target`, or into the `plans` folder under the LoRA's name.
 
-    `comfyui` and `url` are the ComfyUI folder and server where these were typed. Raises `NewPlanError`, also where a
-    file is already there.
+    `comfyui`, `url` and `reports` are the ComfyUI folder, server and reports folder where these were typed; a plan of
+    its own gets a reports folder of its own. Raises `NewPlanError`, also where a file is already there.
     """
     run = find_run(Path(os.path.abspath(folder)))  # noqa: PTH100 (a link stays what a person typed)
     facts = facts_of(run)
     path = target or plans / f"{plan_name(facts)}.toml"
     if path.exists() or path.is_symlink():
         raise NewPlanError(f"{path} is there already, and is not overwritten. Name another: --plan={_free(path)}")
-    command = f"pytest -m generate --plan={_quoted(path)}"
+    options = typable(f"--plan={path}", f"--reports={reports or f'reports/{path.stem}'}")
+    command = f"pytest -m generate {options}"
     text = plan_text(run, facts, command=command, comfyui=_comfyui(run.folder, comfyui), url=url)
     try:
         content = text.encode()
@@ -132,7 +140,3 @@ def _free(path: Path) -> Path:
     """Name a file that is not there yet."""
     names = (path.with_name(f"{path.stem}-{number}{path.suffix or '.toml'}") for number in count(2))
     return next(name for name in names if not name.exists())
-
-
-def _quoted(path: Path) -> str:
-    return str(path) if re.fullmatch(r"[\w@%+=:,./~\\-]+", str(path)) else f'"{path}"'

@@ -63,7 +63,7 @@ def test_what_was_found_is_said_with_the_next_command(tmp_path: Path) -> None:
 
     first, *_, last = new.told.splitlines()
     assert f"Found 2 checkpoints of kohya's trainer in {tmp_path / 'out'}: step100, final." == first
-    assert f"  pytest -m generate --plan={tmp_path / 'plans' / 'kira.toml'}" == last
+    assert f"  pytest -m generate --plan={tmp_path / 'plans' / 'kira.toml'} --reports=reports/kira" == last
 
 
 def test_many_checkpoints_are_thinned(tmp_path: Path) -> None:
