@@ -15,7 +15,8 @@ def last_words(done: Deployment | Rollback, verified: Iterable[Verified], comman
         return f"{done} No checkpoint counts as selected until you deploy one: {deploy_one}"
     failed = sum(one.outcome == "failed" for one in verified)
     but = f", but {counted(failed, 'claim')} about it failed" if failed else ""
-    return (
-        f"{done.selected} is in production{but}. Check it at any time: {command.next('-m verify')}\n"
-        f"Undo it: {command.next('-m deploy --rollback')}"
-    )
+    check = f"{done.selected} is in production{but}. Check it at any time: {command.next('-m verify')}"
+    if not (done.backup or done.replaced_sha256):
+        another = command.next("-m deploy --selected-step=STEP")
+        return f"{check}\nNothing was in production before, so there is nothing to put back. Deploy another: {another}"
+    return f"{check}\nUndo it: {command.next('-m deploy --rollback')}"

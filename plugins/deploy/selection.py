@@ -101,6 +101,21 @@ class SavedBallot:
         return f"{self.file.name} (saved {self.ballot.saved:%Y-%m-%d %H:%M} UTC, chose {choice})"
 
 
+def chosen_strength(ballots: Iterable[SavedBallot], checkpoint: Checkpoint) -> float | None:
+    """Return the strength at which the ballots chose a checkpoint; None where none of them did.
+
+    Raises `SelectionError` where judges chose it at different ones.
+    """
+    chose = {one.ballot.strength: one for one in ballots if one.ballot and one.ballot.choice == checkpoint.id}
+    if len(chose) > 1:
+        lines = "".join(f"\n  --ballot={str(one.file)!r}: {one}" for one in chose.values())
+        raise SelectionError(
+            f"At which strength? These ballots chose {checkpoint.id} at different ones:{lines}\nName one of them "
+            "alone. Nothing was deployed."
+        )
+    return next(iter(chose), None)
+
+
 def find_ballots(reports: Path, named: Iterable[Path] = ()) -> list[SavedBallot]:
     """Return the ballots that were named, one for each judge; else those in the reports folder.
 

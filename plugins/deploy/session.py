@@ -18,6 +18,7 @@ from plugins.deploy.selection import (
     SelectionError,
     ballot_lines,
     choice_of,
+    chosen_strength,
     find_ballots,
     judged_by_all,
     no_lines,
@@ -227,8 +228,7 @@ class DeploySession:
         chosen = choice_of(ballots, typed) if ballots else None
         none = f"The ballot {ballots[0].file} chooses none." if ballots else f"No ballot*.json is in {reports}."
         checkpoint = select(plan, typed, chosen=chosen, ballot=none)
-        read = sorted((one.ballot for one in used if one.ballot), key=lambda one: one.choice != checkpoint.id)
-        strength = strength_of(plan, read[0].strength if read else None)
+        strength = strength_of(plan, chosen_strength(used, checkpoint))
         preflight(plan)
         gone = {one for one in plan.rivals if not plan.training_file(one).is_file()}
         files = {one.id: plan.training_file(one) for one in plan.tested if one not in gone}

@@ -5,6 +5,7 @@ import errno
 import getpass
 import os
 import platform
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,6 +39,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[BaseFileLock]:
     path = folder / LOCK
+    _refuse_foreign(path)
     lock: BaseFileLock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
@@ -59,6 +61,14 @@ def _locked(folder: Path) -> Iterator[BaseFileLock]:
         yield lock
     finally:
         lock.release()
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse what is not a lock of ours: who holds it is written there. Raises `OSError`."""
+    with contextlib.suppress(FileNotFoundError):
+        there = path.lstat()
+        if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1:
+            raise OSError(errno.EEXIST, "it is a link, or no plain file", str(path))
 
 
 def _in_use(folder: Path, path: Path) -> str:

@@ -11,20 +11,24 @@ from plugins.plan.reading import read_plan
 from tests.plugins.deploy.judged_plan import Judged
 
 UNDO = "Undo it: pytest -m deploy --rollback"
+FIRST = (
+    "Nothing was in production before, so there is nothing to put back. "
+    "Deploy another: pytest -m deploy --selected-step=STEP"
+)
 
 
 @pytest.mark.parametrize(
     ("outcomes", "words"),
     [
-        (["passed", "passed"], f"step600 is in production. Check it at any time: pytest -m verify\n{UNDO}"),
+        (["passed", "passed"], "step600 is in production. Check it at any time: pytest -m verify"),
         (
             ["passed", "failed"],
-            f"step600 is in production, but 1 claim about it failed. Check it at any time: pytest -m verify\n{UNDO}",
+            "step600 is in production, but 1 claim about it failed. Check it at any time: pytest -m verify",
         ),
     ],
 )
 def test_last_words_of_a_deployment(judged: Judged, outcomes: list[str], words: str) -> None:
-    """They name the checkpoint, what failed, and the next commands."""
+    """They name the checkpoint, what failed, and the next commands; undoing only where there is something to put back."""
     here = Path("/here")
     command = Command(
         suite=here,
@@ -39,4 +43,7 @@ def test_last_words_of_a_deployment(judged: Judged, outcomes: list[str], words: 
         read=read_plan,
     )
     verified = [Verified(claim="It is there", outcome=outcome) for outcome in outcomes]
-    assert words == last_words(judged.deploy(), verified, command)
+    first = judged.deploy()
+    assert f"{words}\n{FIRST}" == last_words(first, verified, command)
+    later = first.model_copy(update={"replaced_sha256": "0" * 64})
+    assert f"{words}\n{UNDO}" == last_words(later, verified, command)

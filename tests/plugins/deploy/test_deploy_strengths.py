@@ -7,7 +7,7 @@ import pytest
 from plugins.deploy.claims import proof_was_given
 from plugins.deploy.gate import GateError, pass_gate
 from plugins.deploy.records import Deployment, Proven
-from plugins.deploy.selection import SelectionError, strength_of
+from plugins.deploy.selection import SavedBallot, SelectionError, chosen_strength, strength_of
 from plugins.deploy.summary import Summary
 from plugins.evidence.store import Store
 from plugins.loras.doubts import said_of_strengths
@@ -15,6 +15,7 @@ from plugins.loras.staging import preflight, stage
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from plugins.review.ballot import Ballot
 from tests.lora_files import kohya, write_file
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import BLANK, expected_inputs_of, keep, keep_all
@@ -53,6 +54,42 @@ def test_judged_strength_is_the_ballots(several: Plan, plan: Plan) -> None:
     assert strength_of(plan.model_copy(update={"sampling": several.sampling}), 1.0) == 1.0
     one = several.model_copy(update={"sampling": several.sampling.model_copy(update={"lora_strengths": (0.8,)})})
     assert strength_of(one, None) is None
+
+
+def ballot_of(folder: Path, name: str, choice: str | None, strength: float | None) -> SavedBallot:
+    """Return a judge's ballot that chose a checkpoint at a strength."""
+    ballot = Ballot.model_validate(
+        {
+            "format": 2,
+            "plan": {"name": "a", "digest": "0" * 64},
+            "simulated": False,
+            "saved": "2026-11-25T20:00:00Z",
+            "choice": choice,
+            "strength": strength,
+            "reason": "",
+            "suggestion": {"checkpoint": None, "reason": ""},
+            "marks": {},
+            "notes": {"checkpoints": {}, "cells": {}},
+            "blind": None,
+            "pictures": {"forest": {"file": "0" * 64, "pixels": None}},
+        }
+    )
+    return SavedBallot(file=folder / name, ballot=ballot)
+
+
+def test_judges_who_chose_other_strengths_are_not_settled_by_their_order(several: Plan, tmp_path: Path) -> None:
+    """Two ballots for one checkpoint at two strengths are refused, and both are named."""
+    ballots = [ballot_of(tmp_path, "ana.json", "step600", 1.0), ballot_of(tmp_path, "ben.json", "step600", 0.8)]
+
+    with pytest.raises(SelectionError, match=r"At which strength\? These ballots chose step600 at .*\n.*ana.*\n.*ben"):
+        chosen_strength(ballots, several.checkpoints[0])
+
+
+def test_strength_counts_for_what_was_chosen_at_it(several: Plan, tmp_path: Path) -> None:
+    """A ballot that chose another checkpoint, or none, says nothing of this one's strength."""
+    ballots = [ballot_of(tmp_path, "ana.json", None, 0.8), ballot_of(tmp_path, "ben.json", "final", 1.0)]
+
+    assert (None, 1.0) == tuple(chosen_strength(ballots, checkpoint) for checkpoint in several.checkpoints)
 
 
 @pytest.mark.parametrize(

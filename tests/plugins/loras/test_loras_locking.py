@@ -178,3 +178,16 @@ def test_words_in_a_lock_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert f"Another run is using {tmp_path} (\\x1b[2Jalice is\N{REPLACEMENT CHARACTER} here.." in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 350
+
+
+def test_foreign_file_in_the_locks_place_is_left(tmp_path: Path) -> None:
+    """A hard link to somebody's file where the lock should be is refused, and the file is as it was."""
+    theirs = tmp_path / "theirs.txt"
+    theirs.write_text("keep me", encoding="utf-8")
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / LOCK).hardlink_to(theirs)
+
+    with pytest.raises(OSError, match="it is a link, or no plain file"), lock_folder(tmp_path / "loras"):
+        pytest.fail("it was locked")
+
+    assert "keep me" == theirs.read_text(encoding="utf-8")
