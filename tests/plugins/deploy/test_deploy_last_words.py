@@ -28,7 +28,7 @@ FIRST = (
     ],
 )
 def test_last_words_of_a_deployment(judged: Judged, outcomes: list[str], words: str) -> None:
-    """They name the checkpoint, what failed, and the next commands; undoing only where there is something to put back."""
+    """They name the checkpoint, what failed, and what to type; undoing only where something can be put back."""
     here = Path("/here")
     command = Command(
         suite=here,
