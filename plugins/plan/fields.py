@@ -1,6 +1,7 @@
 """The kinds of values that a plan has: names, files, paths, addresses, texts, sizes; each says what would be right."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Final
@@ -121,19 +122,45 @@ def shown_address(url: str) -> str:
 
 def expanded(value: object) -> Path | None:
     """Return a path with `~` expanded; None for what cannot be one on this machine."""
-    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+    if not isinstance(value, str | Path) or "\0" in str(value) or misplaced(str(value)):
         return None
-    try:
-        path = Path(value).expanduser()
-    except RuntimeError:  # `~name` of a user that is not there
-        return None
+    path = Path(value).expanduser()
     too_long = len(str(path)) > _LONGEST_PATH or any(len(part) > _LONGEST_PART for part in path.parts)
     return None if too_long or _ANY_CONTROLS.search(str(path)) else path
+
+
+def unreadable(path: str | Path) -> bool:
+    """Return whether a path has bytes that are no text in this system's encoding; Python keeps them as surrogates."""
+    return any("\ud800" <= letter <= "\udfff" for letter in str(path))
+
+
+def misplaced(value: str) -> str:
+    """Return why a path that a person wrote cannot be one on this machine; empty where it may be one."""
+    drive, mounted = re.match(r"([A-Za-z]):[\\/]+(.*)", value), re.match(r"/mnt/([a-z])/(.*)", value)
+    if drive and os.name != "nt":
+        there = "/".join(["/mnt", drive[1].lower(), *re.split(r"[\\/]+", drive[2])])
+        return f"is a path of Windows; under WSL that is {there}"
+    if mounted and os.name == "nt":
+        return f"is a path of WSL; Windows calls that {mounted[1].upper()}:/{mounted[2]}"
+    if unreadable(value):
+        return (
+            "has letters that are not UTF-8, and the records of a run are. Rename the folder, or, where the language "
+            "is set to one without these letters (LC_ALL=C), set PYTHONUTF8=1"
+        )
+    if not value.strip():
+        return "names nothing"
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return f"names no place: there is no user {Path(value).parts[0][1:]!r} on this machine"
+    return ""
 
 
 def _plan_path(value: object) -> object:
     if isinstance(value, str):
         path = expanded(value)
+        if path is None and (why := misplaced(value)).startswith("is a path"):
+            raise ValueError(f"{value!r} {why}")
         if path is None:
             if re.search(r"[\b\t\n\f\r]", value):
                 raise ValueError(

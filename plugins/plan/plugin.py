@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from plugins.plan.command import DEFAULT_PLAN, GROUP, Command
+from plugins.plan.fields import misplaced, unreadable
 from plugins.plan.messages import UserError, visible
 from plugins.plan.new_plan.creating import new_plan
 from plugins.plan.new_plan.runs import NewPlanError
@@ -76,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
     """Put the command together, before any other hook of a room asks for it; with --new-plan, write one and end."""
     option = config.option
+    _refuse_misplaced(option)
     markers = option.markexpr or ""
     if meant := mistyped(
         markers, known=[line.partition(":")[0].partition("(")[0] for line in config.getini("markers")]
@@ -101,6 +103,15 @@ def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
         _refuse_other_processes(config)
         option.setupplan = option.setupplan or option.setuponly  # setting up a stage's fixtures would carry it out
     return None
+
+
+def _refuse_misplaced(option: Any) -> None:  # noqa: ANN401 (argparse's)
+    """Refuse options that name no place on this machine, by their names."""
+    for name in ("plan", "new_plan", "reports", "comfyui_dir", "ballot"):
+        given = getattr(option, name)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and (why := misplaced(str(value))):
+                raise pytest.UsageError(visible(f"--{name.replace('_', '-')}={value} {why}."))
 
 
 def _refuse_other_processes(config: pytest.Config) -> None:
@@ -179,7 +190,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             "Which stage? Add -m generate, -m deploy or -m verify. (pytest alone runs the suite's own tests.)"
         )
     if command.stages:
-        _ = command.plan
+        paths = command.plan.paths
+        for path in (command.reports, paths.project, paths.checkpoints, paths.comfyui, paths.loras):
+            if unreadable(path):
+                raise pytest.UsageError(visible(f"{path} {misplaced(str(path))}."))
 
 
 @pytest.hookimpl(tryfirst=True)

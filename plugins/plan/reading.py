@@ -15,7 +15,7 @@ from plugins.plan.fields import shown_address
 from plugins.plan.messages import UserError
 from plugins.plan.places import ComfyUI, Nodes, Paths
 from plugins.plan.plan import Plan
-from plugins.plan.small_files import read_small
+from plugins.plan.small_files import NotText, read_small, text_of
 from plugins.plan.tested import AlwaysOn, Checkpoint, Prompt, Rival, Sampling
 from plugins.plan.training.names import without_pair
 from plugins.plan.training.steps import with_steps
@@ -71,10 +71,12 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     Raises `PlanError`.
     """
     try:
-        raw = tomllib.loads(read_small(path, largest=_LARGEST).decode("utf-8"))
+        raw = tomllib.loads(text_of(read_small(path, largest=_LARGEST)))
     except FileNotFoundError:
         raise PlanError(f"No plan at {path}.{_others(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except NotText as error:
+        raise PlanError(f"The plan {path} {error}.") from error
+    except OSError as error:
         raise PlanError(f"The plan {path} cannot be read: {error}. plans/spyke.toml shows the format.") from error
     except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
         raise PlanError(

@@ -12,7 +12,7 @@ from plugins.evidence.evidence import PlanRecord, Sha256
 from plugins.plan.cells import column
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
-from plugins.plan.small_files import read_small
+from plugins.plan.small_files import NotText, read_small, text_of
 from plugins.plan.tested import Rival
 from plugins.review.figures import Answer, Figure
 from plugins.review.review import Entry
@@ -168,9 +168,11 @@ def read_ballot(path: Path) -> Ballot:
     """Read what the report page saved. Raises `BallotError`."""
     again = "Save it again from the report page."
     try:
-        raw = from_json(read_small(path))
+        raw = from_json(text_of(read_small(path)))
     except FileNotFoundError:
         raise BallotError(f"No ballot at {path}. Save one from the report page, or name it with --ballot.") from None
+    except NotText as error:
+        raise BallotError(f"The ballot {path} {error}.") from error
     except ValueError as error:
         raise BallotError(f"The ballot {path} is not JSON ({error}). {again}") from error
     except OSError as error:

@@ -71,7 +71,9 @@ def training_source(path: Path) -> Source:
     """Name a training image's preview by place, size and time: another file gets another preview."""
     status = path.stat()
     stamp = f"{path} {status.st_size} {status.st_mtime_ns}"
-    return Source(path, PurePosixPath("training", hashlib.sha256(stamp.encode()).hexdigest()[:12]))
+    return Source(
+        path, PurePosixPath("training", hashlib.sha256(stamp.encode("utf-8", "surrogateescape")).hexdigest()[:12])
+    )
 
 
 def make_previews(sources: Iterable[Source], reports: Path) -> dict[Path, Preview]:
