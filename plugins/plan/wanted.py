@@ -51,7 +51,7 @@ class Production(Table):
     forbidden: Annotated[tuple[Text, ...], Lax] = ()
     """Words that no LoRA's name may hold, in any case and any sub-folder."""
     workflows: Annotated[tuple[Text, ...], Lax] = ()
-    """Workflows (API format) that load production; each is verified to name it, and no checkpoint or forbidden LoRA."""
+    """Workflows (API format). One must load production; any that names this LoRA must load it, by exactly this file."""
 
     @model_validator(mode="after")
     def _sizes_in_order(self) -> Self:

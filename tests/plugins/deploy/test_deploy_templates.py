@@ -20,10 +20,11 @@ POWER = {
     "class_type": "Power Lora Loader (rgthree)",
     "inputs": {"lora_1": {"on": False, "lora": LORA, "strength": 1.0}, "model": ["1", 0], "clip": ["1", 1]},
 }
+LOADER: dict[str, Any] = BUILT_IN["2"]
 
 
 def template(lora: str, **nodes: Any) -> dict[str, Any]:
-    """Return a workflow that loads a LoRA, with more nodes."""
+    """Return a workflow that loads a LoRA, with more nodes, or others in their place."""
     graph = copy.deepcopy({key: dict(node) for key, node in BUILT_IN.items()})
     (loader,) = (node for node in graph.values() if node["class_type"] == "LoraLoader")
     loader["inputs"]["lora_name"] = lora
@@ -54,11 +55,66 @@ def problems(judged: Judged, stand_in: Callable[..., Serving]) -> Callable[..., 
 
 
 def test_template_that_loads_production_is_right(problems: Callable[..., list[str]]) -> None:
-    """Production by its exact name, other LoRAs, one that is called by a step of its own, and none at all are fine."""
+    """Beside one that loads production, other LoRAs, one that is called by a step of its own, and none are fine."""
     others = [template("detail.safetensors"), template("lightning-step00000004.safetensors"), {"1": BUILT_IN["1"]}]
     listed = {"class_type": "LoraList", "inputs": {"loras": [{"name": "spyke_plasma_v1", "strength": 1.0}]}}
 
-    assert [] == problems(*map(json.dumps, [template(LORA), template(LORA, **{"9": listed}), *others]))
+    assert [] == problems(*map(json.dumps, [template(LORA), template(LORA, **{"10": listed}), *others]))
+
+
+def loader(**inputs: Any) -> dict[str, Any]:
+    """Return a loader of production with other inputs."""
+    return {"class_type": "LoraLoader", "inputs": {**LOADER["inputs"], "lora_name": LORA, **inputs}}
+
+
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [
+        pytest.param(
+            {"1": BUILT_IN["1"]}, "template-0.json loads no LoRA of this name (spyke_plasma_v1)", id="no-loader"
+        ),
+        pytest.param(template("detail.safetensors"), "loads no LoRA of this name", id="another-LoRA"),
+        pytest.param(
+            template("", **{"2": loader(strength_model=0.0, strength_clip=0)}), "but has strength 0", id="strength-0"
+        ),
+        pytest.param(template("detail.safetensors", **{"10": loader()}), "but nothing is made from it", id="unused"),
+        pytest.param(template("", **{"2": POWER}), "but is switched off", id="switched-off"),
+        pytest.param(template("spyke_plasma_v1.pt"), f"offers it as '{LORA}'", id="another-ending"),
+        pytest.param(
+            {
+                **template("detail.safetensors"),
+                "4": {
+                    "class_type": "LoraTagLoader",
+                    "inputs": {"model": ["1", 0], "clip": ["3", 0], "text": "<lora:spyke_plasma_v1:0:0.0>"},
+                },
+            },
+            "but has strength 0",
+            id="tag-at-strength-0",
+        ),
+    ],
+)
+def test_production_that_no_workflow_loads_is_told(
+    problems: Callable[..., list[str]], graph: dict[str, Any], words: str
+) -> None:
+    """Where no workflow loads production live, what each does instead is told."""
+    (problem,) = problems(json.dumps(graph))
+
+    assert words in problem
+
+
+def test_place_that_is_off_beside_a_live_one_is_right(problems: Callable[..., list[str]]) -> None:
+    """A workflow loads production, whatever other place that names it is off there."""
+    assert [] == problems(json.dumps(template(LORA, **{"10": POWER})))
+
+
+@pytest.mark.parametrize("node", [POWER, loader(strength_model=0, strength_clip=0.0)])
+def test_workflow_that_has_production_off_is_told_beside_another(
+    problems: Callable[..., list[str]], node: dict[str, Any]
+) -> None:
+    """A workflow that names production and does not load it is at fault, also where another loads it."""
+    (problem,) = problems(json.dumps(template(LORA)), json.dumps(template("", **{"2": node})))
+
+    assert "template-1.json: 2 " in problem
 
 
 @pytest.mark.parametrize(
@@ -79,8 +135,8 @@ def test_template_that_loads_production_is_right(problems: Callable[..., list[st
         ),
         pytest.param(template("JUNE_v2.safetensors"), "which the plan forbids (june and draster)", id="forbidden"),
         pytest.param(
-            template(LORA, **{"9": {**POWER, "inputs": {"lora_1": {"on": False, "lora": "draster.safetensors"}}}}),
-            "9 'Power Lora Loader (rgthree)'.lora_1 names 'draster.safetensors', which the plan forbids",
+            template(LORA, **{"10": {**POWER, "inputs": {"lora_1": {"on": False, "lora": "draster.safetensors"}}}}),
+            "10 'Power Lora Loader (rgthree)'.lora_1 names 'draster.safetensors', which the plan forbids",
             id="forbidden-switched-off",
         ),
     ],
