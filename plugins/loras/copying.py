@@ -30,8 +30,8 @@ def stamp_of(path: Path) -> tuple[int, int, int]:
 
 
 def drop_parts(target: Path) -> None:
-    """Remove unfinished copies to `target`."""
-    for left in target.parent.glob(f".{escape(target.name)}.*.part"):
+    """Remove unfinished copies to `target`, by the names that `new_part` gives."""
+    for left in target.parent.glob(f".{escape(target.name)}.{'[a-z0-9_]' * 8}.part"):
         left.unlink(missing_ok=True)
 
 

@@ -16,6 +16,7 @@ from plugins.plan.stages import DEPLOY, GENERATE, PUBLISH
 from plugins.plan.stash import COMMAND
 from plugins.publish.publishing import follow_production, publish_production
 from plugins.publish.record import Published, read_published
+from plugins.publish.sidecars import sidecar_digests
 
 _LOCKS: Final = pytest.StashKey[ExitStack]()
 _FOLLOWED: Final = pytest.StashKey[list[str]]()
@@ -50,10 +51,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_acceptance_left_out(config: pytest.Config) -> Collection[str]:
     """Leave out what is about published files where there are none."""
     command = config.stash[COMMAND]
+    plan = command.plan
     try:
-        return () if command.stages and read_published(command.reports) else ("published",)
+        is_published = read_published(command.reports, plan.paths.project) or (
+            plan.publish and sidecar_digests(plan.production_file)
+        )
     except UserError:
         return ()  # the test says what is wrong with the record
+    return () if command.stages and is_published else ("published",)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -99,11 +104,11 @@ def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
 @pytest.fixture
 def published(request: pytest.FixtureRequest, fail: Fail) -> Published | None:
     """Return what was published; a deploying run has taken back what was of another production by then."""
-    config = request.config
-    if DEPLOY in config.stash[COMMAND].stages:
+    config, command = request.config, request.config.stash[COMMAND]
+    if DEPLOY in command.stages:
         request.getfixturevalue("production")
         _follow(config)
     try:
-        return read_published(config.stash[COMMAND].reports)
+        return read_published(command.reports, command.plan.paths.project)
     except UserError as error:
         fail(error)

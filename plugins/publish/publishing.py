@@ -17,7 +17,7 @@ from plugins.publish.card import PICTURES, card
 from plugins.publish.copying import write_copy
 from plugins.publish.facts import Facts, gather_facts
 from plugins.publish.record import Published, PublishError, Writer, publish, read_published, withdraw
-from plugins.publish.sidecars import sidecars
+from plugins.publish.sidecars import sidecar_digests, sidecars
 
 
 def publish_production(plan: Plan, deployment: Deployment, store: Store, reports: Path) -> Published:
@@ -36,10 +36,11 @@ def publish_production(plan: Plan, deployment: Deployment, store: Store, reports
             selected=deployment.selected,
             sha256=deployment.sha256,
             strength=deployment.strength,
+            deployed=deployment.deployed,
             preview=facts.preview_told if _shows_preview(plan.publish) else (),
             files={},
         )
-        return publish(new, {**_beside(facts), **_copy(facts)}, reports)
+        return publish(new, {**_beside(facts), **_copy(facts)}, reports, plan.paths.project)
     except OSError as error:
         where = error.filename or plan.production_file
         raise PublishError(f"{where} cannot be read: {error.strerror or error}. Nothing was published.") from error
@@ -70,8 +71,25 @@ def _put(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def published_is_of_production(plan: Plan, published: Published, reports: Path) -> list[str]:
-    """Compare what was published with what is in production, and see that the copy is as it was written."""
+def published_is_of_production(plan: Plan, published: Published | None, reports: Path) -> list[str]:
+    """Compare what was published with what is in production, and see that the copy is as it was written.
+
+    Sidecars of another file are found, too, where they are not on record.
+    """
+    problems = _on_record(plan, published, reports) if published else []
+    production = plan.production_file
+    told = sidecar_digests(production) if production.is_file() and (published or plan.publish) else {}
+    now = digest_of(production) if told else ""
+    known = published.files if published and problems else ()
+    return problems + [
+        f"{path} is of another file (SHA-256 {digest[:12]}) than {production.name} ({now[:12]}), and was not published "
+        f"from {reports}. Move it away, or have its program read the LoRA again; then publish: pytest -m publish"
+        for path, digest in told.items()
+        if digest != now and path not in known
+    ]
+
+
+def _on_record(plan: Plan, published: Published, reports: Path) -> list[str]:
     again = "Publish again: pytest -m publish"
     if not published.is_done:
         return [
@@ -86,9 +104,10 @@ def published_is_of_production(plan: Plan, published: Published, reports: Path) 
             for path in published.files
             if path.exists()
         ]
-    if not _is_deployed_strength(published, reports):
+    if not _is_deployed(published, reports):
         told = at(published.selected, published.strength)
-        return [f"The published files are of {told}, which was deployed at another strength since. {again}"]
+        is_there = any(path.exists() for path in published.files)
+        return [f"The published files are of {told}, which was deployed anew since. {again}"] if is_there else []
     return [
         f"{path} was changed since it was published. Move it away, then publish again: pytest -m publish"
         for path, digest in published.files.items()
@@ -101,16 +120,23 @@ def follow_production(plan: Plan, reports: Path) -> Iterator[str]:
 
     Raises `PublishError` or `OSError`.
     """
-    published = read_published(reports)
-    if published is None or (_is_in_production(published, plan) and _is_deployed_strength(published, reports)):
+    project = plan.paths.project
+    published = read_published(reports, project)
+    if published is None or (_is_in_production(published, plan) and _is_deployed(published, reports)):
         return
-    there = [path for path in published.files if path.exists()]
-    left = withdraw(published, reports)
-    gone = len(there) - len(left)
+    lost = [path for path in published.files if published.is_done and not path.exists()]
+    there = [path for path in published.paths if path.exists()]
+    left = withdraw(published, reports, project)
     told = at(published.selected, published.strength)
-    yield f"{counted(gone, 'published file')} of {told} removed. Publish again: pytest -m publish"
+    if gone := len(there) - len(left):
+        yield f"{counted(gone, 'published file')} of {told} removed. Publish again: pytest -m publish"
     yield from (
         f"warning: {path} was published of {published.selected}, was changed since, and was left" for path in left
+    )
+    yield from (
+        f"warning: {path} was published of {published.selected} and is not there. If it was moved, it tells of that "
+        "deployment wherever it is now."
+        for path in lost
     )
 
 
@@ -119,9 +145,10 @@ def _is_in_production(published: Published, plan: Plan) -> bool:
     return production.is_file() and digest_of(production) == published.sha256
 
 
-def _is_deployed_strength(published: Published, reports: Path) -> bool:
-    """Say whether the deployment on record is at the strength that was published, as far as it can be read."""
+def _is_deployed(published: Published, reports: Path) -> bool:
+    """Say whether the deployment on record is the one that was published, as far as it can be read."""
     try:
-        return read_record(reports / DEPLOYED).strength == published.strength
+        found = read_record(reports / DEPLOYED)
     except RecordError:
         return True
+    return found.strength == published.strength and published.deployed in {None, found.deployed}

@@ -6,8 +6,9 @@ place, and the record says that it is done. A file that is not as the record has
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,7 +29,10 @@ class PublishError(UserError):
 
 
 class Published(BaseModel):
-    """What was published of which production. Paths are absolute."""
+    """What was published of which production.
+
+    Paths are absolute; those below the plan's project are written without it, so that it can be moved.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,6 +43,8 @@ class Published(BaseModel):
     """Digest of the production file that the files are about."""
     strength: float | None = None
     """The strength that they name, where the plan has several."""
+    deployed: datetime | None = None
+    """When the deployment was made that they are about; nothing in older records."""
     preview: tuple[str, ...] = ()
     """Which picture stands for the LoRA, and which stars were not used and why; nothing in older records."""
     files: dict[Path, Sha256]
@@ -54,12 +60,24 @@ class Published(BaseModel):
         known = {one.get(path) for one in (self.files, self.before)} - {None}
         return bool(known) and path.is_file() and not path.is_symlink() and digest_of(path) in known
 
+    @property
+    def paths(self) -> list[Path]:
+        """Every file that it names, those of before, too."""
+        return [*dict.fromkeys([*self.files, *self.before])]
 
-def read_published(reports: Path) -> Published | None:
+    def with_paths(self, change: Callable[[Path], Path]) -> Self:
+        """Return it with other paths."""
+        files, before = ({change(path): one for path, one in of.items()} for of in (self.files, self.before))
+        return self.model_copy(
+            update={"files": files, "before": before, "folders": tuple(change(one) for one in self.folders)}
+        )
+
+
+def read_published(reports: Path, project: Path) -> Published | None:
     """Return what was published from a reports folder; None where nothing was. Raises `PublishError`."""
     path = reports / RECORD
     try:
-        return Published.model_validate_json(read_small(path))
+        return Published.model_validate_json(read_small(path)).with_paths(project.joinpath)
     except FileNotFoundError:
         return None
     except (OSError, ValidationError, RecursionError) as error:
@@ -67,13 +85,13 @@ def read_published(reports: Path) -> Published | None:
         raise PublishError(f"{told}. Move it away, and the published files with it.") from error
 
 
-def publish(new: Published, writers: Mapping[Path, Writer], reports: Path) -> Published:
+def publish(new: Published, writers: Mapping[Path, Writer], reports: Path, project: Path) -> Published:
     """Put a set of files in place of the one that was published before.
 
     `new` comes without digests; they are taken of what the writers wrote. Raises `PublishError`: nothing was changed
     then, or the next `-m publish` goes on from there.
     """
-    former = read_published(reports)
+    former = read_published(reports, project)
     _refuse_others(former, writers)
     parts: dict[Path, Path] = {}
     folders = former.folders if former else ()
@@ -89,7 +107,7 @@ def publish(new: Published, writers: Mapping[Path, Writer], reports: Path) -> Pu
         files = {path: digest_of(part) for path, part in parts.items()}
         new = new.model_copy(update={"files": files, "folders": folders})
         before = {**former.before, **former.files} if former else {}
-        _write(new.model_copy(update={"before": before, "is_done": False}), reports)
+        _write(new.model_copy(update={"before": before, "is_done": False}), reports, project)
         for path, part in parts.items():
             part.replace(path)
         if former:
@@ -97,7 +115,7 @@ def publish(new: Published, writers: Mapping[Path, Writer], reports: Path) -> Pu
             _remove_empty(folders)
         for folder in {path.parent for path in writers}:
             sync_folder(folder)
-        _write(new, reports)
+        _write(new, reports, project)
     except OSError as error:
         raise PublishError(
             f"Publishing stopped: {error.strerror or error} ({error.filename or reports}). Make the folder writable "
@@ -110,17 +128,21 @@ def publish(new: Published, writers: Mapping[Path, Writer], reports: Path) -> Pu
     return new
 
 
-def withdraw(published: Published, reports: Path) -> list[Path]:
+def withdraw(published: Published, reports: Path, project: Path) -> list[Path]:
     """Remove what was published and is still as it was; return what was changed by somebody else, and was left.
 
-    Raises `OSError`; calling it again goes on from there.
+    What was left stays on record. Raises `OSError`; calling it again goes on from there.
     """
-    paths = [*dict.fromkeys([*published.files, *published.before])]
-    left = [path for path in paths if path.exists() and not published.is_ours(path)]
-    _remove(published, paths)
+    left = [path for path in published.paths if path.exists() and not published.is_ours(path)]
+    _remove(published, published.paths)
     _remove_empty(published.folders)
-    (reports / RECORD).unlink(missing_ok=True)
-    sync_folder(reports)
+    if left:
+        digests = {**published.before, **published.files}
+        files = {path: digests[path] for path in left}
+        _write(published.model_copy(update={"files": files, "before": {}, "is_done": True}), reports, project)
+    else:
+        (reports / RECORD).unlink(missing_ok=True)
+        sync_folder(reports)
     return left
 
 
@@ -146,7 +168,8 @@ def _refuse_others(former: Published | None, paths: Iterable[Path]) -> None:
         )
 
 
-def _write(published: Published, reports: Path) -> None:
+def _write(published: Published, reports: Path, project: Path) -> None:
+    published = published.with_paths(lambda path: path.relative_to(project) if path.is_relative_to(project) else path)
     drop_parts(reports / RECORD)
     write_atomically(reports / RECORD, published.model_dump_json(indent=2) + "\n")
     sync_folder(reports)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from plugins.plan.small_files import read_small
 from plugins.plan.training.families import Family
 from plugins.publish.facts import Facts
 
@@ -28,6 +29,21 @@ def sidecars(facts: Facts) -> dict[Path, bytes]:
         for name, (suffix, make) in _KINDS.items()
         if name in wanted
     }
+    return found
+
+
+def sidecar_digests(production: Path) -> dict[Path, str]:
+    """Return the sidecars that lie beside production and name the SHA-256 of their LoRA, whoever wrote them."""
+    found = {}
+    for suffix in (".metadata.json", ".civitai.info"):
+        path = production.with_name(f"{production.stem}{suffix}")
+        try:
+            content = json.loads(read_small(path))
+            named = content["sha256"] if suffix == ".metadata.json" else content["files"][0]["hashes"]["SHA256"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue  # not there, or nothing that tells of which file it is
+        if isinstance(named, str) and named:
+            found[path] = named.lower()
     return found
 
 

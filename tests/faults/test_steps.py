@@ -206,7 +206,7 @@ def test_published_files_are_the_old_set_or_the_new_one_or_said_to_be_neither(tr
     for one in tries("publish", fault):
         judged = one.judged
         assert one.error is None or not one.error or one.error.startswith(("PublishError", "HeaderError")), one
-        found = read_published(judged.reports)
+        found = read_published(judged.reports, judged.plan.paths.project)
         told = published_is_of_production(judged.plan, found, judged.reports) if found else ["nothing is published"]
         assert told or _is_new(judged), one
         assert told == [] or one.error != "", one
@@ -240,7 +240,7 @@ def _published_before(plan_file: Path) -> None:
 
 def _is_new(judged: Judged) -> bool:
     """Say whether every published file is there, and of the checkpoint that is in production."""
-    found = read_published(judged.reports)
+    found = read_published(judged.reports, judged.plan.paths.project)
     return bool(
         found
         and found.is_done

@@ -1,6 +1,7 @@
 """What was published is replaced or removed with production; what is somebody else's stays, and is named."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,7 @@ def follow(publication: Publication) -> list[str]:
 
 def problems(publication: Publication) -> list[str]:
     """Return what speaks against what was published."""
-    found = read_published(publication.judged.reports)
-    assert found
+    found = read_published(publication.judged.reports, publication.plan.paths.project)
     return published_is_of_production(publication.plan, found, publication.judged.reports)
 
 
@@ -59,7 +59,7 @@ def test_another_production_takes_it_back(publication: Publication) -> None:
     assert all("was published of step600" in one and "holds other bytes" in one for one in told)
     assert ["8 published files of step600 removed. Publish again: pytest -m publish"] == done
     assert ["ComfyUI/models/loras/spyke_plasma_v1.safetensors"] == publication.names
-    assert read_published(publication.judged.reports) is None
+    assert read_published(publication.judged.reports, publication.plan.paths.project) is None
     assert [] == follow(publication)
 
 
@@ -93,8 +93,69 @@ def test_another_strength_takes_it_back(publication: Publication) -> None:
     write_record(deployed, publication.judged.reports / DEPLOYED)
 
     (problem,) = problems(publication)
-    assert problem.startswith("The published files are of step600, which was deployed at another strength since.")
+    assert problem.startswith("The published files are of step600, which was deployed anew since.")
     assert ["8 published files of step600 removed. Publish again: pytest -m publish"] == follow(publication)
+
+
+def test_another_deployment_of_the_same_bytes_takes_it_back(publication: Publication) -> None:
+    """When the same bytes are deployed by another judgement, what names the former one goes."""
+    publication.publish()
+    deployed = publication.deployment.deployed + timedelta(seconds=1)
+    write_record(
+        publication.deployment.model_copy(update={"deployed": deployed}), publication.judged.reports / DEPLOYED
+    )
+
+    (problem,) = problems(publication)
+    assert problem.startswith("The published files are of step600, which was deployed anew since.")
+    assert ["8 published files of step600 removed. Publish again: pytest -m publish"] == follow(publication)
+
+
+def test_hidden_file_of_a_person_is_left(publication: Publication) -> None:
+    """Beside unfinished files of ours, others may lie whose names are only alike."""
+    publication.publish()
+    theirs = publication.plan.paths.project / "dist/.README.md.mine.part"
+    theirs.write_text("theirs")
+    publication.publish()
+
+    assert "theirs" == theirs.read_text()
+
+
+def test_project_may_be_moved(publication: Publication, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was published is found where the project is now."""
+    publication.publish()
+    reports, project = publication.judged.reports, publication.plan.paths.project
+    moved = tmp_path_factory.mktemp("moved") / "project"
+    project.rename(moved)
+    found = read_published(moved / reports.relative_to(project), moved)
+
+    assert found
+    assert [] == [path for path in (*found.files, *found.folders) if not path.exists()]
+
+
+def test_file_that_is_not_found_is_named(publication: Publication) -> None:
+    """What was published and is not there is named when the record goes."""
+    publication.publish()
+    path = beside(publication, ".json")
+    path.unlink()
+    publication.judged.deploy("final")
+    done = follow(publication)
+
+    assert "7 published files of step600 removed" in done[0]
+    assert done[1].startswith(f"warning: {path} was published of step600 and is not there.")
+
+
+def test_sidecar_of_another_file_is_told_without_a_record(publication: Publication) -> None:
+    """A sidecar beside production that names another file's SHA-256 is told, also where no record has it."""
+    publication.publish()
+    (publication.judged.reports / RECORD).unlink()
+    assert [] == problems(publication)
+    publication.judged.deploy("final")
+    metadata, civitai = problems(publication)
+
+    assert metadata.startswith(f"{beside(publication, '.metadata.json')} is of another file (SHA-256 ")
+    assert civitai.startswith(f"{beside(publication, '.civitai.info')} is of another file (SHA-256 ")
+    assert [] == follow(publication)
+    assert beside(publication, ".metadata.json").exists()
 
 
 def test_file_that_was_changed_since_is_left(publication: Publication) -> None:
@@ -107,6 +168,13 @@ def test_file_that_was_changed_since_is_left(publication: Publication) -> None:
     assert "7 published files of step600 removed" in done[0]
     assert done[1].startswith(f"warning: {beside(publication, '.metadata.json')} was published of step600, was changed")
     assert "{}" == beside(publication, ".metadata.json").read_text()
+    for _ in range(2):
+        (problem,) = problems(publication)
+        assert problem.startswith(f"{beside(publication, '.metadata.json')} was published of step600 (")
+        (again,) = follow(publication)
+        assert again.endswith("was changed since, and was left")
+    beside(publication, ".metadata.json").unlink()
+    assert [] == problems(publication)
 
 
 @pytest.mark.parametrize("was_published", [False, True])
