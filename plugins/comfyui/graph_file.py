@@ -57,8 +57,9 @@ def graph_of(content: Any) -> Graph:  # noqa: ANN401 (JSON)
     if len(content) > MOST_NODES:
         raise WorkflowError(f"has {len(content)} nodes; at most {MOST_NODES} are taken. Export the part that is used.")
     for name, node in content.items():
-        if reason := _unusable(node["inputs"]):
-            raise WorkflowError(f"holds {reason} in node {str(name)[:40]}, which no ComfyUI can be sent. {_EXPORT}")
+        if reason := _unusable(node["inputs"]) or _unwritable([name, node["class_type"], node["inputs"], _title(node)]):
+            shown = name[:40].encode(errors="backslashreplace").decode()
+            raise WorkflowError(f"holds {reason} in node {shown}, which no ComfyUI can be sent. {_EXPORT}")
     return {
         name: {
             "class_type": node["class_type"],
@@ -150,3 +151,12 @@ def _unusable(inputs: dict[str, Any]) -> str:
             if not isinstance(inner, str | int)
         ]
     return f"values nested deeper than {_DEEPEST} levels"
+
+
+def _unwritable(content: list[Any]) -> str:
+    """Say that a text holds half of a character, which UTF-8 cannot carry; empty where none does."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "half of a character (a lone surrogate)"
+    return ""

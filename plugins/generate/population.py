@@ -2,9 +2,12 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from plugins.comfyui.choices import ServerChoices
+from plugins.comfyui.lora_slots import is_loaded, is_off, names, slots
+from plugins.comfyui.node_types import read_types
+from plugins.comfyui.wiring import Wiring
 from plugins.evidence.evidence import Evidence, FileRecord, Population, population_of
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.cells import Cell, matrix
@@ -27,13 +30,30 @@ def files_used(
         for value in node["inputs"].values()
         if isinstance(value, str)
     }
+    loras = _loras(Wiring(graph, read_types(choices.nodes)), expected.plan.lora_files)
     found = []
     for key, file in sorted(choices.files.items()):
-        if key.partition("/")[2] in named:
+        folder, _, name = key.partition("/")
+        if name in named or (folder == "loras" and not loras.isdisjoint(_called(name))):
             found.append(
                 _seen(comfyui, key) or FileRecord(name=key, size=file.size, modified=file.modified, local=False)
             )
     return tuple(found)
+
+
+def _loras(wiring: Wiring, tested: frozenset[str]) -> frozenset[str]:
+    """Return the LoRAs beside the tested one that dictionaries and tags of a graph load, as they are written there."""
+    return frozenset(
+        slot.file.replace("\\", "/").strip()
+        for slot in slots(wiring, tested)
+        if (slot.tag or slot.path) and is_loaded(slot) and not is_off(wiring, slot) and not names(slot, tested)
+    )
+
+
+def _called(name: str) -> set[str]:
+    """Return what a dictionary or a tag may call a file: with its folder and ending, or without."""
+    path = PurePosixPath(name)
+    return {name, path.name, path.stem, str(path.with_suffix(""))}
 
 
 def _seen(comfyui: Path | None, key: str) -> FileRecord | None:

@@ -317,6 +317,21 @@ NONE = f"is not a ComfyUI workflow. {EXPORT}"
             id="not_a_number",
         ),
         pytest.param(
+            changed("30", note={"a": "\ud800"}),
+            f"holds half of a character (a lone surrogate) in node 30, which no ComfyUI can be sent. {EXPORT}",
+            id="half_of_a_character",
+        ),
+        pytest.param(
+            own() | {"\ud800": {"class_type": "Note", "inputs": {}}},
+            "holds half of a character (a lone surrogate) in node \\ud800, which no ComfyUI can be sent. " + EXPORT,
+            id="half_of_a_character_as_id",
+        ),
+        pytest.param(
+            own() | {"99": {"class_type": "Note", "inputs": {}, "_meta": {"title": "\ud800"}}},
+            f"holds half of a character (a lone surrogate) in node 99, which no ComfyUI can be sent. {EXPORT}",
+            id="half_of_a_character_in_a_title",
+        ),
+        pytest.param(
             changed("30", seed=[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]),
             f"holds values nested deeper than 32 levels in node 30, which no ComfyUI can be sent. {EXPORT}",
             id="nested_values",

@@ -1,7 +1,8 @@
 """A row is made by servers that are alike, from model files that are the same."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from plugins.comfyui.answers import ModelFile, ServerInfo
 from plugins.comfyui.choices import ServerChoices
+from plugins.comfyui.workflow import Workflow
 from plugins.evidence.evidence import Evidence, FileRecord
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
@@ -152,6 +154,34 @@ def test_files_are_those_that_the_workflow_names(asked: ExpectedInputs, tmp_path
     there.write_bytes(b"replaced")
     (seen,) = files_used(asked, choices, base_model=BASE, comfyui=tmp_path)
     assert (8, True) == (seen.size, seen.local)
+
+
+def test_files_are_also_loras_in_dictionaries_and_tags(asked: ExpectedInputs, tmp_path: Path) -> None:
+    """A LoRA that a dictionary or a tag loads counts as one that an input names; switched off, it does not."""
+    names = ("plain", "style", "styles/tag", "off", "unnamed")
+    listed = {f"loras/{name}.safetensors": ModelFile(name=name, pathIndex=0, size=7, modified=1e9) for name in names}
+    choices = ServerChoices(url="http://a:1", base_models=(BASE,), samplers=(), schedulers=(), files=listed)
+    graph = asked.filled(matrix(asked.plan)[0], base_model=BASE, lora_file=None).graph
+    sampler = next(content for content in graph.values() if content["class_type"] == "KSampler")
+    own = tmp_path / "own.json"
+    loaders: dict[str, Any] = {
+        "a": {"class_type": "LoraLoader", "inputs": {"lora_name": "plain.safetensors"}},
+        "b": {
+            "class_type": "Power Lora Loader (rgthree)",
+            "inputs": {
+                "lora_1": {"on": True, "lora": "style.safetensors", "strength": 1},
+                "lora_2": {"on": False, "lora": "off.safetensors", "strength": 1},
+            },
+        },
+        "c": {"class_type": "LoraTagLoader", "inputs": {"text": "a forest <lora:tag:1>"}},
+    }
+    for node, content in loaders.items():
+        content["inputs"] |= {"model": sampler["inputs"]["model"]}
+        sampler["inputs"]["model"] = [node, 0]
+    own.write_text(json.dumps(graph | loaders), encoding="utf-8")
+
+    used = files_used(replace(asked, workflow=Workflow.read(own)), choices, base_model=BASE)
+    assert [f"loras/{name}.safetensors" for name in names[:3]] == [one.name for one in used]
 
 
 def test_several_versions_are_named(kept: dict[Cell, Evidence], plan: Plan) -> None:
