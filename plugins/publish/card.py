@@ -62,7 +62,5 @@ def _why(facts: Facts) -> str:
 
 
 def _settings(facts: Facts) -> list[str]:
-    told = [*facts.plan.sampling.facts(is_own=facts.plan.workflow is not None)] + (
-        [facts.wanted.base_model.strip()] if facts.wanted.base_model.strip() else []
-    )
+    told = [*facts.plan.facts, *filter(None, [facts.wanted.base_model.strip()])]
     return [f"- {plain(one)}" for one in told]

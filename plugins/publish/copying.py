@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,10 @@ _TECHNICAL: Final = (
     "modelspec.prediction_type",
 )
 """Notes of the trainer that say how the file is to be loaded, and nothing of where or from what it was made."""
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+"""A name such as `networks.lora`, a number, a size such as `512x512`."""
+_ARCHITECTURE: Final = re.compile(_WORD.pattern + r"(/lora)?")
+_IMPLEMENTATION: Final = re.compile(_WORD.pattern + r"|https://github\.com/[\w.-]{1,39}/[\w.-]{1,64}", re.ASCII)
 _ARCHITECTURES: Final = {
     Family.SD1: "stable-diffusion-v1-lora",
     Family.SDXL: "stable-diffusion-xl-v1-base-lora",
@@ -82,7 +87,7 @@ def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
     wanted, given = facts.wanted, facts.header.metadata
     kept = {key: given[key] for key in (given if wanted.keep_training_notes else _TECHNICAL) if key in given}
     if not wanted.keep_training_notes:
-        kept = {key: value for key, value in kept.items() if not any(mark in value for mark in "/\\\n")}
+        kept = {key: value for key, value in kept.items() if _WORD.fullmatch(value)}
     words = f"Trigger words: {facts.trigger}. " if facts.trigger else ""
     judged = "" if facts.strength is None else f"Judged at strength {facts.strength:g}."
     told = {
@@ -102,11 +107,14 @@ def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
 def _architecture(facts: Facts) -> dict[str, str]:
     """Return what a reader loads it by; nothing where one of it is not known, since ModelSpec asks for all of it."""
     given = facts.header.metadata
+    named, made_by = given.get(f"{_PREFIX}architecture", ""), given.get(f"{_PREFIX}implementation", "")
+    named = named if _ARCHITECTURE.fullmatch(named) else ""
+    made_by = made_by if _IMPLEMENTATION.fullmatch(made_by) else ""
     by_family = _ARCHITECTURES.get(facts.family, "") if facts.family else ""
     is_of_stability = all(name.startswith(_OF_STABILITY) for name in facts.header.tensors)
     found = {
         "sai_model_spec": "1.0.0",
-        "architecture": facts.wanted.architecture.strip() or given.get(f"{_PREFIX}architecture", "") or by_family,
-        "implementation": given.get(f"{_PREFIX}implementation", "") or ("sgm" if is_of_stability else ""),
+        "architecture": facts.wanted.architecture.strip() or named or by_family,
+        "implementation": made_by or ("sgm" if is_of_stability else ""),
     }
     return found if all(found.values()) else {}

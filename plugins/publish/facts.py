@@ -68,7 +68,7 @@ class Facts:
             small = picture.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         buffer = BytesIO()
-        small.save(buffer, "JPEG", quality=85)
+        small.save(buffer, "JPEG", quality=85, icc_profile=None)
         return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
     @property
@@ -107,6 +107,11 @@ def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Sto
     production = plan.production_file
     selected = plan.checkpoint(deployment.selected)
     cells = _cells(plan, selected, deployment)
+    if selected is None or not cells:
+        raise PublishError(
+            f"The plan no longer has {deployment.choice}, which was deployed. Nothing was published. Put it back into "
+            "the plan, or deploy again by the plan as it is: pytest -m deploy --selected-step=STEP"
+        )
     evidence = [_judged(cell, deployment, store) for cell in cells]
     first = [_cells(plan, one, deployment)[0] for one in plan.checkpoints if one.id in deployment.candidates]
     for cell in first:
@@ -123,8 +128,8 @@ def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Sto
         size=status.st_size,
         modified=status.st_mtime,
         strength=next(one.lora.strength for one in evidence if one.lora),
-        pictures={cell.column: _png(store.picture(cell)) for cell in first},
-        preview=_png(store.picture(shown)),
+        pictures={cell.column: png_without_notes(store.picture(cell)) for cell in first},
+        preview=png_without_notes(store.picture(shown)),
         preview_told=(f"Preview picture: {shown} ({'starred' if starred else 'of the first prompt'}).", *unused),
         ballots=ballots,
     )
@@ -183,11 +188,11 @@ def _ballot(record: BallotRecord | None) -> Ballot | None:
         return None
 
 
-def _png(path: Path) -> bytes:
+def png_without_notes(path: Path) -> bytes:
     """Return a picture small enough for a list, without its workflow."""
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
     buffer = BytesIO()
-    small.save(buffer, "PNG")
+    small.save(buffer, "PNG", icc_profile=None)
     return buffer.getvalue()

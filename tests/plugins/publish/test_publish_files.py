@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from plugins.loras.copying import digest_of
+from plugins.plan.tested import AlwaysOn
+from plugins.publish.card import card
 from plugins.publish.copying import check_copy, notes_of_copy, tensors_digest
-from plugins.publish.facts import Facts, gather_facts
+from plugins.publish.facts import Facts, gather_facts, png_without_notes
 from plugins.publish.record import PublishError
 from plugins.publish.sidecars import sidecars
 from plugins.review.ballot import Judged
@@ -186,6 +189,73 @@ def test_training_notes_stay_behind_unless_they_are_wanted(publication: Publicat
         key: value for key, value in kept.items() if not key.startswith("modelspec.")
     }
     assert {*notes, "ss_base_model_version"} < whole.keys()
+
+
+@pytest.mark.parametrize(
+    ("key", "leak"),
+    [
+        ("modelspec.architecture", "/home/kira/secret"),
+        ("modelspec.architecture", "secret/lora/lora"),
+        ("modelspec.implementation", "file:///home/secret"),
+        ("modelspec.implementation", "https://secret.example/x"),
+        ("ss_network_module", "C:secret kira@host"),
+        ("modelspec.resolution", "secret" * 20),
+    ],
+)
+def test_note_of_another_form_stays_behind(publication: Publication, key: str, leak: str) -> None:
+    """A technical note goes along in its usual form only: no path, address, sentence, or long text."""
+    production = publication.judged.production
+    usual = {
+        "modelspec.architecture": "flux-1-dev/lora",
+        "modelspec.implementation": "https://github.com/black-forest-labs/flux",
+        "ss_network_module": "networks.lora_flux",
+        "modelspec.resolution": "1024x1024",
+    }
+    tensors = load_file(production)
+    save_file(tensors, production, usual)
+    kept = notes_of_copy(facts_of(publication), "0")
+    save_file(tensors, production, usual | {key: leak})
+    leaked = notes_of_copy(facts_of(publication), "0")
+    del leaked["modelspec.thumbnail"]
+
+    assert usual == {one: kept[one] for one in usual}
+    assert "secret" not in str(leaked)
+
+
+def test_picture_has_no_colour_profile(publication: Publication) -> None:
+    """A colour profile, which may say where a picture was made, goes into no published picture."""
+    picture = BytesIO()
+    Image.new("RGB", (64, 64)).save(picture, "PNG", icc_profile=b"secret")
+    path = publication.plan.paths.project / "profile.png"
+    path.write_bytes(picture.getvalue())
+    small = png_without_notes(path)
+
+    with Image.open(BytesIO(small)) as shown, Image.open(path) as before:
+        assert ("icc_profile" in before.info, {}) == (True, shown.info)
+    thumbnail = dataclasses.replace(facts_of(publication), preview=picture.getvalue()).thumbnail
+    assert b"secret" not in b64decode(thumbnail.partition(",")[2])
+
+
+def test_settings_have_the_loras_that_are_always_on(publication: Publication) -> None:
+    """The card names every LoRA that was on in the judged pictures."""
+    facts = facts_of(publication)
+    always = AlwaysOn.model_validate({"file": "style.safetensors", "strength": 0.7})
+    facts = dataclasses.replace(facts, plan=facts.plan.model_copy(update={"loras": (always,)}))
+
+    assert "- always on: style.safetensors at strength 0.7" in card(facts).splitlines()
+
+
+def test_checkpoint_that_the_plan_no_longer_has_is_told(publication: Publication) -> None:
+    """Nothing is published where the plan has lost the deployed checkpoint, or its strength."""
+    plan, deployment = publication.plan, publication.deployment
+    publication.plan = plan.model_copy(
+        update={"checkpoints": tuple(one for one in plan.checkpoints if one.id != "step600")}
+    )
+    with pytest.raises(PublishError, match=r"has step600, which was deployed[.] Nothing"):
+        facts_of(publication)
+    publication.plan, publication.deployment = plan, deployment.model_copy(update={"strength": 0.8})
+    with pytest.raises(PublishError, match=r"has step600 at strength 0[.]8, which"):
+        facts_of(publication)
 
 
 def test_copy_with_other_tensors_is_found(publication: Publication, tmp_path: Path) -> None:
