@@ -295,7 +295,7 @@ ROWS = (
         "forest.png was changed after it was rendered",
     ),
     refused("ballot nested without end", ballot(_DEEP), "is not JSON", *_NO_BALLOT),
-    refused("ballot that is not text", ballot(b"\xff\xfe\0"), "is not JSON", *_NO_BALLOT),
+    refused("ballot that is not text", ballot(b"\xff\xfe\0"), "is saved as UTF-16", "Save it as UTF-8"),
     refused("ballot with an endless number", ballot(b'{"marks":' + b"1" * 9000 + b"}"), "is not JSON", *_NO_BALLOT),
     refused("ballot of other types", changed_ballot(marks=[], notes=1), "marks: Input should be", *_NO_BALLOT),
     refused("ballot with half a character", changed_ballot(reason="\ud800"), "is not JSON", *_NO_BALLOT),

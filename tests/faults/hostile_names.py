@@ -177,9 +177,7 @@ ROWS = (
     harmless("pictures linked elsewhere", pictures_linked_away),
     harmless("a column linked elsewhere", column_linked_away),
     harmless("evidence linked elsewhere", evidence_linked_away),
-    refused(
-        "plan of bytes", of_bytes(bytes(range(256))), "/plan.toml cannot be read", "plans/spyke.toml shows the format"
-    ),
+    refused("plan of bytes", of_bytes(bytes(range(256))), "/plan.toml is not UTF-8", "Save it as UTF-8"),
     refused("plan nested without end", of_bytes(b"a = " + b"[" * 90_000), "is not TOML", "plans/spyke.toml shows"),
     refused("plan with a value of 500 kB", edit("steps = 2", f'steps = "{"x" * 500_000}"'), "must be a whole number"),
     refused(

@@ -667,13 +667,13 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
             _no_production,
             [
                 "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
-                "{production} is not there.",
+                "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
                 (
                     f"The picker of {URL} does not offer spyke_plasma_v1; it has old_spyke.safetensors. Does that "
                     f"server "
                     "read another folder (--comfyui-dir)?"
                 ),
-                "{production} is not there.",
+                "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
             ],
             id="no-production",
         ),
@@ -696,11 +696,6 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
                 (
                     "{loras}/spyke_plasma_v1_step600.safetensors is an evaluation copy that is still there. Deploying "
                     "removes it; if its bytes are none of the checkpoints', look at it and remove it yourself."
-                ),
-                (
-                    f"The picker of {URL} still offers the evaluation copy spyke_plasma_v1_step600.safetensors; "
-                    f"remove it "
-                    "from its models/loras."
                 ),
             ],
             id="evaluation-copy",
