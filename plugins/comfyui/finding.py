@@ -33,6 +33,7 @@ from plugins.comfyui.finding_settings import (
 from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
 from plugins.comfyui.graph import Place, before, broken, circle, free_id, label
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
+from plugins.comfyui.named_inputs import refuse_no_seed, refuse_no_text
 from plugins.comfyui.naming import Questions, in_nodes, named_place
 from plugins.comfyui.node_types import MODEL, NodeTypes
 from plugins.comfyui.wiring import Wiring
@@ -228,8 +229,13 @@ class _Finder:
             )
 
     def _named(self, key: str, wanted: Iterable[str]) -> tuple[Place, ...]:
-        found = (named_place(self.graph, one, key, self.questions) for one in wanted)
-        return tuple(place for place in found if place)
+        found = {one: place for one in wanted if (place := named_place(self.graph, one, key, self.questions))}
+        for one, place in found.items():
+            if key == "seed":
+                refuse_no_seed(self.wiring, place, one, self.questions)
+            else:
+                refuse_no_text(self.wiring, place, one, key, self.questions)
+        return tuple(found.values())
 
     def _prompt(self, texts: dict[str, Side]) -> tuple[Place, ...]:
         if self.nodes.prompt:

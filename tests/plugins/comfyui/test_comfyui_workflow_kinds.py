@@ -364,6 +364,36 @@ def test_wrong_names_of_nodes_are_told(nodes: Nodes, told: str) -> None:
     assert told in refusal(graph, nodes=nodes)
 
 
+@pytest.mark.parametrize("types", TYPES)
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        (Nodes(seed=("2.text",)), "seed: '2.text' takes no whole number."),
+        (Nodes(seed=("5.steps",)), "seed: '5.steps' sets something else."),
+        (Nodes(seed=("4.width",)), "seed: '4.width' sets something else."),
+        (Nodes(seed=("90.value",)), "seed: '90.value' sets something else."),
+        (Nodes(prompt=("1.ckpt_name",)), "prompt: '1.ckpt_name' takes no prompt."),
+        (Nodes(negative=("5.sampler_name",)), "negative: '5.sampler_name' takes no prompt."),
+        (Nodes(prompt=("5.seed",)), "prompt: '5.seed' takes no prompt."),
+        (Nodes(prompt=("7.filename_prefix",)), "prompt: '7.filename_prefix' takes no prompt."),
+    ],
+)
+def test_inputs_that_take_something_else_are_refused(nodes: Nodes, told: str, types: str) -> None:
+    """The plan cannot name a setting or a text as the seed, nor a file, a number or a prefix as a prompt."""
+    graph = simple() | {"90": {"class_type": "PrimitiveInt", "inputs": {"value": 20}}}
+    graph["5"]["inputs"]["steps"] = ["90", 0]
+    assert told in refusal(graph, types, nodes=nodes)
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_seed_may_be_named_where_it_stands_behind_a_link(types: str) -> None:
+    """A number of its own that the sampler takes as its seed is a place for it, and so is the linked input."""
+    graph = simple() | {"90": {"class_type": "PrimitiveInt", "inputs": {"value": 20}}}
+    graph["5"]["inputs"]["seed"] = ["90", 0]
+    for name in ("90.value", "5.seed"):
+        assert read(graph, types, nodes=Nodes(seed=(name,))).parts.seeds
+
+
 def test_everything_that_is_missing_is_told_at_once() -> None:
     """Picture aside, one message asks for the prompt, the seed and the LoRA's place, each with its line."""
     graph = case("silent_two_regions")
