@@ -77,7 +77,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _follow(config: pytest.Config) -> bool:
     command = config.stash[COMMAND]
     try:
-        config.stash[_FOLLOWED] += follow_production(command.plan, command.reports)
+        told = config.stash[_FOLLOWED]
+        told += [line for line in follow_production(command.plan, command.reports) if line not in told]
     except (UserError, OSError) as error:
         config.stash[_FOLLOWED].append(f"Published files may be of another production: {error}")
         return False
