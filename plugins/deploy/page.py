@@ -10,7 +10,7 @@ from plugins.deploy.records import Deployment, Proven, Rollback
 from plugins.deploy.summary import Verified
 from plugins.evidence.store import EvidenceError
 from plugins.generate.preparing import pictures
-from plugins.plan.cells import Cell, at, column
+from plugins.plan.cells import Cell, at, column, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.tested import PRODUCTION
 from plugins.review.page import environment, frame_script
@@ -49,10 +49,12 @@ class _Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class After:
-    """What a page ends with: how each claim ended, the command that takes it back, and the summary as it is written."""
+    """What a page ends with: how each claim ended, the commands to go on with, and the summary as it is written."""
 
     verified: tuple[Verified, ...] = ()
     undo: str = ""
+    another: str = ""
+    """The command that deploys a checkpoint."""
     summary: str = ""
 
 
@@ -84,7 +86,10 @@ def render_rollback(plan: Plan, rollback: Rollback, reports: Path, *, after: Aft
         row: _Shown(link=quote(place.as_posix()), preview=previews.get(reports / place))
         for row, place in places.items()
     }
-    return page.render(plan=plan, rollback=rollback, pictures=shown, after=after, frame_script=frame_script())
+    purposes = {cell.row: cell.prompt.purpose or cell.prompt.id for cell in matrix(plan)}
+    return page.render(
+        plan=plan, rollback=rollback, pictures=shown, purposes=purposes, after=after, frame_script=frame_script()
+    )
 
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:

@@ -170,6 +170,7 @@ class DeploySession:
         return After(
             verified=tuple(self.verified.values()),
             undo=self._command.next("-m deploy --rollback"),
+            another=self._command.next("-m deploy --selected-step=STEP"),
             summary=self._summary(),
         )
 

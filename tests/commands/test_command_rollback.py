@@ -107,7 +107,10 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     assert "No checkpoint counts as selected until you deploy one: " in text
     assert text.endswith(f"production: {told['digest'][1]}")
     assert told["summary"][1].startswith("# Spyke LoRA, small: rolled back to final\n")
-    assert "Rolled back to final</h1>" in told["page"][1]
+    page = told["page"][1]
+    assert "Rolled back to final</h1>" in page
+    assert "pytest -m deploy --selected-step=STEP --plan=" in page
+    assert '<span class="purpose">A novel pose</span>' in page
 
 
 def test_the_planned_work_is_complete_until_it_is_rolled_back(told: dict[str, tuple[int, str]]) -> None:
