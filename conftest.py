@@ -1,4 +1,27 @@
-"""The rooms' doors, in the order in which the data passes."""
+"""The rooms' doors, in the order in which the data passes; a Python without what they need is told so in one line."""
+
+import sys
+from importlib.util import find_spec
+
+NEEDED = (
+    "aiohttp",
+    "filelock",
+    "jinja2",
+    "numpy",
+    "PIL",
+    "pydantic",
+    "pytest_html",
+    "requests",
+    "safetensors",
+    "websocket",
+    "yaml",
+)
+if missing := [name for name in NEEDED if find_spec(name) is None]:
+    sys.stderr.write(
+        f"ERROR: {sys.executable} lacks {', '.join(missing)}. Use the suite's own Python: `uv run pytest ...` (or "
+        "`.uv/bin/uv run pytest ...`), or activate its environment first: source .venv/bin/activate\n"
+    )
+    raise SystemExit(4)
 
 pytest_plugins = [
     "plugins.plan.plugin",

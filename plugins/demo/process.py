@@ -54,7 +54,8 @@ class StandIn:
         process = subprocess.Popen(  # noqa: S603 (this suite's own program)
             command,
             cwd=_ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            # PYTHONSAFEPATH would hide the package, which lies in `cwd`; empty, it is off.
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "PYTHONSAFEPATH": ""},
             # Ctrl-C in a terminal is for the parent, which may still want to tidy up here before it goes.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),

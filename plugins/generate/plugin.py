@@ -16,7 +16,7 @@ from plugins.generate.cost import row_by_row
 from plugins.generate.generation import Generation
 from plugins.generate.listing import told_cost
 from plugins.generate.session import GenerateSession
-from plugins.plan.cells import Cell, matrix
+from plugins.plan.cells import Cell, also_chosen, matrix
 from plugins.plan.command import GROUP
 from plugins.plan.stages import GENERATE
 from plugins.plan.stash import COMMAND
@@ -81,7 +81,8 @@ def pytest_acceptance_begin(session: pytest.Session) -> list[str]:
         cluster=(lambda: config.hook.pytest_acceptance_cluster(config=config)) if on_cluster else None,
     )
     state.session.check_room(_chosen_cells(session))
-    return list(state.session.header())
+    also = also_chosen(config.option.keyword, [one.id for one in command.plan.checkpoints])
+    return [*state.session.header(), *(f"warning: {line}" for line in also)]
 
 
 def pytest_configure(config: pytest.Config) -> None:

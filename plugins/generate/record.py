@@ -23,6 +23,7 @@ from plugins.loras.staging import Staged
 from plugins.pictures.checks import check_fresh_weights, check_no_training_copy
 from plugins.pictures.likeness import Nearest, TrainingSet, fingerprint
 from plugins.plan.cells import Cell
+from plugins.plan.messages import visible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,4 +151,4 @@ def _nearest_record(nearest: Nearest | None, folder: Path | None) -> NearestReco
         return None
     path = nearest.image
     name = path.relative_to(folder).as_posix() if folder and path.is_relative_to(folder) else path.name
-    return NearestRecord(image=name, distance=nearest.distance, usual=nearest.usual)
+    return NearestRecord(image=visible(name), distance=nearest.distance, usual=nearest.usual)

@@ -160,7 +160,7 @@ def check_no_training_copy(nearest: Nearest | None) -> Check:
     if nearest is None:
         return Check(name=name, outcome=Outcome.NOT_CHECKED, message="the plan names no training_images")
     usual = "" if nearest.usual is None else f"; training images are usually {nearest.usual:.2f} from each other"
-    told = f"nearest training image: {nearest.image.name}, at distance {nearest.distance:.2f}{usual}"
+    told = f"nearest training image: {visible(nearest.image.name)}, at distance {nearest.distance:.2f}{usual}"
     if nearest.distance >= COPY:
         return Check(name=name, outcome=Outcome.PASSED, message=told)
     return Check(name=name, outcome=Outcome.WARNING, message=f"looks like a copy of a training image: {told}")

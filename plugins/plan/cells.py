@@ -1,6 +1,7 @@
 """The matrix: every checkpoint at every strength, and the baseline without a LoRA, on every prompt and seed."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -81,3 +82,11 @@ def named(thing: str, strength: float | None) -> str:
 def at(thing: str, strength: float | None) -> str:
     """Add a strength to what is said of a checkpoint: `step600 at strength 0.8`."""
     return thing if strength is None else f"{thing} at strength {strength:g}"
+
+
+def also_chosen(keywords: str, columns: Collection[str]) -> Iterator[str]:
+    """Say which others a `-k` expression chooses that names a column: pytest finds `step600` in `step6000`, too."""
+    for word in re.findall(r"[\w.-]+", keywords):
+        others = [one for one in columns if word in one and one != word]
+        if word in columns and others:
+            yield f"-k {word} chooses {' and '.join(others)}, too. {word} alone is -k {word}-"

@@ -25,6 +25,9 @@ from plugins.plan.stash import COMMAND
 Overrides = Mapping[str, Mapping[str, Any]]
 """Keys of a plan's tables, by table."""
 
+_SUITE: Final = Path(__file__).parents[2]
+"""This checkout, whatever --rootdir says."""
+_ACCEPTANCE: Final = _SUITE / "tests" / "acceptance"
 _SIGNALS: Final = pytest.StashKey[dict[int, Any]]()
 """What signals meant before."""
 _ELSEWHERE: Final = {
@@ -85,9 +88,9 @@ def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
         raise pytest.UsageError(f"-m {markers}: there is no such marker. Did you mean -m {meant}?")
     listing = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow", "setupplan", "setuponly")
     command = config.stash[COMMAND] = Command(
-        suite=config.rootpath,
+        suite=_SUITE,
         typed_in=config.invocation_params.dir,
-        stages=stages_of(markers, config.args, _acceptance(config)),
+        stages=stages_of(markers, config.args, _ACCEPTANCE),
         only_lists=any(getattr(option, one, None) for one in listing),
         plan_typed=option.plan,
         reports_typed=option.reports,
@@ -102,6 +105,8 @@ def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
     if command.stages:
         _refuse_other_processes(config)
         option.setupplan = option.setupplan or option.setuponly  # setting up a stage's fixtures would carry it out
+        if config.args_source != pytest.Config.ArgsSource.ARGS:
+            config.args = [str(_ACCEPTANCE)]  # also where it is typed in another folder of the suite, such as plans/
     return None
 
 
@@ -227,7 +232,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Keep the acceptance suite and the suite's own tests apart: a command runs one or the other."""
-    acceptance, stages = _acceptance(config), config.stash[COMMAND].stages
+    acceptance, stages = _ACCEPTANCE, config.stash[COMMAND].stages
     if collection_path.is_relative_to(acceptance):
         return None if stages else True
     if stages and collection_path.is_relative_to(acceptance.parent):
@@ -239,7 +244,3 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def plan(pytestconfig: pytest.Config) -> Plan:
     """Return the plan of this run."""
     return pytestconfig.stash[COMMAND].plan
-
-
-def _acceptance(config: pytest.Config) -> Path:
-    return config.rootpath / "tests" / "acceptance"

@@ -110,6 +110,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         line = review.last_line(
             page,
             stopped=bool(session.shouldstop or session.shouldfail) or session.exitstatus == pytest.ExitCode.INTERRUPTED,
+            tests_failed=session.testsfailed,
             failed_only=" --lf" if plugins.has_plugin("cacheprovider") else "",
         )
         reporter.write_line(line)

@@ -12,6 +12,7 @@ from plugins.generate.stability import read_stability
 from plugins.pictures.likeness import training_images
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.command import Command
+from plugins.plan.messages import counted
 from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
 from plugins.review.live import LiveReport
@@ -88,10 +89,11 @@ class ReviewSession:
         write_contact_sheet(self.review, self._sheet)
         return page
 
-    def last_line(self, page: Path | None, *, stopped: bool, failed_only: str) -> str:
+    def last_line(self, page: Path | None, *, stopped: bool, tests_failed: int, failed_only: str) -> str:
         """Return what to look at, and what to type then: only where every picture is there and right, to deploy.
 
-        `page` is where pytest-html wrote, if it did; `failed_only` is the option that chooses what failed.
+        `page` is where pytest-html wrote, if it did; `failed_only` is the option that chooses the tests that failed. A
+        test may fail where its picture is right, that of an earlier run: it was timed out, say.
         """
         tally, total = self.review.tally, len(self.review.by_id)
         there = total - tally["missing"]
@@ -108,6 +110,8 @@ class ReviewSession:
         if tally["failed"]:
             again = self._command.next(f"-m generate --regenerate{failed_only}")
             return f"{tally['failed']} of {total} pictures failed a check. {look}; make them again: {again}"
+        if tests_failed:
+            return f"{counted(tests_failed, 'test')} failed, and said why. {look}; try again: {again}"
         return f"{look}, then: {self.review.command}" if page else f"{look}. To write it: {again}"
 
     def _gathered(self, *, pending: bool) -> Review:

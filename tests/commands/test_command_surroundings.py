@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -52,7 +56,9 @@ class Looking:
         seen["fsync is the system's"] = os.fsync is fsync
 
 
-for arguments in json.loads(sys.argv[1]):
+home = os.getcwd()
+for folder, arguments in json.loads(sys.argv[1]):
+    os.chdir(os.path.join(home, folder))
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         code = pytest.main(arguments, plugins=[Looking()])
@@ -79,17 +85,17 @@ Many = tuple[dict[str, tuple[int, str]], dict[str, object], set[str]]
 
 @pytest.fixture(scope="module")
 def many(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Many:
-    """Run commands that are to change nothing, and one that verifies, beside the report of an earlier run."""
+    """Run commands that are to change nothing, and one in plans/ that verifies, beside the report of an earlier run."""
     folder = tmp_path_factory.mktemp("surroundings") / "whole"
     shutil.copytree(made_plan, folder)
     (folder / "reports").mkdir()
     (folder / "reports/report.html").write_text("the report of an earlier run", encoding="utf-8")
     common = [f"--plan={folder / 'plan.toml'}", f"--reports={folder / 'reports'}", "-p", "no:cacheprovider"]
-    commands = [[*arguments, *common] for _, arguments, _ in CHANGE_NOTHING.values()]
+    commands = [("", [*arguments, *common]) for _, arguments, _ in CHANGE_NOTHING.values()]
     verify = ["-m", "verify", "-k", "production_lora_is_present", *common]
     before = snapshot(folder)
     done = subprocess.run(
-        [sys.executable, "-c", _MANY, json.dumps([*commands, verify])],
+        [sys.executable, "-c", _MANY, json.dumps([*commands, ("plans", verify)])],
         cwd=ROOT,
         env={**os.environ, "PYTEST_ADDOPTS": ""},
         capture_output=True,
@@ -117,6 +123,11 @@ def test_an_ignored_signal_stays_ignored(many: Many) -> None:
     assert ["SIG_IGN", "default_int_handler"] == many[1]["signals"]
 
 
+def test_a_stage_runs_from_any_folder_of_the_suite(many: Many) -> None:
+    """Typed in plans/, a stage's tests are found as well."""
+    assert "fsync is the system's" in many[1]
+
+
 def test_a_users_run_waits_for_the_disk(many: Many) -> None:
     """What lets the suite's own tests leave files in memory is not in a user's run."""
     assert many[1]["fsync is the system's"]
@@ -134,6 +145,29 @@ def test_other_peoples_plugins_and_settings_change_nothing(plan_file: Path, stan
     assert (0, {"passed": 12}) == (result.returncode, counts(result)), result
     assert "pictures: 6 rendered, 0 reused" in result.stdout
     assert (suite.reports / "report.html").is_file()
+
+
+def test_a_python_that_lacks_what_is_needed_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pytest of another Python, such as the system's, says what that lacks and what to type instead."""
+    monkeypatch.setitem(sys.modules, "websocket", None)
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "conftest.py"))
+    assert 4 == caught.value.code
+    told = capsys.readouterr().err
+    assert told.startswith(f"ERROR: {sys.executable} lacks websocket, yaml. Use the suite's own Python: `uv run pytest")
+    assert 1 == told.count("\n")
+
+
+def test_what_is_needed_is_what_the_project_declares() -> None:
+    """Whatever pyproject.toml declares as needed in every run is looked for."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    names = {re.split(r"[\[>]", one)[0].lower() for one in declared} - {"pytest"} | {"numpy"}
+    needed = set(runpy.run_path(str(ROOT / "conftest.py"))["NEEDED"])
+    provided = packages_distributions()
+    assert names == {provided[name][0].lower() for name in needed}
 
 
 def test_warnings_fail_the_suites_own_tests(pytestconfig: pytest.Config) -> None:

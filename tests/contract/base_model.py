@@ -1,8 +1,10 @@
 """Writes a small base model that a real ComfyUI runs, and LoRAs that fit it: random weights, nothing to download.
 
     python -m tests.contract.base_model ~/ComfyUI                     models/checkpoints/tiny_sd15.safetensors
-    python -m tests.contract.base_model ~/ComfyUI --lora a --lora b   and models/loras/a.safetensors, ...
-    python -m tests.contract.base_model ~/ComfyUI --lora a=200        whose header says 200 steps, instead of 600
+    python -m tests.contract.base_model ~/ComfyUI --lora a-200 --lora b-400   and models/loras/a-200.safetensors, ...
+    python -m tests.contract.base_model ~/ComfyUI --lora a=200                whose header says 200 steps
+
+A LoRA's step is the one that is given, else the number at the end of its name, else 600.
 
 64x64 pixels with 2 steps take about a second on two cores. The pictures are noise, but every LoRA, prompt and
 seed makes another one. Needs numpy, and no torch.
@@ -14,6 +16,7 @@ import argparse
 import json
 import math
 import os
+import re
 import struct
 import sys
 import zlib
@@ -114,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[],
         metavar="NAME[=STEP]",
         type=_name_and_step,
-        help=f"also write this LoRA, of this training step (default: {_STEP}); repeat",
+        help=f"also write this LoRA, of this training step (default: the number at its name's end, or {_STEP}); repeat",
     )
     options = parser.parse_args(arguments)
     models = options.comfyui.expanduser() / "models"
@@ -127,13 +130,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number, (name, step) in enumerate(options.lora, start=1):
         lora = models / "loras" / f"{name.removesuffix('.safetensors')}.safetensors"
         write_lora(lora, seed=options.seed + number, step=step, name=lora.stem)
-        print(f"wrote {lora}")
+        print(f"wrote {lora}, of step {step}")
     return 0
 
 
 def _name_and_step(text: str) -> tuple[str, int]:
     name, _, step = text.partition("=")
-    return name, int(step or _STEP)
+    at_the_end = re.search(r"\d+$", name.removesuffix(".safetensors"))
+    return name, int(step or (at_the_end[0] if at_the_end else _STEP))
 
 
 if __name__ == "__main__":

@@ -60,12 +60,13 @@ def test_lora_that_fits_nothing(tmp_path: Path) -> None:
 
 
 def test_loras_of_several_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each LoRA is written with the training step that is given for it, 600 where none is."""
+    """A LoRA's training step is the one that is given, else the number at its name's end, else 600."""
     monkeypatch.setattr(base_model, "base_shapes", lambda: {"w": (4,)})
     (tmp_path / "models").mkdir()
-    assert 0 == base_model.main([str(tmp_path), "--lora", "a=200", "--lora", "b"])
-    headers = [read_header(tmp_path / f"models/loras/{name}.safetensors")["__metadata__"] for name in "ab"]
-    assert ["200", "600"] == [header["ss_steps"] for header in headers]
+    names = ("a", "b", "kira-400", "kira-step00000800")
+    assert 0 == base_model.main([str(tmp_path), "--lora", "a=200", *(f"--lora={name}" for name in names[1:])])
+    headers = [read_header(tmp_path / f"models/loras/{name}.safetensors")["__metadata__"] for name in names]
+    assert ["200", "600", "400", "800"] == [header["ss_steps"] for header in headers]
 
 
 def test_declarations_are_of_this_version(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plugins.plan.cells import matrix
+from plugins.plan.cells import also_chosen, matrix
 from tests.plugins.plan.plan_draft import Draft
 
 
@@ -160,3 +160,19 @@ def test_plan_cannot_be_changed(draft: Draft) -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         plan.sampling.steps = 1  # type: ignore[misc]  # what is forbidden is tried
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ("step600", ["-k step600 chooses step6000, too. step600 alone is -k step600-"]),
+        ("step600 and forest", ["-k step600 chooses step6000, too. step600 alone is -k step600-"]),
+        ("step600-", []),
+        ("step6000", []),
+        ("step", []),
+        ("", []),
+    ],
+)
+def test_what_else_a_keyword_chooses_is_said(keywords: str, said: list[str]) -> None:
+    """A checkpoint's id that is part of another's chooses both; with a dash behind it, it is exact."""
+    assert said == list(also_chosen(keywords, ["step600", "step6000", "final"]))

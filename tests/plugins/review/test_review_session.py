@@ -15,6 +15,28 @@ HERE = Path("/here")
 PAGE = HERE / "reports/report.html"
 
 
+def last_words(tally: dict[str, int], page: Path | None, *, stopped: bool = False, tests_failed: int = 0) -> str:
+    """Return the last words over so many good, missing and failed pictures."""
+    command = Command(
+        suite=HERE,
+        typed_in=HERE,
+        stages=frozenset({"generate"}),
+        only_lists=False,
+        plan_typed=DEFAULT_PLAN,
+        reports_typed=None,
+        comfyui_dir=None,
+        comfyui_urls=(),
+        demo=False,
+        read=read_plan,
+    )
+    session = SimpleNamespace(
+        _command=command, review=SimpleNamespace(tally=Counter(tally), by_id=range(6), command="DEPLOY")
+    )
+    return ReviewSession.last_line(
+        cast("ReviewSession", session), page, stopped=stopped, tests_failed=tests_failed, failed_only=" --lf"
+    )
+
+
 @pytest.mark.parametrize(
     ("tally", "page", "stopped", "words"),
     [
@@ -55,18 +77,11 @@ PAGE = HERE / "reports/report.html"
 )
 def test_last_words_fit_what_happened(tally: dict[str, int], page: Path | None, stopped: bool, words: str) -> None:  # noqa: FBT001
     """A deployment is the next step only where every picture is there and right, and a page shows them."""
-    command = Command(
-        suite=HERE,
-        typed_in=HERE,
-        stages=frozenset({"generate"}),
-        only_lists=False,
-        plan_typed=DEFAULT_PLAN,
-        reports_typed=None,
-        comfyui_dir=None,
-        comfyui_urls=(),
-        demo=False,
-        read=read_plan,
+    assert words == last_words(tally, page, stopped=stopped)
+
+
+def test_a_test_that_failed_beside_a_good_picture_is_no_deployment() -> None:
+    """A test that was timed out while its picture of an earlier run is right is to be tried again."""
+    assert "1 test failed, and said why. Look at reports/report.html; try again: pytest -m generate" == last_words(
+        {"good": 6}, PAGE, tests_failed=1
     )
-    review = SimpleNamespace(tally=Counter(tally), by_id=range(6), command="DEPLOY")
-    session = SimpleNamespace(_command=command, review=review)
-    assert words == ReviewSession.last_line(cast("ReviewSession", session), page, stopped=stopped, failed_only=" --lf")
