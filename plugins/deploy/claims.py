@@ -9,7 +9,7 @@ from typing import Final
 
 from plugins.comfyui.names import is_listed
 from plugins.deploy.gate import tested_cells
-from plugins.deploy.records import BallotRecord, Deployment, Rollback
+from plugins.evidence.deployments import BallotRecord, Deployment, Rollback
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras import journal

@@ -10,7 +10,7 @@ from typing import Any
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.deploy.proof import ProofError
-from plugins.deploy.records import (
+from plugins.evidence.deployments import (
     RECORD,
     ROLLBACK,
     BallotRecord,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from plugins.deploy.records import Deployment, Rollback
 from plugins.deploy.summary import Verified
+from plugins.evidence.deployments import Deployment, Rollback
 from plugins.plan.command import Command
 from plugins.plan.messages import counted
 

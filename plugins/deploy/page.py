@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
-from plugins.deploy.records import Deployment, Proven, Rollback
 from plugins.deploy.summary import Verified
+from plugins.evidence.deployments import Deployment, Proven, Rollback
 from plugins.evidence.store import EvidenceError
 from plugins.generate.preparing import pictures
 from plugins.plan.cells import Cell, at, column, matrix

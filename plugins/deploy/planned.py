@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from plugins.deploy.markdown import code, plain
-from plugins.deploy.records import Deployment
 from plugins.deploy.selection import judge_name
 from plugins.deploy.summary import Summary
+from plugins.evidence.deployments import Deployment
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell, at
 from plugins.plan.messages import counted, visible

@@ -11,7 +11,7 @@ from PIL import Image
 from plugins.comfyui.choices import always_on_names
 from plugins.comfyui.names import find_lora
 from plugins.comfyui.server import Server
-from plugins.deploy.records import Proven
+from plugins.evidence.deployments import Proven
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import EvidenceError, Store

@@ -20,7 +20,7 @@ from plugins.comfyui.own_workflow import base_model_on, classes_for
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import put_back_on_error
 from plugins.deploy.proof import CLEAR, ProductionRenderer, ProofError, forget_all
-from plugins.deploy.records import ROLLBACK, Deployment, Rollback, write_record
+from plugins.evidence.deployments import ROLLBACK, Deployment, Rollback, write_record
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras import journal
 from plugins.loras.copies import evaluation_copies, former_copy, remove_evaluation_copies

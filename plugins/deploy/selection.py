@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.deploy.records import BallotRecord
+from plugins.evidence.deployments import BallotRecord
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import at, strengths
 from plugins.plan.messages import UserError

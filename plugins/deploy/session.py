@@ -12,7 +12,6 @@ from plugins.deploy.options import DeployOptions, OptionError
 from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.planned import PlannedSummary
 from plugins.deploy.proof import Prover
-from plugins.deploy.records import RECORD, ROLLBACK, BallotRecord, Deployment, Rollback, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.selection import (
     SelectionError,
@@ -28,6 +27,7 @@ from plugins.deploy.selection import (
 from plugins.deploy.standing import headline, on_record, properties, standing_of
 from plugins.deploy.summary import Summary, Verified, rollback_summary
 from plugins.deploy.summary_files import write_summary
+from plugins.evidence.deployments import RECORD, ROLLBACK, BallotRecord, Deployment, Rollback, rollback_of
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures

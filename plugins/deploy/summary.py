@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from plugins.deploy.markdown import code, plain
-from plugins.deploy.records import Deployment, Rollback
 from plugins.deploy.selection import judge_name
+from plugins.evidence.deployments import Deployment, Rollback
 from plugins.plan.cells import at, named
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Prompt

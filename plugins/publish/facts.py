@@ -9,8 +9,8 @@ from typing import Final
 
 from PIL import Image
 
-from plugins.deploy.records import BallotRecord, Deployment
 from plugins.deploy.selection import judge_name
+from plugins.evidence.deployments import BallotRecord, Deployment
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.copying import digest_of

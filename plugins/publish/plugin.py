@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from plugins.deploy.options import DeployOptions
-from plugins.deploy.records import Rollback
 from plugins.deploy.session import DeploySession, Fail
+from plugins.evidence.deployments import Rollback
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures
 from plugins.plan.messages import UserError

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from plugins.deploy.claims import production_is_the_selected_checkpoint
-from plugins.deploy.records import RECORD as DEPLOYED
-from plugins.deploy.records import Deployment, RecordError, read_record
+from plugins.evidence.deployments import RECORD as DEPLOYED
+from plugins.evidence.deployments import Deployment, RecordError, read_record
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import at

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plugins.deploy.records import Deployment, Rollback
+from plugins.evidence.deployments import Deployment, Rollback
 
 pytestmark = pytest.mark.deploy
 

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from plugins.comfyui.workflow import BUILT_IN, Workflow
-from plugins.deploy.records import RECORD, read_record
 from plugins.deploy.summary import Summary
+from plugins.evidence.deployments import RECORD, read_record
 from plugins.evidence.store import Store
 from plugins.loras.header import read_header, said
 from plugins.pictures.likeness import TrainingSet, training_images

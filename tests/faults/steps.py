@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from plugins.deploy.records import RECORD, Deployment
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous
+from plugins.evidence.deployments import RECORD, Deployment
 from plugins.evidence.store import Store
 from plugins.loras.copying import digest_of
 from plugins.loras.staging import preflight, stage

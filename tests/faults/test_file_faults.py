@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from plugins.deploy.deployment import recover
-from plugins.deploy.records import Proven
+from plugins.evidence.deployments import Proven
 from plugins.loras import journal
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError

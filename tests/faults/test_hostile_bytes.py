@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from plugins.deploy.records import RecordError, read_record
+from plugins.evidence.deployments import RecordError, read_record
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, read_header, said

@@ -9,8 +9,8 @@ from plugins.comfyui.timing import Timing
 from plugins.deploy.deployment import Selected, deploy
 from plugins.deploy.gate import pass_gate
 from plugins.deploy.proof import Prover
-from plugins.deploy.records import RECORD, Deployment
 from plugins.deploy.rollback import ProductionRollback, find_previous
+from plugins.evidence.deployments import RECORD, Deployment
 from plugins.generate.generation import Generation
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix

@@ -15,8 +15,8 @@ import pytest
 
 from plugins.deploy.deployment import recover
 from plugins.deploy.proof import ProofError
-from plugins.deploy.records import RECORD, ROLLBACK, rollback_of
 from plugins.deploy.rollback import find_previous
+from plugins.evidence.deployments import RECORD, ROLLBACK, rollback_of
 from plugins.evidence.store import EvidenceError
 from plugins.loras import journal
 from plugins.loras.copying import digest_of

@@ -21,7 +21,7 @@ from plugins.comfyui.timing import Timing
 from plugins.deploy.deployment import Selected, deploy
 from plugins.deploy.gate import check_files, pass_gate
 from plugins.deploy.proof import Prover
-from plugins.deploy.records import RECORD, Deployment
+from plugins.evidence.deployments import RECORD, Deployment
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.cell_renderer import CellFailedError

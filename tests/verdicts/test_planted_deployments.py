@@ -18,8 +18,8 @@ from PIL import Image
 from plugins.comfyui.errors import ExecutionFailed
 from plugins.deploy import claims
 from plugins.deploy.gate import GateError, pass_gate
-from plugins.deploy.records import RECORD, BallotRecord, Deployment
 from plugins.deploy.selection import SelectionError, judged_by
+from plugins.evidence.deployments import RECORD, BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras.copying import digest_of

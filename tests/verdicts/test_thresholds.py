@@ -11,8 +11,8 @@ from PIL import Image
 
 from plugins.comfyui.answers import ServerInfo
 from plugins.deploy.proof import ProofError, Prover
-from plugins.deploy.records import Proven
 from plugins.deploy.rollback import ProductionRollback
+from plugins.evidence.deployments import Proven
 from plugins.generate.stability import Stability, read_stability
 from plugins.pictures.check import Outcome
 from plugins.pictures.checks import check_lora_applied, check_no_training_copy, check_not_noise

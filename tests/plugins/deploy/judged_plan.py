@@ -7,7 +7,7 @@ from typing import Any
 
 from plugins.deploy.deployment import Selected, deploy
 from plugins.deploy.gate import pass_gate
-from plugins.deploy.records import RECORD, BallotRecord, Deployment, Proven, read_record
+from plugins.evidence.deployments import RECORD, BallotRecord, Deployment, Proven, read_record
 from plugins.evidence.evidence import Evidence, PlanRecord
 from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from plugins.deploy import claims
-from plugins.deploy.records import BallotRecord, Deployment
+from plugins.evidence.deployments import BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
 from plugins.loras import journal
 from plugins.loras.copying import digest_of

@@ -11,7 +11,7 @@ import pytest
 from plugins.comfyui.errors import Unreachable
 from plugins.deploy import deployment as deploying
 from plugins.deploy.proof import ProofError
-from plugins.deploy.records import RECORD, Proven, RecordError, read_record
+from plugins.evidence.deployments import RECORD, Proven, RecordError, read_record
 from plugins.loras.errors import DeploymentError
 from plugins.plan.cells import matrix
 from tests.plugins.deploy.judged_plan import Judged

@@ -15,7 +15,7 @@ from plugins.comfyui.errors import NotListed
 from plugins.comfyui.server import Server
 from plugins.comfyui.timing import Timing
 from plugins.deploy.proof import ProofError, Prover
-from plugins.deploy.records import Proven
+from plugins.evidence.deployments import Proven
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.preparing import prepare

@@ -9,9 +9,9 @@ import pytest
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import recover
-from plugins.deploy.records import ROLLBACK, RecordError, Rollback, rollback_of
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.summary import Verified, rollback_summary
+from plugins.evidence.deployments import ROLLBACK, RecordError, Rollback, rollback_of
 from plugins.loras import journal
 from plugins.loras.copies import former_copy
 from plugins.loras.copying import digest_of

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from plugins.deploy.claims import production_is_the_former_file
-from plugins.deploy.records import ROLLBACK, Deployment, Rollback, write_record
 from plugins.deploy.standing import headline, properties, rendered_again, standing_of
 from plugins.deploy.summary import Verified
+from plugins.evidence.deployments import ROLLBACK, Deployment, Rollback, write_record
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix
 from tests.plugins.deploy.judged_plan import Judged

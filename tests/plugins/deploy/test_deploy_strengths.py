@@ -6,9 +6,9 @@ import pytest
 
 from plugins.deploy.claims import proof_was_given
 from plugins.deploy.gate import GateError, pass_gate
-from plugins.deploy.records import Deployment, Proven
 from plugins.deploy.selection import SavedBallot, SelectionError, chosen_strength, strength_of
 from plugins.deploy.summary import Summary
+from plugins.evidence.deployments import Deployment, Proven
 from plugins.evidence.store import Store
 from plugins.loras.doubts import said_of_strengths
 from plugins.loras.staging import preflight, stage

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from plugins.deploy.records import Deployment
 from plugins.deploy.summary import Summary, Verified
+from plugins.evidence.deployments import Deployment
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot
 from tests.plugins.deploy.judged_plan import Judged

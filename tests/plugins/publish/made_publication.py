@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from plugins.deploy.records import BallotRecord, Deployment
+from plugins.evidence.deployments import BallotRecord, Deployment
 from plugins.loras.copying import digest_of
 from plugins.plan.plan import Plan
 from plugins.plan.wanted import Publish

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.deploy.records import RECORD as DEPLOYED
-from plugins.deploy.records import write_record
+from plugins.evidence.deployments import RECORD as DEPLOYED
+from plugins.evidence.deployments import write_record
 from plugins.publish.publishing import follow_production, published_is_of_production
 from plugins.publish.record import RECORD, PublishError, read_published
 from tests.plugins.publish.made_publication import Publication

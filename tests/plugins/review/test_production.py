@@ -1,12 +1,13 @@
 """What the page says is in production: only what is on record, proven, and still there."""
 
 import hashlib
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from plugins.comfyui.answers import ServerInfo
+from plugins.evidence.deployments import RECORD, ROLLBACK, Candidate, Deployment, Rollback, write_record
 from plugins.plan.plan import Plan
 from plugins.review.production import in_production
 from tests.small_plan import made_plan, plan, plan_file
@@ -21,15 +22,23 @@ def reports(plan: Plan, tmp_path: Path) -> Path:
     """Put a file into production, with the record of its deployment."""
     plan.production_file.parent.mkdir(parents=True, exist_ok=True)
     plan.production_file.write_bytes(b"weights")
-    record = {
-        "plan_name": plan.name,
-        "simulated": False,
-        "selected": "step600",
-        "candidates": {"step600": {"sha256": hashlib.sha256(b"weights").hexdigest()}},
-        "deployed": DEPLOYED.isoformat(),
-        "more": "is not read",
-    }
-    (tmp_path / "deployment.json").write_text(json.dumps(record), "utf-8")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    server = ServerInfo(url="http://127.0.0.1:8188", comfyui_version="0.33.0", device="cpu", simulated=False)
+    deployment = Deployment(
+        plan_name=plan.name,
+        plan_digest=plan.digest,
+        simulated=False,
+        selected="step600",
+        candidates={"step600": Candidate(step=600, file="a.safetensors", sha256=digest)},
+        judged={},
+        production=plan.production_file,
+        replaced_sha256=None,
+        backup=None,
+        proof=(),
+        server=server,
+        deployed=DEPLOYED,
+    )
+    write_record(deployment, tmp_path / RECORD)
     return tmp_path
 
 
@@ -41,12 +50,24 @@ def test_proven_deployment_is_told(plan: Plan, reports: Path) -> None:
 def test_nothing_is_claimed_that_does_not_stand(plan: Plan, reports: Path) -> None:
     """Nothing of a simulated run, of other bytes, after a rollback, of a broken record, or without one."""
     assert "" == in_production(plan, reports, simulated=True)
-    rollback = reports / "rollback.json"
-    rollback.write_text(json.dumps({"undone": DEPLOYED.isoformat()}), "utf-8")
+    taken_back = Rollback(
+        installed="1",
+        plan_name=plan.name,
+        simulated=False,
+        production=plan.production_file,
+        sha256="0" * 64,
+        checkpoint=None,
+        taken_out="step600",
+        proof={},
+        undone=DEPLOYED,
+        rolled_back=DEPLOYED,
+    )
+    rollback = reports / ROLLBACK
+    write_record(taken_back, rollback)
     assert "" == in_production(plan, reports, simulated=False)
     rollback.unlink()
     plan.production_file.write_bytes(b"others")
     assert "" == in_production(plan, reports, simulated=False)
-    (reports / "deployment.json").write_text("{", "utf-8")
+    (reports / RECORD).write_text("{", "utf-8")
     assert "" == in_production(plan, reports, simulated=False)
     assert "" == in_production(plan, reports / "none", simulated=False)
