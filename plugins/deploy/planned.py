@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from plugins.deploy.markdown import code, plain
-from plugins.deploy.selection import judge_name
 from plugins.deploy.summary import Summary
 from plugins.evidence.deployments import Deployment
 from plugins.evidence.evidence import Evidence
 from plugins.plan.cells import Cell, at
 from plugins.plan.messages import counted, visible
 from plugins.plan.wanted import PlannedWork
-from plugins.review.ballot import Ballot
+from plugins.review.ballot import Ballot, judge_name
 
 _SIMULATED: Final = "SIMULATED: a demonstration on drawn pictures, in which no LoRA was tested or deployed"
 

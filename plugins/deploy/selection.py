@@ -10,8 +10,7 @@ from plugins.plan.cells import at, strengths
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Checkpoint
-from plugins.review.agreement import required_no
-from plugins.review.ballot import Ballot, BallotError, differences, read_ballot
+from plugins.review.ballot import Ballot, BallotError, differences, judge_name, read_ballot, required_no
 from plugins.review.review import Entry
 
 
@@ -165,18 +164,11 @@ def ballot_lines(ballots: Sequence[SavedBallot], typed: str | None, *, judges: i
         yield f"warning: {used} is used; beside it {'is a newer ballot' if newer else 'is another ballot'}: {told}"
 
 
-def no_lines(
-    ballots: Sequence[Ballot], selected: Checkpoint, plan: Plan, strength: float | None = None
-) -> Iterator[str]:
+def no_lines(ballots: Sequence[Ballot], selected: Checkpoint, plan: Plan, strength: float | None) -> Iterator[str]:
     """Warn of each judge who says no to something that the plan requires: no majority outvotes it in silence."""
     for number, ballot in enumerate(ballots, 1):
         if len(ballots) > 1 and (told := required_no(ballot, selected.id, plan, strength)):
             yield f"warning: {judge_name(ballot, number)} says no on {selected.id}: {'; '.join(told)}"
-
-
-def judge_name(ballot: Ballot, number: int) -> str:
-    """Return the name that a judge typed on the page; where none was typed, a number."""
-    return ballot.judge.strip() or f"judge {number}"
 
 
 def judged_by_all(

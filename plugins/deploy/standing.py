@@ -36,9 +36,14 @@ def standing_of(plan: Plan, reports: Path, typed: str | None, *, simulated: bool
     if selected != found.selected:
         raise RecordError(f"{found.selected} is on record as deployed, not {selected}.")
     if rollback and typed:
-        step = (rollback.checkpoint or "STEP").removeprefix("step")
-        raise RecordError(f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
+        raise RecordError(none_selected(rollback))
     return rollback or found
+
+
+def none_selected(rollback: Rollback) -> str:
+    """Say that no checkpoint counts as selected after a rollback, and how to select one."""
+    step = (rollback.checkpoint or "STEP").removeprefix("step")
+    return f"{rollback} Deploy a checkpoint: pytest -m deploy --selected-step={step}"
 
 
 def rendered_again(plan: Plan, deployment: Deployment, store: Store) -> str:

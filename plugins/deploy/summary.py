@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from plugins.deploy.markdown import code, plain
-from plugins.deploy.selection import judge_name
 from plugins.evidence.deployments import Deployment, Rollback
 from plugins.plan.cells import at, named
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Prompt
-from plugins.review.agreement import agreements, required_no
-from plugins.review.ballot import Ballot, figures
+from plugins.review.agreement import agreements
+from plugins.review.ballot import Ballot, figures, judge_name, required_no
 from plugins.review.figures import Figure
 from plugins.review.rivals import compared_with
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from PIL import Image
 
-from plugins.deploy.selection import judge_name
 from plugins.evidence.deployments import BallotRecord, Deployment
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
@@ -21,7 +20,7 @@ from plugins.plan.tested import Checkpoint
 from plugins.plan.training.families import Family, families_of
 from plugins.plan.wanted import Publish
 from plugins.publish.record import PublishError
-from plugins.review.ballot import Ballot, BallotError, figures, read_ballot
+from plugins.review.ballot import Ballot, BallotError, figures, judge_name, read_ballot
 
 PREVIEW: Final = 512
 """Pixels of the longest side."""
@@ -64,12 +63,8 @@ class Facts:
     @property
     def thumbnail(self) -> str:
         """The preview as an address that holds the picture itself, small."""
-        with Image.open(BytesIO(self.preview)) as picture:
-            small = picture.convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        buffer = BytesIO()
-        small.save(buffer, "JPEG", quality=85, icc_profile=None)
-        return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        jpeg = _small(BytesIO(self.preview), THUMBNAIL, "JPEG")
+        return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
     @property
     def family(self) -> Family | None:
@@ -190,9 +185,14 @@ def _ballot(record: BallotRecord | None) -> Ballot | None:
 
 def png_without_notes(path: Path) -> bytes:
     """Return a picture small enough for a list, without its workflow."""
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
-    small.thumbnail((PREVIEW, PREVIEW), Image.Resampling.LANCZOS)
+    return _small(path, PREVIEW, "PNG")
+
+
+def _small(picture: Path | BytesIO, side: int, kind: str) -> bytes:
+    """Return a picture with its longest side made small, and nothing in the file but its pixels."""
+    with Image.open(picture) as opened:
+        small = opened.convert("RGB")
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = BytesIO()
-    small.save(buffer, "PNG", icc_profile=None)
+    small.save(buffer, kind, quality=85, icc_profile=None)  # PNG knows no quality, and leaves it out
     return buffer.getvalue()

@@ -6,27 +6,27 @@ from typing import Final
 
 import pytest
 
-from plugins.deploy.options import DeployOptions
-from plugins.deploy.session import DeploySession, Fail
+from plugins.deploy.session import Fail
+from plugins.deploy.standing import none_selected, standing_of
 from plugins.evidence.deployments import Rollback
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures
 from plugins.plan.messages import UserError
 from plugins.plan.stages import DEPLOY, GENERATE, PUBLISH
 from plugins.plan.stash import COMMAND
-from plugins.publish.publishing import follow_production, publish_production
+from plugins.publish.publishing import publish_production, withdraw_outdated
 from plugins.publish.record import Published, read_published
 from plugins.publish.sidecars import sidecar_digests
 
 _LOCKS: Final = pytest.StashKey[ExitStack]()
-_FOLLOWED: Final = pytest.StashKey[list[str]]()
+_LINES: Final = pytest.StashKey[list[str]]()
 """What to say at the end: which picture was published, or what became of published files."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Keep other runs from the folders, or say why nothing can be published."""
     config, command = session.config, session.config.stash[COMMAND]
-    config.stash[_FOLLOWED] = []
+    config.stash[_LINES] = []
     if PUBLISH not in command.runs:
         return
     if command.stages & {GENERATE, DEPLOY}:
@@ -47,7 +47,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         locks.close()
 
 
-@pytest.hookimpl
 def pytest_acceptance_left_out(config: pytest.Config) -> Collection[str]:
     """Leave out what is about published files where there are none."""
     command = config.stash[COMMAND]
@@ -64,23 +63,23 @@ def pytest_acceptance_left_out(config: pytest.Config) -> Collection[str]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After a deployment or a rollback, no published file is of what was in production before."""
     config = session.config
-    if DEPLOY in config.stash[COMMAND].runs and _FOLLOWED in config.stash and not _follow(config):
+    if DEPLOY in config.stash[COMMAND].runs and _LINES in config.stash and not _withdraw(config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what became of published files."""
-    for line in config.stash.get(_FOLLOWED, []):
+    for line in config.stash.get(_LINES, []):
         terminalreporter.write_line(config.stash[COMMAND].completed(line))
 
 
-def _follow(config: pytest.Config) -> bool:
+def _withdraw(config: pytest.Config) -> bool:
     command = config.stash[COMMAND]
     try:
-        told = config.stash[_FOLLOWED]
-        told += [line for line in follow_production(command.plan, command.reports) if line not in told]
+        told = config.stash[_LINES]
+        told += [line for line in withdraw_outdated(command.plan, command.reports) if line not in told]
     except (UserError, OSError) as error:
-        config.stash[_FOLLOWED].append(f"Published files may be of another production: {error}")
+        config.stash[_LINES].append(f"Published files may be of another production: {error}")
         return False
     return True
 
@@ -89,16 +88,16 @@ def _follow(config: pytest.Config) -> bool:
 def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
     """Publish what the plan wants of the deployment on record, if that is in production; fail where it is not."""
     command = pytestconfig.stash[COMMAND]
-    options = DeployOptions(selected_step=None, ballots=(), observed="", rollback=False)
+    plan, reports = command.plan, command.reports
+    assert plan.publish, "-m publish began without [publish]"  # noqa: S101 (a mistake of ours)
     try:
-        standing = DeploySession(command, options, servers=tuple).standing()
+        standing = standing_of(plan, reports, None, simulated=command.demo)
         if isinstance(standing, Rollback):
-            step = (standing.checkpoint or "STEP").removeprefix("step")
-            fail(f"{standing} Deploy a checkpoint: pytest -m deploy --selected-step={step}")
-        published = publish_production(command.plan, standing, pictures(command.reports), command.reports)
+            fail(none_selected(standing))
+        published = publish_production(plan, plan.publish, standing, pictures(reports), reports)
     except UserError as error:
         fail(error)
-    pytestconfig.stash[_FOLLOWED] += published.preview
+    pytestconfig.stash[_LINES] += published.preview
     return published
 
 
@@ -108,7 +107,7 @@ def published(request: pytest.FixtureRequest, fail: Fail) -> Published | None:
     config, command = request.config, request.config.stash[COMMAND]
     if DEPLOY in command.stages:
         request.getfixturevalue("production")
-        _follow(config)
+        _withdraw(config)
     try:
         return read_published(command.reports, command.plan.paths.project)
     except UserError as error:

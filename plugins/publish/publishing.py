@@ -20,24 +20,19 @@ from plugins.publish.record import Published, PublishError, Writer, publish, rea
 from plugins.publish.sidecars import sidecar_digests, sidecars
 
 
-def publish_production(plan: Plan, deployment: Deployment, store: Store, reports: Path) -> Published:
+def publish_production(plan: Plan, wanted: Publish, deployment: Deployment, store: Store, reports: Path) -> Published:
     """Publish what the plan wants of the deployment that stands. Raises `PublishError`."""
-    if plan.publish is None:
-        raise PublishError(
-            "The plan has no [publish], so nothing is published. Write one, even with nothing in it: docs/publish.md "
-            "says what can stand there."
-        )
     try:
         if problems := production_is_the_selected_checkpoint(plan, deployment):
             raise PublishError("\n".join([*problems, "Nothing was published."]))
-        facts = gather_facts(plan, plan.publish, deployment, store)
+        facts = gather_facts(plan, wanted, deployment, store)
         new = Published(
             plan_name=plan.name,
             selected=deployment.selected,
             sha256=deployment.sha256,
             strength=deployment.strength,
             deployed=deployment.deployed,
-            preview=facts.preview_told if _shows_preview(plan.publish) else (),
+            preview=facts.preview_told if _shows_preview(wanted) else (),
             files={},
         )
         return publish(new, {**_beside(facts), **_copy(facts)}, reports, plan.paths.project)
@@ -95,8 +90,7 @@ def _on_record(plan: Plan, published: Published, reports: Path) -> list[str]:
         return [
             f"Publishing {published.selected} was stopped half-way, so files of two productions may lie there. {again}"
         ]
-    production = plan.production_file
-    now = digest_of(production) if production.is_file() else None
+    production, now = plan.production_file, _production_sha256(plan)
     if now != published.sha256:
         held = f"holds other bytes (SHA-256 {now[:12]})" if now else "is not there"
         return [
@@ -115,14 +109,14 @@ def _on_record(plan: Plan, published: Published, reports: Path) -> list[str]:
     ]
 
 
-def follow_production(plan: Plan, reports: Path) -> Iterator[str]:
+def withdraw_outdated(plan: Plan, reports: Path) -> Iterator[str]:
     """Remove what was published of another production than the one that is there now; yield what was done, in words.
 
     Raises `PublishError` or `OSError`.
     """
     project = plan.paths.project
     published = read_published(reports, project)
-    if published is None or (_is_in_production(published, plan) and _is_deployed(published, reports)):
+    if published is None or (_production_sha256(plan) == published.sha256 and _is_deployed(published, reports)):
         return
     lost = [path for path in published.files if published.is_done and not path.exists()]
     there = [path for path in published.paths if path.exists()]
@@ -140,9 +134,8 @@ def follow_production(plan: Plan, reports: Path) -> Iterator[str]:
     )
 
 
-def _is_in_production(published: Published, plan: Plan) -> bool:
-    production = plan.production_file
-    return production.is_file() and digest_of(production) == published.sha256
+def _production_sha256(plan: Plan) -> str | None:
+    return digest_of(plan.production_file) if plan.production_file.is_file() else None
 
 
 def _is_deployed(published: Published, reports: Path) -> bool:

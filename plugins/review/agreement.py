@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from plugins.plan.cells import column
 from plugins.plan.plan import Plan
 from plugins.plan.wanted import Criterion
-from plugins.review.ballot import Ballot, figures
+from plugins.review.ballot import Ballot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +65,6 @@ def agreements(ballots: Sequence[Ballot], plan: Plan) -> list[Agreement]:
         )
         for criterion in plan.criteria
     ]
-
-
-def required_no(ballot: Ballot, checkpoint: str, plan: Plan, strength: float | None = None) -> list[str]:
-    """Return the required criteria that a ballot says no to on a checkpoint's pictures at a strength."""
-    found = figures(ballot, plan, strength)[checkpoint]
-    return [one.text for one in plan.criteria if one.required and found[one.id].answer == "no"]
 
 
 def _answers(ballots: Iterable[Ballot], checkpoint: str, picture: str, criterion: str) -> Iterable[str]:

@@ -252,3 +252,14 @@ def _told(error: ValidationError) -> str:
         mistakes.append(f"{place}: {words}" if place else words)
     more = error.error_count() - len(mistakes)
     return "; ".join(mistakes) + (f"; and {more} more" if more > 0 else "")
+
+
+def required_no(ballot: Ballot, checkpoint: str, plan: Plan, strength: float | None) -> list[str]:
+    """Return the required criteria that a ballot says no to on a checkpoint's pictures at a strength."""
+    found = figures(ballot, plan, strength)[checkpoint]
+    return [one.text for one in plan.criteria if one.required and found[one.id].answer == "no"]
+
+
+def judge_name(ballot: Ballot, number: int) -> str:
+    """Return the name that a judge typed on the page; where none was typed, a number."""
+    return ballot.judge.strip() or f"judge {number}"

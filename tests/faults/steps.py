@@ -96,7 +96,8 @@ def _roll_back(judged: Judged, former: PreviousProduction) -> None:
 
 
 def _publish(judged: Judged, deployment: Deployment) -> None:
-    publish_production(judged.plan, deployment, judged.store, judged.reports)
+    assert judged.plan.publish
+    publish_production(judged.plan, judged.plan.publish, deployment, judged.store, judged.reports)
 
 
 WORKS: Final[Mapping[str, Work]] = {

@@ -225,7 +225,7 @@ def test_several_judges_are_named_and_no_majority_hides_a_no(judged: Judged) -> 
     selected = judged.plan.checkpoints[0]
     ballots = [ballot for ballot, _ in judged_by_all(found, selected, judged.plan, judged.entries, simulated=False)]
     assert ["warning: judge 3 says no on step600: Ginger or orange hair"] == list(
-        no_lines(ballots, selected, judged.plan)
+        no_lines(ballots, selected, judged.plan, None)
     )
     with pytest.raises(SelectionError, match="it chose final, and step600 was typed"):
         judged_by_all(found[2:], selected, judged.plan, judged.entries, simulated=False)

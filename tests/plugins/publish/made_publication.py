@@ -47,7 +47,8 @@ class Publication:
 
     def publish(self) -> Published:
         """Publish it."""
-        return publish_production(self.plan, self.deployment, self.judged.store, self.judged.reports)
+        assert self.plan.publish
+        return publish_production(self.plan, self.plan.publish, self.deployment, self.judged.store, self.judged.reports)
 
     @property
     def names(self) -> list[str]:

@@ -8,14 +8,14 @@ import pytest
 
 from plugins.evidence.deployments import RECORD as DEPLOYED
 from plugins.evidence.deployments import write_record
-from plugins.publish.publishing import follow_production, published_is_of_production
+from plugins.publish.publishing import published_is_of_production, withdraw_outdated
 from plugins.publish.record import RECORD, PublishError, read_published
 from tests.plugins.publish.made_publication import Publication
 
 
 def follow(publication: Publication) -> list[str]:
     """Bring what was published in line with production."""
-    return list(follow_production(publication.plan, publication.judged.reports))
+    return list(withdraw_outdated(publication.plan, publication.judged.reports))
 
 
 def problems(publication: Publication) -> list[str]:

@@ -3,8 +3,8 @@
 import pytest
 
 from plugins.plan.plan import Plan
-from plugins.review.agreement import agreements, alpha, required_no
-from plugins.review.ballot import Ballot
+from plugins.review.agreement import agreements, alpha
+from plugins.review.ballot import Ballot, required_no
 from tests.plugins.review.published import EXAMPLES, units
 from tests.plugins.review.sample import spyke
 
@@ -54,4 +54,4 @@ def test_agreement_is_told_criterion_by_criterion() -> None:
         "style": "no picture was marked by two",
     } == {name: told[name] for name in ("hair", "cloak", "style")}
     cloak = next(criterion.text for criterion in plan.criteria if criterion.id == "cloak")
-    assert [[], [cloak]] == [required_no(one, "step600", plan) for one in judges[:2]]
+    assert [[], [cloak]] == [required_no(one, "step600", plan, None) for one in judges[:2]]
