@@ -6,8 +6,7 @@ import pytest
 
 from plugins.deploy.last_words import last_words
 from plugins.deploy.summary import Verified
-from plugins.plan.command import DEFAULT_PLAN, Command
-from plugins.plan.reading import read_plan
+from tests.plain_command import plain_command
 from tests.plugins.deploy.judged_plan import Judged
 
 UNDO = "Undo it: pytest -m deploy --rollback"
@@ -30,18 +29,7 @@ FIRST = (
 def test_last_words_of_a_deployment(judged: Judged, outcomes: list[str], words: str) -> None:
     """They name the checkpoint, what failed, and what to type; undoing only where something can be put back."""
     here = Path("/here")
-    command = Command(
-        suite=here,
-        typed_in=here,
-        stages=frozenset({"deploy"}),
-        only_lists=False,
-        plan_typed=DEFAULT_PLAN,
-        reports_typed=None,
-        comfyui_dir=None,
-        comfyui_urls=(),
-        demo=False,
-        read=read_plan,
-    )
+    command = plain_command(here, "deploy")
     verified = [Verified(claim="It is there", outcome=outcome) for outcome in outcomes]
     first = judged.deploy()
     assert f"{words}\n{FIRST}" == last_words(first, verified, command)

@@ -8,24 +8,13 @@ import pytest
 from plugins.plan.command import DEFAULT_PLAN, Command
 from plugins.plan.messages import Address
 from plugins.plan.program import program
-from plugins.plan.reading import read_plan
+from tests.plain_command import plain_command
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """Return a bare command, typed in the suite's own folder."""
-    return Command(
-        suite=tmp_path,
-        typed_in=tmp_path,
-        stages=frozenset({"generate"}),
-        only_lists=False,
-        plan_typed=DEFAULT_PLAN,
-        reports_typed=None,
-        comfyui_dir=None,
-        comfyui_urls=(),
-        demo=False,
-        read=read_plan,
-    )
+    return plain_command(tmp_path)
 
 
 @pytest.mark.parametrize(

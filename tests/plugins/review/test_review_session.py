@@ -7,9 +7,8 @@ from typing import cast
 
 import pytest
 
-from plugins.plan.command import DEFAULT_PLAN, Command
-from plugins.plan.reading import read_plan
 from plugins.review.session import ReviewSession
+from tests.plain_command import plain_command
 
 HERE = Path("/here")
 PAGE = HERE / "reports/report.html"
@@ -17,18 +16,7 @@ PAGE = HERE / "reports/report.html"
 
 def last_words(tally: dict[str, int], page: Path | None, *, stopped: bool = False, tests_failed: int = 0) -> str:
     """Return the last words over so many good, missing and failed pictures."""
-    command = Command(
-        suite=HERE,
-        typed_in=HERE,
-        stages=frozenset({"generate"}),
-        only_lists=False,
-        plan_typed=DEFAULT_PLAN,
-        reports_typed=None,
-        comfyui_dir=None,
-        comfyui_urls=(),
-        demo=False,
-        read=read_plan,
-    )
+    command = plain_command(HERE)
     session = SimpleNamespace(
         _command=command, review=SimpleNamespace(tally=Counter(tally), by_id=range(6), command="DEPLOY")
     )
