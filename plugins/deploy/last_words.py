@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from plugins.deploy.summary import Verified
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment, Rollback
 from plugins.plan.command import Command
 from plugins.plan.messages import counted

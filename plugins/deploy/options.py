@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from plugins.plan.messages import UserError
-from plugins.plan.stages import DEPLOY, VERIFY
+from plugins.plan.stages import DEPLOY, GENERATE, VERIFY
 
 
 class OptionError(UserError):
@@ -21,7 +21,9 @@ class DeployOptions:
     accepted: tuple[str, ...] = ()
 
     def check(self, stages: frozenset[str]) -> None:
-        """Refuse options that do nothing with these stages. Raises `OptionError`."""
+        """Refuse stages that do not go together, and options that do nothing with them. Raises `OptionError`."""
+        if stages >= {DEPLOY, GENERATE}:
+            raise OptionError("generate and deploy are two commands: a person looks at the pictures in between.")
         if self.selected_step and not stages & {DEPLOY, VERIFY}:
             raise OptionError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
         if self.accepted and (self.rollback or DEPLOY not in stages):

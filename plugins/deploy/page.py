@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
-from plugins.deploy.summary import Verified
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment, Proven, Rollback
 from plugins.evidence.store import EvidenceError
 from plugins.generate.preparing import pictures

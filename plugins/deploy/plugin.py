@@ -9,10 +9,10 @@ import pytest
 from plugins.comfyui.server import Server
 from plugins.deploy.claims import is_missing
 from plugins.deploy.options import DeployOptions
-from plugins.deploy.session import Attempt, DeploySession, Fail, Once
+from plugins.deploy.session import Attempt, DeploySession
 from plugins.deploy.standing import NOTHING_THERE
-from plugins.deploy.summary import Verified
 from plugins.deploy.templates import Templates, read_templates
+from plugins.deploy.verified import Fail, Once, Verified
 from plugins.evidence.deployments import Deployment, Rollback
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NoReturn
 
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import Selected, deploy, recover
 from plugins.deploy.gate import accepted_among, check_files, pass_gate
 from plugins.deploy.last_words import last_words
-from plugins.deploy.options import DeployOptions, OptionError
+from plugins.deploy.options import DeployOptions
 from plugins.deploy.page import After, render_deployment, render_rollback
 from plugins.deploy.planned import PlannedSummary
 from plugins.deploy.proof import Prover
@@ -25,8 +24,9 @@ from plugins.deploy.selection import (
     strength_of,
 )
 from plugins.deploy.standing import headline, on_record, properties, standing_of
-from plugins.deploy.summary import Summary, Verified, rollback_summary
+from plugins.deploy.summary import Summary, rollback_summary
 from plugins.deploy.summary_files import write_summary
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import RECORD, ROLLBACK, BallotRecord, Deployment, Rollback, rollback_of
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
@@ -41,17 +41,13 @@ from plugins.loras.journal import Installation
 from plugins.loras.staging import preflight
 from plugins.plan.cells import at
 from plugins.plan.command import Command
-from plugins.plan.stages import DEPLOY, GENERATE
+from plugins.plan.stages import DEPLOY
 from plugins.review.ballot import Ballot
 from plugins.review.gathering import gather
 from plugins.review.metrics import metrics_of, told_bleed
 
 Attempt = Deployment | Rollback | LoraError
 """What came of putting a file into production, or why nothing did."""
-Fail = Callable[[object], NoReturn]
-"""Ends a test with a message."""
-Once = Callable[[str, object], NoReturn]
-"""Ends a test for a cause, which is told in full once."""
 
 
 class DeploySession:
@@ -77,8 +73,6 @@ class DeploySession:
     def check(self) -> None:
         """Refuse stages and options that do not go together. Raises `OptionError`."""
         self._options.check(self._command.stages)
-        if self._command.stages >= {DEPLOY, GENERATE}:
-            raise OptionError("generate and deploy are two commands: a person looks at the pictures in between.")
 
     def open(self) -> None:
         """Open the gate, or say why not; nothing is changed yet but what a killed run left half done.
@@ -151,9 +145,9 @@ class DeploySession:
 
         Returns whether that went well; `say` shows a line for each place.
         """
-        text = self._summary()
+        text, is_rollback = self._summary(), isinstance(self._done, Rollback)
         return not text or write_summary(
-            text, plan=self._command.plan, reports=self._command.reports, is_rollback=self._rolled_back, say=say
+            text, plan=self._command.plan, reports=self._command.reports, is_rollback=is_rollback, say=say
         )
 
     def last_line(self) -> str:
@@ -173,10 +167,6 @@ class DeploySession:
             another=self._command.next("-m deploy --selected-step=STEP"),
             summary=self._summary(),
         )
-
-    @property
-    def _rolled_back(self) -> bool:
-        return isinstance(self._done, Rollback)
 
     def _summary(self) -> str:
         plan, verified = self._command.plan, tuple(self.verified.values())
@@ -200,11 +190,11 @@ class DeploySession:
                 return ""
 
     def _bleed(self, deployment: Deployment) -> str:
-        plan, selected = self._command.plan, self._selected
-        if not plan.bleeding or selected is None:
+        selected, bleeding = self._selected, self._command.plan.bleeding
+        if selected is None:
             return ""
         found = selected.evidence.values()
-        return told_bleed(metrics_of(selected.checkpoint, found, deployment.strength, bleeding=plan.bleeding))
+        return told_bleed(metrics_of(selected.checkpoint, found, deployment.strength, bleeding=bleeding))
 
     def _lock(self) -> None:
         if self._locks is None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from plugins.deploy.gate import tested_cells
 from plugins.deploy.selection import select
-from plugins.deploy.summary import Verified
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
 from plugins.evidence.store import EvidenceError, Store
 from plugins.plan.plan import Plan

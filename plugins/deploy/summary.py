@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from plugins.deploy.markdown import code, plain
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment, Rollback
 from plugins.plan.cells import at, named
 from plugins.plan.plan import Plan
@@ -12,16 +13,6 @@ from plugins.review.agreement import agreements
 from plugins.review.ballot import Ballot, figures, judge_name, required_no
 from plugins.review.figures import Figure
 from plugins.review.rivals import compared_with
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verified:
-    """One verification and how it ended: `passed`, `failed`, `skipped`, or `not checked`."""
-
-    claim: str
-    outcome: str
-    name: str = ""
-    """Its test's, without `test_`, as a plan's requirements name it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from plugins.generate.comparing import Comparing
 from plugins.generate.cost import Cost, pace_of
 from plugins.generate.disk import told_unkept
 from plugins.generate.key_check import KeyCheck
-from plugins.generate.population import Rows, different_versions
+from plugins.generate.population import Rows, several_populations
 from plugins.generate.preparing import Prepared
 from plugins.generate.stability import Stability
 from plugins.plan.cells import Cell, matrix
@@ -129,7 +129,7 @@ class Generation:
         yield f"pictures: {self.rendered} rendered, {self.reused} reused with their evidence{again}"
         if self._anew:
             yield f"{counted(self._anew, 'picture')} rendered anew: a row is made on one ComfyUI version and machine"
-        yield from different_versions(self.known.values())
+        yield from several_populations(self.known.values())
         for server, reason in self.gave_back.items():
             what = reason.partition(". ")[0].rstrip(".")  # what to do about it stands where a cell failed
             yield f"{server.info} gave cells back, for others to render: {what}."

@@ -135,7 +135,7 @@ def made_on(evidence: Iterable[Evidence]) -> dict[str, int]:
     return dict(sorted(counted.items(), key=lambda pair: -pair[1]))
 
 
-def different_versions(evidence: Iterable[Evidence]) -> Iterator[str]:
+def several_populations(evidence: Iterable[Evidence]) -> Iterator[str]:
     """Yield a warning where pictures were made on several versions or machines."""
     found = made_on(evidence)
     if len(found) > 1:

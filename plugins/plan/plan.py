@@ -7,7 +7,6 @@ are in `places.py`, `tested.py` and `wanted.py`.
 import hashlib
 import json
 import os
-import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
 
@@ -36,11 +35,6 @@ from plugins.plan.wanted import Criterion, PlannedWork, Production, Publish, Sel
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
-
-
-def _holds(text: str, word: str) -> bool:
-    """Say whether a text holds a trigger word, as a word of its own."""
-    return re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text.casefold()) is not None
 
 
 class Plan(Table):
@@ -130,7 +124,7 @@ class Plan(Table):
                     f"prompt {prompt.id!r} has bleed = true, and the plan tells no trigger word: no other prompt "
                     f"holds its name, {self.name!r}. Write trigger_words = [...] under [publish]"
                 )
-            if found := [word for word in words if _holds(prompt.text, word)]:
+            if found := [word for word in words if prompt.holds(word)]:
                 raise ValueError(
                     f"prompt {prompt.id!r} has bleed = true, and holds the trigger word {found[0]!r}: take one of the "
                     "two out"
@@ -215,7 +209,7 @@ class Plan(Table):
         """The trigger words that the plan tells: those to publish, else its name where prompts hold it; else none."""
         if self.publish and self.publish.trigger_words:
             return self.publish.trigger_words
-        held = any(_holds(prompt.text, self.name) for prompt in self.prompts if not prompt.bleed)
+        held = any(prompt.holds(self.name) for prompt in self.prompts if not prompt.bleed)
         return (self.name,) if held else ()
 
     @property

@@ -252,6 +252,10 @@ class Prompt(Table):
         given = {"negative": self.negative, "width": self.width, "height": self.height}
         return {key: value for key, value in given.items() if value is not None}
 
+    def holds(self, word: str) -> bool:
+        """Say whether the text holds a trigger word, as a word of its own."""
+        return re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", self.text.casefold()) is not None
+
     def applied_to(self, sampling: Sampling) -> Sampling:
         """Return the settings that this prompt is rendered with."""
         return sampling.model_copy(update=self.own) if self.own else sampling

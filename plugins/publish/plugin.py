@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from plugins.deploy.session import Fail
 from plugins.deploy.standing import none_selected, standing_of
+from plugins.deploy.verified import Fail
 from plugins.evidence.deployments import Rollback
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures

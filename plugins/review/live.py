@@ -85,7 +85,6 @@ class LiveReport:
 
     def _begin(self) -> None:
         self._clear()
-        self._template = environment(TEMPLATES).get_template("picture.html")
         review = self._gather()
         page = render_page(replace(review, filling=self._run, metrics=()))
         for entry in review.entries:
@@ -106,8 +105,9 @@ class LiveReport:
                 yield Entry(cell=failed, evidence=None, problem=problem)
 
     def _tell(self, entries: list[Entry]) -> None:
+        picture = environment(TEMPLATES).get_template("picture.html")  # which keeps it
         for entry in entries:
-            html = self._template.module.picture(entry, self._preview(entry))  # type: ignore[attr-defined]
+            html = picture.module.picture(entry, self._preview(entry))  # type: ignore[attr-defined]
             self._told[entry.cell.id] = {**cell_data(entry, {}), "html": str(html)}
             self._note(entry)
         full = len(self._told) >= _CELLS

@@ -6,9 +6,9 @@ import pytest
 
 from plugins.comfyui.server import Server
 from plugins.deploy import claims
-from plugins.deploy.session import Fail, Once
 from plugins.deploy.standing import NOTHING_THERE, rendered_again
 from plugins.deploy.templates import Templates, templates_load_production
+from plugins.deploy.verified import Fail, Once
 from plugins.evidence.deployments import Deployment, Rollback
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs

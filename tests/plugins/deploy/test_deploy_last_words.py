@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from plugins.deploy.last_words import last_words
-from plugins.deploy.summary import Verified
+from plugins.deploy.verified import Verified
 from tests.plain_command import plain_command
 from tests.plugins.deploy.judged_plan import Judged
 

@@ -6,8 +6,9 @@ from typing import Any, get_args
 import pytest
 
 from plugins.deploy.planned import PlannedSummary
-from plugins.deploy.summary import Summary, Verified
+from plugins.deploy.summary import Summary
 from plugins.deploy.summary_files import write_summary
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.plan import Plan

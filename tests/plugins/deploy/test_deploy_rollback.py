@@ -10,7 +10,8 @@ from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
 from plugins.deploy.deployment import recover
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
-from plugins.deploy.summary import Verified, rollback_summary
+from plugins.deploy.summary import rollback_summary
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import ROLLBACK, RecordError, Rollback, rollback_of
 from plugins.loras import journal
 from plugins.loras.copies import former_copy

@@ -7,7 +7,7 @@ import pytest
 
 from plugins.deploy.claims import production_is_the_former_file
 from plugins.deploy.standing import headline, properties, rendered_again, standing_of
-from plugins.deploy.summary import Verified
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import ROLLBACK, Deployment, Rollback, write_record
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix

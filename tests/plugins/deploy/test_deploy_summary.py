@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from plugins.deploy.summary import Summary, Verified
+from plugins.deploy.summary import Summary
+from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot

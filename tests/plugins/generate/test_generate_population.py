@@ -14,7 +14,7 @@ from plugins.comfyui.workflow import Workflow
 from plugins.evidence.evidence import Evidence, FileRecord
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
-from plugins.generate.population import Rows, different_versions, files_used
+from plugins.generate.population import Rows, files_used, several_populations
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import BASE, keep
@@ -187,9 +187,9 @@ def test_files_are_also_loras_in_dictionaries_and_tags(asked: ExpectedInputs, tm
 def test_several_versions_are_named(kept: dict[Cell, Evidence], plan: Plan) -> None:
     """Pictures of several versions are counted, with what makes them one; pictures of one version are no news."""
     cells = matrix(plan)
-    assert [] == list(different_versions(kept.values()))
+    assert [] == list(several_populations(kept.values()))
     for cell in cells[::2]:
         kept[cell] = kept[cell].model_copy(update={"server": served("0.33.0").info})
 
-    (told,) = different_versions(kept.values())
+    (told,) = several_populations(kept.values())
     assert "3 on ComfyUI 0.33.0 (RTX 4090), 3 on ComfyUI 0.3.64 (RTX 4090)" in told
