@@ -11,7 +11,30 @@ from pydantic import TypeAdapter, ValidationError
 from plugins.plan.fields import FileName, Name, TrainingFile, portable_name
 from plugins.plan.program import typable
 
-NAMES = st.text(st.sampled_from('aZ09._- :/\\*?"<>|$é\u202e\x07CONnulLPTcom1¹'), max_size=12)
+PIECES = (
+    "a",
+    "Z9",
+    ".",
+    "_",
+    "-",
+    " ",
+    ":",
+    "/",
+    "\\",
+    "*",
+    "?",
+    '"',
+    "<",
+    "|",
+    "$",
+    "é",
+    "\u202e",
+    "\x07",
+    "CON",
+    "nul",
+    "COM1",
+)
+NAMES = st.lists(st.sampled_from(PIECES), max_size=3).map("".join)
 """What is in names, and what Windows gives a meaning to."""
 
 
