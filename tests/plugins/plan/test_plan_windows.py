@@ -34,7 +34,11 @@ PIECES = (
     "nul",
     "COM1",
 )
-NAMES = st.lists(st.sampled_from(PIECES), max_size=3).map("".join)
+NAMES = st.tuples(
+    st.sampled_from(("", "a", "CON", "nul", "COM1")),
+    st.sampled_from(("", *PIECES)),
+    st.sampled_from(("", "a", ".", " ")),
+).map("".join)
 """What is in names, and what Windows gives a meaning to."""
 
 
