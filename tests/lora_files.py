@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from plugins.plan.training.header import read_header
+
 BYTES: Final = {"F16": 2, "BF16": 2, "F32": 4, "I64": 8, "U8": 1}
 RANK: Final = 2
 SIDE: Final = 32
@@ -175,3 +177,14 @@ BASES: Final[Mapping[str, Shapes]] = {
     "Z-Image": {"model.diffusion_model.layers.0.attention.qkv.weight": ("F16", (4, 3840))},
     "Lumina 2": {"model.diffusion_model.layers.0.attention.qkv.weight": ("F16", (4, 2304))},
 }
+
+
+def overwrite(path: Path, value: bytes, *, only: str = "") -> None:
+    """Overwrite the weights whose names end in `only` with a repeated value."""
+    header, content = read_header(path), bytearray(path.read_bytes())
+    start = 8 + struct.unpack("<Q", content[:8])[0]
+    for name, tensor in header.layout.items():
+        if name.endswith(only):
+            size = tensor.end - tensor.begin
+            content[start + tensor.begin : start + tensor.end] = (value * size)[:size]
+    path.write_bytes(content)

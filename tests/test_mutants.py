@@ -17,5 +17,5 @@ def test_named_faults_are_among_the_mutants() -> None:
     gate = [one.diff for one in mutants("plugins/deploy/gate.py")]
     proof = [one.diff for one in mutants("plugins/deploy/proof.py")]
 
-    assert [one for one in gate if "+NEEDED: Final = ('size', 'blank', 'LoRA effect', 'twin')" in one]
+    assert [one for one in gate if "+NEEDED: Final = ('size', 'blank', 'workflow', 'LoRA effect', 'twin')" in one]
     assert [one for one in proof if "+        for server in list(self.servers)[:1]:" in one]

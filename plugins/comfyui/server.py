@@ -45,6 +45,8 @@ class Finished:
     png: bytes
     workflow: Any
     """The graph that the server's history says it ran."""
+    file: str
+    """What the server's history calls the picture."""
     started: datetime
     ended: datetime
 
@@ -129,7 +131,12 @@ class Server:
             ) from error
         now = datetime.now(UTC)
         return Finished(
-            prompt_id=prompt_id, png=png, workflow=entry.graph, started=run.started or now, ended=run.ended or now
+            prompt_id=prompt_id,
+            png=png,
+            workflow=entry.graph,
+            file=found[0].filename,
+            started=run.started or now,
+            ended=run.ended or now,
         )
 
     def _forget(self) -> None:

@@ -76,6 +76,11 @@ class Filled:
     put_in: tuple[Place, ...] = ()
     """Where LoRAs that are always on were put in."""
 
+    @property
+    def file_stem(self) -> str:
+        """What the name of the saved picture begins with."""
+        return str(self.graph[self.save]["inputs"]["filename_prefix"]).rpartition("/")[2]
+
     def with_loras(self, spelled: Mapping[str, str]) -> "Filled":
         """Return the workflow with the LoRAs that are always on as a server spells them."""
         graph = copied(self.graph)

@@ -18,7 +18,7 @@ from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Checkpoint
 
-NEEDED: Final = ("size", "blank", "noise", "LoRA effect", "twin")
+NEEDED: Final = ("size", "blank", "noise", "workflow", "LoRA effect", "twin")
 """The checks that must have been made of every judged picture, whatever their outcome."""
 
 

@@ -9,7 +9,7 @@ from plugins.comfyui.server import Finished
 from plugins.comfyui.workflow import Filled
 from plugins.generate.expected import ExpectedInputs
 from plugins.pictures.check import Check, Outcome
-from plugins.pictures.checks import check_not_blank, check_not_noise, check_workflow
+from plugins.pictures.checks import check_colours, check_not_blank, check_not_noise, check_workflow
 from plugins.pictures.picture import Picture, PictureError, read_picture
 from plugins.plan.cells import Cell
 from plugins.plan.messages import UserError
@@ -31,7 +31,7 @@ class Rendered:
     finished: Finished
     picture: Picture
     checks: tuple[Check, ...]
-    """Size, blank, noise and workflow."""
+    """Size, blank, noise and workflow; colours where there is a doubt about them."""
     server: ServerInfo
 
     @property
@@ -98,7 +98,14 @@ class CellRenderer:
                 self.expected.check_size(picture, cell),
                 check_not_blank(picture),
                 check_not_noise(picture),
-                check_workflow(picture, sent=filled.graph, remembered=finished.workflow),
+                check_workflow(
+                    picture,
+                    sent=filled.graph,
+                    remembered=finished.workflow,
+                    file=finished.file,
+                    stem=filled.file_stem,
+                ),
+                *check_colours(picture),
             ),
             server=server.info,
         )

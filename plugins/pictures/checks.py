@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import numpy as np
@@ -174,10 +174,29 @@ def effect_of(picture: Image.Image, baseline: Image.Image) -> float:
     return round(sum(ImageStat.Stat(difference).mean) / 3, 4)
 
 
-def check_workflow(picture: Picture, *, sent: Mapping[str, Any], remembered: Any) -> Check:  # noqa: ANN401 (JSON)
+def check_colours(picture: Picture) -> tuple[Check, ...]:
+    """Warn of a picture with a palette, which ComfyUI never writes: its colours may have been reduced on the way."""
+    if not picture.has_palette:
+        return ()
+    told = (
+        "the PNG has a palette of at most 256 colours, which ComfyUI does not write: something between it and here "
+        "recompresses pictures. Name the server itself with --comfyui-url, then run this again with --regenerate"
+    )
+    return (Check(name="colours", outcome=Outcome.WARNING, message=told),)
+
+
+def check_workflow(
+    picture: Picture,
+    *,
+    sent: Mapping[str, Any],
+    remembered: Any,  # noqa: ANN401 (JSON)
+    file: str,
+    stem: str,
+) -> Check:
     """Hold the workflow in the picture against the one that was sent: LoRA, prompt, seed, and all the rest.
 
-    A server that writes none (`--disable-metadata`) is taken at what its history remembers.
+    A server that writes none (`--disable-metadata`) is taken at what its history remembers: the workflow, and the name
+    of the picture's `file`, which must begin with `stem`, or it is another prompt's picture.
     """
     embedded = picture.workflow
     message = ""
@@ -190,6 +209,9 @@ def check_workflow(picture: Picture, *, sent: Mapping[str, Any], remembered: Any
             message="neither the PNG nor the server's history says what it was made from",
         )
     found = _differences(embedded, sent)
+    if picture.workflow is None and not file.startswith(stem):
+        named = Difference(field="file", got=_told(file), asked=f"{_told(stem)} at its beginning")
+        found = chain([named], found)
     differences = tuple(islice(found, _TOLD))
     if more := sum(1 for _ in found):
         first = f"{len(differences) + more} inputs differ, of which these are the first {_TOLD}"

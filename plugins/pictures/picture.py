@@ -37,6 +37,8 @@ class Picture:
     """Digest of the file."""
     workflow: Any
     """The graph that ComfyUI wrote into the file, or None where there is none (`--disable-metadata`)."""
+    has_palette: bool = False
+    """Whether the file lists its colours, as no PNG of ComfyUI's does; `image` has them in its pixels."""
 
     @cached_property
     def pixels_sha256(self) -> str:
@@ -63,7 +65,18 @@ def read_picture(png: bytes, *, largest: int) -> Picture:
         raise PictureError(f"it is not a PNG: {len(png)} bytes that begin with {start!r}") from None
     except UNREADABLE as error:
         raise PictureError(f"it is not a whole PNG: {error}") from error
-    return Picture(image=image, sha256=hashlib.sha256(png).hexdigest(), workflow=_workflow(image))
+    has_palette = image.mode == "P"
+    return Picture(
+        image=_coloured(image) if has_palette else image,
+        sha256=hashlib.sha256(png).hexdigest(),
+        workflow=_workflow(image),
+        has_palette=has_palette,
+    )
+
+
+def _coloured(image: Image.Image) -> Image.Image:
+    """Return a picture with its colours in place of their numbers in a palette: digests are of colours."""
+    return image.convert("RGBA" if "transparency" in image.info else "RGB")
 
 
 def _see_the_end(png: bytes) -> None:

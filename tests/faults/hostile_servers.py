@@ -148,7 +148,7 @@ def staged_elsewhere(answer: Answer) -> Callable[[Ground], object]:
 def workflow_in_a_picture(graph: Mapping[str, Any]) -> Check:
     """Compare the workflow that was sent with another."""
     picture = read_picture(png_of_any(), largest=10**6)
-    return check_workflow(picture, sent=_GRAPH, remembered=graph)
+    return check_workflow(picture, sent=_GRAPH, remembered=graph, file="a.png", stem="a")
 
 
 def png_of_any() -> bytes:

@@ -35,6 +35,7 @@ from tests.verdicts.faked_run import (
     FakedRun,
     FakingServer,
     Keeping,
+    Reply,
     Seen,
     about,
     bared,
@@ -412,18 +413,31 @@ def test_base_model_that_is_replaced_renders_all_again(scene: SetScene, plan: Pl
     assert (6, 0) == (again.rendered, again.reused)
 
 
-def test_newer_server_renders_the_whole_row(scene: SetScene, plan: Plan) -> None:
-    """What a newer ComfyUI does otherwise is not taken for a LoRA's effect: the baseline is rendered there, too."""
-    forest = cells_of(plan, "baseline-forest")
+def telling(version: str, *options: str) -> Reply:
+    """Be a ComfyUI of some version that was started with some options."""
 
-    def older(request: web.Request, _: Server) -> web.StreamResponse | None:
-        told = {"system": {"comfyui_version": "0.3.64"}, "devices": [{"name": "cpu"}]}
+    def reply(request: web.Request, _: Server) -> web.StreamResponse | None:
+        system = {"comfyui_version": version, "argv": ["main.py", *options]}
+        told = {"system": system, "devices": [{"name": "cpu"}]}
         return web.json_response(told) if request.path.endswith("/system_stats") else None
 
-    scene(FakingServer(reply=older)).generate(forest)
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        pytest.param(telling("0.3.64"), telling("0.33.0"), id="another-version"),
+        pytest.param(telling("0.33.0", "--fp16-unet"), telling("0.33.0", "--bf16-unet"), id="another-precision"),
+    ],
+)
+def test_other_server_renders_the_whole_row(scene: SetScene, plan: Plan, before: Reply, now: Reply) -> None:
+    """What another ComfyUI does otherwise is not taken for a LoRA's effect: the baseline is rendered there, too."""
+    forest = cells_of(plan, "baseline-forest")
+    scene(FakingServer(reply=before)).generate(forest)
     rewrite(plan.training_file(plan.checkpoints[0]), {"other_net.a": (4, 4)})
 
-    seen = scene(FakingServer(picture=moved)).generate(cells_of(plan, *ROW))
+    seen = scene(FakingServer(reply=now, picture=moved)).generate(cells_of(plan, *ROW))
 
     assert (3, 0) == (seen.rendered, seen.reused)
     assert [LIED_ABOUT] == list(seen.alarms)

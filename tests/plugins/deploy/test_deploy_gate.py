@@ -179,7 +179,7 @@ def test_name_that_is_no_picture_is_not_accepted(judged: Judged) -> None:
         gate.pass_gate(judged.expected, judged.store, judged.plan.checkpoints[0], accepted=("forest",))
 
 
-@pytest.mark.parametrize("name", ["size", "blank", "noise", "LoRA effect", "twin"])
+@pytest.mark.parametrize("name", ["size", "blank", "noise", "workflow", "LoRA effect", "twin"])
 def test_check_that_was_not_made_shuts_the_gate(judged: Judged, name: str) -> None:
     """Each of the five checks must have been made of every picture."""
     cell = matrix(judged.plan)[5]

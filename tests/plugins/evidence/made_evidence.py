@@ -29,7 +29,7 @@ from plugins.plan.plan import Plan
 
 BASE = "AnythingXL_inkBase.safetensors"
 STARTED = datetime(2025, 11, 22, 20, 15, tzinfo=UTC)
-NEEDED = ("size", "blank", "noise", "LoRA effect", "twin")
+NEEDED = ("size", "blank", "noise", "workflow", "LoRA effect", "twin")
 """What every picture is put to before it can be deployed by."""
 PASSED = Check(name="size", outcome=Outcome.PASSED)
 BLANK = Check(name="blank", outcome=Outcome.FAILED, message="the picture is nearly one colour")

@@ -16,7 +16,7 @@ from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
 from tests import lora_files as files
-from tests.lora_files import write_file
+from tests.lora_files import overwrite, write_file
 
 PLAN = """
 name = "{name}"
@@ -95,7 +95,20 @@ def several(*given: tuple[str, files.Shapes, Mapping[str, str], str]) -> Callabl
     return lambda out: [write_file(out / name, shapes, metadata, seed=seed) for name, shapes, metadata, seed in given]
 
 
+def spoilt(value: bytes, *, only: str = "") -> Callable[[Path], object]:
+    """Write three checkpoints of which one has another value for all its weights, or for those that end in `only`."""
+
+    def write(out: Path) -> None:
+        several(*((f"kira-step{step:08}.safetensors", XL, notes(step, 6), str(step)) for step in STEPS))(out)
+        overwrite(out / STEP_600, value, only=only)
+
+    return write
+
+
 XL = files.kohya(files.XL)
+STEPS = (300, 600, 900)
+STEPPED = tuple({"step": step, "file": f"kira-step{step:08}.safetensors"} for step in STEPS)
+NAN = b"\x00\x7e"
 CASES = {
     "folders_diffusers": Case(
         write=several(
@@ -246,6 +259,32 @@ CASES = {
     "sdxl_script_with_te": Case(
         write=one(files.script(files.XL_SCRIPT) | files.script(files.XL_SCRIPT_TE, "lora_linear_layer")),
         says=("ComfyUI does not load 10 of its 22 keys",),
+    ),
+    "zeros_in_one_checkpoint": Case(
+        write=spoilt(b"\0"),
+        checkpoints=STEPPED,
+        refused=True,
+        says=(
+            "1 of the plan's 3 checkpoints cannot be staged:",
+            f"{STEP_600} changes nothing: all its weights are zero. Train on, or take it out of the plan",
+        ),
+    ),
+    "nan_in_one_checkpoint": Case(
+        write=spoilt(NAN),
+        checkpoints=STEPPED,
+        refused=True,
+        says=(
+            "1 of the plan's 3 checkpoints cannot be staged:",
+            f"{STEP_600} holds NaN or infinity in all 10 tensors that were looked into: the training failed",
+        ),
+    ),
+    "nan_in_some_layers": Case(
+        write=spoilt(NAN, only="q.lora_up.weight"),
+        checkpoints=STEPPED,
+        says=(
+            "checkpoint step600: 2 of the 10 tensors that were looked into hold NaN or infinity",
+            "its pictures may be black, and that is then the LoRA's doing",
+        ),
     ),
     "is_its_own_copy": Case(
         write=one(XL, name="kira_step600.safetensors"),

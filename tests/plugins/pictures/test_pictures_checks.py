@@ -19,6 +19,7 @@ from plugins.pictures.checks import (
     effect_of,
 )
 from plugins.pictures.likeness import Nearest
+from plugins.pictures.picture import Picture
 from stand_in.drawing import draw_training_image
 from tests.plugins.pictures.pictures_made import dotted, flat, noise, picture
 
@@ -39,6 +40,11 @@ def changed(node: str, field: str, value: Any) -> dict[str, Any]:
     graph = deepcopy(GRAPH)
     graph[node]["inputs"][field] = value
     return graph
+
+
+def made_from_what_was_sent(found: Picture, *, remembered: Any, file: str = "step600-forest-a1_00001_.png") -> Check:
+    """Hold a picture against the workflow, which was to be saved as `step600-forest-a1`."""
+    return check_workflow(found, sent=GRAPH, remembered=remembered, file=file, stem="step600-forest-a1")
 
 
 def test_asked_size_passes() -> None:
@@ -205,7 +211,7 @@ def test_training_copies_are_not_checked_without_training_images() -> None:
 
 def test_workflow_that_was_sent_passes() -> None:
     """A picture that carries the workflow that was sent was made from it."""
-    check = check_workflow(picture(DRAWING, prompt=GRAPH), sent=GRAPH, remembered=None)
+    check = made_from_what_was_sent(picture(DRAWING, prompt=GRAPH), remembered=None)
 
     assert check == Check(name="workflow", outcome=Outcome.PASSED)
 
@@ -260,22 +266,35 @@ def test_workflow_that_was_sent_passes() -> None:
 )
 def test_other_workflow_is_told_field_by_field(made_from: dict[str, Any], told: list[str]) -> None:
     """A picture made from something else fails, and every input that differs is told with both values."""
-    check = check_workflow(picture(DRAWING, prompt=made_from), sent=GRAPH, remembered=GRAPH)
+    check = made_from_what_was_sent(picture(DRAWING, prompt=made_from), remembered=GRAPH)
 
     assert check.outcome is Outcome.FAILED
     assert [str(difference) for difference in check.differences] == told
 
 
+def test_swapped_strengths_are_told() -> None:
+    """A server that says itself that it swapped the strengths on model and CLIP is taken at its word."""
+    asked, swapped = deepcopy(GRAPH), deepcopy(GRAPH)
+    asked["2"]["inputs"] |= {"strength_model": 1.0, "strength_clip": 0.6}
+    swapped["2"]["inputs"] |= {"strength_model": 0.6, "strength_clip": 1.0}
+    check = check_workflow(picture(DRAWING, prompt=swapped), sent=asked, remembered=asked, file="", stem="")
+
+    assert [str(difference) for difference in check.differences] == [
+        "node 2 (LoraLoader) strength_clip: got 1.0, asked for 0.6",
+        "node 2 (LoraLoader) strength_model: got 0.6, asked for 1.0",
+    ]
+
+
 def test_long_values_are_cut() -> None:
     """A difference in a long prompt does not fill the terminal."""
-    check = check_workflow(picture(DRAWING, prompt=changed("4", "text", "x" * 9999)), sent=GRAPH, remembered=None)
+    check = made_from_what_was_sent(picture(DRAWING, prompt=changed("4", "text", "x" * 9999)), remembered=None)
 
     assert len(check.differences[0].got) == 200
 
 
 def test_history_stands_in_for_metadata() -> None:
     """A server that writes no metadata is taken at what its history remembers, and that is said."""
-    check = check_workflow(picture(DRAWING), sent=GRAPH, remembered=GRAPH)
+    check = made_from_what_was_sent(picture(DRAWING), remembered=GRAPH)
 
     assert check.outcome is Outcome.PASSED
     assert check.message == "the PNG carries no workflow; the server's history was compared instead"
@@ -283,7 +302,7 @@ def test_history_stands_in_for_metadata() -> None:
 
 def test_history_that_differs_fails() -> None:
     """What the history remembers is held against what was sent as the metadata would be."""
-    check = check_workflow(picture(DRAWING), sent=GRAPH, remembered=changed("7", "seed", 7))
+    check = made_from_what_was_sent(picture(DRAWING), remembered=changed("7", "seed", 7))
 
     assert check.outcome is Outcome.FAILED
     assert str(check) == (
@@ -292,10 +311,24 @@ def test_history_that_differs_fails() -> None:
     )
 
 
+def test_history_that_names_another_picture_fails() -> None:
+    """Where the picture says nothing of itself, the history must name the file that this prompt was to save."""
+    theirs = "ComfyUI_00007_.png"
+    check = made_from_what_was_sent(picture(DRAWING), remembered=GRAPH, file=theirs)
+
+    assert check.outcome is Outcome.FAILED
+    assert str(check) == (
+        "workflow: the PNG carries no workflow; the server's history was compared instead; "
+        "file: got 'ComfyUI_00007_.png', asked for 'step600-forest-a1' at its beginning"
+    )
+    said_itself = made_from_what_was_sent(picture(DRAWING, prompt=GRAPH), remembered=None, file=theirs)
+    assert said_itself.outcome is Outcome.PASSED
+
+
 @pytest.mark.parametrize("remembered", [None, "text", 3, []])
 def test_workflow_that_nobody_remembers_is_not_checked(remembered: Any) -> None:
     """Without metadata and history, the picture is said not to be checked; it never passes."""
-    check = check_workflow(picture(DRAWING), sent=GRAPH, remembered=remembered)
+    check = made_from_what_was_sent(picture(DRAWING), remembered=remembered)
 
     assert check.outcome is Outcome.NOT_CHECKED
     assert check.message == "neither the PNG nor the server's history says what it was made from"
@@ -303,7 +336,7 @@ def test_workflow_that_nobody_remembers_is_not_checked(remembered: Any) -> None:
 
 def test_metadata_wins_over_history() -> None:
     """Where the picture carries its workflow, the history is not asked."""
-    check = check_workflow(picture(DRAWING, prompt=changed("7", "seed", 7)), sent=GRAPH, remembered=GRAPH)
+    check = made_from_what_was_sent(picture(DRAWING, prompt=changed("7", "seed", 7)), remembered=GRAPH)
 
     assert check.outcome is Outcome.FAILED
 

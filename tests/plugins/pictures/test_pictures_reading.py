@@ -45,6 +45,25 @@ def test_pixels_have_a_digest_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("is_seen_through", "mode"),
+    [pytest.param(False, "RGB", id="opaque"), pytest.param(True, "RGBA", id="with-transparency")],
+)
+def test_palette_is_resolved_and_said(mode: str, *, is_seen_through: bool) -> None:
+    """Of a PNG that numbers its colours the digest is of the colours, not of the numbers, and the palette is known."""
+    colours = flat((200, 30, 90))
+    numbered = colours.quantize(4)
+    content = png(numbered)
+    if is_seen_through:
+        buffer = BytesIO()
+        numbered.save(buffer, "PNG", transparency=0)
+        content = buffer.getvalue()
+    found, whole = read_picture(content, largest=LARGEST), read_picture(png(colours), largest=LARGEST)
+
+    assert (True, mode) == (found.has_palette, found.image.mode)
+    assert (False, not is_seen_through) == (whole.has_palette, whole.pixels_sha256 == found.pixels_sha256)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         pytest.param(b"", "it is not a PNG: 0 bytes that begin with b''", id="nothing"),

@@ -8,20 +8,9 @@ import pytest
 
 from plugins.plan.training.header import read_header
 from plugins.plan.training.weights import same_weights, sample_of
-from tests.lora_files import XL, dora, kohya, peft, write_file
+from tests.lora_files import XL, dora, kohya, overwrite, peft, write_file
 
 NAN = {"F16": 0x7E00, "BF16": 0x7FC0}
-
-
-def overwrite(path: Path, value: bytes, *, only: str = "") -> None:
-    """Overwrite the weights whose names end in `only` with a repeated value."""
-    header, content = read_header(path), bytearray(path.read_bytes())
-    start = 8 + struct.unpack("<Q", content[:8])[0]
-    for name, tensor in header.layout.items():
-        if name.endswith(only):
-            size = tensor.end - tensor.begin
-            content[start + tensor.begin : start + tensor.end] = (value * size)[:size]
-    path.write_bytes(content)
 
 
 @pytest.fixture
