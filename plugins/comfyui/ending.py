@@ -8,6 +8,8 @@ from plugins.comfyui.run import Phase, Run
 from plugins.comfyui.watch import Location
 
 AGAIN: Final = "run this again; what is finished is kept."
+_OWN: Final = re.compile(r" This picture was not (?:begun|finished)\.$")
+"""What is added for one picture to the reason why a server was given up."""
 _LONGER: Final = "To wait longer, raise `timeout` under [comfyui] in the plan."
 _MEMORY: Final = re.compile(
     r"out[ _]?of[ _]?(?:device[ _]|host[ _])?memory"  # CUDA, ROCm, MPS, XPU, Metal
@@ -75,6 +77,16 @@ def out_of_reach(*, url: str, seconds: float, reason: str) -> Unreachable:
 def not_begun(reason: str) -> Unreachable:
     """Return the error of a picture that is not sent to a server that was given up, for that reason."""
     return Unreachable(f"{reason} This picture was not begun.")
+
+
+def not_finished(reason: str) -> Unreachable:
+    """Return the error of a picture that was with a server when that was given up, for that reason."""
+    return Unreachable(f"{reason} This picture was not finished.")
+
+
+def cause_of(reason: str) -> str:
+    """Return why a picture was not made, without what is of this picture alone, and the server's last answer."""
+    return _OWN.sub("", reason).partition(" Last: ")[0]
 
 
 def stopped() -> Interrupted:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from plugins.comfyui.answers import HistoryEntry, ServerInfo
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.deadline import Retry
-from plugins.comfyui.ending import AGAIN, expiry_of, failure_of, not_begun, out_of_reach, stopped
+from plugins.comfyui.ending import AGAIN, expiry_of, failure_of, not_begun, not_finished, out_of_reach, stopped
 from plugins.comfyui.errors import (
     BadAnswer,
     BrokenAnswer,
@@ -223,7 +223,7 @@ class Server:
                         raise failure
                     return status.entry
             if self._given_up:
-                raise Unreachable(f"{self._given_up} This picture was not finished.")
+                raise not_finished(self._given_up)
             if expired := timeouts.expired(status, watch.progress, moved=watch.moved):
                 error = expiry_of(expired, url=url, seconds=timeouts.limit(expired), reason=status.reason)
                 if isinstance(error, Unreachable):

@@ -15,6 +15,7 @@ from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.cost import row_by_row
 from plugins.generate.generation import Generation
 from plugins.generate.listing import told_cost
+from plugins.generate.reasons import Reasons
 from plugins.generate.session import GenerateSession
 from plugins.plan.cells import Cell, also_chosen, matrix
 from plugins.plan.command import GROUP
@@ -164,7 +165,7 @@ def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
 
 @pytest.fixture
 def evidence_of(
-    generation: Generation, live_line: LiveLine, request: pytest.FixtureRequest, deadline: float
+    generation: Generation, live_line: LiveLine, request: pytest.FixtureRequest, deadline: float, reasons: Reasons
 ) -> Callable[[Cell], Evidence]:
     """Return the evidence of a cell: kept from an earlier run where it still holds, else rendered now.
 
@@ -179,9 +180,15 @@ def evidence_of(
             with live_line() as show:
                 return generation.evidence(cell, show=show)
         except CellFailedError as error:
-            raise pytest.fail.Exception(f"{cell} gave no picture. {error}", pytrace=False) from None
+            raise pytest.fail.Exception(reasons.said(cell, str(error)), pytrace=False) from None
 
     return evidence
+
+
+@pytest.fixture(scope="session")
+def reasons() -> Reasons:
+    """Return what this run's tests said so far of pictures that were not made."""
+    return Reasons()
 
 
 @pytest.fixture(scope="session")
