@@ -42,7 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a ComfyUI server; repeat for several (default: the plan's)",
     )
     group.addoption(
-        "--comfyui-dir", metavar="DIR", help="the ComfyUI folder, whose models/loras is used (default: the plan's)"
+        "--comfyui-dir",
+        metavar="DIR",
+        help="the ComfyUI folder; LoRA files go into its models/loras (default: the plan's)",
     )
 
 

@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup(GROUP).addoption(
         "--demo",
         action="store_true",
-        help="run on the embedded stand-in, in REPORTS/demo/; its pictures are SIMULATED",
+        help="run on the stand-in, in REPORTS/demo/, and touch nothing outside it; pictures are SIMULATED",
     )
 
 

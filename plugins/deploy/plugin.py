@@ -44,7 +44,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --selected-step, --ballot, --accept, --observed and --rollback."""
     group = parser.getgroup(GROUP)
-    group.addoption("--selected-step", metavar="STEP", help="the checkpoint to deploy: 600, step600, epoch5 or final")
+    group.addoption(
+        "--selected-step",
+        metavar="STEP",
+        help="with -m deploy: the checkpoint, as 600, step600, epoch5 or final (default: the ballot's choice)",
+    )
     group.addoption(
         "--ballot",
         metavar="FILE",
@@ -57,9 +61,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="CELL",
         action="append",
         default=[],
-        help="with -m deploy: take a picture that failed a check or was not checked, such as step600-forest; repeat",
+        help="with -m deploy: deploy although this picture failed or was not checked, such as step600-forest; repeat "
+        "for several",
     )
-    group.addoption("--observed", metavar="TEXT", default="", help="what was seen, for the summary")
+    group.addoption("--observed", metavar="TEXT", default="", help="what you saw, for the summary")
     group.addoption(
         "--rollback", action="store_true", help="with -m deploy: put the former production file back, and prove it"
     )

@@ -57,14 +57,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --regenerate."""
+    """Add --regenerate and --max-minutes."""
     group = parser.getgroup(GROUP)
-    group.addoption("--regenerate", action="store_true", help="render again what has evidence already")
+    group.addoption("--regenerate", action="store_true", help="render every picture again, reuse none")
     group.addoption(
         "--max-minutes",
         metavar="N",
         type=float,
-        help="with -m generate: end after N minutes with what is finished, row by row; run it again to go on",
+        help="with -m generate: stop after N minutes and keep what is finished, row by row; run it again to go on",
     )
 
 

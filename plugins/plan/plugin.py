@@ -68,10 +68,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --plan, --new-plan and --reports."""
-    group = parser.getgroup(GROUP)
+    stages = "".join(f"\n  {'-m ' + stage:<21} {meaning}" for stage, meaning in STAGES.items())
+    group = parser.getgroup(GROUP, f"{GROUP}{stages}\n\noptions of {GROUP}")
     group.addoption("--plan", metavar="FILE", default=DEFAULT_PLAN, help="the plan (default: %(default)s)")
     group.addoption(
-        "--new-plan", metavar="FOLDER", help="write a plan from a training folder to --plan (default: plans/NAME.toml)"
+        "--new-plan",
+        metavar="FOLDER",
+        help="write a plan from a training folder to --plan, and end; never overwrites (default: plans/NAME.toml)",
     )
     group.addoption("--reports", metavar="DIR", help="where a run leaves its files (default: reports/)")
 

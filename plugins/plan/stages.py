@@ -11,10 +11,10 @@ DEPLOY: Final = "deploy"
 VERIFY: Final = "verify"
 PUBLISH: Final = "publish"
 STAGES: Final = {
-    GENERATE: "stage the checkpoints, render the matrix, write the report",
-    DEPLOY: "deploy the selected checkpoint and verify it (needs --selected-step)",
-    VERIFY: "is production still what was selected?",
-    PUBLISH: "write what LoRA managers read beside production, and a copy to share",
+    GENERATE: "render every checkpoint, write the report to judge",
+    DEPLOY: "put the selected checkpoint into production, and prove it",
+    VERIFY: "check that production is still what was selected",
+    PUBLISH: "write files for LoRA managers, and a copy to share",
 }
 
 

@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup(GROUP).addoption(
         "--cluster",
         metavar="ADDRESS",
-        help="with -m generate: a Dask scheduler whose workers render, tcp://10.0.0.5:8786",
+        help="with -m generate: a Dask scheduler whose workers render, such as tcp://10.0.0.5:8786",
     )
 
 

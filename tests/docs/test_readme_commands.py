@@ -61,6 +61,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_readme_is_short() -> None:
+    """The README has at most 1,100 words; what else there is to say stands in docs/."""
+    assert len(README.split()) <= 1100
+
+
 @posix
 @pytest.mark.slow
 def test_demo_is_a_minute(clone: Path) -> None:
