@@ -49,7 +49,7 @@ class NewPlan:
             for one in entries
             if one.twin
         ]
-        lines += [f"Left out {other}." for other in self.run.others[:_MOST_OTHERS]]
+        lines += [f"Left out {other.removesuffix('.')}." for other in self.run.others[:_MOST_OTHERS]]
         if facts.read:
             lines.append(f"Read {', '.join(facts.read)}.")
         checks = self.path.read_text(encoding="utf-8").count("# CHECK")

@@ -19,10 +19,13 @@ _MOST: Final = 10_000
 _ENDINGS: Final = (".safetensors", ".sft")
 _PICKLES: Final = (".pt", ".pth", ".ckpt", ".bin")
 _NO_CHECKPOINTS: Final = re.compile(r"(?i)-state$|^backups?$|^samples?$|^logs?$|^tensorboard$|^\.|^__")
-_NO_NAMES: Final = frozenset({"", "at", "epoch", "last", "step"})
+_NO_NAMES: Final = frozenset({"", "at", "epoch", "final", "last", "step"})
 """What kohya's and DiffSynth's trainers write where a LoRA was given no name: all are of one run."""
 _TIME: Final = re.compile(r"[-_]?\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}$")
 """OneTrainer puts the time of saving into each name."""
+_FINAL: Final = re.compile(r"(?i)[-_. ](?:final|last)$")
+"""What some add to the name of the last checkpoint."""
+_NUMBER: Final = re.compile(r"\d+$")
 _LORA: Final = re.compile(
     r"lora|lokr|hada|oft_|boft|glora|\.(?:a1|on_input|diff|w_norm|dora_scale)(?:\.|$)", re.IGNORECASE
 )
@@ -95,9 +98,13 @@ def find_run(folder: Path) -> Run:
         raise NewPlanError(_nothing(top, pickles, others))
     if len(runs) > 1:
         lines = "".join(f"\n  {_command(group[-1].path)}   {_shown(group)}" for group in runs.values())
-        raise NewPlanError(f"{top} holds {len(runs)} training runs. Name a file of the one that is meant:{lines}")
+        raise NewPlanError(
+            f"{top} holds {len(runs)} training runs. Name a file of the one that is meant:{lines}{_perhaps_one(runs)}"
+        )
     ((key, group),) = runs.items()
-    strangers = [f"{one.file}: another LoRA" for name, rest in groups.items() if name != key for one in rest]
+    strangers = [
+        f"{one.file}: another LoRA, by its name" for name, rest in groups.items() if name != key for one in rest
+    ]
     stem = "" if key[1].lower() in _GENERIC else key[1]
     return Run(folder=top, stem=stem, entries=tuple(_ordered(group)), others=(*strangers, *others))
 
@@ -154,6 +161,7 @@ def _grouped(found: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
     for one in found:
         folders = [part for part in Path(one.file).parts[:-1] if not notes_of(f"{part}/x").is_numbered]
         stem = _TIME.sub("", one.name.stem).rstrip("-_. ")
+        stem = stem if one.name.is_numbered else _FINAL.sub("", stem)
         stem = "" if stem.lower() in _NO_NAMES else stem
         groups.setdefault(("/".join(folders), stem), []).append(one)
     return groups
@@ -216,6 +224,21 @@ def _nothing(top: Path, pickles: Sequence[Path], others: Sequence[str]) -> str:
     return (
         f"{top} holds no LoRA checkpoints, up to two levels deep.{reasons}\n"
         "Name the folder where the trainer left its .safetensors files."
+    )
+
+
+def _perhaps_one(runs: Mapping[tuple[str, str], Sequence[Found]]) -> str:
+    """Return what to do if the runs are checkpoints of one, where their names differ in a bare number alone."""
+    first = next(iter(runs.values()))[0]
+    number = _NUMBER.search(first.name.stem)
+    is_one_each = all(len(group) == 1 for group in runs.values())
+    if not (number and is_one_each and len({(folder, _NUMBER.sub("", stem)) for folder, stem in runs}) == 1):
+        return ""
+    step = int(number[0])
+    return (
+        f"\nIf they are checkpoints of one training, their names do not say whether {step} is a step or an epoch: "
+        f"rename them (-step{step:08} or -{step:06} for an epoch, before {first.path.suffix}), or write a plan for "
+        "one, and list the others in it with their `step` or `epoch`."
     )
 
 

@@ -9,8 +9,9 @@ _ENDINGS: Final = (".safetensors", ".sft")
 _STEM: Final = (
     re.compile(r"-save-(?P<step>\d+)-(?P<epoch>\d+)-\d+$"),  # OneTrainer: step, epoch, step of the epoch
     re.compile(r"(?i)(?:^|[-_.])e(?:poch)?[-_]?(?P<epoch>\d+)[-_]s(?:tep)?s?[-_]?(?P<step>\d+)$"),
-    re.compile(r"(?i)(?:^|[-_.])(?:step|steps|global_step)[-_=]?(?P<step>\d+)$"),  # kohya, DiffSynth, AnimaLoraStudio
-    re.compile(r"(?i)(?:^|[-_.])epochs?[-_=]?(?P<epoch>\d+)$"),
+    re.compile(r"(?i)(?:^|[-_.])(?:steps?|global_step|checkpoint)[-_=]?(?P<step>\d+)$"),  # kohya, DiffSynth, Diffusers
+    re.compile(r"(?i)(?:^|[-_.])(?:epochs?[-_=]?|ep?)(?P<epoch>\d+)$"),
+    re.compile(r"(?i)(?:^|[-_.])(?:(?P<step>\d+)[-_]?steps?|(?P<epoch>\d+)[-_]?epochs?)$"),
     re.compile(r"_(?P<step>0\d{8})$"),  # ai-toolkit
     re.compile(r"-(?P<epoch>0\d{5})$"),  # kohya, musubi, FluxGym
 )

@@ -102,6 +102,23 @@ def listed(run: Run) -> list[str]:
             ["kira_step500.safetensors: step 500", "kira_step1000.safetensors: step 1000", "kira.safetensors: final"],
             id="animalora",
         ),
+        pytest.param(
+            ("kira_e10.safetensors", "kira_e5.safetensors", "kira_final.safetensors"),
+            ["kira_e5.safetensors: epoch 5", "kira_e10.safetensors: epoch 10", "kira_final.safetensors: final"],
+            id="short-epochs",
+        ),
+        pytest.param(
+            ("lora-step-00250.safetensors", "lora-500steps.safetensors", "lora-last.safetensors"),
+            ["lora-step-00250.safetensors: step 250", "lora-500steps.safetensors: step 500",
+             "lora-last.safetensors: final"],
+            id="number-before-its-word",
+        ),
+        pytest.param(
+            ("checkpoint-500.safetensors", "checkpoint-1000.safetensors", "final.safetensors"),
+            ["checkpoint-500.safetensors: step 500", "checkpoint-1000.safetensors: step 1000",
+             "final.safetensors: final"],
+            id="checkpoints-without-folders",
+        ),
         pytest.param(("kira.safetensors",), ["kira.safetensors: final"], id="one-file"),
         pytest.param(
             ("kira_step5.sft", "kira.SAFETENSORS"), ["kira_step5.sft: step 5", "kira.SAFETENSORS: final"], id="endings"
@@ -156,7 +173,7 @@ def test_others_in_the_folder_are_left_out_with_the_reason(tmp_path: Path) -> No
     run = find_run(tmp_path)
 
     assert ["kira-000005.safetensors: epoch 5", "kira.safetensors: final"] == listed(run)
-    assert ["style.safetensors: another LoRA", "base.safetensors: no LoRA"] == list(run.others[:2])
+    assert ["style.safetensors: another LoRA, by its name", "base.safetensors: no LoRA"] == list(run.others[:2])
     assert run.others[2].startswith("cut.safetensors: is not a whole safetensors file")
 
 
@@ -173,6 +190,21 @@ def test_several_runs_are_listed_with_what_to_type(tmp_path: Path) -> None:
         f"  pytest --new-plan={tmp_path}/mia-000005.safetensors   1 checkpoint, such as mia-000005.safetensors"
     )
     assert ["mia-000005.safetensors: epoch 5"] == listed(find_run(tmp_path / "mia-000005.safetensors"))
+
+
+@pytest.mark.parametrize("names", [("kira-10", "kira-20"), ("10", "20")])
+def test_number_without_a_word_is_no_guess(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Files that differ in a bare number may be steps, epochs or LoRAs: the message says how to make that clear."""
+    put(tmp_path, *(f"{name}.safetensors" for name in names))
+
+    with pytest.raises(NewPlanError) as caught:
+        find_run(tmp_path)
+
+    assert str(caught.value).endswith(
+        "\nIf they are checkpoints of one training, their names do not say whether 10 is a step or an epoch: rename "
+        "them (-step00000010 or -000010 for an epoch, before .safetensors), or write a plan for one, and list the "
+        "others in it with their `step` or `epoch`."
+    )
 
 
 @pytest.mark.parametrize(

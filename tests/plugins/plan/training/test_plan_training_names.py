@@ -33,6 +33,15 @@ from plugins.plan.training.names import NameNotes, notes_of, without_pair
         ("kira_low_noise.safetensors", None, None, "kira"),
         ("kira-low-rank-000010.safetensors", None, 10, "kira-low-rank"),
         ("two-step.safetensors", None, None, "two-step"),
+        ("checkpoint-500.safetensors", 500, None, ""),
+        ("kira_e5.safetensors", None, 5, "kira"),
+        ("kira-ep12.safetensors", None, 12, "kira"),
+        ("kira_1000steps.safetensors", 1000, None, "kira"),
+        ("kira-10-epochs.safetensors", None, 10, "kira"),
+        ("kira-10.safetensors", None, None, "kira-10"),
+        ("kira_v2.safetensors", None, None, "kira_v2"),
+        ("pose5.safetensors", None, None, "pose5"),
+        ("kira_500.safetensors", None, None, "kira_500"),
     ],
 )
 def test_name_is_read(file: str, step: int | None, epoch: int | None, stem: str) -> None:
