@@ -19,7 +19,8 @@ NEEDED = (
 if missing := [name for name in NEEDED if find_spec(name) is None]:
     sys.stderr.write(
         f"ERROR: {sys.executable} lacks {', '.join(missing)}. Use the suite's own Python: `uv run pytest ...` (or "
-        "`.uv/bin/uv run pytest ...`), or activate its environment first: source .venv/bin/activate\n"
+        "`.uv/bin/uv run pytest ...`), or activate its environment first: source .venv/bin/activate. Was the folder "
+        "moved or renamed? Delete its .venv, and uv makes it anew.\n"
     )
     raise SystemExit(4)
 

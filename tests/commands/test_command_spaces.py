@@ -1,0 +1,93 @@
+"""An option and its value, with a space between: as with `=`, whatever lies there already."""
+
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from plugins.spaces import SWITCHES, VALUED, joined
+from tests.small_plan import ROOT
+
+
+def run(*words: str | Path, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Type a command in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, words)],
+        cwd=folder,
+        env={**os.environ, "PYTEST_ADDOPTS": "", **environment},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("in_environment", [False, True])
+def test_a_folder_that_is_there_may_follow_a_space(tmp_path: Path, made_plan: Path, *, in_environment: bool) -> None:
+    """A plan, a ComfyUI and a reports folder outside of the suite are found, where pytest would look for tests there.
+
+    ComfyUI's own conftest.py is not executed.
+    """
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "conftest.py").write_text("raise RuntimeError('somebody else')", encoding="utf-8")
+    chosen = ("-m", "generate", "--collect-only", "-q", "-k", "step600-forest")
+    paths = ("--plan", made_plan / "plan.toml", "--reports", tmp_path, "--comfyui-dir", tmp_path)
+    if in_environment:
+        result = run(*chosen, PYTEST_ADDOPTS=" ".join(f'"{word}"' for word in map(str, paths)))
+    else:
+        result = run(*paths, *chosen)
+    assert 0 == result.returncode, result
+    assert "test_generate.py::test_checkpoint_renders_prompt[step600-forest]" in result.stdout
+    assert "" == result.stderr
+
+
+def test_outside_of_the_suite_one_line_says_where_to_stand(tmp_path: Path) -> None:
+    """Typed in another folder, the suite's options are not "unrecognized": the line names the suite's folder."""
+    result = run("-m", "generate", "--demo", "--reports", tmp_path, folder=tmp_path)
+    line = f"ERROR: --demo --reports={tmp_path}: the suite's options work in its own folder. First: cd {ROOT}"
+    assert (4, line) == (result.returncode, result.stderr.strip())
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--reports /tmp/x -m generate", "--reports=/tmp/x -m generate"),
+        ("--ballot a.json --ballot b.json", "--ballot=a.json --ballot=b.json"),
+        ("--reports=/tmp/x tests/plugins", "--reports=/tmp/x tests/plugins"),
+        ("--demo tests/acceptance", "--demo tests/acceptance"),
+        ("--reports --demo", "--reports --demo"),
+        ("--html /tmp/x.html --reports", "--html /tmp/x.html --reports"),
+    ],
+)
+def test_a_value_is_joined_to_its_option(typed: str, meant: str) -> None:
+    """Only a value that follows one of the suite's own options is joined to it."""
+    assert meant.split() == joined(typed.split())
+
+
+class Options:
+    """What the doors add to pytest's options."""
+
+    def __init__(self) -> None:
+        self.valued: set[str] = set()
+        self.switches: set[str] = set()
+
+    def getgroup(self, _name: str) -> "Options":
+        """Return the group that they all are in."""
+        return self
+
+    def addoption(self, name: str, *, action: str = "store", **_others: object) -> None:
+        """Take up an option."""
+        (self.switches if action == "store_true" else self.valued).add(name)
+
+
+def test_every_option_of_the_suite_is_known() -> None:
+    """What is joined, and what is refused elsewhere, are the options that the doors add."""
+    doors: Sequence[str] = runpy.run_path(str(ROOT / "conftest.py"))["pytest_plugins"]
+    options = Options()
+    for door in map(import_module, doors):
+        getattr(door, "pytest_addoption", lambda _parser: None)(options)
+    assert (options.valued, options.switches) == ({*VALUED}, {*SWITCHES})
