@@ -75,7 +75,7 @@ class Options:
         self.valued: set[str] = set()
         self.switches: set[str] = set()
 
-    def getgroup(self, _name: str) -> "Options":
+    def getgroup(self, *_names: str) -> "Options":
         """Return the group that they all are in."""
         return self
 
