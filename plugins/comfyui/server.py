@@ -213,15 +213,18 @@ class Server:
         status = PromptStatus(location=Location.WAITING)
         while True:
             is_time_to_look = watch.wait_for_news()
-            if self._stopping.is_set():
-                raise Interrupted(f"The run was stopped while {url} worked on this picture.")
-            if is_time_to_look:
+            failure: ComfyUIError | None = None
+            if is_time_to_look and not self._stopping.is_set():
                 status = self._look(watch.run.prompt_id)
                 watch.note(answers=status.location is not Location.OUT_OF_REACH)
                 if status.entry is not None:
-                    if failure := failure_of(from_history(watch.run.prompt_id, status.entry), url=url):
-                        raise failure
-                    return status.entry
+                    failure = failure_of(from_history(watch.run.prompt_id, status.entry), url=url)
+                    if failure is None:
+                        return status.entry
+            if self._stopping.is_set() and not isinstance(failure, ExecutionFailed):  # interrupted by us, if at all
+                raise Interrupted(f"The run was stopped while {url} worked on this picture.")
+            if failure:
+                raise failure
             if self._given_up:
                 raise not_finished(self._given_up)
             if expired := timeouts.expired(status, watch.progress, moved=watch.moved):

@@ -466,6 +466,45 @@ def test_closing_withdraws_ours_alone(
     )
 
 
+class ToldLate(Posing):
+    """A stand-in that is at work until it is interrupted, and says what became of it when that is over."""
+
+    def __init__(self) -> None:
+        self.asked, self.over = threading.Event(), threading.Event()
+        self.serving: Serving
+
+    def before_step(self, prompt_id: str, node_id: str, step: int) -> None:
+        """Be at work."""
+        del prompt_id, node_id, step
+        self.serving.server.executor._interrupted.wait(60)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse | None:
+        """Hold up a look at the history."""
+        if request.path.startswith("/history/"):
+            self.asked.set()
+            while not self.over.is_set():  # noqa: ASYNC110 (set by another thread)
+                await asyncio.sleep(0.005)
+        return await super().answer(request)
+
+
+def test_closing_during_a_look_is_not_taken_for_somebody_elses_doing(
+    staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor
+) -> None:
+    """A picture that we interrupt while its thread asks what became of it was stopped by us, and by nobody else."""
+    faults = ToldLate()
+    serving = faults.serving = stand_in(faults=faults)
+    server = connect(serving)
+    rendering = apart.submit(server.render, filled(staged), ignore_progress)
+    assert faults.asked.wait(60)
+    server.close()
+    until(serving.server.queue.history)
+    faults.over.set()
+    told = failure(lambda: rendering.result(30))
+    assert f"The run was stopped while {serving.url} worked on this picture." == str(told)
+    ended = [entry["status"]["messages"][-1][0] for entry in serving.server.queue.history().values()]
+    assert ["execution_interrupted"] == ended
+
+
 class Slow(Posing):
     """A stand-in behind a slow line: a POST arrives when it is let through."""
 
