@@ -86,12 +86,12 @@ def choices_of(client: ComfyUI, *, classes: Sequence[str] = ()) -> ServerChoices
         diffusion_models=diffusion_models,
         embeddings=client.embeddings(),
         nodes=client.node_classes(classes) if classes else {},
-        files=_files(client, MODEL_FOLDERS if classes else MODEL_FOLDERS[:1]),
+        files=model_files(client, MODEL_FOLDERS if classes else MODEL_FOLDERS[:1]),
     )
 
 
-def _files(client: ComfyUI, folders: Sequence[str]) -> dict[str, ModelFile]:
-    """Return the files of some model folders; of two of one name, the one that the server reads."""
+def model_files(client: ComfyUI, folders: Sequence[str]) -> dict[str, ModelFile]:
+    """Return the files of some model folders by folder and name; of two of one name, the one that the server reads."""
     found: dict[str, ModelFile] = {}
     for folder in folders:
         for file in sorted(client.model_files(folder), key=lambda one: one.folder, reverse=True):

@@ -19,6 +19,7 @@ from plugins.evidence.deployments import (
     Judged,
     Proven,
     RecordError,
+    Serving,
     read_record,
     read_rollback,
     write_record,
@@ -52,6 +53,8 @@ class Selected:
     strength: float | None = None
     """What it was judged at, where the plan has several strengths."""
     other_ballots: tuple[BallotRecord, ...] = ()
+    serving: tuple[Serving, ...] = ()
+    """The servers that production will be proven on."""
 
 
 def deploy(
@@ -199,6 +202,7 @@ def _recorded(selected: Selected, installed: Installation, proof: tuple[Proven, 
         other_ballots=selected.other_ballots,
         proof=proof,
         server=next(iter(selected.evidence.values())).server,
+        serving=selected.serving,
         made_on=tuple(made_on(selected.evidence.values())),
         deployed=datetime.now(UTC),
     )

@@ -8,6 +8,7 @@ from typing import Final
 from plugins.comfyui.choices import choices_of
 from plugins.comfyui.own_workflow import classes_for
 from plugins.comfyui.server import Server
+from plugins.evidence.deployments import Serving
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
@@ -88,8 +89,10 @@ def accepted_among(evidence: Mapping[Cell, Evidence], accepted: Collection[str])
     }
 
 
-def check_files(expected: ExpectedInputs, evidence: Mapping[Cell, Evidence], servers: Sequence[Server]) -> None:
-    """See that the servers still have the model files that the pictures were made from.
+def check_files(
+    expected: ExpectedInputs, evidence: Mapping[Cell, Evidence], servers: Sequence[Server]
+) -> tuple[Serving, ...]:
+    """See that the servers still have the model files that the pictures were made from. Returns what each has now.
 
     Raises `GateError`, or `ComfyUIError` where one cannot be asked.
     """
@@ -107,6 +110,7 @@ def check_files(expected: ExpectedInputs, evidence: Mapping[Cell, Evidence], ser
             "not render what was judged. Put the former file back, or render again: pytest -m generate. "
             "Nothing was deployed."
         )
+    return tuple(Serving(server=server, files=files) for server, files in now.items())
 
 
 def doubts_about(evidence: Evidence, *, is_selected: bool) -> list[str]:

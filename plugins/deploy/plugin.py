@@ -11,9 +11,8 @@ from plugins.deploy.claims import is_missing
 from plugins.deploy.options import DeployOptions
 from plugins.deploy.session import Attempt, DeploySession
 from plugins.deploy.standing import NOTHING_THERE
-from plugins.deploy.templates import Templates, read_templates
 from plugins.deploy.verified import Fail, Once, Verified
-from plugins.evidence.deployments import Deployment, Rollback
+from plugins.evidence.deployments import Deployment, Rollback, Serving
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.preparing import pictures
@@ -222,12 +221,6 @@ def production(request: pytest.FixtureRequest) -> Plan:
     return command.plan
 
 
-@pytest.fixture
-def templates(pytestconfig: pytest.Config) -> Templates:
-    """Return the workflows that the plan names to be verified."""
-    return read_templates(pytestconfig.stash[COMMAND].plan)
-
-
 @pytest.fixture(scope="session")
 def once(fail: Fail) -> Once:
     """Return what ends a test for a cause: the first test that it keeps from passing fails, the others are skipped."""
@@ -286,6 +279,12 @@ def reached(pytestconfig: pytest.Config) -> tuple[Server, ...] | UserError:
 def servers(reached: tuple[Server, ...] | UserError, once: Once) -> tuple[Server, ...]:
     """Return the servers whose pickers are to be looked at; a claim that cannot be checked does not pass."""
     return once("no server answers", f"Not checked: {reached}") if isinstance(reached, UserError) else reached
+
+
+@pytest.fixture
+def serving(deployment: Deployment, servers: tuple[Server, ...], pytestconfig: pytest.Config) -> tuple[Serving, ...]:
+    """Return what the servers are now, and have under the names of the model files on record."""
+    return pytestconfig.stash[_SESSION].serving(deployment, servers)
 
 
 def _attempt_or_skip(request: pytest.FixtureRequest) -> Deployment | Rollback:

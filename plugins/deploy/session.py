@@ -23,11 +23,12 @@ from plugins.deploy.selection import (
     select,
     strength_of,
 )
+from plugins.deploy.serving import serving_now
 from plugins.deploy.standing import headline, on_record, properties, standing_of
 from plugins.deploy.summary import Summary, rollback_summary
 from plugins.deploy.summary_files import write_summary
 from plugins.deploy.verified import Verified
-from plugins.evidence.deployments import RECORD, ROLLBACK, BallotRecord, Deployment, Rollback, rollback_of
+from plugins.evidence.deployments import RECORD, ROLLBACK, BallotRecord, Deployment, Rollback, Serving, rollback_of
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
 from plugins.generate.preparing import pictures
@@ -44,7 +45,7 @@ from plugins.plan.command import Command
 from plugins.plan.stages import DEPLOY
 from plugins.review.ballot import Ballot
 from plugins.review.gathering import gather
-from plugins.review.metrics import metrics_of, told_bleed
+from plugins.review.metrics import bleed_of
 
 Attempt = Deployment | Rollback | LoraError
 """What came of putting a file into production, or why nothing did."""
@@ -63,6 +64,7 @@ class DeploySession:
         self._selected: Selected | None = None
         self._previous: PreviousProduction | None = None
         self._done: Deployment | Rollback | None = None
+        self._now: tuple[Serving, ...] = ()
         self.recovered = ""
         """What a killed run had done to production and was taken back, in words."""
         self.stands: Deployment | Rollback | None = None
@@ -130,6 +132,11 @@ class DeploySession:
             raise SelectionError(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.")
         return self._expected({name: one.sha256 for name, one in deployment.candidates.items()})
 
+    def serving(self, deployment: Deployment, servers: tuple[Server, ...]) -> tuple[Serving, ...]:
+        """Return what the servers are now, and have under the names of the files on record. Raises `ComfyUIError`."""
+        self._now = found = serving_now(deployment, servers, comfyui=self._command.plan.paths.comfyui)
+        return found
+
     def page(self) -> str:
         """Return the top of deploy.html; empty where nothing was done."""
         match self._done:
@@ -154,7 +161,7 @@ class DeploySession:
         """Return what is in production now, and what to type then; empty where a verification found something wrong."""
         if self._done:
             return last_words(self._done, self.verified.values(), self._command)
-        return headline(self._command.plan, self.stands, tuple(self.verified.values()))
+        return headline(self._command.plan, self.stands, tuple(self.verified.values()), now=self._now)
 
     def properties(self, claim: str) -> list[tuple[str, object]]:
         """Return a claim in words, by its test's id, and what is in production by the record, by name."""
@@ -178,7 +185,7 @@ class DeploySession:
                     deployment=self._done,
                     ballots=self._ballots,
                     verified=verified,
-                    bleed=self._bleed(self._done),
+                    bleed=bleed_of(plan, self._done.selected, evidence.values(), self._done.strength),
                     workflow=tuple(workflow_of(plan, self._command.reports).lines()) if plan.workflow else (),
                 )
                 if plan.summary:
@@ -188,13 +195,6 @@ class DeploySession:
                 return rollback_summary(plan, self._done, verified)
             case None:
                 return ""
-
-    def _bleed(self, deployment: Deployment) -> str:
-        selected, bleeding = self._selected, self._command.plan.bleeding
-        if selected is None:
-            return ""
-        found = selected.evidence.values()
-        return told_bleed(metrics_of(selected.checkpoint, found, deployment.strength, bleeding=bleeding))
 
     def _lock(self) -> None:
         if self._locks is None:
@@ -212,8 +212,7 @@ class DeploySession:
 
     def _open_gate(self) -> None:
         """See that the selection may be deployed."""
-        plan, reports = self._command.plan, self._command.reports
-        typed = self._options.selected_step
+        plan, reports, typed = self._command.plan, self._command.reports, self._options.selected_step
         ballots = find_ballots(reports, map(self._command.path, self._options.ballots))
         used = ballots[: len(self._options.ballots) or 1]
         chosen = choice_of(ballots, typed) if ballots else None
@@ -236,7 +235,7 @@ class DeploySession:
                 *ballot_lines(ballots, typed, judges=len(used)),
                 *no_lines(self._ballots, checkpoint, plan, strength),
             )
-        check_files(expected, evidence, self._servers())
+        serving = check_files(expected, evidence, self._servers())
         self._selected = Selected(
             expected=expected,
             store=store,
@@ -247,6 +246,7 @@ class DeploySession:
             accepted=accepted_among(evidence, self._options.accepted),
             ballot=records[0] if records else None,
             other_ballots=records[1:],
+            serving=serving,
         )
 
     def _prepare_rollback(self, taken_back: Installation | None) -> None:

@@ -7,8 +7,18 @@ from typing import Final
 
 from plugins.deploy.gate import tested_cells
 from plugins.deploy.selection import select
+from plugins.deploy.serving import unproven_servers
 from plugins.deploy.verified import Verified
-from plugins.evidence.deployments import RECORD, ROLLBACK, Deployment, RecordError, Rollback, read_record, rollback_of
+from plugins.evidence.deployments import (
+    RECORD,
+    ROLLBACK,
+    Deployment,
+    RecordError,
+    Rollback,
+    Serving,
+    read_record,
+    rollback_of,
+)
 from plugins.evidence.store import EvidenceError, Store
 from plugins.plan.plan import Plan
 
@@ -65,8 +75,13 @@ def rendered_again(plan: Plan, deployment: Deployment, store: Store) -> str:
     )
 
 
-def headline(plan: Plan, standing: Deployment | Rollback | None, verified: Sequence[Verified]) -> str:
-    """Return what is live, and how many claims were not checked; nothing where one failed."""
+def headline(
+    plan: Plan, standing: Deployment | Rollback | None, verified: Sequence[Verified], *, now: Sequence[Serving] = ()
+) -> str:
+    """Return what is live, how many claims were not checked, and which servers are others `now`.
+
+    Nothing where a claim failed.
+    """
     if standing is None or not verified:
         return ""
     if any(one.outcome == "failed" for one in verified):
@@ -78,9 +93,10 @@ def headline(plan: Plan, standing: Deployment | Rollback | None, verified: Seque
         )
     unchecked = [one for one in verified if one.outcome != "passed"]
     live = f"{standing.selected} of {plan.production.lora_name} is in production since {_day(standing.deployed)}"
+    others = "".join(f"\n{told}" for told in unproven_servers(standing, now))
     if unchecked:
-        return f"{live}, by the record; {len(unchecked)} of {len(verified)} claims were not checked."
-    return f"{live}, {_proven(standing)}."
+        return f"{live}, by the record; {len(unchecked)} of {len(verified)} claims were not checked.{others}"
+    return f"{live}, {_proven(standing)}.{others}"
 
 
 def properties(standing: Deployment | Rollback | None) -> list[tuple[str, object]]:

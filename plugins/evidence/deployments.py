@@ -7,7 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plugins.comfyui.answers import ServerInfo
-from plugins.evidence.evidence import Sha256
+from plugins.evidence.evidence import FileRecord, Sha256
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import sync_folder
 from plugins.plan.cells import at
@@ -74,6 +74,13 @@ class Proven(_Record):
         return f"{told}; the next candidate, {self.runner_up}, is at {self.runner_up_distance:.2f}"
 
 
+class Serving(_Record):
+    """A server that production is rendered on, and the model files beside the LoRA that it renders with."""
+
+    server: ServerInfo
+    files: tuple[FileRecord, ...] = ()
+
+
 class Deployment(_Record):
     """What was deployed, out of what, and on which evidence. Paths are absolute."""
 
@@ -105,6 +112,8 @@ class Deployment(_Record):
     proof: tuple[Proven, ...]
     """What production rendered, compared with what was judged."""
     server: ServerInfo
+    serving: tuple[Serving, ...] = ()
+    """The servers that production was proven on, as they were then; none in older records."""
     made_on: tuple[str, ...] = ()
     """The ComfyUI versions and machines that the judged pictures were made on; nothing in older records."""
     deployed: datetime

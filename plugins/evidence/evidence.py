@@ -65,11 +65,15 @@ class FileRecord(_Record):
     """Seconds since 1970."""
     local: bool
     """Whether this machine's file was looked at; else the server said so."""
+    sampled: Sha256 | None = None
+    """Digest of parts of its bytes, spread over all of it; None where it could not be read."""
 
     def is_other(self, now: "FileRecord", *, same_server: bool) -> bool:
         """Say whether this is not the file that is there now. Two servers' copies may have different times."""
         comparable = (self.local and now.local) or (same_server and self.local == now.local)
-        return self.size != now.size or (comparable and abs(self.modified - now.modified) > _TICK)
+        other_time = comparable and abs(self.modified - now.modified) > _TICK
+        other_bytes = None not in {self.sampled, now.sampled} and self.sampled != now.sampled
+        return self.size != now.size or other_time or other_bytes
 
 
 class RunRecord(_Record):

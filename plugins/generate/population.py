@@ -1,15 +1,19 @@
 """What decides pixels beside a cell's own inputs, and which servers may render the cells of one row."""
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from plugins.comfyui.choices import ServerChoices
+from plugins.comfyui.answers import ModelFile
+from plugins.comfyui.choices import ServerChoices, model_files
+from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.lora_slots import is_loaded, is_off, names, slots
 from plugins.comfyui.node_types import read_types
 from plugins.comfyui.wiring import Wiring
 from plugins.evidence.evidence import Evidence, FileRecord, Population, population_of
 from plugins.generate.expected import ExpectedInputs
+from plugins.loras.copying import sample_of
 from plugins.plan.cells import Cell, matrix
 from plugins.render.render_server import RenderServer
 
@@ -35,10 +39,19 @@ def files_used(
     for key, file in sorted(choices.files.items()):
         folder, _, name = key.partition("/")
         if name in named or (folder == "loras" and not loras.isdisjoint(_called(name))):
-            found.append(
-                _seen(comfyui, key) or FileRecord(name=key, size=file.size, modified=file.modified, local=False)
-            )
+            found.append(_seen(comfyui, key) or _told(key, file))
     return tuple(found)
+
+
+def files_again(files: Iterable[FileRecord], client: ComfyUI, *, comfyui: Path) -> Files:
+    """Return what lies under the names of these files now, of which a server may list those that are not at hand.
+
+    One that neither this machine nor the server knows of is left out. Raises `ComfyUIError`.
+    """
+    names = [one.name for one in files]
+    listed = model_files(client, sorted({name.partition("/")[0] for name in names}))
+    found = (_seen(comfyui, name) or (_told(name, listed[name]) if name in listed else None) for name in names)
+    return tuple(filter(None, found))
 
 
 def _loras(wiring: Wiring, tested: frozenset[str]) -> frozenset[str]:
@@ -60,11 +73,20 @@ def _seen(comfyui: Path | None, key: str) -> FileRecord | None:
     """Return what this machine knows of a file; None where it is elsewhere."""
     if comfyui is None:
         return None
+    path = comfyui / "models" / key
     try:
-        status = (comfyui / "models" / key).stat()
+        status = path.stat()
     except OSError:
         return None
-    return FileRecord(name=key, size=status.st_size, modified=status.st_mtime, local=True)
+    sampled = None
+    with contextlib.suppress(OSError):
+        sampled = sample_of(path)
+    return FileRecord(name=key, size=status.st_size, modified=status.st_mtime, local=True, sampled=sampled)
+
+
+def _told(key: str, file: ModelFile) -> FileRecord:
+    """Return what a server says of a file."""
+    return FileRecord(name=key, size=file.size, modified=file.modified, local=False)
 
 
 class Rows:

@@ -13,6 +13,8 @@ if sys.platform == "linux":
     import fcntl
 
 _BLOCK: Final = 4 * 1024 * 1024
+_PART: Final = 64 * 1024
+_PARTS: Final = 64
 _FICLONE: Final = 0x40049409
 """Linux: make a file share another's blocks until one of them is written to (ioctl_ficlone(2))."""
 
@@ -21,6 +23,20 @@ def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sample_of(path: Path) -> str:
+    """Return the SHA-256 of parts of a file that are spread evenly over it, in hexadecimal: base models are large.
+
+    Of a small file they are all of it. Another model differs in every part; a change of a few tensors may be missed.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for start in [*range(0, size, max(size // _PARTS, _PART)), max(size - _PART, 0)]:
+            file.seek(start)
+            digest.update(file.read(_PART))
+    return digest.hexdigest()
 
 
 def stamp_of(path: Path) -> tuple[int, int, int]:

@@ -111,6 +111,7 @@ Claim = Literal[
     "ballot_is_unchanged",
     "production_lora_rendered_what_was_judged",
     "production_lora_is_the_selected_checkpoint",
+    "model_files_are_as_proven",
     "no_forbidden_lora_on_disk",
     "no_forbidden_lora_in_picker",
     "workflow_templates_load_production_lora",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from plugins.evidence.evidence import Evidence
 from plugins.pictures.likeness import diversity
+from plugins.plan.plan import Plan
 from plugins.plan.tested import Tested
 
 Range = tuple[float, float]
@@ -61,6 +62,12 @@ def metrics_of(
         distances=_range(distances),
         bleed=_mean(bleed),
     )
+
+
+def bleed_of(plan: Plan, checkpoint: str, evidence: Iterable[Evidence], strength: float | None) -> str:
+    """Say how much a checkpoint of the plan changes without its trigger word, as `told_bleed` does."""
+    found = plan.checkpoint(checkpoint)
+    return told_bleed(metrics_of(found, evidence, strength, bleeding=plan.bleeding)) if found else ""
 
 
 def told_bleed(metrics: Metrics) -> str:

@@ -6,10 +6,11 @@ import pytest
 
 from plugins.comfyui.server import Server
 from plugins.deploy import claims
+from plugins.deploy.serving import model_files_are_as_proven
 from plugins.deploy.standing import NOTHING_THERE, rendered_again
-from plugins.deploy.templates import Templates, templates_load_production
+from plugins.deploy.templates import Templates, read_templates, templates_load_production
 from plugins.deploy.verified import Fail, Once
-from plugins.evidence.deployments import Deployment, Rollback
+from plugins.evidence.deployments import Deployment, Rollback, Serving
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.plan.plan import Plan
@@ -38,6 +39,12 @@ def assert_none(fail: Fail) -> AssertNone:
 def there(production: Plan, once: Once) -> Plan:
     """Return the plan, where there is a production file at all."""
     return production if production.production_file.is_file() else once(NOTHING_THERE, claims.is_missing(production))
+
+
+@pytest.fixture
+def templates(production: Plan) -> Templates:
+    """Return the workflows that the plan names to be verified."""
+    return read_templates(production)
 
 
 @pytest.fixture
@@ -110,6 +117,15 @@ def test_production_lora_is_the_selected_checkpoint(
         assert_none(claims.production_is_the_former_file(there, standing))
         pytest.skip(str(standing))
     assert_none(claims.production_is_the_selected_checkpoint(there, standing))
+
+
+def test_model_files_are_as_proven(
+    deployment: Deployment, serving: tuple[Serving, ...], assert_none: AssertNone
+) -> None:
+    """The base model and the other model files are those that the production LoRA was proven with."""
+    if not any(one.files for one in deployment.serving):
+        pytest.skip("not checked: the record of the deployment names no model files")
+    assert_none(model_files_are_as_proven(deployment, serving))
 
 
 def test_no_forbidden_lora_on_disk(production: Plan, assert_none: AssertNone) -> None:

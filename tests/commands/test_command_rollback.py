@@ -90,7 +90,7 @@ def test_what_is_published_goes_with_its_production(told: dict[str, tuple[int, s
         "README.md final.png spyke_plasma_v1.civitai.info spyke_plasma_v1.json spyke_plasma_v1.metadata.json "
         "spyke_plasma_v1.preview.png spyke_plasma_v1.safetensors step600.png" == told["published"][1]
     )
-    assert (0, True) == (told["verify-published"][0], "11 passed" in told["verify-published"][1])
+    assert (0, True) == (told["verify-published"][0], "12 passed" in told["verify-published"][1])
     assert "8 published files of step600 removed. Publish again: " in told["rollback"][1]
     assert "-m pytest -m publish --plan=" in told["rollback"][1]
     assert "spyke_plasma_v1.safetensors" == told["withdrawn"][1]
@@ -102,7 +102,7 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     code, text = told["rollback"]
     assert 0 == code, text
     assert "rolling back step600" in text
-    assert "8 passed, 14 deselected" in text
+    assert "8 passed, 15 deselected" in text
     assert " to final on " in text
     assert "No checkpoint counts as selected until you deploy one: " in text
     assert text.endswith(f"production: {told['digest'][1]}")

@@ -1,6 +1,7 @@
 """Each claim about production is seen to fail where it does not hold, and the others still pass."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,6 +29,7 @@ TESTED = "test_every_checkpoint_was_tested_on_every_prompt"
 BALLOT = "test_ballot_is_unchanged"
 PROVEN = "test_production_lora_rendered_what_was_judged"
 SELECTED = "test_production_lora_is_the_selected_checkpoint"
+MODELS = "test_model_files_are_as_proven"
 DISK = "test_no_forbidden_lora_on_disk"
 OFFERED = "test_no_forbidden_lora_in_picker"
 TEMPLATES = "test_workflow_templates_load_production_lora"
@@ -77,6 +79,14 @@ def forbidden(folder: Path) -> None:
     """Put forbidden LoRAs into a subfolder, in another case."""
     (folder / "ComfyUI/models/loras/old").mkdir()
     shutil.copy(folder / FINAL, folder / "ComfyUI/models/loras/old/JUNE_v3.safetensors")
+
+
+def base_model_replaced(folder: Path) -> None:
+    """Write another base model of the same size and time under its name."""
+    (file,) = (folder / "ComfyUI/models/checkpoints").iterdir()
+    status, content = file.stat(), file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def another_folder(folder: Path) -> None:
@@ -173,6 +183,11 @@ VIOLATIONS = {
             "offers old/JUNE_v3.safetensors, and the plan forbids june and draster. Move the file elsewhere.",
         ),
     ),
+    "base_model_replaced": Violation(
+        plant=base_model_replaced,
+        fails=frozenset({MODELS}),
+        says=(" is another file now, so what production renders is not what was judged. Put the former file back, or",),
+    ),
     "another_folder": Violation(
         plant=another_folder,
         fails=frozenset({PICKER, OFFERED}),
@@ -180,7 +195,7 @@ VIOLATIONS = {
     ),
     "record_gone": Violation(
         plant=record_gone,
-        fails=frozenset({TESTED, BALLOT, PROVEN, SELECTED}),
+        fails=frozenset({TESTED, BALLOT, PROVEN, SELECTED, MODELS}),
         says=("No deployment is on record in {folder}/reports. Deploy with pytest -m deploy --selected-step=STEP",),
     ),
     "template": Violation(
@@ -190,7 +205,7 @@ VIOLATIONS = {
     ),
     "no_server": Violation(
         plant=lambda _: None,
-        fails=frozenset({PICKER, OFFERED}),
+        fails=frozenset({PICKER, OFFERED, MODELS}),
         says=("Not checked: No ComfyUI answers at http://127.0.0.1:9 (",),
         served=False,
     ),

@@ -1,6 +1,7 @@
 """Nothing is deployed that was not tested: the gate names every cell that is in the way."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,9 @@ from plugins.comfyui.answers import ModelFile
 from plugins.comfyui.choices import ServerChoices
 from plugins.deploy import gate
 from plugins.deploy.gate import GateError
+from plugins.evidence.deployments import Serving
 from plugins.evidence.evidence import FileRecord
+from plugins.generate.population import files_used
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from tests.plugins.deploy.judged_plan import Judged
@@ -246,7 +249,44 @@ def test_base_model_of_the_pictures_is_the_one_that_is_there(judged: Judged, siz
     server: Any = SimpleNamespace(info=next(iter(evidence.values())).server, ask=lambda _: choices)
 
     if size == used.size:
-        gate.check_files(judged.expected, evidence, (server,))
+        assert (Serving(server=server.info, files=(used,)),) == gate.check_files(judged.expected, evidence, (server,))
     else:
         with pytest.raises(GateError, match=f"{name} is another file now than when the pictures were rendered"):
             gate.check_files(judged.expected, evidence, (server,))
+
+
+def test_base_model_of_the_same_size_and_time_is_not_taken_for_the_former_one(judged: Judged) -> None:
+    """A base model that is at hand is read: other bytes shut the gate, whatever its size and time say."""
+    name = f"checkpoints/{BASE}"
+    file = judged.plan.paths.comfyui / "models" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(bytes(1 << 20))
+    listed = {name: ModelFile(name=BASE, pathIndex=0, size=1 << 20, modified=1e9)}
+    choices = ServerChoices(url="http://a:1", base_models=(BASE,), samplers=(), schedulers=(), files=listed)
+    found = judged.selected().evidence
+    server: Any = SimpleNamespace(info=next(iter(found.values())).server, ask=lambda _: choices)
+    files = files_used(judged.expected, choices, base_model=BASE, comfyui=judged.plan.paths.comfyui)
+    evidence = {cell: one.model_copy(update={"files": files}) for cell, one in found.items()}
+    gate.check_files(judged.expected, evidence, (server,))
+
+    time = file.stat().st_mtime_ns
+    file.write_bytes(bytes(1 << 19) + b"\1" * (1 << 19))
+    os.utime(file, ns=(time, time))
+    with pytest.raises(GateError, match=f"{name} is another file now than when the pictures were rendered"):
+        gate.check_files(judged.expected, evidence, (server,))
+
+
+def test_pictures_of_several_base_models_shut_the_gate(judged: Judged) -> None:
+    """Checkpoints that were rendered on another file of the base model's name do not compare with the others."""
+    stem = BASE.removesuffix(".safetensors")
+    for cell in matrix(judged.plan)[2:4]:
+        keep(
+            judged.expected,
+            judged.store,
+            cell,
+            base_model=f"{stem}.ckpt",
+            inputs_digest=judged.expected.inputs_digest(cell, base_model=f"{stem}.ckpt"),
+        )
+
+    with pytest.raises(GateError, match=rf"made on several base models \({stem}.ckpt, {BASE}\) and do not compare"):
+        judged.selected()

@@ -20,6 +20,7 @@ from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import BASE, keep
 
 FILE = FileRecord(name=f"checkpoints/{BASE}", size=7, modified=1e9, local=False)
+LOCAL = FILE.model_copy(update={"local": True, "sampled": "a" * 64})
 
 
 def served(version: str, *, url: str = "http://127.0.0.1:8188") -> Any:
@@ -104,6 +105,21 @@ def test_row_that_is_kept_goes_to_servers_that_are_alike(kept: dict[Cell, Eviden
     rows = rows_of(kept, plan, new, old)
 
     assert (False, True) == (rows.take(cells[2], new), rows.take(cells[2], old))
+
+
+@pytest.mark.parametrize(
+    ("now", "changed"),
+    [
+        pytest.param(LOCAL, False, id="the-same"),
+        pytest.param(LOCAL.model_copy(update={"sampled": "b" * 64}), True, id="other-bytes"),
+        pytest.param(LOCAL.model_copy(update={"sampled": None}), False, id="an-older-record"),
+        pytest.param(LOCAL.model_copy(update={"modified": 2e9}), True, id="another-time"),
+    ],
+)
+def test_bytes_decide_where_they_are_known_of_both(now: FileRecord, *, changed: bool) -> None:
+    """A file of the same size and time is another one where its bytes are; what is not known of both says nothing."""
+    assert changed is LOCAL.is_other(now, same_server=True)
+    assert changed is now.is_other(LOCAL, same_server=False)
 
 
 @pytest.mark.parametrize(
