@@ -38,7 +38,7 @@ def failure_of(run: Run, *, url: str) -> ComfyUIError | None:
     if run.phase is Phase.SUCCEEDED:
         return None
     if run.phase is Phase.INTERRUPTED:
-        return Interrupted(f"Somebody interrupted this picture on {url}. To have it, {AGAIN}")
+        return Interrupted(f"Somebody interrupted this picture on {url}. To render it, {AGAIN}")
     advice = next(
         (advice for words, advice in _ADVICE if words.search(run.error)), f"Look at its terminal, then {AGAIN}"
     )
@@ -48,10 +48,7 @@ def failure_of(run: Run, *, url: str) -> ComfyUIError | None:
 def expiry_of(location: Location, *, url: str, seconds: float, reason: str) -> ComfyUIError:
     """Return the error that an expired time-out comes to; `reason` is why the server was out of reach."""
     if location is Location.GONE:
-        return Lost(
-            f"{url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
-            f"{AGAIN.capitalize()}"
-        )
+        return Lost(f"{url} has lost this picture: it was restarted, or its queue was cleared. {AGAIN.capitalize()}")
     if location is Location.OUT_OF_REACH:
         return out_of_reach(url=url, seconds=seconds, reason=reason)
     if location is Location.BEHIND_OTHERS:

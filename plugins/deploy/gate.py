@@ -49,8 +49,8 @@ def pass_gate(
     cells = tested_cells(expected.plan)
     if unknown := sorted({*accepted} - {cell.id for cell in cells}):
         raise GateError(
-            f"--accept={unknown[0]} is no picture of {expected.plan.title}. It takes the id of one as the tests have "
-            f"it, such as --accept={next(column(expected.plan, selected)).id}. Nothing was deployed."
+            f"--accept={unknown[0]} names no picture of {expected.plan.title}. Write its id as in the tests, "
+            f"such as --accept={next(column(expected.plan, selected)).id}. Nothing was deployed."
         )
     missing = expected.missing(store, cells)
     problems = [str(one) for one in missing]
@@ -72,9 +72,9 @@ def pass_gate(
     if problems:
         count = len(shut) or len(cells)
         lines = "".join(f"\n  {problem}" for problem in problems)
-        take = f"\nTo take a picture as it is, name it: --accept={doubtful[0]}" if doubtful else ""
+        take = f"\nTo accept a picture as it is, name it: --accept={doubtful[0]}" if doubtful else ""
         raise GateError(
-            f"{selected.id} cannot be deployed: {count} of {len(cells)} cells stand in the way.{lines}\n"
+            f"{selected.id} cannot be deployed: {count} of {len(cells)} pictures are missing or did not pass.{lines}\n"
             f"Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate{take}"
         )
     return evidence
@@ -83,7 +83,7 @@ def pass_gate(
 def accepted_among(evidence: Mapping[Cell, Evidence], accepted: Collection[str]) -> dict[str, str]:
     """Return what stood against each picture that a person accepted, by the cell's id."""
     return {
-        cell.id: "; ".join(doubts_about(found, is_selected=True)) or "nothing stood against it"
+        cell.id: "; ".join(doubts_about(found, is_selected=True)) or "it had passed"
         for cell, found in evidence.items()
         if cell.id in accepted
     }

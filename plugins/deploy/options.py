@@ -25,9 +25,9 @@ class DeployOptions:
         if stages >= {DEPLOY, GENERATE}:
             raise OptionError("generate and deploy are two commands: a person looks at the pictures in between.")
         if self.selected_step and not stages & {DEPLOY, VERIFY}:
-            raise OptionError("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP")
+            raise OptionError("--selected-step is for a deployment: pytest -m deploy --selected-step=STEP")
         if self.accepted and (self.rollback or DEPLOY not in stages):
-            raise OptionError("--accept goes with a deployment: pytest -m deploy --selected-step=STEP --accept=CELL")
+            raise OptionError("--accept is for a deployment: pytest -m deploy --selected-step=STEP --accept=CELL")
         if self.rollback and (self.selected_step or DEPLOY not in stages):
             raise OptionError(
                 "--rollback puts back what was in production before the last deployment, by itself: "

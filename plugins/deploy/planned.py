@@ -121,7 +121,7 @@ class PlannedSummary:
         if ballot:
             rule = ballot.suggestion
             gave = f"{at(rule.checkpoint or 'no checkpoint', rule.strength)} ({rule.reason})"
-            why = [f"the selection rule gave {gave}", *filter(None, [ballot.reason.strip()])]
+            why = [f"the selection rule chose {gave}", *filter(None, [ballot.reason.strip()])]
         judged = [
             f"Judged by {judge_name(each, number)}: {_manner(each)}"
             for number, each in enumerate(self.summary.ballots, 1)
@@ -204,7 +204,7 @@ class PlannedSummary:
         if ballot and (ballot.suggestion.checkpoint, ballot.suggestion.strength) != (one.selected, one.strength):
             rule, reason = ballot.suggestion, ballot.reason.strip()
             gave = at(rule.checkpoint or "no checkpoint", rule.strength)
-            told.append(f"Against the selection rule, which gave {gave}: {reason or 'no reason was given'}")
+            told.append(f"Against the selection rule, which chose {gave}: {reason or 'no reason was given'}")
         told += self.summary.dissent()
         told += [f"A picture was accepted by name, {cell}: {reason}" for cell, reason in one.accepted.items()]
         told += [
@@ -214,7 +214,7 @@ class PlannedSummary:
             for check in evidence.warnings
         ]
         if one.backup:
-            told.append(f"The production file of before is kept beside the new one, as {one.backup.name}")
+            told.append(f"The former production file is kept beside the new one, as {one.backup.name}")
         told += [f"An evaluation copy was left at {path}: {reason}" for path, reason in one.left.items()]
         return [plain(line) for line in told] or ["None - the plan was carried out as written."]
 

@@ -228,7 +228,7 @@ def once(fail: Fail) -> Once:
 
     def once(cause: str, message: object) -> NoReturn:
         if cause in told:
-            pytest.skip(f"not checked: {cause}, as said above")
+            pytest.skip(f"not checked: {cause} (see above)")
         told.add(cause)
         fail(message)
 

@@ -71,7 +71,8 @@ def find_previous(plan: Plan, deployment: Deployment) -> PreviousProduction:
         )
     if former == deployment.sha256:
         raise DeploymentError(
-            f"{production} held the bytes of {deployment.selected} before it was deployed, too. Nothing to put back."
+            f"{production} held the bytes of {deployment.selected} before that was deployed, so there is nothing to "
+            "put back."
         )
     places = [*filter(None, [deployment.backup]), *(plan.training_file(one) for one in plan.checkpoints)]
     names = (name for name, one in deployment.candidates.items() if one.sha256 == former)
@@ -87,7 +88,7 @@ def find_previous(plan: Plan, deployment: Deployment) -> PreviousProduction:
             )
     looked = ", ".join(map(str, places))
     raise DeploymentError(
-        f"The bytes that were in production before (SHA-256 {former[:12]}) are nowhere: looked at {looked}. "
+        f"The bytes that were in production before (SHA-256 {former[:12]}) were not found: looked at {looked}. "
         f"{_NOTHING_DONE}"
     )
 
@@ -189,12 +190,14 @@ class ProductionRollback:
         for (url, cell), picture in found.items():
             same = wanted[url, cell]
             if picture.pixels_sha256 == same.pixels_sha256:
-                told[cell.row] = "as the same bytes under another name, pixel for pixel"
+                told[cell.row] = "the same pixels as these bytes gave under another name"
                 continue
             distance = effect_of(picture.image, same.image)
             other = self._distance_from(taken_out, cell, picture)
             at = "cannot be read, to tell by how much it may differ" if other is None else f"is at {other:.2f}"
-            told[cell.row] = f"{distance:.2f} of 255 from the same bytes under another name; {taken_out}'s picture {at}"
+            told[cell.row] = (
+                f"{distance:.2f} of 255 from what these bytes gave under another name; {taken_out}'s picture {at}"
+            )
             if other is None or other < CLEAR * distance:
                 production = self.expected.plan.production.file
                 raise ProofError(

@@ -129,7 +129,7 @@ class DeploySession:
         """
         missing = [one.id for one in self._command.plan.checkpoints if one.id not in deployment.candidates]
         if missing:
-            raise SelectionError(f"The plan has checkpoints that were never candidates: {', '.join(missing)}.")
+            raise SelectionError(f"The plan has checkpoints that were not candidates then: {', '.join(missing)}.")
         return self._expected({name: one.sha256 for name, one in deployment.candidates.items()})
 
     def serving(self, deployment: Deployment, servers: tuple[Server, ...]) -> tuple[Serving, ...]:

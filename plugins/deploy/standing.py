@@ -88,14 +88,14 @@ def headline(
         return ""
     if isinstance(standing, Rollback):
         return (
-            f"Production holds {standing.name}, as it was before {standing.taken_out} was deployed: it was put back on "
+            f"Production holds {standing.name}, as before {standing.taken_out} was deployed: it was put back on "
             f"{_day(standing.rolled_back)}, and proven. No checkpoint counts as selected until you deploy one."
         )
     unchecked = [one for one in verified if one.outcome != "passed"]
     live = f"{standing.selected} of {plan.production.lora_name} is in production since {_day(standing.deployed)}"
     others = "".join(f"\n{told}" for told in unproven_servers(standing, now))
     if unchecked:
-        return f"{live}, by the record; {len(unchecked)} of {len(verified)} claims were not checked.{others}"
+        return f"{live}, according to the record; {len(unchecked)} of {len(verified)} claims were not checked.{others}"
     return f"{live}, {_proven(standing)}.{others}"
 
 
@@ -118,8 +118,9 @@ def _proven(deployment: Deployment) -> str:
     rows = {one.row for one in deployment.proof}
     same = all(one.identical for one in deployment.proof)
     servers = " and ".join(dict.fromkeys(one.server for one in deployment.proof))
-    how = "pixel for pixel" if same else "by nearness, since its pictures differ by themselves"
-    return f"proven on {servers}: every row ({len(rows)}) renders what was judged, {how}"
+    rendered = "the only row renders" if len(rows) == 1 else f"all {len(rows)} rows render"
+    how = "pixel for pixel" if same else "by nearness, since the server does not repeat its own pixels"
+    return f"proven on {servers}: {rendered} what was judged, {how}"
 
 
 def _day(time: datetime) -> str:

@@ -145,7 +145,9 @@ class Summary:
     def _judged(self, ballot: Ballot) -> list[str]:
         """Return the ballot in words: the choice and its reason, the marks criterion by criterion, and the notes."""
         selected, rule = self.deployment.selected, ballot.suggestion
-        told = [f"The rule gave: {plain(at(rule.checkpoint or 'none', rule.strength))} ({plain(rule.reason)})."]
+        told = [
+            f"The selection rule chose: {plain(at(rule.checkpoint or 'none', rule.strength))} ({plain(rule.reason)})."
+        ]
         if ballot.choice is None:
             told.append("The ballot itself chose none; the checkpoint was named on the command line.")
         elif not ballot.follows_rule:
@@ -166,7 +168,7 @@ class Summary:
             marks = " | ".join(_figure(counted.get(one, {}).get(criterion.id)) for one in columns)
             table.append(f"| {plain(criterion.text)}{' (required)' if criterion.required else ''} | {marks} |")
         others = "" if strength is None else f" All are at strength {strength:g}; the ballot has the others."
-        proves = "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."
+        proves = "Each entry says how many of n pictures got a yes, with the 95 % interval (Wilson's)."
         table += ["", proves + others]
         rivals = [
             plain(compared_with(rival, ballot, self.plan, selected=selected, strength=strength))
@@ -200,7 +202,7 @@ class Summary:
     def _accepted(self) -> str:
         lines = [f"- **{plain(cell)}**: {plain(told)}" for cell, told in self.deployment.accepted.items()]
         return (
-            "\n".join(["## Accepted by name", "", "These pictures were taken as they are:", "", *lines])
+            "\n".join(["## Accepted by name", "", "These pictures were accepted as they are:", "", *lines])
             if lines
             else ""
         )

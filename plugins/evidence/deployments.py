@@ -188,7 +188,7 @@ def read_rollback(path: Path) -> Rollback | None:
         return None
     except (OSError, ValidationError, RecursionError) as error:
         told = f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}"
-        raise RecordError(f"{told}. Move it away; production is held against the last deployment then.") from error
+        raise RecordError(f"{told}. Move it away; production is then compared with the last deployment.") from error
 
 
 def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:

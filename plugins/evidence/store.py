@@ -78,6 +78,6 @@ class Store:
             raise EvidenceError(f"{self.picture(cell)} is gone; only its evidence is left ({error})") from error
         if digest != evidence.picture.sha256:
             raise EvidenceError(
-                f"{self.picture(cell)} was changed after it was rendered: its digest is not its evidence's"
+                f"{self.picture(cell)} was changed after it was rendered: its digest differs from its evidence's"
             )
         return evidence

@@ -104,7 +104,7 @@ class Comparing:
         if baseline is None or unlike:
             message = "there is no picture of the baseline to compare with"
             if unlike:
-                message = f"not comparable: the baseline was made otherwise than this ({'; '.join(unlike)})"
+                message = f"not comparable: the baseline was rendered under other conditions ({'; '.join(unlike)})"
             return evidence.with_check(
                 Check(name="LoRA effect", outcome=Outcome.NOT_CHECKED, message=message)
             ).model_copy(update={"compared": None})

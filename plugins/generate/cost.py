@@ -32,7 +32,7 @@ class Cost:
         if not self.wanted:
             return told
         if self.seconds is None:
-            return f"{told}; how long that takes shows from the third one on"
+            return f"{told}; an estimate follows after the third picture"
         return f"{told}, {_about(self.wanted * self.seconds / self.servers)} by the pace of earlier runs"
 
 

@@ -126,13 +126,13 @@ class Generation:
     def last_lines(self) -> Iterator[str]:
         """Yield what the terminal shows in the end: how many pictures were made, by whom not, and the stability."""
         again = "; --regenerate renders them again" if self.reused else ""
-        yield f"pictures: {self.rendered} rendered, {self.reused} reused with their evidence{again}"
+        yield f"pictures: {self.rendered} rendered, {self.reused} reused{again}"
         if self._anew:
-            yield f"{counted(self._anew, 'picture')} rendered anew: a row is made on one ComfyUI version and machine"
+            yield f"{counted(self._anew, 'picture')} rendered again: each row needs one ComfyUI version and machine"
         yield from several_populations(self.known.values())
         for server, reason in self.gave_back.items():
             what = reason.partition(". ")[0].rstrip(".")  # what to do about it stands where a cell failed
-            yield f"{server.info} gave cells back, for others to render: {what}."
+            yield f"{server.info} returned cells for other servers to render: {what}."
         yield from self._keys.last_lines()
         yield from self._stability.last_lines()
 

@@ -66,4 +66,4 @@ class KeyCheck:
         """Yield what the terminal shows in the end."""
         yield from (f"warning: checkpoint {column}: {said}" for column, said in self._warnings.items())
         for url in self._without_log:
-            yield f"{url} shows no log of that time: whether all keys of the LoRAs were loaded was not checked"
+            yield f"{url} has no log of that time, so it was not checked whether all keys of the LoRAs were loaded"

@@ -38,7 +38,7 @@ def told_cost(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> 
         seconds=pace_of(found, {one.server.url for one in found} if command.demo else _urls(command)),
         servers=len(plan.comfyui.servers),
     )
-    return f"{cost} (by the files; no server was asked)"
+    return f"{cost} (from the files alone; no server was asked)"
 
 
 def _urls(command: Command) -> set[str]:

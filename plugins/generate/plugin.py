@@ -90,9 +90,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse --max-minutes where it would do nothing."""
     minutes = config.getoption("max_minutes")
     if minutes is not None and GENERATE not in config.stash[COMMAND].stages:
-        raise pytest.UsageError("--max-minutes goes with rendering: pytest -m generate --max-minutes=N")
+        raise pytest.UsageError("--max-minutes is for rendering: pytest -m generate --max-minutes=N")
     if minutes is not None and not 0 < minutes < inf:
-        raise pytest.UsageError(f"--max-minutes={minutes:g} is no time to render in; write it like --max-minutes=30")
+        raise pytest.UsageError(
+            f"--max-minutes={minutes:g} is not a number of minutes above 0; write it like --max-minutes=30"
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -175,7 +177,7 @@ def evidence_of(
     def evidence(cell: Cell) -> Evidence:
         if time.monotonic() > deadline and not generation.is_ready(cell):
             request.session.shouldstop = _over(request.config, generation)
-            pytest.skip("not rendered: the time is over")
+            pytest.skip("not rendered: the time of --max-minutes is over")
         try:
             with live_line() as show:
                 return generation.evidence(cell, show=show)

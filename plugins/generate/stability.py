@@ -37,9 +37,9 @@ class StabilityCheck(BaseModel):
     def __str__(self) -> str:
         server = f"{self.server.url} beside {self.server.worker}" if self.server.worker else self.server.url
         if self.stable:
-            return f"{server} is bit-stable: {self.cell}, rendered again, came out the same, pixel for pixel"
+            return f"{server} is bit-stable: {self.cell}, rendered twice, gave the same pixels"
         return (
-            f"{server} is not bit-stable: {self.cell}, rendered again, differs by {self.difference:.2f} of 255. "
+            f"{server} is not bit-stable: {self.cell}, rendered twice, differs by {self.difference:.2f} of 255. "
             "Production will be compared by nearness instead of pixel for pixel."
         )
 
@@ -86,14 +86,14 @@ class Stability:
                 difference=effect_of(second.picture.image, first.picture.image),
             )
         except (ComfyUIError, CellFailedError) as error:
-            self._problems.append(f"Whether the server gives the same picture again was not measured: {error}")
+            self._problems.append(f"Whether the server renders the same picture twice was not measured: {error}")
         finally:
             self._measured[_key(server.info)].set_result(found)
         try:
             with self._lock:
                 write_stability(self._checks(), self._reports)
         except OSError as error:
-            self._problems.append(f"Whether the server gives the same picture again could not be kept: {error}")
+            self._problems.append(f"Whether the server renders the same picture twice could not be recorded: {error}")
 
     def not_measured(self, server: RenderServer) -> None:
         """Let the next picture of such a server be rendered twice, since this one was not made."""

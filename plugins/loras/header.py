@@ -74,7 +74,7 @@ def doubts_of_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, 
         if base and _is_related(header, base):
             yield (
                 f"checkpoint {checkpoint.id} is made for {told(families_of(header))}, and the base model {base_model} "
-                f"is {told(families_of_base(base))}: it may take effect in part"
+                f"is {told(families_of_base(base))}: only part of it may take effect"
             )
 
 

@@ -54,8 +54,8 @@ def _locked(folder: Path) -> Iterator[BaseFileLock]:
             lock.acquire(timeout=0)
         except Timeout:
             raise FolderInUse(
-                f"{_in_use(folder, path)} Wait for it to end, then run this again. Where it was killed, remove {path}: "
-                "this file system has no locks that end with a run."
+                f"{_in_use(folder, path)} Wait for it to end, then run this again. If it was killed, remove {path}: "
+                "on this file system a lock outlives its run."
             ) from None
     try:
         yield lock

@@ -36,7 +36,7 @@ def doubts_of_steps(headers: Mapping[Checkpoint, Header]) -> Iterator[str]:
                 name = "" if named is None else f", its name {word} {named}"
                 yield (
                     f"{where} says {word} {noted} ({key}){name}, and the plan {word} {planned}: its training was "
-                    "resumed and counted anew, or the plan is wrong"
+                    "resumed and counted from zero, or the plan is wrong"
                 )
             elif named not in {None, planned}:
                 header_says = "" if noted is None else f", as its header does ({key})"

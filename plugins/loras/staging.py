@@ -22,7 +22,7 @@ class Action(StrEnum):
     """What staging did to one evaluation copy."""
 
     NEW = "new"
-    UNCHANGED = "as they were"
+    UNCHANGED = "already there"
     REPLACED = "replaced"
     LEFT = "where the trainer left them"
     RIVAL = "a rival, where it lies"
@@ -211,7 +211,7 @@ def _staged(checkpoint: Tested, target: Path, sha256: str, header: Header, actio
 
 
 def told(staged: tuple[Staged, ...], folder: Path) -> str:
-    """One line for the terminal: `staged 5 checkpoints in ... (2 new, 3 as they were)`."""
+    """One line for the terminal: `staged 5 checkpoints in ... (2 new, 3 already there)`."""
     counts = Counter(one.action for one in staged)
     details = ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])
     return f"staged {counted(len(staged), 'checkpoint')} in {folder} ({details})"

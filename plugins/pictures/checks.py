@@ -86,7 +86,7 @@ def _near(band: Image.Image, middle: int) -> NDArray[np.bool_]:
 def check_not_noise(picture: Picture) -> Check:
     """Fail static: in a picture of anything, a pixel resembles the one beside it."""
     if picture.image.width == 1:
-        return Check(name="noise", outcome=Outcome.NOT_CHECKED, message="no pixel has one beside it")
+        return Check(name="noise", outcome=Outcome.NOT_CHECKED, message="the picture is one pixel wide")
     grey = np.asarray(picture.image.convert("RGB").convert("L"))[::_ROW_STEP].astype(np.float32)
     likeness = _correlation(grey[:, 1:], grey[:, :-1])
     if likeness >= _NEIGHBOURS:
@@ -111,8 +111,8 @@ def check_lora_applied(*, identical: bool, effect: float, noise: float = 0.0, lo
         return Check(name=name, outcome=Outcome.FAILED, message=f"{told}. {lora}: {header}")
     if effect < ABOVE_NOISE * noise:
         told = (
-            f"the picture differs from the baseline by {effect:.2f} of 255, and one that this server renders twice by "
-            f"{noise:.2f}: what the LoRA does cannot be told from that. {lora}: {header}"
+            f"the picture differs from the baseline by {effect:.2f} of 255, and this server's two renderings of "
+            f"one picture by {noise:.2f}: the LoRA's effect cannot be told from noise. {lora}: {header}"
         )
         return Check(name=name, outcome=Outcome.FAILED, message=told)
     if effect < _NO_EFFECT:
@@ -136,7 +136,7 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str, elsewhere: Collect
         else:
             loras = f"LoRA {lora[:12] or 'none'} here, {other[:12] or 'none'} there"
             asked = "another prompt, seed or strength" if lora == other else loras
-            lines.append(f"it is {cell}'s, pixel for pixel, though they were asked for differently ({asked})")
+            lines.append(f"it is {cell}'s, pixel for pixel, although their inputs differ ({asked})")
     return Check(name="twin", outcome=Outcome.FAILED, message="; ".join(lines))
 
 

@@ -89,4 +89,4 @@ def also_chosen(keywords: str, columns: Collection[str]) -> Iterator[str]:
     for word in re.findall(r"[\w.-]+", keywords):
         others = [one for one in columns if word in one and one != word]
         if word in columns and others:
-            yield f"-k {word} chooses {' and '.join(others)}, too. {word} alone is -k {word}-"
+            yield f"-k {word} also selects {' and '.join(others)}. For {word} alone write -k {word}-"

@@ -64,8 +64,8 @@ def _plan_name(name: str) -> str:
         return _portable(name)
     except ValueError as error:
         raise ValueError(
-            f"{error}. Try name = {portable_name(name)!r}: the copies' names begin with it. The trigger word goes into "
-            "the prompts, spelled as it was trained"
+            f"{error}. Try name = {portable_name(name)!r}: the evaluation copies are named after it. The trigger word "
+            "goes into the prompts, spelled as it was trained"
         ) from None
 
 

@@ -121,8 +121,8 @@ class Plan(Table):
         for prompt in (one for one in self.prompts if one.bleed):
             if not words:
                 raise ValueError(
-                    f"prompt {prompt.id!r} has bleed = true, and the plan tells no trigger word: no other prompt "
-                    f"holds its name, {self.name!r}. Write trigger_words = [...] under [publish]"
+                    f"prompt {prompt.id!r} has bleed = true, and the plan names no trigger word: no other prompt "
+                    f"contains its name, {self.name!r}. Write trigger_words = [...] under [publish]"
                 )
             if found := [word for word in words if prompt.holds(word)]:
                 raise ValueError(

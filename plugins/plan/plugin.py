@@ -228,9 +228,9 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     config, command = session.config, session.config.stash[COMMAND]
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if command.runs and reporter and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-        chosen = f"-k {typable(config.option.keyword)}" if config.option.keyword else "What was typed"
+        chosen = f"-k {typable(config.option.keyword)}" if config.option.keyword else "The command"
         lists = command.next(f"-m {typable(config.option.markexpr)} --collect-only -q")
-        reporter.write_line(f"{chosen} chooses no test: nothing was made or changed. To list the tests: {lists}")
+        reporter.write_line(f"{chosen} selects no test: nothing was made or changed. To list the tests: {lists}")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

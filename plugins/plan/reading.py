@@ -106,7 +106,7 @@ def _others(path: Path) -> str:
     """Name the plans that are there, for a person who mistyped one."""
     folder = path.parent if path.parent.is_dir() else Path("plans")
     there = sorted(str(plan) for plan in folder.glob("*.toml") if plan.name != "pyproject.toml")
-    return f" There are: {', '.join(there)}." if there else " Name one with --plan FILE."
+    return f" There are: {', '.join(there)}." if there else " Name one with --plan=FILE."
 
 
 def _of_a_windows_path(error: Exception) -> bool:

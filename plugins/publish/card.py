@@ -55,7 +55,7 @@ def _why(facts: Facts) -> str:
         lines += [f"Observed: {plain(facts.deployment.observed)}", ""]
     marks = [f"- {plain(one)}" for one in facts.marks()]
     if marks:
-        lines += [*marks, "", "Each mark is of k of n pictures, with the 95 % interval (Wilson's) of what that proves."]
+        lines += [*marks, "", "Each entry says how many of n pictures got a yes, with the 95 % interval (Wilson's)."]
     else:
         lines.append("No marks were recorded.")
     return "\n".join(lines)

@@ -33,7 +33,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         raise pytest.UsageError("publish is a command of its own, once a checkpoint is deployed: pytest -m publish")
     if command.plan.publish is None:
         raise pytest.UsageError(
-            f"{command.plan_file} has no [publish], so nothing is published. docs/publish.md says what can stand there."
+            f"{command.plan_file} has no [publish], so nothing is published. docs/publish.md describes that table."
         )
     try:
         config.stash[_LOCKS] = lock_folders(command.plan, command.reports)

@@ -128,8 +128,8 @@ def withdraw_outdated(plan: Plan, reports: Path) -> Iterator[str]:
         f"warning: {path} was published of {published.selected}, was changed since, and was left" for path in left
     )
     yield from (
-        f"warning: {path} was published of {published.selected} and is not there. If it was moved, it tells of that "
-        "deployment wherever it is now."
+        f"warning: {path} was published of {published.selected} and is not there. If it was moved, it still describes "
+        "deployment , wherever it is now."
         for path in lost
     )
 

@@ -54,7 +54,7 @@ class DaskServer:
     def info(self) -> ServerInfo:
         """What the server says of itself."""
         if self._info is None:
-            raise Unreachable(f"The Dask worker {self.worker} has not said what its ComfyUI is.")
+            raise Unreachable(f"The Dask worker {self.worker} has not reported its ComfyUI.")
         return self._info
 
     def choices(self, classes: tuple[str, ...] = ()) -> ServerChoices:

@@ -56,8 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--demo brings its own ComfyUI. Leave out --cluster, or --demo.")
     if len(command.comfyui_urls) > 1:
         raise pytest.UsageError(
-            "With --cluster every worker drives the one ComfyUI beside it. Leave out --comfyui-url, and tell a worker "
-            "another address by COMFYUI_URL in its environment."
+            "With --cluster every worker drives the one ComfyUI beside it. Leave out --comfyui-url, and give a worker "
+            "another address with COMFYUI_URL in its environment."
         )
 
 

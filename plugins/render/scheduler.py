@@ -46,8 +46,8 @@ def _check_greeting(address: str, *, seconds: float) -> None:
     if parts.scheme != "tcp":
         return
     other = BadAnswer(
-        f"What answers at {address} is no Dask scheduler. Its address is the one that it says when it starts, with the "
-        "port 8786 unless told otherwise; 8787 is its dashboard."
+        f"What answers at {address} is no Dask scheduler. A scheduler prints its address when it starts: its port is "
+        "8786 unless another was given; 8787 is its dashboard."
     )
     with socket.create_connection((parts.hostname, parts.port), timeout=seconds) as connection:
         try:

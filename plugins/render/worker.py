@@ -141,7 +141,7 @@ class WorkerAgent:
         target = self._place(lora)
         try:
             if part is None or self._digest.hexdigest() != lora.sha256:
-                raise Unreachable(f"{target} did not come whole. Is the network failing?")
+                raise Unreachable(f"{target} arrived incomplete. Is the network failing?")
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             let_all_read(part)

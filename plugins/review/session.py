@@ -69,7 +69,7 @@ class ReviewSession:
     def live_line(self) -> str:
         """Return where to look while it renders; empty as long as there is nothing to see."""
         place = self._command.shown(self._command.reports / "report.html")
-        return f"Look while it renders: {place} takes up each picture as it comes." if self._live.is_begun else ""
+        return f"Open {place} now: each picture appears on it once it is rendered." if self._live.is_begun else ""
 
     def finish(self) -> None:
         """Tell pages that are still open that the finished one is there."""
@@ -104,7 +104,7 @@ class ReviewSession:
         if stopped:
             return f"Stopped: {there} of {total} pictures are there. Go on: {again}"
         if not there:
-            return f"None of the {total} pictures is there; their tests say why. Then: {again}"
+            return f"None of the {total} pictures is there; their tests say why. Try again: {again}"
         if tally["missing"]:
             return f"{there} of {total} pictures are there. {look}; make the others: {again}"
         if tally["failed"]:
@@ -112,7 +112,7 @@ class ReviewSession:
             return f"{tally['failed']} of {total} pictures failed a check. {look}; make them again: {again}"
         if tests_failed:
             return f"{counted(tests_failed, 'test')} failed, and said why. {look}; try again: {again}"
-        return f"{look}, then: {self.review.command}" if page else f"{look}. To write it: {again}"
+        return f"{look}, then deploy: {self.review.command}" if page else f"{look}. To write it: {again}"
 
     def _gathered(self, *, pending: bool) -> Review:
         found = gather(

@@ -305,7 +305,7 @@ CASES = {
     ),
     "publish_without_a_table": Case(
         command="-m publish",
-        says=("has no [publish], so nothing is published. docs/publish.md says what can stand there.",),
+        says=("has no [publish], so nothing is published. docs/publish.md describes that table.",),
     ),
     "publish_beside_a_deployment": Case(
         command="-m publish|or|deploy --selected-step=600",
@@ -313,12 +313,12 @@ CASES = {
     ),
     "step_without_deployment": Case(
         command="-m generate --selected-step=600",
-        says=("--selected-step goes with a deployment: pytest -m deploy --selected-step=STEP",),
+        says=("--selected-step is for a deployment: pytest -m deploy --selected-step=STEP",),
     ),
     "nothing_generated": Case(
         command="-m deploy --selected-step=600",
         says=(
-            "step600 cannot be deployed: 4 of 4 cells stand in the way.",
+            "step600 cannot be deployed: 4 of 4 pictures are missing or did not pass.",
             "step600 x forest: it was not rendered",
             "final x novel_pose: it was not rendered",
             "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate --plan=",

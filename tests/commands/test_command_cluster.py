@@ -68,7 +68,7 @@ def test_the_matrix_is_rendered_and_reported(runs: Runs) -> None:
     evidence = [path.read_text(encoding="utf-8") for path in (runs.folder / "reports/pictures").rglob("*.json")]
     assert [1] * 6 == [sum(f'"worker": "{machine.name}"' in one for machine in runs.machines) for one in evidence]
     assert (runs.folder / "reports/report.html").stat().st_size > 10_000
-    assert "is bit-stable: baseline-forest, rendered again, came out the same" in told(runs.whole)
+    assert "is bit-stable: baseline-forest, rendered twice, gave the same pixels" in told(runs.whole)
 
 
 def test_this_machine_needs_no_comfyui(runs: Runs) -> None:

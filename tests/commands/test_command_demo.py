@@ -100,7 +100,7 @@ def test_a_demonstration_deploys_nothing_real(ran: dict[str, Result], folder: Pa
     before = snapshot(copy / "ComfyUI")
     result = partial(Suite(plan_file=copy / "plan.toml").run, "-m", "deploy", "--selected-step=final")()
     assert 4 == result.returncode
-    assert "final cannot be deployed: 4 of 4 cells stand in the way." in told(result)
+    assert "final cannot be deployed: 4 of 4 pictures are missing or did not pass." in told(result)
     assert "step600 x forest: it is SIMULATED" in told(result)
     assert before == snapshot(copy / "ComfyUI")
 

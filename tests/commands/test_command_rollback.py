@@ -125,7 +125,7 @@ def test_verifying_says_that_it_was_rolled_back(told: dict[str, tuple[int, str]]
     """Production as it was before is as it should be: no checkpoint counts as selected, and that is said."""
     code, text = told["verify"]
     assert 0 == code, text
-    assert "Production holds final, as it was before step600 was deployed: it was put back on " in text
+    assert "Production holds final, as before step600 was deployed: it was put back on " in text
     assert "No checkpoint counts as selected until you deploy one." in text
 
 

@@ -135,7 +135,7 @@ VIOLATIONS = {
         says=(
             f"{LORAS}/spyke_plasma_v1.safetensors is not there.",
             "Deploy with pytest -m deploy --selected-step=STEP --plan=",
-            "not checked: no production LoRA is there, as said above",
+            "not checked: no production LoRA is there (see above)",
         ),
     ),
     "cut_short": Violation(

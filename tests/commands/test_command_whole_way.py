@@ -84,9 +84,9 @@ def test_resuming_reuses_every_picture(story: Story) -> None:
     """A run over finished cells renders nothing, says so with the way to render again, and leaves the pictures."""
     result = story.results["resumed"]
     assert (0, {"passed": 6}) == (result.returncode, counts(result))
-    told_in_words = "pictures: 0 rendered, 6 reused with their evidence; --regenerate renders them again"
+    told_in_words = "pictures: 0 rendered, 6 reused; --regenerate renders them again"
     assert told_in_words in result.stdout
-    assert "(2 as they were)" in result.stdout
+    assert "(2 already there)" in result.stdout
     assert [] == new_cells(story, "resumed", "last_failed")
     assert pictures(story, "last_failed") == pictures(story, "resumed")
 
@@ -106,7 +106,7 @@ def test_the_next_command_can_be_typed(story: Story) -> None:
     last = story.results["resumed"].stdout.rstrip().splitlines()[-1]
     reports = story.suite.reports
     typed = shlex.join([sys.executable, "-m", "pytest"])
-    assert last.startswith(f"Look at {reports}/report.html, then: {typed} -m deploy --selected-step=STEP ")
+    assert last.startswith(f"Look at {reports}/report.html, then deploy: {typed} -m deploy --selected-step=STEP ")
     for option in (f"--plan={story.suite.plan_file}", f"--reports={reports}", "--comfyui-url=http://127.0.0.1:"):
         assert option in last
 

@@ -164,7 +164,7 @@ WORKER = {
     ),
     "restarted at one cell each time": one_fails(
         lambda: p.restarting(lambda fault, prompt_id: fault.cell(prompt_id) == TARGET),
-        "knows nothing of this picture any more", AGAIN, at_once=1, waits=LOSING, fronted=True,
+        "has lost this picture", AGAIN, at_once=1, waits=LOSING, fronted=True,
     ),
     "away between two cells, and back": finished(lambda: p.going_away(0.5), fronted=True),
     "away for good": stops(

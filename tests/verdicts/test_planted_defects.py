@@ -299,7 +299,7 @@ def test_prompt_that_is_ignored_is_told(scene: SetScene) -> None:
     alarms = scene(FakingServer(picture=picture)).generate().alarms
 
     assert alarms["step600-novel_pose"] == (
-        "twin: it is step600 x forest's, pixel for pixel, though they were asked for differently "
+        "twin: it is step600 x forest's, pixel for pixel, although their inputs differ "
         "(another prompt, seed or strength)"
     )
     assert len(alarms) == 6
@@ -343,7 +343,7 @@ def test_weights_of_another_lora_are_told(scene: SetScene) -> None:
 
     assert where.generate().alarms == {
         f"{column}-{row}": where.filled(
-            f"twin: it is {other} x {row}'s, pixel for pixel, though they were asked for differently "
+            f"twin: it is {other} x {row}'s, pixel for pixel, although their inputs differ "
             f"(LoRA {{{column}}} here, {{{other}}} there)"
         )
         for row in ("forest", "novel_pose")
@@ -779,7 +779,7 @@ def test_picture_that_somebody_stopped_is_told(scene: SetScene) -> None:
 
     assert where.generate().alarms == {
         LIED_ABOUT: f"Somebody interrupted this picture on {where.url}. "
-        "To have it, run this again; what is finished is kept."
+        "To render it, run this again; what is finished is kept."
     }
 
 
@@ -797,7 +797,7 @@ def test_picture_that_the_server_forgot_is_told(scene: SetScene) -> None:
     where = scene(FakingServer(reply=reply))
 
     assert where.generate().alarms == {
-        LIED_ABOUT: f"{where.url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
+        LIED_ABOUT: f"{where.url} has lost this picture: it was restarted, or its queue was cleared. "
         "Run this again; what is finished is kept."
     }
     assert len(set(posted)) == 2
@@ -908,7 +908,7 @@ def test_wrong_picture_is_told_over_several_runs(scene: SetScene) -> None:
 
     assert where.generate(cells_of(where.plan, "final-forest")).alarms == {
         "final-forest": where.filled(
-            "twin: it is step600 x forest's, pixel for pixel, though they were asked for differently "
+            "twin: it is step600 x forest's, pixel for pixel, although their inputs differ "
             "(LoRA {final} here, {step600} there)"
         )
     }

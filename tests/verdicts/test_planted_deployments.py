@@ -253,9 +253,9 @@ def test_gate_stays_shut(judged: Judged, spoil: Callable[[Judged], ExpectedInput
         for cell, reason in told.items()
     ]
     by_name = [cell.replace(" x ", "-") for cell, reason in told.items() if reason.startswith(("its check", "blank"))]
-    taken = [f"To take a picture as it is, name it: --accept={cell}" for cell in by_name]
+    taken = [f"To accept a picture as it is, name it: --accept={cell}" for cell in by_name]
     assert str(caught.value).splitlines() == [
-        f"step600 cannot be deployed: {len(told)} of 4 cells stand in the way.",
+        f"step600 cannot be deployed: {len(told)} of 4 pictures are missing or did not pass.",
         *lines,
         "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate",
         *taken,

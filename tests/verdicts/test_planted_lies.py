@@ -59,7 +59,7 @@ def test_pixels_of_another_lora_under_the_right_workflow_are_told(scene: SetScen
 
     assert where.generate().alarms == {
         f"{column}-forest": where.filled(
-            f"twin: it is {other} x forest's, pixel for pixel, though they were asked for differently "
+            f"twin: it is {other} x forest's, pixel for pixel, although their inputs differ "
             f"(LoRA {{{column}}} here, {{{other}}} there)"
         )
         for column, other in (("step600", "final"), ("final", "step600"))
@@ -149,7 +149,7 @@ def test_server_that_says_nowhere_what_it_rendered_deploys_nothing(scene: SetSce
     where = scene(FakingServer(reply=reply, picture=bared))
     assert where.generate().alarms == {}
 
-    with pytest.raises(GateError, match="4 of 4 cells stand in the way") as caught:
+    with pytest.raises(GateError, match="4 of 4 pictures are missing or did not pass") as caught:
         where.deploy()
 
     assert str(caught.value).count("its check 'workflow' was not made") == 4

@@ -53,9 +53,9 @@ class NewPlan:
         if facts.read:
             lines.append(f"Read {', '.join(facts.read)}.")
         checks = self.path.read_text(encoding="utf-8").count("# CHECK")
-        lines.append(f"Wrote {self.path}. {checks} lines of it say CHECK: look at them first.")
+        lines.append(f"Wrote {self.path}. {checks} of its lines are marked CHECK: read them first.")
         lines += [
-            "Try it out on the embedded stand-in, then render it:",
+            "Rehearse it on the stand-in, then render it:",
             f"  {self.command} --demo",
             f"  {self.command}",
         ]
@@ -92,7 +92,7 @@ def write_plan(  # noqa: PLR0913 (what a person typed, each by its name)
     facts = facts_of(run)
     path = target or plans / f"{plan_name(facts)}.toml"
     if path.exists() or path.is_symlink():
-        raise NewPlanError(f"{path} is there already, and is not overwritten. Name another: --plan={_free(path)}")
+        raise NewPlanError(f"{path} exists already, and is not overwritten. Name another: --plan={_free(path)}")
     options = typable(f"--plan={path}", f"--reports={reports or f'reports/{path.stem}'}")
     command = f"pytest -m generate {options}"
     text = plan_text(run, facts, command=command, comfyui=_comfyui(run.folder, comfyui), url=url)
@@ -110,7 +110,7 @@ def write_plan(  # noqa: PLR0913 (what a person typed, each by its name)
         plan = read_plan(path)
     except PlanError as error:
         path.unlink()
-        raise NewPlanError(f"No plan was written, since it could not be used.\n{error}") from error
+        raise NewPlanError(f"No plan was written, because it would not be valid.\n{error}") from error
     return NewPlan(path=path, plan=plan, run=run, facts=facts, command=command)
 
 

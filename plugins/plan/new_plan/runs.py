@@ -99,7 +99,8 @@ def find_run(folder: Path) -> Run:
     if len(runs) > 1:
         lines = "".join(f"\n  {_command(group[-1].path)}   {_shown(group)}" for group in runs.values())
         raise NewPlanError(
-            f"{top} holds {len(runs)} training runs. Name a file of the one that is meant:{lines}{_perhaps_one(runs)}"
+            f"{top} holds {len(runs)} training runs. Name a checkpoint of the one that you mean:{lines}"
+            f"{_perhaps_one(runs)}"
         )
     ((key, group),) = runs.items()
     strangers = [

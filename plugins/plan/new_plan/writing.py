@@ -55,9 +55,9 @@ def _lines(run: Run, facts: Facts, command: str, comfyui: str, url: str) -> Iter
     made_by = f", made by {facts.trainer}" if facts.trainer else ""
     yield f"# The checkpoints in {_shown(run.folder)}{made_by}."
     yield f"# Try it out: {command} --demo"
-    yield "# Lines with CHECK hold a guess, or what is usual: see that they are right."
+    yield "# Lines marked CHECK are guesses or usual values: check each of them."
     yield ""
-    yield _line("name", name, "the copies' names begin with it")
+    yield _line("name", name, "the evaluation copies are named after it")
     yield _line("title", f"{_shown(facts.name) or name} LoRA")
     yield 'selection_rule = "If several checkpoints pass, prefer the earlier one."'
     yield from ("", "[paths]")
@@ -72,7 +72,7 @@ def _lines(run: Run, facts: Facts, command: str, comfyui: str, url: str) -> Iter
         yield _line("training_images", _shown(images.value), images.source)
     else:
         given = json.dumps(_shown(images.value) or "path/to/the/images", ensure_ascii=False)
-        yield f"# training_images = {given}   # CHECK: copies are found and style is judged by them"
+        yield f"# training_images = {given}   # CHECK: shown beside the pictures, and compared with them"
     yield from ("", "[comfyui]", _line("url", url))
     if facts.family in _SPLIT or not facts.family:
         family = facts.family or "another family than Stable Diffusion"
@@ -107,7 +107,7 @@ def _checkpoints(run: Run) -> Iterator[str]:
     if len(active) < len(run.entries):
         yield from (
             "",
-            f"# {len(active)} of {len(run.entries)} checkpoints are rendered; take the # from others to add them.",
+            f"# {len(active)} of {len(run.entries)} checkpoints are rendered; remove the # before others to add them.",
         )
     for index, entry in enumerate(run.entries):
         lines = ["[[checkpoint]]", _line("file", entry.found.file)]

@@ -161,7 +161,7 @@ def test_interrupted_by_somebody_else(
     serving.server.executor.interrupt()
     error = failure(lambda: rendering.result(30))
     assert isinstance(error, Interrupted)
-    told = f"Somebody interrupted this picture on {serving.url}. To have it, run this again; "
+    told = f"Somebody interrupted this picture on {serving.url}. To render it, run this again; "
     assert f"{told}what is finished is kept." == str(error)
 
 
@@ -175,7 +175,7 @@ def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, 
     error = failure(lambda: rendering.result(30))
     assert isinstance(error, Lost)
     assert (
-        f"{serving.url} knows nothing of this picture any more: it was restarted, or its queue was cleared. "
+        f"{serving.url} has lost this picture: it was restarted, or its queue was cleared. "
         "Run this again; what is finished is kept."
     ) == str(error)
 

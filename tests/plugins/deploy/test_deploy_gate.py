@@ -100,7 +100,7 @@ def test_missing_evidence_shuts_the_gate(judged: Judged, spoil: Callable[[Judged
         judged.selected()
 
     head, told, last = str(caught.value).split("\n")
-    assert head == "step600 cannot be deployed: 1 of 4 cells stand in the way."
+    assert head == "step600 cannot be deployed: 1 of 4 pictures are missing or did not pass."
     assert told.startswith(f"  {expected}")
     assert last == "Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate"
     assert everything(judged.reports.parent) == before
@@ -132,7 +132,7 @@ def test_everything_missing_is_listed(judged: Judged) -> None:
         judged.selected()
 
     assert str(caught.value).split("\n")[:-1] == [
-        "step600 cannot be deployed: 4 of 4 cells stand in the way.",
+        "step600 cannot be deployed: 4 of 4 pictures are missing or did not pass.",
         "  step600 x forest: it was not rendered",
         "  step600 x novel_pose: it was not rendered",
         "  final x forest: it was not rendered",
@@ -169,7 +169,7 @@ def test_picture_is_accepted_by_name(judged: Judged, number: int, checks: tuple[
     cell = matrix(judged.plan)[number]
     keep(judged.expected, judged.store, cell, checks=checks)
 
-    with pytest.raises(GateError, match=f"To take a picture as it is, name it: --accept={cell.id}$"):
+    with pytest.raises(GateError, match=f"To accept a picture as it is, name it: --accept={cell.id}$"):
         judged.selected()
     evidence = gate.pass_gate(judged.expected, judged.store, judged.plan.checkpoints[0], accepted=(cell.id,))
 
@@ -178,7 +178,7 @@ def test_picture_is_accepted_by_name(judged: Judged, number: int, checks: tuple[
 
 def test_name_that_is_no_picture_is_not_accepted(judged: Judged) -> None:
     """A cell that the plan does not have cannot be accepted: the message shows how one is named."""
-    with pytest.raises(GateError, match=r"--accept=forest is no picture of .*, such as --accept=step600-forest"):
+    with pytest.raises(GateError, match=r"--accept=forest names no picture of .*, such as --accept=step600-forest"):
         gate.pass_gate(judged.expected, judged.store, judged.plan.checkpoints[0], accepted=("forest",))
 
 

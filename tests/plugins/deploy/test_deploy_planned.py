@@ -103,7 +103,7 @@ def test_front_matter_says_what_was_done(planned: Judged) -> None:
     assert {"created": [str(planned.production)], "modified": []} == found["key-files"]
     assert ["LORA-02", "LORA-05"] == found["requirements-completed"]
     assert [
-        "Selected step600: the selection rule gave step600 (the earliest that passes)",
+        "Selected step600: the selection rule chose step600 (the earliest that passes)",
         "Judged by judge 1: blind",
         "Seen on step600: A novel pose: RIGHT bracer: yes",
         f"Seen on step600: {OBSERVED}",
@@ -212,11 +212,11 @@ def test_deviations_are_told(planned: Judged) -> None:
     text = text_of(planned, deployment, warned=True, suggestion=suggestion, reason="The crouch holds")
 
     assert section(text, "Deviations from Plan") == [
-        "- Against the selection rule, which gave final: The crouch holds",
+        "- Against the selection rule, which chose final: The crouch holds",
         "- A picture was accepted by name, final x forest: it is blank",
         "- A warning was accepted, step600 x forest: likeness: near training image 7",
         "- A warning was accepted, step600 x novel\\_pose: likeness: near training image 7",
-        "- The production file of before is kept beside the new one, as x.replaced-ff",
+        "- The former production file is kept beside the new one, as x.replaced-ff",
         "- An evaluation copy was left at y: it is a link",
     ]
     assert {"created": [], "modified": [str(planned.production)]} == front_matter(text)["key-files"]

@@ -103,7 +103,7 @@ def test_former_file_is_put_back(
 
     assert (former, former) == (digest_of(judged.production), rollback.sha256)
     assert (checkpoint, "step600") == (rollback.checkpoint, rollback.taken_out)
-    told = "as the same bytes under another name, pixel for pixel"
+    told = "the same pixels as these bytes gave under another name"
     assert {"forest": told, "novel_pose": told} == rollback.proof
     assert [judged.production.name] == names(judged)
     assert rollback == rollback_of(deployment, judged.reports / ROLLBACK)
@@ -147,7 +147,7 @@ def test_nothing_was_there_before(judged: Judged) -> None:
 def test_same_bytes_were_there_before(judged: Judged) -> None:
     """Deploying what was there already leaves nothing to put back."""
     put_in_production(judged, "step600")
-    with pytest.raises(DeploymentError, match="held the bytes of step600 before it was deployed, too"):
+    with pytest.raises(DeploymentError, match="held the bytes of step600 before that was deployed"):
         find_previous(judged.plan, judged.deploy("step600"))
 
 
@@ -174,7 +174,7 @@ def test_former_bytes_that_are_nowhere(judged: Judged) -> None:
     with pytest.raises(DeploymentError) as caught:
         find_previous(judged.plan, deployment)
 
-    assert "are nowhere: looked at " in str(caught.value)
+    assert "were not found: looked at " in str(caught.value)
     assert str(deployment.backup) in str(caught.value)
     assert deployment.sha256 == digest_of(judged.production)
 

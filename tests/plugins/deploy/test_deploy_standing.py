@@ -47,7 +47,7 @@ def test_green_says_what_is_live(judged: Judged, deployed: Deployment) -> None:
     told = headline(judged.plan, deployed, (HOLDS,))
 
     assert told.startswith(f"step600 of spyke_plasma_v1 is in production since {day}, proven on http")
-    assert told.endswith("every row (2) renders what was judged, pixel for pixel.")
+    assert told.endswith("all 2 rows render what was judged, pixel for pixel.")
 
 
 @pytest.mark.parametrize("verified", [(), (HOLDS, FAILS)], ids=["nothing-was-checked", "one-claim-fails"])
@@ -62,7 +62,7 @@ def test_claims_that_were_left_out_are_counted(judged: Judged, deployed: Deploym
     """A run that checked one claim of two does not say that all is proven."""
     told = headline(judged.plan, deployed, (HOLDS, LEFT_OUT))
 
-    assert told.endswith(", by the record; 1 of 2 claims were not checked.")
+    assert told.endswith(", according to the record; 1 of 2 claims were not checked.")
     assert "proven" not in told
 
 
@@ -70,7 +70,7 @@ def test_rollback_is_green_with_what_that_means(judged: Judged, deployed: Deploy
     """After a rollback, production is as it was, and nothing counts as selected."""
     told = headline(judged.plan, rolled_back(deployed), (HOLDS, LEFT_OUT))
 
-    assert told.startswith("Production holds final, as it was before step600 was deployed: it was put back on ")
+    assert told.startswith("Production holds final, as before step600 was deployed: it was put back on ")
     assert told.endswith("No checkpoint counts as selected until you deploy one.")
 
 

@@ -154,7 +154,7 @@ def test_ballot_is_told(judged: Judged, deployment: Deployment) -> None:
     plan = judged.plan.model_copy(update={"criteria": (hair.model_copy(update={"prompts": ("novel_pose",)}),)})
     lines = told(plan, deployment, ballot=judged.ballot(), observed="").split("\n")
 
-    assert "The rule gave: step600 (the earliest that passes). Judged blind." in lines
+    assert "The selection rule chose: step600 (the earliest that passes). Judged blind." in lines
     assert "| Ginger or orange hair (required) | yes (1 of 1: at least 21 %) | not marked |" in lines
     assert "- A novel pose: Ginger or orange hair: yes" in lines
     assert "Note on step600: Right bracer visible" in lines

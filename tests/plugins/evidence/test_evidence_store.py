@@ -220,7 +220,7 @@ def test_changed_picture_is_refused(asked: ExpectedInputs, store: Store, cell: C
         store.read(cell)
 
     assert str(caught.value) == (
-        f"{store.picture(cell)} was changed after it was rendered: its digest is not its evidence's"
+        f"{store.picture(cell)} was changed after it was rendered: its digest differs from its evidence's"
     )
 
 

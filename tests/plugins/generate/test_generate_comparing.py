@@ -216,12 +216,12 @@ def test_twins_of_the_same_lora_are_told_as_such(
     [
         pytest.param(
             True,
-            "http://a:1 is bit-stable: baseline-forest, rendered again, came out the same, pixel for pixel",
+            "http://a:1 is bit-stable: baseline-forest, rendered twice, gave the same pixels",
             id="stable",
         ),
         pytest.param(
             False,
-            "http://a:1 is not bit-stable: baseline-forest, rendered again, differs by 0.50 of 255. "
+            "http://a:1 is not bit-stable: baseline-forest, rendered twice, differs by 0.50 of 255. "
             "Production will be compared by nearness instead of pixel for pixel.",
             id="not-stable",
         ),
@@ -264,7 +264,7 @@ def test_same_picture_at_two_strengths_is_told(
     judged = comparing.judge(strong, put(asked, store, strong, png), staged=staged["step600"])
 
     assert check(judged, "twin").message == (
-        "it is step600 x forest-strength0.8's, pixel for pixel, though they were asked for differently "
+        "it is step600 x forest-strength0.8's, pixel for pixel, although their inputs differ "
         "(another prompt, seed or strength)"
     )
 
@@ -293,7 +293,7 @@ def test_effect_is_held_against_the_servers_noise(
     assert judged.compared
     assert (0.5, noise) == (judged.compared.effect, judged.compared.noise)
     assert outcome == check(judged, "LoRA effect").outcome
-    told = "differs from the baseline by 0.50 of 255, and one that this server renders twice by 0.26"
+    told = "differs from the baseline by 0.50 of 255, and this server's two renderings of one picture by 0.26"
     assert (outcome == "failed") == (told in check(judged, "LoRA effect").message)
 
 
@@ -325,7 +325,8 @@ def test_baseline_of_another_version_is_not_compared_with(
 
     assert Outcome.NOT_CHECKED is judged.outcome
     assert (
-        "not comparable: the baseline was made otherwise than this (ComfyUI 0.33.0 instead of 0.3.64)" == judged.message
+        "not comparable: the baseline was rendered under other conditions (ComfyUI 0.33.0 instead of 0.3.64)"
+        == judged.message
     )
 
 

@@ -18,7 +18,7 @@ from tests.plugins.evidence.made_evidence import evidence_for, expected_inputs_o
     ("cost", "told"),
     [
         (Cost(cells=6, reused=6, seconds=3.0), "6 pictures: 6 reused, 0 to render"),
-        (Cost(cells=6, reused=0, seconds=None), "6 pictures: 0 reused, 6 to render; how long that takes shows from "),
+        (Cost(cells=6, reused=0, seconds=None), "6 pictures: 0 reused, 6 to render; an estimate follows after "),
         (Cost(cells=6, reused=2, seconds=3.0), "6 pictures: 2 reused, 4 to render, about 12 s by the pace of earlier "),
         (Cost(cells=96, reused=0, seconds=60.0, servers=4), "96 pictures: 0 reused, 96 to render, about 24 min by "),
         (Cost(cells=1000, reused=0, seconds=60.0), "1000 pictures: 0 reused, 1000 to render, about 16.7 h by "),
@@ -61,8 +61,9 @@ def test_listing_says_what_would_be_reused(
     listed = run_suite("-m", "generate", "--collect-only", "-q", "--comfyui-url=http://127.0.0.1:8188")
 
     assert listed.returncode == 0
-    assert "6 pictures: 3 reused, 3 to render, about 9 s by the pace of earlier runs (by the files; no server" in (
-        listed.stdout
+    assert (
+        "6 pictures: 3 reused, 3 to render, about 9 s by the pace of earlier runs (from the files alone; no server"
+        in (listed.stdout)
     )
     plan.training_file(plan.checkpoints[0]).unlink()
     unknown = run_suite("-m", "generate", "--collect-only", "-q")
@@ -98,9 +99,12 @@ def test_run_of_limited_time_ends_with_whole_rows(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("-m", "verify", "--max-minutes=3"), "--max-minutes goes with rendering: pytest -m generate --max-minutes=N"),
-        (("-m", "generate", "--max-minutes=0"), "--max-minutes=0 is no time to render in; write it like "),
-        (("-m", "generate", "--max-minutes=nan"), "--max-minutes=nan is no time to render in; write it like "),
+        (("-m", "verify", "--max-minutes=3"), "--max-minutes is for rendering: pytest -m generate --max-minutes=N"),
+        (("-m", "generate", "--max-minutes=0"), "--max-minutes=0 is not a number of minutes above 0; write it like "),
+        (
+            ("-m", "generate", "--max-minutes=nan"),
+            "--max-minutes=nan is not a number of minutes above 0; write it like ",
+        ),
     ],
     ids=["without-rendering", "zero", "not-a-number"],
 )

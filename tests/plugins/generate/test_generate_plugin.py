@@ -21,6 +21,6 @@ def test_server_that_gave_cells_back_is_named() -> None:
     )
 
     assert [
-        "pictures: 3 rendered, 0 reused with their evidence",
-        f"{Named.info} gave cells back, for others to render: http://a:1 has not answered for 60 s.",
+        "pictures: 3 rendered, 0 reused",
+        f"{Named.info} returned cells for other servers to render: http://a:1 has not answered for 60 s.",
     ] == list(Generation.last_lines(run))  # type: ignore[arg-type]

@@ -163,7 +163,7 @@ def test_lora_of_a_related_family_is_a_doubt() -> None:
     check_fit(headers, chroma, base_model="chroma")
 
     assert list(doubts_of_fit(headers, chroma, base_model="chroma")) == [
-        "checkpoint step600 is made for Flux.1, and the base model chroma is Chroma: it may take effect in part"
+        "checkpoint step600 is made for Flux.1, and the base model chroma is Chroma: only part of it may take effect"
     ]
 
 

@@ -159,7 +159,7 @@ def test_staging_again_leaves_files_alone(plan: Plan) -> None:
     assert [one.action for one in staged] == [Action.UNCHANGED, Action.UNCHANGED]
     after = [one.file.stat() for one in staged]
     assert [(one.st_ino, one.st_mtime_ns) for one in after] == [(one.st_ino, one.st_mtime_ns) for one in before]
-    assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (2 as they were)"
+    assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (2 already there)"
 
 
 def test_copy_with_other_bytes_of_the_same_size_is_replaced(plan: Plan) -> None:
@@ -171,7 +171,7 @@ def test_copy_with_other_bytes_of_the_same_size_is_replaced(plan: Plan) -> None:
 
     assert [one.action for one in staged] == [Action.REPLACED, Action.UNCHANGED]
     assert first.file.read_bytes() == sources(plan)[0].read_bytes()
-    assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (1 as they were, 1 replaced)"
+    assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (1 already there, 1 replaced)"
 
 
 def test_link_in_place_of_a_copy_is_replaced_not_followed(plan: Plan, tmp_path: Path) -> None:

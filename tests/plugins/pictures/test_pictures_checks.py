@@ -116,7 +116,7 @@ def test_picture_of_something_is_not_static(image: Image.Image) -> None:
 
 
 def test_one_pixel_across_is_not_checked_for_noise() -> None:
-    """Where no pixel has one beside it, that is said."""
+    """Where the picture is one pixel wide, that is said."""
     assert check_not_noise(picture(Image.new("RGB", (1, 64)))).outcome is Outcome.NOT_CHECKED
 
 

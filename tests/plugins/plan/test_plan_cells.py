@@ -165,8 +165,8 @@ def test_plan_cannot_be_changed(draft: Draft) -> None:
 @pytest.mark.parametrize(
     ("keywords", "said"),
     [
-        ("step600", ["-k step600 chooses step6000, too. step600 alone is -k step600-"]),
-        ("step600 and forest", ["-k step600 chooses step6000, too. step600 alone is -k step600-"]),
+        ("step600", ["-k step600 also selects step6000. For step600 alone write -k step600-"]),
+        ("step600 and forest", ["-k step600 also selects step6000. For step600 alone write -k step600-"]),
         ("step600-", []),
         ("step6000", []),
         ("step", []),

@@ -13,7 +13,7 @@ _NOT_PORTABLE = (
     "cannot be part of a file name everywhere; "
     "use letters, digits, '_', '-' and '.', starting with a letter or digit, and no folder"
 )
-_TRIGGER = "the copies' names begin with it. The trigger word goes into the prompts, spelled as it was trained"
+_TRIGGER = "the evaluation copies are named after it. The trigger word goes into the prompts, spelled as it was trained"
 _BELOW = "must be a file below `checkpoints`, with '/' between folders, and no '..'"
 _ADDRESS = "is not the address of a server; write it like http://127.0.0.1:8188"
 _TAKEN = "already means something else; a label is a word such as 'final'"
@@ -284,7 +284,7 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
         pytest.param(
             'spyke, standing in a forest"\n\n[[prompt]]\nid = "novel_pose"\ntext = "spyke, crouching"',
             'a man"\nbleed = true',
-            "prompt 'forest' has bleed = true, and the plan tells no trigger word: no other prompt holds its name, "
+            "prompt 'forest' has bleed = true, and the plan names no trigger word: no other prompt contains its name, "
             "'spyke'. Write trigger_words = [...] under [publish]",
             id="bleed-without-a-trigger",
         ),
@@ -696,7 +696,7 @@ def test_missing_plan_in_an_empty_folder_tells_the_option(tmp_path: Path) -> Non
     with pytest.raises(PlanError) as caught:
         read_plan(tmp_path / "spyke.toml")
 
-    assert str(caught.value) == f"No plan at {tmp_path / 'spyke.toml'}. Name one with --plan FILE."
+    assert str(caught.value) == f"No plan at {tmp_path / 'spyke.toml'}. Name one with --plan=FILE."
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_previews_come_with_their_pictures(plan_file: Path, stand_in: Callable[.
     pictures = {path.relative_to(folder / "reports/pictures") for path in folder.glob("reports/pictures/*/*.png")}
     previews = {path.relative_to(folder / "reports/previews") for path in folder.glob("reports/previews/[!t]*/*")}
     assert 6 == len(pictures)
-    assert 1 == result.stdout.count("report.html takes up each picture as it comes.")
+    assert 1 == result.stdout.count("report.html now: each picture appears on it once it is rendered.")
     assert previews == {path.with_suffix(".webp") for path in pictures}
 
 

@@ -28,7 +28,7 @@ def last_words(tally: dict[str, int], page: Path | None, *, stopped: bool = Fals
 @pytest.mark.parametrize(
     ("tally", "page", "stopped", "words"),
     [
-        ({"good": 5, "warning": 1}, PAGE, False, "Look at reports/report.html, then: DEPLOY"),
+        ({"good": 5, "warning": 1}, PAGE, False, "Look at reports/report.html, then deploy: DEPLOY"),
         ({"good": 3, "missing": 3}, PAGE, True, "Stopped: 3 of 6 pictures are there. Go on: pytest -m generate"),
         (
             {"good": 3, "missing": 3},
@@ -40,7 +40,7 @@ def last_words(tally: dict[str, int], page: Path | None, *, stopped: bool = Fals
             {"missing": 6},
             PAGE,
             False,
-            "None of the 6 pictures is there; their tests say why. Then: pytest -m generate",
+            "None of the 6 pictures is there; their tests say why. Try again: pytest -m generate",
         ),
         (
             {"good": 5, "failed": 1},
@@ -59,7 +59,10 @@ def last_words(tally: dict[str, int], page: Path | None, *, stopped: bool = Fals
             {"good": 6},
             Path("/elsewhere/x.html"),
             False,
-            "Look at /elsewhere/x.html (its pictures open from /here/reports alone: leave out --html), then: DEPLOY",
+            (
+                "Look at /elsewhere/x.html (its pictures open from /here/reports alone: leave out --html), "
+                "then deploy: DEPLOY"
+            ),
         ),
     ],
 )

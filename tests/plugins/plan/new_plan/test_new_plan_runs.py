@@ -185,7 +185,7 @@ def test_several_runs_are_listed_with_what_to_type(tmp_path: Path) -> None:
         find_run(tmp_path)
 
     assert str(caught.value) == (
-        f"{tmp_path} holds 2 training runs. Name a file of the one that is meant:\n"
+        f"{tmp_path} holds 2 training runs. Name a checkpoint of the one that you mean:\n"
         f"  pytest --new-plan={tmp_path}/kira.safetensors   2 checkpoints, such as kira-000005.safetensors\n"
         f"  pytest --new-plan={tmp_path}/mia-000005.safetensors   1 checkpoint, such as mia-000005.safetensors"
     )

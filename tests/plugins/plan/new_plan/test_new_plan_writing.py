@@ -54,7 +54,7 @@ def test_guesses_are_marked(tmp_path: Path) -> None:
         'base_model = "animagine.safetensors"          # ss_sd_model_name; for SDXL',
         'sampler = "euler_ancestral"                   # CHECK: usual for SDXL',
     ] == [line for line in lines if line.startswith(("base_model", "sampler"))]
-    assert f"{sum('# CHECK' in line for line in lines)} lines of it say CHECK: look at them first." in new.told
+    assert f"{sum('# CHECK' in line for line in lines)} of its lines are marked CHECK: read them first." in new.told
 
 
 def test_what_was_found_is_said_with_the_next_command(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_plan_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
         written(folder)
 
     offered = path.with_name("kira-2.toml")
-    assert f"{path} is there already, and is not overwritten. Name another: --plan={offered}" == str(caught.value)
+    assert f"{path} exists already, and is not overwritten. Name another: --plan={offered}" == str(caught.value)
     assert "mine" == path.read_text(encoding="utf-8")
 
 
