@@ -129,7 +129,7 @@ def withdraw_outdated(plan: Plan, reports: Path) -> Iterator[str]:
     )
     yield from (
         f"warning: {path} was published of {published.selected} and is not there. If it was moved, it still describes "
-        "deployment , wherever it is now."
+        "that deployment."
         for path in lost
     )
 
