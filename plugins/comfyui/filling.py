@@ -118,7 +118,6 @@ class Filler:
     def _settings(self, sampling: Sampling, questions: Questions) -> Iterator[Write]:
         """Yield where each setting that the plan gives goes; ask where it has no place, or several that differ."""
         parts = self.parts
-        origins: dict[Place, list[Any]] = {}
         for key, setting in parts.settings.items():
             if not self.given(sampling, key):
                 continue
@@ -133,9 +132,7 @@ class Filler:
                 )
             for place in setting.places:
                 yield place, value
-            for place in setting.origins:
-                origins.setdefault(place, []).append(value)
-        yield from ((place, values[0]) for place, values in origins.items() if len(set(map(str, values))) == 1)
+        yield from self._behind_links(sampling)
         if self.given(sampling, "steps"):
             yield from self._endings(sampling.steps, questions)
         if self.given(sampling, "base_model"):
@@ -148,6 +145,17 @@ class Filler:
             and not (skip.places or skip.lacking)
         ):
             questions.ask("The plan gives `clip_skip`, and no text encoder takes a CLIP. Take it out of [sampling].")
+
+    def _behind_links(self, sampling: Sampling) -> Iterator[Write]:
+        """Yield where a setting stands behind a link, for what else takes it; not what two settings share."""
+        held: dict[Place, list[Any]] = {}
+        for key, setting in self.parts.settings.items():
+            value = getattr(sampling, key) if self.given(sampling, key) else None
+            for place in setting.origins:
+                held.setdefault(place, []).append(value)
+        for place, values in held.items():
+            if values[0] is not None and len(set(map(str, values))) == 1:
+                yield place, values[0]
 
     def _endings(self, steps: int, questions: Questions) -> Iterator[Write]:
         """Yield what follows the steps; ask where a sampler would end or begin at another part of them."""

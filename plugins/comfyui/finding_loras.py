@@ -46,23 +46,13 @@ def tested_slots(
     on = [slot for slot in tested if not is_off(wiring, slot)]
     if len(on) == 1:
         tested = on
-    if len(tested) > 1 and not _are_one(wiring, tested):
+    if len({slot.file for slot in tested}) > 1:
         listed = ", ".join(f"{spelled(wiring.graph, slot.place)} ({slot.file})" for slot in tested)
         questions.ask(
             f"Several places load a LoRA of the plan: {listed}. Which one is the tested one?",
             in_nodes("lora", str(tested[0].place)),
         )
     return tuple(tested), None
-
-
-def _are_one(wiring: Wiring, tested: list[Slot]) -> bool:
-    """Say whether slots are the same LoRA beside itself: on models of which none is made from another."""
-    if len({slot.file for slot in tested}) > 1:
-        return False
-    loaders = {slot.loader for slot in tested}
-    if len(loaders) == 1:
-        return len({(slot.place, slot.path[:-1]) for slot in tested}) == 1 or any(slot.tag for slot in tested)
-    return not any((wiring.before([one]) - {one}) & loaders for one in loaders)
 
 
 def _named(wiring: Wiring, every: Sequence[Slot], wanted: str, questions: Questions) -> Found:
@@ -139,8 +129,11 @@ def insert_loader(whole: Graph, root: Output, clip: Output | None, *, node: str)
         inputs["clip"] = list(clip)
     graph = dict(whole)
     for other, content in whole.items():
-        outputs = {name: linked(whole, value) for name, value in content["inputs"].items()}
-        links = {name: list(instead[output]) for name, output in outputs.items() if output in instead}
+        links = {
+            name: list(instead[output])
+            for name, value in content["inputs"].items()
+            if isinstance(value, list) and (output := linked(whole, value)) in instead
+        }
         if links:
             graph[other] = {**content, "inputs": content["inputs"] | links}
     inputs |= {_FIELD: "", "strength_model": 1.0} | ({"strength_clip": 1.0} if clip else {})

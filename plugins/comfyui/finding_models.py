@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plugins.comfyui.finding_picture import samplers
+from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import is_negative
 from plugins.comfyui.node_types import (
     CLIP,
@@ -15,7 +16,7 @@ from plugins.comfyui.node_types import (
     SIGMAS,
     STRING,
 )
-from plugins.comfyui.wiring import Link, Wiring
+from plugins.comfyui.wiring import Wiring
 
 Output = tuple[str, int]
 _PLAIN = frozenset({CLIP, CONDITIONING, GUIDER, IMAGE, LATENT, SIGMAS, STRING, "VAE", "NOISE", "SAMPLER", "MASK"})

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from plugins.comfyui.graph import label
+from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import Questions, in_nodes, named_node
-from plugins.comfyui.node_types import CONDITIONING, GUIDER, IMAGE, LATENT, MODEL
+from plugins.comfyui.node_types import CONDITIONING, GUIDER, IMAGE, LATENT, MODEL, VIDEO
 from plugins.comfyui.wiring import Wiring
 
 _SAVES: Final = re.compile(r"save|send|export|upload|output", re.IGNORECASE)
@@ -89,10 +90,15 @@ def _candidates(wiring: Wiring) -> list[Candidate]:
             continue  # a sampler that shows what it made is found by who takes its picture
         saves = bool(_SAVES.search(content["class_type"])) or any(map(_FILE_FIELDS.search, content["inputs"]))
         found.extend(
-            Candidate(node=node, output=_through(wiring, link.output), saves=saves)
-            for link in wiring.links(node, IMAGE)
+            Candidate(node=node, output=_through(wiring, link.output), saves=saves) for link in _shown(wiring, node)
         )
     return found
+
+
+def _shown(wiring: Wiring, node: str) -> tuple[Link, ...]:
+    """Return the links by which a node takes pictures, also where another one has made a film of them before."""
+    films = [link.source for link in wiring.links(node, VIDEO)]
+    return (*wiring.links(node, IMAGE), *(link for film in films for link in wiring.links(film, IMAGE)))
 
 
 def _through(wiring: Wiring, output: tuple[str, int]) -> tuple[str, int]:

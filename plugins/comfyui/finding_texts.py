@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from plugins.comfyui.graph import Place, label, linked, spelled, title
+from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import Questions, in_nodes, is_negative
 from plugins.comfyui.node_types import CLIP, CONDITIONING, IMAGE, LATENT, MODEL, is_no_prompt
-from plugins.comfyui.wiring import Link, Wiring
+from plugins.comfyui.wiring import Wiring
 
 POSITIVE: Final = "positive"
 NEGATIVE: Final = "negative"
 MARKS: Final = {POSITIVE: "{prompt}", NEGATIVE: "{negative}"}
 _KEYS: Final = {POSITIVE: "prompt", NEGATIVE: "negative"}
 _SHOWN: Final = 6
+_FILLED: Final = "populated_"
+"""How the input is called that holds the text of the one beside it once its wildcards are replaced."""
 _SYSTEM: Final = re.compile(r"system[\s_-]*prompt", re.IGNORECASE)
 
 
@@ -94,7 +97,7 @@ def _walk(wiring: Wiring, link: Link, side: str, found: dict[str, Side], *, is_p
         into = found[side if is_plain else local]
         chosen = [name for name in texts if _is_of(local, name, list(texts))]
         if chosen:
-            encoder = _encoder(wiring, node, chosen)
+            encoder = _encoder(wiring, node, chosen, local)
             into.encoders[(node, encoder.texts)] = encoder
             into.reached.setdefault(node, set()).add(link.node)
             if not encoder.texts:
@@ -130,8 +133,11 @@ def _is_of(side: str, name: str, names: list[str]) -> bool:
     return (name in negative) == (side == NEGATIVE)
 
 
-def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
-    """Return where the texts of some inputs stand, through nodes that hand texts on or join them."""
+def _encoder(wiring: Wiring, node: str, names: list[str], side: str) -> Encoder:
+    """Return where the texts of some inputs stand, through nodes that hand texts on or join them.
+
+    A node that makes the texts of both sides, and names them so, has its own for each.
+    """
     places: dict[Place, None] = {}
     opaque: dict[Place, None] = {}
     mixed: dict[str, None] = {}
@@ -146,8 +152,7 @@ def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
         value = wiring.graph[place.node]["inputs"][place.field]
         found = linked(wiring.graph, value)
         if found is None:
-            if isinstance(value, str):
-                places[place] = None
+            (places if isinstance(value, str) else opaque)[place] = None
             continue
         source = found[0]
         if _SYSTEM.search(title(wiring.graph, source)):
@@ -155,15 +160,27 @@ def _encoder(wiring: Wiring, node: str, names: list[str]) -> Encoder:
         if wiring.links(source, IMAGE):  # a text that is read off a picture: what stands there says how, not what
             opaque[place] = None
             continue
-        texts = wiring.texts(source)
+        texts = _of_side(wiring, source, found[1], side) or wiring.handed_on(source)
         if wiring.links(source, CLIP) or any(name.endswith("seed") for name in wiring.graph[source]["inputs"]):
             writers[source] = None
-        if len(texts) > 1:
+        if len([name for name in texts if not name.startswith(_FILLED)]) > 1:
             mixed[source] = None
         elif not texts:
             opaque[place] = None
         waiting.extend(Place(node=source, field=name) for name in reversed(texts))
     return Encoder(node=node, texts=tuple(places), mixed=tuple(mixed), opaque=tuple(opaque), writers=tuple(writers))
+
+
+def _of_side(wiring: Wiring, node: str, slot: int, side: str) -> tuple[str, ...]:
+    """Return the texts of a node that one of its outputs is made from."""
+    texts = wiring.texts(node)
+    if len(texts) < len(MARKS):
+        return texts
+    known = wiring.types.get(wiring.graph[node]["class_type"])
+    names = known.output_names if known else ()
+    if slot < len(names) and any(map(is_negative, names)):
+        side = NEGATIVE if is_negative(names[slot]) else POSITIVE
+    return tuple(name for name in texts if _is_of(side, name, list(texts)))
 
 
 def marked(wiring: Wiring, side: str) -> tuple[Place, ...]:

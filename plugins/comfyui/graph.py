@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from plugins.comfyui.client import Graph
 
@@ -64,12 +64,18 @@ def before(graph: Graph, starts: Iterable[str]) -> set[str]:
     waiting = list(starts)
     seen = set(waiting)
     while waiting:
-        for value in graph[waiting.pop()]["inputs"].values():
-            found = linked(graph, value)
-            if found and found[0] not in seen:
-                seen.add(found[0])
-                waiting.append(found[0])
+        for source in _sources(graph, waiting.pop()):
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
     return seen
+
+
+def _sources(graph: Graph, node: str) -> Iterator[str]:
+    """Yield the nodes that a node's inputs are linked to."""
+    for value in graph[node]["inputs"].values():
+        if isinstance(value, list) and (found := linked(graph, value)):
+            yield found[0]
 
 
 def broken(graph: Graph) -> Iterator[tuple[Place, str]]:
@@ -86,21 +92,20 @@ def circle(graph: Graph) -> list[str]:
     """Return nodes whose links run in a circle; empty where there are none."""
     state: dict[str, bool] = {}  # False while its links are followed, True once they are done
     for start in graph:
-        path: list[tuple[str, Iterator[Any]]] = [(start, iter(graph[start]["inputs"].values()))]
         if start in state:
             continue
+        path: list[tuple[str, Iterator[str]]] = [(start, _sources(graph, start))]
         state[start] = False
         while path:
-            node, values = path[-1]
-            for value in values:
-                found = linked(graph, value)
-                if found is None or state.get(found[0]):
+            node, sources = path[-1]
+            for source in sources:
+                if state.get(source):
                     continue
-                if found[0] in state:
+                if source in state:
                     names = [name for name, _ in path]
-                    return names[names.index(found[0]) :]
-                state[found[0]] = False
-                path.append((found[0], iter(graph[found[0]]["inputs"].values())))
+                    return names[names.index(source) :]
+                state[source] = False
+                path.append((source, _sources(graph, source)))
                 break
             else:
                 state[node] = True

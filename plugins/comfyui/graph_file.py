@@ -15,6 +15,7 @@ MOST_NODES: Final = 2_000
 """More than any workflow that a person draws."""
 _DEEPEST: Final = 32
 """How deep the values of an input may be nested."""
+_PLAIN: Final = (str, int)
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _OTHER_PICTURES: Final = {b"\xff\xd8\xff": "a JPEG", b"RIFF": "a WebP or a film", b"GIF8": "a GIF"}
 _EXPORT: Final = "In ComfyUI, choose Workflow > Export (API), and name that file."
@@ -56,8 +57,10 @@ def graph_of(content: Any) -> Graph:  # noqa: ANN401 (JSON)
         )
     if len(content) > MOST_NODES:
         raise WorkflowError(f"has {len(content)} nodes; at most {MOST_NODES} are taken. Export the part that is used.")
-    for name, node in content.items():
-        if reason := _unusable(node["inputs"]) or _unwritable([name, node["class_type"], node["inputs"], _title(node)]):
+    unusable = {name: reason for name, node in content.items() if (reason := _unusable(node["inputs"]))}
+    for name, node in content.items() if unusable or _unwritable(content) else ():
+        parts = [name, node["class_type"], node["inputs"], _title(node)]
+        if reason := unusable.get(name) or _unwritable(parts):
             shown = name[:40].encode(errors="backslashreplace").decode()
             raise WorkflowError(f"holds {reason} in node {shown}, which no ComfyUI can be sent. {_EXPORT}")
     return {
@@ -137,7 +140,7 @@ def _title(node: dict[str, Any]) -> str:
 
 def _unusable(inputs: dict[str, Any]) -> str:
     """Say what among an input's values JSON cannot carry, or is nested past sense; empty where all is well."""
-    level: list[Any] = [value for value in inputs.values() if not isinstance(value, str | int)]
+    level: list[Any] = [value for value in inputs.values() if not isinstance(value, _PLAIN)]
     for _ in range(_DEEPEST):
         if not level:
             return ""
@@ -148,12 +151,12 @@ def _unusable(inputs: dict[str, Any]) -> str:
             for value in level
             if isinstance(value, dict | list)
             for inner in (value.values() if isinstance(value, dict) else value)
-            if not isinstance(inner, str | int)
+            if not isinstance(inner, _PLAIN)
         ]
     return f"values nested deeper than {_DEEPEST} levels"
 
 
-def _unwritable(content: list[Any]) -> str:
+def _unwritable(content: Any) -> str:  # noqa: ANN401 (JSON)
     """Say that a text holds half of a character, which UTF-8 cannot carry; empty where none does."""
     try:
         json.dumps(content, ensure_ascii=False).encode()

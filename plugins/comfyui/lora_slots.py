@@ -15,6 +15,7 @@ _FILE: Final = re.compile(r"\.(safetensors|sft|pt|ckpt|bin|pth)$", re.IGNORECASE
 TAG: Final = re.compile(r"<lora:([^<>:]+)((?::[^<>:]*)*)>")
 _STRENGTH: Final = re.compile(r"strength|weight|_wt|_str(_|$)|^str_", re.IGNORECASE)
 _SWITCH: Final = re.compile(r"switch|enable|toggle|active|^on$|(^|_)on(_|$)|use_lora", re.IGNORECASE)
+_NESTED: Final = (dict, list)
 _NUMBERS: Final = re.compile(r"\d+")
 _NAMES: Final = ("lora", "name", "lora_name")
 SWITCHES: Final = ("on", "active", "enabled", "toggle")
@@ -58,7 +59,7 @@ def slots(wiring: Wiring, files: frozenset[str]) -> Iterator[Slot]:
                 place = Place(node=node, field=name)
                 for tag in TAG.finditer(value) if _is_live(wiring, place) else ():
                     yield Slot(place=place, file=tag[1].strip(), tag=tag[0], loader=node)
-            elif isinstance(value, dict | list) and linked(wiring.graph, value) is None:
+            elif isinstance(value, _NESTED) and linked(wiring.graph, value) is None:
                 yield from _nested(Place(node=node, field=name), value, files)
 
 

@@ -18,9 +18,9 @@ class LoraSwitches:
     def __init__(self, wiring: Wiring, slots: Sequence[Slot]) -> None:
         self._wiring: Final = wiring
         self._slots: Final = tuple(slots)
-        self._around: Final = {
-            slot.loader: bypass_of(wiring, slot.loader) for slot in slots if slot.alone and not slot.path
-        }
+        self._around: Final = _linked_up(
+            {slot.loader: bypass_of(wiring, slot.loader) for slot in slots if slot.alone and not slot.path}
+        )
 
     def _options(self, node: str, field: str) -> tuple[str, ...] | None:
         known = self._wiring.types.get(self._wiring.graph[node]["class_type"])
@@ -30,6 +30,12 @@ class LoraSwitches:
         """Ask about a LoRA that the file has at strength 0, and about one that the baseline cannot be without."""
         for slot in self._slots:
             self._problem(slot, questions, strength=strength, key=key)
+        if strength is not None and (added := self._added()):
+            listed = ", ".join(spelled(self._wiring.graph, slot.place) for slot in added)
+            questions.ask(
+                f"The plan gives `{key}`, and the tested LoRA is loaded again on the way of one model: {listed}. Their "
+                f"strengths add up. Take `{key}` out of [sampling]; then those of the file stay."
+            )
 
     def switch_on(self, graph: Graph, lora_file: str, *, strength: float | None) -> None:
         """Write a file into every slot, with a strength where the plan gives one."""
@@ -43,13 +49,31 @@ class LoraSwitches:
 
     def strength(self, graph: Graph) -> float | None:
         """Return how strongly a filled graph applies the tested LoRA; None where it says so nowhere plainly."""
-        for slot in self._slots:
+        for slot in () if self._added() else self._slots:
             inputs = graph[slot.loader]["inputs"] if slot.loader in graph else {}
             beside = at(inputs[slot.place.field], slot.beside) if slot.path and inputs else inputs
             found = [self._wiring.value_of(beside[name]) for name in slot.strengths if name in beside]
             if found and isinstance(found[0], int | float):
                 return float(found[0])
         return None
+
+    def _added(self) -> tuple[Slot, ...]:
+        """Return slots of which one adds its strength to another's: both are on the way of one model."""
+        wiring = self._wiring
+        for slot in self._slots:
+            behind = wiring.before([slot.loader])
+            for other in self._slots:
+                same = other.loader == slot.loader
+                if other is slot or other.loader not in behind or (same and (slot.tag or other.tag)):
+                    continue
+                if same or set(self._applied(slot)) & set(self._applied(other)):
+                    return other, slot
+        return ()
+
+    def _applied(self, slot: Slot) -> list[str]:
+        inputs = self._wiring.graph[slot.loader]["inputs"]
+        beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs
+        return self._driven(slot, beside)
 
     def _problem(self, slot: Slot, questions: Questions, *, strength: float | None, key: str) -> None:
         graph, inputs = self._wiring.graph, self._wiring.graph[slot.loader]["inputs"]
@@ -134,6 +158,17 @@ class LoraSwitches:
             loader[field] = switched(value, self._options(slot.loader, field), on=False)
         else:
             loader |= dict.fromkeys(slot.strengths, 0.0)
+
+
+def _linked_up(around: dict[str, dict[int, Any] | None]) -> dict[str, dict[int, Any]]:
+    """Return what the outputs of nodes go on from once all of them are taken out, for those that can be."""
+    found = {node: dict(outputs) for node, outputs in around.items() if outputs}
+    for outputs in found.values():
+        for slot, (source, given) in outputs.items():
+            while source in found:
+                source, given = found[source][given]  # noqa: PLW2901
+            outputs[slot] = [source, given]
+    return found
 
 
 def _stem(lora_file: str) -> str:

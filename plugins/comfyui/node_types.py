@@ -11,6 +11,7 @@ CLIP: Final = "CLIP"
 CONDITIONING: Final = "CONDITIONING"
 LATENT: Final = "LATENT"
 IMAGE: Final = "IMAGE"
+VIDEO: Final = "VIDEO"
 GUIDER: Final = "GUIDER"
 SIGMAS: Final = "SIGMAS"
 STRING: Final = "STRING"
@@ -20,7 +21,7 @@ ANY: Final = "*"
 _BY_NAME: Final = tuple(
     (re.compile(pattern), kind)
     for pattern, kind in (
-        (r"pipe|context|ctx|(^|_)basic_|stack|hooks?$|options?$", ""),
+        (r"pipe|context|ctx|(^|_)basic_|stack|hooks?$|options?$|strength|weight", ""),
         (r"upscale_?model|style_model|control|vision|detector|sam_|lora_model|model_patch|motion|audio|_name$", ""),
         (r"(^|_)(model|unet)(\d*|_[a-z0-9]+)$", MODEL),
         (r"^clip(\d*|_[a-z0-9]{1,5})$|_clip$", CLIP),
@@ -28,19 +29,20 @@ _BY_NAME: Final = tuple(
         (r"^samples?\d*$|latent", LATENT),
         (r"^(images?|pixels|image_[a-z0-9]+|[a-z]+_images?)\d*$", IMAGE),
         (r"(^|_)vae$", "VAE"),
+        (r"^video$", VIDEO),
         (r"^guider$", GUIDER),
         (r"^noise$", "NOISE"),
         (r"^sampler$", "SAMPLER"),
         (r"^sigmas$", SIGMAS),
-        (r"text|prompt|string|caption|^clip_[lg]$|^t5xxl", STRING),
+        (r"text|prompt|string|caption|^clip_[lg]$|^m?t5xx?l|^bert$", STRING),
     )
 )
 _TEXT_NAMES: Final = re.compile(
-    r"text|prompt|positive|negative|string|caption|^clip_[lg]$|^t5xxl|llama|^value$|^tags$|^replace$|^str(ing)?_?[a-z0-9]?$"
+    r"text|prompt|positive|negative|string|caption|^clip_[lg]$|^m?t5xx?l|^bert$|llama|^value$|^tags$|^replace$|^str(ing)?_?[a-z0-9]?$"
 )
 _NO_PROMPT: Final = re.compile(
     r"system|template|instruct|delimiter|separator|_mode$|^mode|_type$|encoding|normali[sz]ation|interpretation|filename"
-    r"|_path$|^find$|regex|pattern|language|device|method|_name$|prefix_only|populated_by|context_?window"
+    r"|_path$|^find$|regex|pattern|language|device|method|_name$|prefix_only|^log_|populated_by|context_?window"
 )
 
 

@@ -1,41 +1,18 @@
 """A graph with its links typed: what feeds what, and with which kind of thing."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from plugins.comfyui.client import Graph
 from plugins.comfyui.graph import Place, linked
-from plugins.comfyui.node_types import (
-    CONDITIONING,
-    STRING,
-    NodeTypes,
-    is_no_prompt,
-    is_open,
-    kind_by_name,
-    may_hold_prompt,
-)
+from plugins.comfyui.link_types import HANDED_ON, Link, LinkTyping, by_source
+from plugins.comfyui.node_types import ANY, STRING, NodeTypes, is_no_prompt, may_hold_prompt
 
-_PASSES: Final = 16
-"""How long a chain of reroutes is followed."""
 _SIDES: Final = frozenset({"on_true", "on_false"})
-_NUMBERS: Final = frozenset({"INT", "FLOAT", "BOOLEAN"})
-
-
-class Link(NamedTuple):
-    """An input that is linked to another node's output. `kind` is empty where nothing says what it carries."""
-
-    node: str
-    field: str
-    source: str
-    slot: int
-    kind: str
-
-    @property
-    def output(self) -> tuple[str, int]:
-        """The output that it comes from."""
-        return self.source, self.slot
+_SHOWS: Final = re.compile(r"show|display|preview", re.IGNORECASE)
 
 
 class Wiring:
@@ -52,100 +29,17 @@ class Wiring:
         self._taken: Final[dict[str, dict[str, tuple[Link, ...]]]] = {}
         self._skipped: Final[dict[str, set[str]]] = {}
         self._links: Final[dict[str, tuple[Link, ...]]] = {}
-        declared: dict[tuple[str, int], str] = {}
-        new = []
+        known: dict[str, tuple[Link, ...]] = {}
         for node, content in graph.items():
             if wider and wider.graph.get(node) is content:
                 self._skipped[node], self._links[node] = wider.skipped(node), wider.links(node)
                 continue
-            self._skipped[node] = self._not_chosen(content["inputs"])
-            self._links[node] = tuple(self._linked(node, declared, wider))
-            new.append(node)
-        for node in new:
-            self._links[node] = tuple(self._typed(link, declared) for link in self._links[node])
+            self._skipped[node], self._links[node] = self._not_chosen(content["inputs"]), ()
+            known[node] = wider.links(node) if wider and node in wider.graph else ()
+        typing = LinkTyping(graph, types, self._links, self._skipped)
+        typing.add(known)
         if wider is None:
-            self._mend_names()
-            self._settle()
-
-    def _linked(self, node: str, declared: dict[tuple[str, int], str], wider: "Wiring | None") -> Iterator[Link]:
-        """Yield a node's links, typed as they are known already, or as the server declares it."""
-        known = {link.field: link.kind for link in wider.links(node)} if wider and node in wider.graph else {}
-        for name, value in self.graph[node]["inputs"].items():
-            output = linked(self.graph, value)
-            if output is None or name in self._skipped[node]:
-                continue
-            kind = known.get(name) or self._declared(node, name, output)
-            if kind:
-                declared.setdefault(output, kind)
-            yield Link(node=node, field=name, source=output[0], slot=output[1], kind=kind)
-
-    def _declared(self, node: str, name: str, found: tuple[str, int]) -> str:
-        """Return the link's type as the server declares it at either end; empty where it does not."""
-        source, slot = found
-        known = self.types.get(self.graph[source]["class_type"])
-        if known and slot < len(known.outputs) and not is_open(known.outputs[slot]):
-            return known.outputs[slot]
-        asked = self.input_kind(node, name)
-        return "" if is_open(asked) or "," in asked else asked
-
-    @staticmethod
-    def _typed(link: Link, declared: Mapping[tuple[str, int], str]) -> Link:
-        kind = link.kind or declared.get(link.output) or kind_by_name(link.field)
-        if kind == link.kind:
-            return link
-        return link._replace(kind=kind)
-
-    def _mend_names(self) -> None:
-        """Type a link as a text that is called positive, say, and comes from a node that holds nothing but texts."""
-        if all(content["class_type"] in self.types for content in self.graph.values()):
-            return
-        only_first = {node for node, links in self._by_source().items() if {link.slot for link in links} == {0}}
-        for node, links in self._links.items():
-            if self.graph[node]["class_type"] in self.types:
-                continue
-            self._links[node] = tuple(
-                link._replace(kind=STRING)
-                if link.kind == CONDITIONING and link.source in only_first and self._holds_texts(link.source)
-                else link
-                for link in links
-            )
-
-    def _holds_texts(self, node: str) -> bool:
-        if self.graph[node]["class_type"] in self.types or any(
-            link.kind not in {STRING, ""} for link in self._links[node]
-        ):
-            return False
-        values = [value for value in self.graph[node]["inputs"].values() if isinstance(value, str)]
-        return not any(value.endswith((".safetensors", ".gguf", ".ckpt")) for value in values)
-
-    def _by_source(self) -> Mapping[str, tuple[Link, ...]]:
-        found = defaultdict(list)
-        for link in self.all_links():
-            found[link.source].append(link)
-        return {node: tuple(links) for node, links in found.items()}
-
-    def _settle(self) -> None:
-        """Give links that nothing types the kind of what passes through: a reroute, a switch."""
-        kinds = {link.output: link.kind for link in self.all_links() if link.kind}
-        untyped = [node for node, links in self._links.items() if not all(link.kind for link in links)]
-        for _ in range(_PASSES if untyped else 0):
-            changed = False
-            for node in untyped:
-                told = []
-                for link in self._links[node]:
-                    kind = link.kind or kinds.get(link.output) or self._passing(link.source)
-                    changed |= kind != link.kind
-                    if kind:
-                        kinds.setdefault(link.output, kind)
-                    told.append(link if kind == link.kind else link._replace(kind=kind))
-                self._links[node] = tuple(told)
-            if not changed:
-                return
-
-    def _passing(self, node: str) -> str:
-        kinds = {link.kind for link in self._links[node]}
-        kinds = kinds - _NUMBERS or kinds  # what chooses is not what passes
-        return kinds.pop() if len(kinds) == 1 else ""
+            typing.settle()
 
     def _not_chosen(self, inputs: Mapping[str, Any]) -> set[str]:
         """Return the side of a switch that its own value does not choose; nothing where that is not plain."""
@@ -212,7 +106,7 @@ class Wiring:
     @cached_property
     def consumers(self) -> Mapping[str, tuple[Link, ...]]:
         """The links that each node's outputs go to."""
-        return self._by_source()
+        return by_source(self._links)
 
     def used(self, node: str) -> set[int]:
         """Return the slots of a node's outputs that are linked to, on a side that a switch leaves out, too."""
@@ -230,11 +124,12 @@ class Wiring:
         found = self._given.get(node)
         if found is None:
             known = self.types.get(self.graph[node]["class_type"])
-            slots = {(output, slot) for slot, output in enumerate(known.outputs)} if known else set()
-            slots |= {(link.kind, link.slot) for link in self.consumers.get(node, ())}
             found = self._given[node] = {}
-            for output, slot in sorted(slots):
+            for slot, output in enumerate(known.outputs if known else ()):
                 found[output] = (*found.get(output, ()), slot)
+            for link in self.consumers.get(node, ()):
+                if link.slot not in found.get(link.kind, ()):
+                    found[link.kind] = tuple(sorted((*found.get(link.kind, ()), link.slot)))
         return found.get(kind, ())
 
     def input_kind(self, node: str, name: str) -> str:
@@ -247,11 +142,14 @@ class Wiring:
         content, found = self.graph[node], []
         known = self.types.get(content["class_type"])
         by_field = {link.field: link for link in self._links[node]}
+        shows = bool(by_field) and bool(_SHOWS.search(content["class_type"]))  # what it holds itself was shown before
         for name, value in content["inputs"].items():
             link = by_field.get(name)
             if name in self._skipped[node] or (link is None and not isinstance(value, str)):
                 continue
-            if link and link.kind not in {STRING, "", "*"}:
+            if link and link.kind not in {STRING, "", ANY}:
+                continue
+            if link is None and shows:
                 continue
             if name.lower() in _SIDES:
                 found.append(name)
@@ -260,6 +158,12 @@ class Wiring:
             if may_hold_prompt(name, declared) or (link and link.kind == STRING and not is_no_prompt(name)):
                 found.append(name)
         return tuple(found)
+
+    def handed_on(self, node: str) -> tuple[str, ...]:
+        """Return the inputs by which a text may come through a node that hands on what it is given: a switch, say."""
+        return tuple(
+            link.field for link in self._links[node] if link.kind in {"", ANY} and HANDED_ON.search(link.field)
+        )
 
     def before(self, starts: Iterable[str]) -> set[str]:
         """Return the nodes that these are made from, themselves among them, without sides that a switch leaves out."""

@@ -93,6 +93,8 @@ _CORE: dict[str, Any] = {
     "SaveImage": ("images IMAGE, filename_prefix STRING", "IMAGE", True),
     "SaveImageAdvanced": ("images IMAGE, filename_prefix STRING, format COMFY_DYNAMICCOMBO_V3", "IMAGE", True),
     "PreviewImage": ("images IMAGE", "IMAGE", True),
+    "CreateVideo": ("images IMAGE, fps FLOAT", "VIDEO"),
+    "SaveVideo": ("video VIDEO, filename_prefix STRING, format COMBO, codec COMBO", "", True),
     "SaveImageWebsocket": ("images IMAGE", "", True),
 }
 _LISTS = {"FILE", "COMBO", "LORA", "UPLOAD"}

@@ -239,6 +239,20 @@ def test_size_goes_to_the_latent_and_to_what_held_its_value(types: str) -> None:
 
 
 @pytest.mark.parametrize("types", TYPES)
+def test_height_stays_where_it_shares_a_number_with_the_width(types: str) -> None:
+    """A plan that gives the width alone does not write to a node that the height comes from, too."""
+    graph = case("right_seed_and_text_from_nodes")
+    graph["30"] = {"class_type": "PrimitiveInt", "inputs": {"value": 1024}}
+    graph["4"]["inputs"] |= {"width": ["30", 0], "height": ["30", 0]}
+    filled = fill(read(graph, types, width=640), width=640)
+    assert (640, ["30", 0], 1024) == (
+        filled["4"]["inputs"]["width"],
+        filled["4"]["inputs"]["height"],
+        filled["30"]["inputs"]["value"],
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
 def test_settings_without_a_place_are_all_told_at_once(types: str) -> None:
     """A negative, a cfg and a size that no node takes are told together, each with what to do."""
     graph = case("refused_zero_out_negative")

@@ -580,3 +580,12 @@ def test_size_that_the_file_leaves_out_is_the_nodes_default() -> None:
     latent |= {"width": ["8", 0], "height": ["8", 1]}
     graph["8"] = node("Pick A Size", wanted="portrait", model=["1", 0])
     assert size(told) is None
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_picture_that_is_saved_as_a_film_is_judged(types: str) -> None:
+    """Where a film is made of the picture before it is saved, the picture itself is saved instead."""
+    film = node("SaveVideo", video=["20", 0], filename_prefix="film", format="auto", codec="auto")
+    graph = simple(n20=node("CreateVideo", images=["6", 0], fps=16.0), n7=film)
+    filled = fill(read(graph, types))
+    assert (["6", 0], False) == (filled["save"]["inputs"]["images"], bool({"7", "20"} & filled.keys()))

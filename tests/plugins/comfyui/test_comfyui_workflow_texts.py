@@ -89,3 +89,85 @@ def test_model_that_is_called_t5_is_no_text() -> None:
     )
     filled = fill(read(graph))
     assert ("a fox in a forest", "xxl") == (filled["2"]["inputs"]["text"], filled["8"]["inputs"]["t5v11_ver"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_text_that_a_node_showed_before_is_no_part_of_the_prompt(types: str) -> None:
+    """A node that shows a text and hands it on holds the last one, too, which it does not use again."""
+    graph = linked(
+        simple(
+            n10=node("PrimitiveStringMultiline", value="a dog"),
+            n11=node("ShowText|pysssss", text=["10", 0], text_0="a dog as it was"),
+        ),
+        n2_text=["11", 0],
+    )
+    filled = fill(read(graph, types))
+    assert ("a fox in a forest", "a dog as it was") == (
+        filled["10"]["inputs"]["value"],
+        filled["11"]["inputs"]["text_0"],
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_node_with_the_texts_of_both_sides_gives_each_its_own(types: str) -> None:
+    """A styler that takes both texts and gives both has the prompt in the one and the negative in the other."""
+    styler = node("Styler", text_positive="a dog", text_negative="blurry", style="anime", log_prompt="No")
+    graph = linked(simple(n10=styler), n2_text=["10", 0], n3_text=["10", 1])
+    filled = fill(read(graph, types, negative="ugly"), negative="ugly")["10"]["inputs"]
+    assert ("a fox in a forest", "ugly", "anime", "No") == (
+        filled["text_positive"],
+        filled["text_negative"],
+        filled["style"],
+        filled["log_prompt"],
+    )
+    assert "blurry" == fill(read(graph, types))["10"]["inputs"]["text_negative"]
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_text_is_found_through_a_switch_of_anything(types: str) -> None:
+    """A switch whose inputs take anything hands a text on; where two come to it, both are named."""
+    graph = linked(
+        simple(n10=node("Any Switch", any_01=["11", 0]), n11=node("PrimitiveStringMultiline", value="a dog")),
+        n2_text=["10", 0],
+    )
+    assert "a fox in a forest" == fill(read(graph, types))["11"]["inputs"]["value"]
+    graph["12"] = node("PrimitiveStringMultiline", value="a ship")
+    message = refusal(linked(graph, n10_any_02=["12", 0]), types)
+    assert "parts: 11 'PrimitiveStringMultiline'.value ('a dog'), 12 'PrimitiveStringMultiline'.value" in message
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_number_that_becomes_a_part_of_the_prompt_is_asked_about(types: str) -> None:
+    """What comes through such a switch and is no text is not overlooked."""
+    graph = linked(
+        simple(
+            n10=node("Any Switch", any_01=["11", 0]),
+            n11=node("Counter", value=5),
+            n12=node("StringConcatenate", string_a=["10", 0], string_b="dogs", delimiter=" "),
+        ),
+        n2_text=["12", 0],
+    )
+    assert "made by another node" in refusal(graph, types)
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_wildcards_and_what_they_became_are_one_text(types: str) -> None:
+    """A processor of wildcards holds the text twice, as written and as populated: both take the prompt."""
+    wildcards = node("Wildcard Processor", wildcard_text="a __pet__", populated_text="a dog", mode="populate", seed=3)
+    graph = linked(simple(n10=wildcards), n2_text=["10", 0])
+    workflow = read(graph, types)
+    filled = fill(workflow)["10"]["inputs"]
+    assert ("a fox in a forest", "a fox in a forest", 42) == (
+        filled["wildcard_text"],
+        filled["populated_text"],
+        filled["seed"],
+    )
+    assert ["10 'Wildcard Processor' writes a text of its own" in one for one in workflow.warnings()] == [True]
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_encoder_whose_texts_are_called_by_their_models(types: str) -> None:
+    """The two texts of an encoder that names them after its language models take the prompt."""
+    graph = simple(n2=node("CLIPTextEncodeHunyuanDiT", clip=["1", 1], bert="a dog", mt5xl="a dog"))
+    filled = fill(read(graph, types))["2"]["inputs"]
+    assert ("a fox in a forest", "a fox in a forest") == (filled["bert"], filled["mt5xl"])

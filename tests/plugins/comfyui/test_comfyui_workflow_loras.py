@@ -1,0 +1,89 @@
+"""A tested LoRA that is loaded more than once, and loaders whose links say little."""
+
+from typing import Any
+
+import pytest
+
+from tests.plugins.comfyui.own_graphs import TESTED, TYPES, Graph, fill, linked, node, read, refusal, simple
+
+FILE = "mine-step600.safetensors"
+
+
+def _in_series(first: dict[str, Any], second: dict[str, Any]) -> Graph:
+    """Write a workflow that loads the tested LoRA twice on the way of one model and one CLIP."""
+    graph = simple(
+        n10=node("LoraLoader", model=["1", 0], clip=["1", 1], lora_name=FILE, **first),
+        n11=node("LoraLoader", model=["10", 0], clip=["10", 1], lora_name=FILE, **second),
+    )
+    return linked(graph, n2_clip=["11", 1], n3_clip=["11", 1], n5_model=["11", 0])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_lora_that_is_loaded_for_model_and_clip_apart_is_one(types: str) -> None:
+    """Both loaders take the tested file, each keeps the part that it leaves out, and the baseline is without either."""
+    graph = _in_series({"strength_model": 0.8, "strength_clip": 0.0}, {"strength_model": 0.0, "strength_clip": 1.0})
+    filled = fill(read(graph, types, lora_strength=0.5), lora_strength=0.5)
+    assert [(TESTED, 0.5, 0.0), (TESTED, 0.0, 0.5)] == [
+        (it["lora_name"], it["strength_model"], it["strength_clip"])
+        for it in (filled["10"]["inputs"], filled["11"]["inputs"])
+    ]
+    baseline = fill(read(graph, types), lora=None)
+    assert ([["1", 0], ["1", 1], ["1", 1]], False) == (
+        [baseline["5"]["inputs"]["model"], baseline["2"]["inputs"]["clip"], baseline["3"]["inputs"]["clip"]],
+        bool({"10", "11"} & baseline.keys()),
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_strengths_that_add_up_are_the_files(types: str) -> None:
+    """A LoRA that is loaded twice on one model takes the tested file twice; a strength of the plan has no one place."""
+    graph = _in_series({"strength_model": 0.5, "strength_clip": 0.5}, {"strength_model": 0.4, "strength_clip": 0.4})
+    workflow = read(graph, types)
+    filled = fill(workflow)
+    assert [(TESTED, 0.5), (TESTED, 0.4)] == [
+        (it["lora_name"], it["strength_model"]) for it in (filled["10"]["inputs"], filled["11"]["inputs"])
+    ]
+    assert workflow.filler.strength(filled) is None
+    assert (
+        "  The plan gives `lora_strength`, and the tested LoRA is loaded again on the way of one model: 10 "
+        "'LoraLoader'.lora_name, 11 'LoraLoader'.lora_name. Their strengths add up. Take `lora_strength` out of "
+        "[sampling]; then those of the file stay."
+    ) in refusal(graph, types, lora_strength=1.0).splitlines()
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_strength_that_is_linked_is_no_model(types: str) -> None:
+    """A loader whose strengths come from other nodes is taken out for the baseline like any other."""
+    graph = linked(
+        simple(
+            n10=node("LoraLoaderModelOnly", model=["1", 0], lora_name=FILE, strength_model=["12", 0]),
+            n12=node("PrimitiveFloat", value=0.8),
+        ),
+        n5_model=["10", 0],
+    )
+    baseline = fill(read(graph, types), lora=None)
+    assert (["1", 0], False) == (baseline["5"]["inputs"]["model"], bool({"10", "12"} & baseline.keys()))
+
+
+def test_loader_is_put_in_before_reroutes() -> None:
+    """The tested LoRA goes behind the model's own loader, also where nodes follow that hand anything on."""
+    graph = linked(simple(n10=node("Reroute"), n11=node("Reroute (rgthree)")), n5_model=["11", 0])
+    graph["10"]["inputs"][""], graph["11"]["inputs"]["*"] = ["1", 0], ["10", 0]
+    filled = fill(read(graph, "by_name"))
+    assert (["1", 0], ["lora", 0], ["11", 0]) == (
+        filled["lora"]["inputs"]["model"],
+        filled["10"]["inputs"][""],
+        filled["5"]["inputs"]["model"],
+    )
+
+
+def test_second_output_of_an_unknown_node_is_not_the_model_that_it_takes() -> None:
+    """A node that gives an adapter beside the model is no merge: the tested LoRA goes behind the model's loader."""
+    graph = linked(
+        simple(
+            n10=node("Adapter Loader", model=["1", 0], preset="plus"),
+            n11=node("Adapter", model=["10", 0], ipadapter=["10", 1], weight=0.8),
+        ),
+        n5_model=["11", 0],
+    )
+    assert ["1", 0] == fill(read(graph, "by_name"))["lora"]["inputs"]["model"]
