@@ -39,7 +39,7 @@ _DECIDING: Final = re.compile(
 class ServerInfo(BaseModel):
     """What a server says of itself; the address carries no credentials. Evidence keeps it as it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     url: str
     comfyui_version: str

@@ -23,7 +23,7 @@ STABILITY: Final = "canary.json"
 class StabilityCheck(BaseModel):
     """One cell rendered twice by one server. `difference` is the mean over pixels and channels, of 255."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     cell: str
     server: ServerInfo

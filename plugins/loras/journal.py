@@ -25,7 +25,7 @@ _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Installation(BaseModel):
     """What replacing the production file does; kept beside it until it is committed or rolled back."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     id: str
     """This installation's own: a record that has it says that it was proven."""

@@ -91,7 +91,7 @@ class ComfyUI(Table):
     """Your own workflow: an API export, or a PNG that ComfyUI saved."""
     nodes: Nodes = Nodes()
     """What is not found in the workflow, or found wrongly."""
-    timeout: Annotated[float, Field(gt=0)] = 600.0
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
     """Seconds that a server may go without a sign of life on a picture before it is given up."""
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ class Published(BaseModel):
     Paths are absolute; those below the plan's project are written without it, so that it can be moved.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     format: Literal[1] = 1
     plan_name: str

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from plugins.evidence.evidence import PlanRecord, Sha256
 from plugins.plan.cells import column
@@ -28,7 +28,7 @@ class BallotError(UserError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Mark(_Part):
@@ -190,10 +190,10 @@ def parse_ballot(raw: Any) -> Ballot:  # noqa: ANN401 (raw JSON)
     if not isinstance(raw, dict) or "marks" not in raw or "format" not in raw:
         raise ValueError("it is not a ballot")
     if raw["format"] == 1:
-        return _FirstFormat.model_validate(raw).ballot()
+        return _FirstFormat.model_validate_json(to_json(raw)).ballot()
     if raw["format"] != 2:  # noqa: PLR2004 (as `Ballot.format` says)
         raise ValueError(f"its format is {raw['format']!r}, and this suite reads formats 1 and 2")
-    return Ballot.model_validate(raw)
+    return Ballot.model_validate_json(to_json(raw))
 
 
 def figures(ballot: Ballot, plan: Plan, strength: float | None = None) -> dict[str, dict[str, Figure]]:

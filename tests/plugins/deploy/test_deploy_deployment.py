@@ -167,6 +167,18 @@ def test_record_is_there_before_the_clean_up(judged: Judged, monkeypatch: pytest
     assert (record.selected, record.removed) == ("step600", ())
 
 
+@pytest.mark.parametrize(("key", "value"), [("strength", True), ("strength", "1"), ("simulated", 0), ("deployed", 1)])
+def test_record_of_other_kinds_of_values_is_refused(judged: Judged, key: str, value: object) -> None:
+    """What is no number, and no true or false, is not taken for one."""
+    judged.deploy()
+    path = judged.reports / RECORD
+    raw = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(raw | {key: value}), "utf-8")
+
+    with pytest.raises(RecordError, match="is not a readable record"):
+        read_record(path)
+
+
 def test_record_says_what_was_deployed_out_of_what(judged: Judged) -> None:
     """The record holds candidates, judged pictures, proof, backup, words and time, and reads back as written."""
     judged.production.write_bytes(FORMER)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,14 @@ def test_broken_evidence_is_refused(asked: ExpectedInputs, store: Store, cell: C
         pytest.param("surprise", 1, id="an-unknown-key"),
         pytest.param("inputs_digest", "short", id="no-digest"),
         pytest.param("picture", None, id="no-picture"),
+        pytest.param(
+            "server",
+            {"url": "http://a:1", "comfyui_version": "1", "device": "cpu", "simulated": 0},
+            id="a-number-for-a-boolean",
+        ),
+        pytest.param("compared", {"baseline_pixels_sha256": "a" * 64, "effect": True}, id="true-for-a-number"),
+        pytest.param("compared", {"baseline_pixels_sha256": "a" * 64, "effect": "9"}, id="text-for-a-number"),
+        pytest.param("compared", {"baseline_pixels_sha256": "a" * 64, "effect": math.inf}, id="no-number"),
     ],
 )
 def test_evidence_of_another_kind_is_refused(

@@ -253,6 +253,17 @@ def test_stability_that_cannot_be_read_is_none(tmp_path: Path, content: str | No
     assert read_stability(tmp_path) == ()
 
 
+@pytest.mark.parametrize("difference", ["Infinity", "NaN", "true", '"0.5"'])
+def test_stability_that_is_no_number_is_none(tmp_path: Path, difference: str) -> None:
+    """No effect is more than an infinite noise, and none is less than NaN: such a record says nothing."""
+    write_stability((StabilityCheck(**MEASURED, stable=False, difference=0.5),), tmp_path)
+    content = (tmp_path / STABILITY).read_text()
+    (tmp_path / STABILITY).write_text(content.replace("0.5\n", f"{difference}\n"))
+
+    assert difference in (tmp_path / STABILITY).read_text()
+    assert read_stability(tmp_path) == ()
+
+
 def test_same_picture_at_two_strengths_is_told(
     asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
 ) -> None:

@@ -367,6 +367,7 @@ def test_note_speaks_of_the_files_beside_it(source: Path, target: Path, tmp_path
     [
         pytest.param({"replaced_sha256": "/../../training/spyke"}, id="what-is-no-digest-becomes-part-of-no-path"),
         pytest.param({"of_tomorrow": 1}, id="another-version"),
+        pytest.param({"rollback": "no"}, id="a-word-is-no-yes-or-no"),
     ],
 )
 def test_note_of_another_shape_is_told(source: Path, target: Path, change: dict[str, object]) -> None:

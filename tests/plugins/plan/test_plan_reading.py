@@ -221,6 +221,9 @@ def test_selection_says_when_a_criterion_passes(draft: Draft, written: str, rate
             '188"\n', '188"\ntimeout = 0\n', "comfyui.timeout: should be greater than 0, not 0", id="timeout-zero"
         ),
         pytest.param(
+            '188"\n', '188"\ntimeout = inf\n', "comfyui.timeout: should be a finite number, not inf", id="no-timeout"
+        ),
+        pytest.param(
             '188"\n',
             '188"\ntimeout = "1"\n',
             "comfyui.timeout: must be a number, without quotes, not '1'",

@@ -1,5 +1,6 @@
 """What was published is replaced or removed with production; what is somebody else's stays, and is named."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -226,6 +227,17 @@ def test_nothing_is_published_of_another_file(publication: Publication, change: 
         publication.publish()
 
     assert not (publication.judged.reports / RECORD).exists()
+
+
+@pytest.mark.parametrize("is_done", ["false", "no"])
+def test_word_is_no_yes_or_no(publication: Publication, is_done: str) -> None:
+    """A record that says in words whether it was done is refused, not read as one or the other."""
+    publication.publish()
+    path = publication.judged.reports / RECORD
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"is_done": is_done}), "utf-8")
+
+    with pytest.raises(PublishError, match="is not a readable record of what was published"):
+        publication.publish()
 
 
 @pytest.mark.parametrize("content", ["{", '{"format": 2}'])

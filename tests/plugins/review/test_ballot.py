@@ -1,6 +1,7 @@
 """The ballot file: read as it was written, or refused in one clear message."""
 
 import json
+import math
 import string
 from dataclasses import replace
 from datetime import UTC
@@ -145,6 +146,12 @@ def test_blind_is_what_every_mark_says(raw: dict[str, object], folder: Path, bli
         pytest.param({"format": 3}, "its format is 3, and this suite reads formats 1 and 2", id="format"),
         pytest.param({"format": 2}, "marks.step600.hair.answer: Input should be", id="marks-of-format-1"),
         pytest.param({"choice": 600}, "choice: Input should be a valid string", id="type"),
+        pytest.param({"strength": True}, "strength: Input should be a valid number", id="true-for-a-strength"),
+        pytest.param({"strength": "0.8"}, "strength: Input should be a valid number", id="text-for-a-strength"),
+        pytest.param({"strength": math.nan}, "strength: Input should be a finite number", id="no-number"),
+        pytest.param({"simulated": 0}, "simulated: Input should be a valid boolean", id="number-for-a-boolean"),
+        pytest.param({"simulated": "no"}, "simulated: Input should be a valid boolean", id="text-for-a-boolean"),
+        pytest.param({"saved": 1}, "saved: Input should be a valid datetime", id="number-for-a-time"),
         pytest.param({"saved": "yesterday"}, "saved: Input should be a valid datetime", id="time"),
         pytest.param({"marks": {"a": {"b": {"answer": "perhaps"}}}}, "marks.a.b.answer: Input should be", id="answer"),
         pytest.param({"pictures": {"a": "12"}}, "pictures.a: String should match", id="digest"),
