@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -106,23 +107,22 @@ class Prover:
         renderer = ProductionRenderer(expected=self.expected, base_model=judged.base_model, file=production)
         picture = renderer.render(cell, server, to=self.reports / place)
         pixels = picture.pixels_sha256
-        common = {"row": cell.row, "server": url, "picture": place.as_posix(), "pixels_sha256": pixels}
+        proven = partial(Proven, row=cell.row, server=url, picture=place.as_posix(), pixels_sha256=pixels)
         if pixels == judged.picture.pixels_sha256:
-            return Proven(**common, identical=True, distance=0.0)
+            return proven(identical=True, distance=0.0)
         distances = self._distances(picture, cell)
         distance = distances.pop(cell.column)
         runner_up = min(distances, key=lambda name: distances[name], default=None)
-        proven = Proven(
-            **common,
+        differs = proven(
             identical=False,
             distance=distance,
             runner_up=runner_up,
             runner_up_distance=distances[runner_up] if runner_up else None,
             unlike="; ".join(server.info.differences(judged.server)),
         )
-        if problem := self._problem(proven, server):
+        if problem := self._problem(differs, server):
             raise ProofError(f"{production} x {cell.row} on {url} is not what was judged: {problem}.")
-        return proven
+        return differs
 
     def _problem(self, proven: Proven, server: Server) -> str:
         """Return why a picture that differs from the judged one proves nothing; empty where it is near enough."""

@@ -23,7 +23,7 @@ from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import evidence_for, keep, png_of
 
-MEASURED = {
+MEASURED: Any = {
     "cell": "baseline-forest",
     "server": ServerInfo(url="http://a:1", comfyui_version="0.3.64", device="cpu", simulated=False),
 }
