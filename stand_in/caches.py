@@ -1,6 +1,6 @@
 """What a ComfyUI remembers from one prompt to the next: results by signature, node objects by id.
 
-Only what the last prompt used survives (docs/comfyui.md, "What is remembered").
+Only what the last prompt used survives (docs/comfyui.md, "What is cached").
 """
 
 from dataclasses import dataclass

@@ -64,10 +64,10 @@ class Paths(Table):
 
 
 class Nodes(Table):
-    """What a person names in an own workflow, by id or title, where it cannot be found or something else is meant."""
+    """Nodes and inputs of your own workflow, by id or title: those that are not found, or not the ones you mean."""
 
     picture: Text | None = None
-    """The node that saves, shows or gives the picture to be judged."""
+    """The node that saves, shows or outputs the picture to be judged."""
     prompt: Annotated[tuple[Text, ...], Lax] = ()
     """The inputs that take the prompt: `11.value`."""
     negative: Annotated[tuple[Text, ...], Lax] = ()
@@ -75,7 +75,7 @@ class Nodes(Table):
     seed: Annotated[tuple[Text, ...], Lax] = ()
     """The inputs that take the seed: `5.seed`."""
     lora: Text | None = None
-    """The slot of the tested LoRA (`10.lora_1`), or the loader of the model that it goes onto (`4`)."""
+    """The input that names the tested LoRA (`10.lora_1`), or the loader of the model that it goes onto (`4`)."""
 
 
 class ComfyUI(Table):
@@ -92,7 +92,7 @@ class ComfyUI(Table):
     nodes: Nodes = Nodes()
     """What is not found in the workflow, or found wrongly."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
-    """Seconds that a server may go without a sign of life on a picture before it is given up."""
+    """Seconds without a sign of life from a server before its picture is given up."""
 
     @model_validator(mode="after")
     def _one_way_to_name_them(self) -> Self:

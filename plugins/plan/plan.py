@@ -41,11 +41,11 @@ class Plan(Table):
     """Everything that a person decided before looking at pictures."""
 
     name: PlanName
-    """The stem of the evaluation copies' names; often the trigger word."""
+    """The evaluation copies are named after it; often the trigger word."""
     title: Text
     """The report's title."""
     selection_rule: Words = ""
-    """How you mean to choose; shown where you decide."""
+    """How you intend to choose; shown where you decide."""
     paths: Paths
     comfyui: ComfyUI
     sampling: Sampling

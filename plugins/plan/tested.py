@@ -71,11 +71,11 @@ class Sampling(Table):
     clip_skip: Annotated[int, Field(ge=1, le=24)] = 1
     """1 uses the text encoder's last layer, 2 the one before."""
     seeds: Seeds
-    """Every checkpoint is rendered on every prompt once with each; a bare number draws as many, always the same."""
+    """Every checkpoint is rendered on every prompt with each seed. A bare number draws that many, always the same."""
     lora_strength: Strength = 1.0
     """Strength of the tested LoRA, for the model and the text encoder."""
     lora_strengths: Annotated[tuple[Strength, ...], Lax, Field(min_length=1)] | None = None
-    """Several strengths instead: every checkpoint is rendered at each, and judged with it."""
+    """Several strengths instead of one: every checkpoint is rendered and judged at each."""
     negative: Words = ""
     """The negative prompt of every picture."""
 
@@ -126,7 +126,7 @@ class Sampling(Table):
 
 
 class AlwaysOn(Table):
-    """A LoRA of the loras folder that is rendered with every cell, the baseline too: a speed LoRA, a style."""
+    """A LoRA of the loras folder that is loaded in every picture, the baseline's too: a speed LoRA, a style."""
 
     file: LoraFile
     """The file, below the loras folder."""
@@ -152,9 +152,9 @@ class Checkpoint(Table):
     step: Annotated[int, Field(ge=0)] | None = None
     """The training step. Left out, it is read from the file's header, else from its name."""
     epoch: Annotated[int, Field(ge=0)] | None = None
-    """The epoch, where it is what tells the checkpoints apart."""
+    """The epoch, if the trainer names its checkpoints by epochs."""
     label: Name | None = None
-    """A name in place of the step's: `final`."""
+    """A name instead of the step: `final`."""
     expect: Words = ""
     """What you expect of it. The page shows it once the checkpoint was marked."""
 
@@ -191,14 +191,14 @@ class Checkpoint(Table):
 
 
 class Rival(Table):
-    """A LoRA that is judged beside the checkpoints and can never be deployed: production's, somebody else's."""
+    """A LoRA that is judged beside the checkpoints but can never be deployed: production's or somebody else's."""
 
     file: RivalFile
     """The file, in the loras folder or below it; `production` is what production holds now."""
     label: Name
-    """What its column is called: in test ids, file names and on the page."""
+    """Its name in test ids, in file names and on the page."""
     expect: Words = ""
-    """What to expect, shown on the report once it is asked for."""
+    """What you expect of it, as for a checkpoint."""
 
     step: ClassVar[None] = None
     epoch: ClassVar[None] = None
@@ -238,7 +238,7 @@ class Prompt(Table):
     purpose: Words = ""
     """What it tests, in a few words."""
     bleed: bool = False
-    """Whether the trigger word is left out on purpose: the LoRA should change little there."""
+    """Whether the prompt leaves out the trigger word on purpose, so that the LoRA should change little."""
     negative: Words | None = None
     """The negative prompt on this prompt, instead of [sampling]'s."""
     width: Pixels | None = None

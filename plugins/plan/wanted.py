@@ -25,31 +25,31 @@ class Criterion(Table):
     id: Name
     """Its name in the ballot."""
     text: Text
-    """The question, which is answered with yes or no."""
+    """The question, to be answered with yes or no."""
     required: bool = False
     """Whether one `no` rules a checkpoint out."""
     prompts: Annotated[tuple[str, ...], Lax] = ()
-    """The prompts on whose pictures to look for it; none means all."""
+    """The prompts that it applies to; left out, all of them."""
 
 
 class Selection(Table):
     """When a checkpoint passes a criterion."""
 
     rate: Annotated[Rate, Field(alias="pass")] = None
-    """`"all"`: yes on every picture that was looked at. A share, such as 0.8: the interval's lower end reaches it."""
+    """`"all"`: a yes on every picture that was looked at. A share, such as 0.8: the interval's lower end reaches it."""
 
 
 class Production(Table):
-    """The one LoRA that stays, and what must hold of it. Sizes are bytes."""
+    """The LoRA that stays, and what must be true of it."""
 
     file: FileName
     """The name under which the chosen checkpoint is deployed, in `paths.loras`."""
     min_size: Size = 0
-    """The least size that is right."""
+    """The smallest size that it may have."""
     max_size: Size = 2**63
-    """The largest size that is right."""
+    """The largest size that it may have."""
     forbidden: Annotated[tuple[Text, ...], Lax] = ()
-    """Words that no LoRA's name may hold, in any case and any sub-folder."""
+    """Words that no LoRA's name may contain, in upper or lower case, in any subfolder."""
     workflows: Annotated[tuple[Text, ...], Lax] = ()
     """Workflows (API format). One must load production; any that names this LoRA must load it, by exactly this file."""
 
@@ -69,10 +69,10 @@ Sidecar = Literal["preview", "lora-manager", "a1111", "civitai"]
 
 
 class Publish(Table):
-    """What `-m publish` writes of the LoRA in production: files beside it, and a copy to share. Nothing is uploaded."""
+    """What `-m publish` writes about the LoRA in production: files beside it, a copy to share. Nothing is uploaded."""
 
     sidecars: Annotated[tuple[Sidecar, ...], Lax] = ("preview", "lora-manager", "a1111", "civitai")
-    """What is written beside production: a picture, and what each LoRA manager reads. `[]` for nothing."""
+    """The files beside production: a picture, and what each LoRA manager reads. `[]` for none."""
     copy_to: Annotated[PlanPath | None, Field(alias="copy")] = None
     """A folder for a copy with a ModelSpec header, its card and pictures; starts at `project`."""
     title: Words = ""
@@ -82,13 +82,13 @@ class Publish(Table):
     base_model: Words = ""
     """The base model as LoRA managers and Civitai spell it: `SD 1.5`, `SDXL 1.0`, `Illustrious`."""
     architecture: Words = ""
-    """ModelSpec's name of the architecture, where neither the file's header nor its tensors tell it."""
+    """ModelSpec's name of the architecture, if neither the file's header nor its tensors show it."""
     author: Words = ""
     """Who made it."""
     license: Words = ""
     """The license, by its name."""
     keep_training_notes: bool = False
-    """Whether the copy keeps all that the trainer wrote into the header, paths and tags among it."""
+    """Whether the copy keeps everything that the trainer wrote into the header, including paths and tags."""
 
     @field_validator("sidecars")
     @classmethod
@@ -129,7 +129,7 @@ class PlannedWork(Table):
     plan: Text
     """The plan's number in the phase, in quotes."""
     subsystem: Text
-    """What the work belongs to."""
+    """The part of the project that the LoRA belongs to."""
     tags: Annotated[tuple[Text, ...], Lax] = ()
     """Words to find it by."""
     requirements: Mapping[Name, Annotated[tuple[Claim, ...], Lax, Field(min_length=1)]]
@@ -137,4 +137,4 @@ class PlannedWork(Table):
     requires: Annotated[tuple[Text, ...], Lax] = ()
     """Phases or plans that this one was built on."""
     affects: Annotated[tuple[Text, ...], Lax] = ()
-    """What comes next and loads the LoRA."""
+    """Later work that loads the LoRA."""

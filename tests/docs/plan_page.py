@@ -33,7 +33,7 @@ EXAMPLES: Final[Mapping[str, object]] = {
     "publish.architecture": "stable-diffusion-v1-lora",
     "publish.author": "plasma",
     "publish.license": "creativeml-openrail-m",
-    "publish.keep_training_notes": False,
+    "publish.keep_training_notes": True,
 }
 """Keys that no shipped plan uses."""
 
@@ -42,11 +42,11 @@ HEAD: Final = """\
 
 <!-- Written by `python -m tests.docs.plan_page` from the plan's models; a test fails where it is out of date. -->
 
-A plan is a TOML file: what is tested, where it lies, and what "good" means. `pytest --new-plan=FOLDER` writes one
-from a training folder; [plans/spyke.toml](../plans/spyke.toml) is a whole one to copy. A mistake stops the run before
-anything is touched, and all mistakes of a plan are listed at once, each with its key.
+A plan is a TOML file: what is tested, where the files are, and what "good" means. `pytest --new-plan=FOLDER` writes one
+from a training folder; [plans/spyke.toml](../plans/spyke.toml) is a complete one to copy. A mistake stops the run
+before anything is touched; all mistakes of a plan are listed at once, each with its key.
 
-Paths may begin with `~`. Relative ones start at `paths.project`, and that starts at the plan file's own folder. Write a
+Paths may begin with `~`. Relative ones start at `paths.project`, and `project` at the folder of the plan file. Write a
 Windows path with `/` or in single quotes: `'D:\\training'`. Sizes are written like `"50 MB"`.
 """
 
@@ -108,7 +108,7 @@ def _section(table: str, heading: str, kind: Mapping[str, Any], without: Mapping
 def _row(place: str, key: str, field: Mapping[str, Any], *, needed: bool) -> str:
     default = "required" if needed else _shown_default("all" if field.get("type") == "share" else field.get("default"))
     if place.removeprefix("sampling.") in BUILT_IN_NEEDS:
-        default = "required, but with a `workflow`: the workflow's"
+        default = "required; with a `workflow`, the workflow's"
     meaning = " ".join(field["description"].split())
     cells = (f"`{key}`", meaning, _type(field), default, f"`{_toml(_example(place))}`")
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
