@@ -51,7 +51,7 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, args: list[str], parser: pytest.Parser
 ) -> Generator[None]:
     """Start again with `=` where the suite was not found; say where to stand where its options stay unknown."""
-    if early_config.inipath is None or not (early_config.inipath.parent / "plugins" / Path(__file__).name).is_file():
+    if early_config.inipath is None or not _is_suite(early_config.inipath.parent):
         typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
         words = joined(typed)
         if words != typed:
@@ -60,7 +60,13 @@ def pytest_load_initial_conftests(
     yield
     _, unknown = parser.parse_known_and_unknown_args(args)
     ours = [word for word in unknown if word.partition("=")[0] in VALUED | SWITCHES]
-    if ours:
+    here = early_config.invocation_params.dir
+    if ours and not any(map(_is_suite, (here, *here.parents))):
         raise pytest.UsageError(
             f"{' '.join(ours)}: the suite's options work in its own folder. First: cd {typable(str(SUITE))}"
         )
+
+
+def _is_suite(folder: Path) -> bool:
+    """Return whether a folder is this suite's, or that of another copy."""
+    return (folder / "plugins" / Path(__file__).name).is_file()

@@ -30,6 +30,8 @@ def told_cost(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> 
         )
     except (UserError, OSError) as error:
         reason = str(error).splitlines()[0]
+        if isinstance(error, FileNotFoundError):
+            reason = f"{error.filename} is not there" + (" yet; the demo makes it" if command.demo else "")
         return f"{counted(len(cells), 'picture')}; how many would be reused is not known: {reason}"
     found = [evidence for cell in cells if (evidence := _reusable(expected, store, cell))]
     cost = Cost(

@@ -38,6 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Unwritten())
     config.pluginmanager.register(_Unbegun())
     page = "report.html" if GENERATE in command.stages else "deploy.html" if DEPLOY in command.stages else None
+    if command.stages and hasattr(config.option, "htmlpath") and config.pluginmanager.is_blocked("metadata"):
+        raise pytest.UsageError(
+            "-p no:metadata: pytest-html, which writes the page, needs pytest-metadata. Leave it out, or add -p no:html"
+        )
     if page and command.runs and hasattr(config.option, "htmlpath"):
         try:
             command.reports.mkdir(parents=True, exist_ok=True)

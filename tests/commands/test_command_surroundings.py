@@ -75,6 +75,11 @@ CHANGE_NOTHING = {
     "no_expression": (4, ["-m", "generate", "-k", "step600 and"], "Wrong expression passed to '-k'"),
     "unknown_setting": (4, ["-m", "generate", "-o", "nosuch=1"], "Unknown config option: nosuch"),
     "no_such_stage": (4, ["-m", "generat"], "-m generat: there is no such marker. Did you mean -m generate?"),
+    "no_metadata": (
+        4,
+        ["-m", "generate", "-p", "no:metadata"],
+        "-p no:metadata: pytest-html, which writes the page, needs pytest-metadata. Leave it out, or add -p no:html",
+    ),
     "no_such_file": (4, ["-m", "generate", "tests/nosuch.py"], "file or directory not found"),
 }
 

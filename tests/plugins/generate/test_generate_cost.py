@@ -1,6 +1,7 @@
 """What a run costs is said before it, and a run of limited time ends with rows that compare."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -8,10 +9,13 @@ import pytest
 
 from plugins.evidence.store import Store
 from plugins.generate.cost import Cost, pace_of, row_by_row
+from plugins.generate.listing import told_cost
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
+from tests.plain_command import plain_command
 from tests.plugins.evidence.made_evidence import evidence_for, expected_inputs_of, keep, png_of
+from tests.small_plan import ROOT
 
 
 @pytest.mark.parametrize(
@@ -65,10 +69,19 @@ def test_listing_says_what_would_be_reused(
         "6 pictures: 3 reused, 3 to render, about 9 s by the pace of earlier runs (from the files alone; no server"
         in (listed.stdout)
     )
-    plan.training_file(plan.checkpoints[0]).unlink()
+    missing = plan.training_file(plan.checkpoints[0])
+    missing.unlink()
     unknown = run_suite("-m", "generate", "--collect-only", "-q")
     assert unknown.returncode == 0
-    assert "6 pictures; how many would be reused is not known: [Errno 2] No such file" in unknown.stdout
+    assert f"6 pictures; how many would be reused is not known: {missing} is not there\n" in unknown.stdout
+
+
+def test_demo_that_never_ran_is_listed(tmp_path: Path) -> None:
+    """Before its first run the demo's training files are not there, and the list says that it makes them."""
+    command = replace(plain_command(tmp_path), demo=True, plan_typed=str(ROOT / "plans/spyke.toml"))
+    told = told_cost(command, matrix(command.plan), regenerate=False)
+    assert told.startswith("18 pictures; how many would be reused is not known: ")
+    assert told.endswith("spyke_plasma_v1-step00000200.safetensors is not there yet; the demo makes it")
 
 
 @pytest.mark.slow
