@@ -48,6 +48,16 @@ class Filler:
         key = "lora_strengths" if sampling.lora_strengths else "lora_strength"
         self._loras.problems(questions, strength=self._strength(sampling), key=key)
 
+    def sizes_kept(self, sampling: Sampling) -> tuple[Place, ...]:
+        """Return what tells a model the size that its picture is to have, and goes on telling the file's."""
+        graph, kept = self.wiring.graph, []
+        for key in ("width", "height"):
+            values = set(self.parts.settings[key].values)
+            if self.given(sampling, key) and len(values) == 1 and getattr(sampling, key) not in values:
+                targets = [place for place in self.wiring.called(f"target_{key}") if place.node in self.wiring.active]
+                kept += [place for place in targets if graph[place.node]["inputs"][place.field] in [*values]]
+        return tuple(kept)
+
     def fill(  # noqa: PLR0913 (what a cell brings)
         self,
         sampling: Sampling,

@@ -151,6 +151,7 @@ def repeats(wiring: Wiring, picture: str) -> list[str]:
     for node in _on_the_way(wiring, picture):
         content = wiring.graph[node]
         takes = {kind for kind in (LATENT, IMAGE) if wiring.links(node, kind)}
+        begins = not takes and any(_is_seen(link.kind) for link in wiring.consumers.get(node, ()))
         gives = {kind for kind in (LATENT, IMAGE) if wiring.gives(node, kind)}
         for name, value in content["inputs"].items():
             count = wiring.value_of(value)
@@ -158,7 +159,7 @@ def repeats(wiring: Wiring, picture: str) -> list[str]:
                 continue
             others = [one for one in content["inputs"] if one != name and _is_number(content["inputs"][one])]
             again = takes & gives and _REPEATS.search(name) and (name != "amount" or not others)
-            if again or (LATENT in gives and not takes and _FRAMES.search(name)):
+            if again or (begins and _FRAMES.search(name)):
                 found.append(
                     f"Node {label(wiring.graph, node)} makes {count:g} pictures ({name} = {count:g}) where a cell "
                     f"takes one; set its {name} to 1 and export again."
@@ -179,10 +180,15 @@ def _on_the_way(wiring: Wiring, picture: str) -> list[str]:
     found, waiting = {picture: None}, [picture]
     while waiting:
         for link in wiring.links(waiting.pop()):
-            if link.kind in {LATENT, IMAGE} and link.source not in found:
+            if _is_seen(link.kind) and link.source not in found:
                 found[link.source] = None
                 waiting.append(link.source)
     return list(found)
+
+
+def _is_seen(kind: str) -> bool:
+    """Say whether a type is one of latents or pictures, also in a form of somebody's own."""
+    return LATENT in kind or IMAGE in kind
 
 
 @dataclass(frozen=True, kw_only=True)

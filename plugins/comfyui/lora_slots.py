@@ -1,7 +1,7 @@
 """Where a graph loads LoRAs: in an input of a loader, in a dictionary, or by a tag in a text."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -72,7 +72,7 @@ def _plain(wiring: Wiring, node: str, inputs: Mapping[str, Any], files: frozense
         text = wiring.graph[origin.node]["inputs"][origin.field] if origin else None
         if origin and isinstance(text, str) and not TAG.search(text) and "\n" not in text:
             found[name] = (origin, text)
-    if not found or _feeds_lora(wiring, node):
+    if not found or _only_names(wiring, node, found.values()):
         return
     for name, (place, text) in found.items():
         yield Slot(
@@ -92,10 +92,14 @@ def _is_lora_field(name: str) -> bool:
     return bool(_LORA_FIELD.search(name))
 
 
-def _feeds_lora(wiring: Wiring, node: str) -> bool:
-    """Say whether a node only holds a name that a loader takes: then it stands with the loader."""
+def _only_names(wiring: Wiring, node: str, found: Iterable[tuple[Place, str]]) -> bool:
+    """Say whether a node only holds a name that loaders take: then it stands with them."""
     after = wiring.consumers.get(node, ())
-    return bool(after) and all(_LORA_FIELD.search(link.field) and "stack" not in link.field for link in after)
+    places = {place for place, _ in found}
+    return bool(after) and all(
+        _is_lora_field(link.field) and wiring.origin(Place(node=link.node, field=link.field)) in places
+        for link in after
+    )
 
 
 def _nested(place: Place, value: Any, files: frozenset[str]) -> Iterator[Slot]:  # noqa: ANN401 (JSON)

@@ -24,6 +24,7 @@ _BY_NAME: Final = tuple(
         (r"pipe|context|ctx|(^|_)basic_|stack|hooks?$|options?$|strength|weight", ""),
         (r"upscale_?model|style_model|control|vision|detector|sam_|lora_model|model_patch|motion|audio|_name$", ""),
         (r"(^|_)(model|unet)(\d*|_[a-z0-9]+)$", MODEL),
+        (r"^clip_[lg]$", STRING),
         (r"^clip(\d*|_[a-z0-9]{1,5})$|_clip$", CLIP),
         (r"positive|negative|conditioning|(^|_)(un)?cond\d*$", CONDITIONING),
         (r"^samples?\d*$|latent", LATENT),
@@ -34,7 +35,7 @@ _BY_NAME: Final = tuple(
         (r"^noise$", "NOISE"),
         (r"^sampler$", "SAMPLER"),
         (r"^sigmas$", SIGMAS),
-        (r"text|prompt|string|caption|^clip_[lg]$|^m?t5xx?l|^bert$", STRING),
+        (r"text|prompt|string|caption|^m?t5xx?l|^bert$", STRING),
     )
 )
 _TEXT_NAMES: Final = re.compile(

@@ -1,6 +1,7 @@
 """A person's own workflow on the servers of a run: read by their types, with the plan's base model, and checked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from plugins.comfyui.choices import ServerChoices, one_base_model
 from plugins.comfyui.errors import NotListed
@@ -26,8 +27,9 @@ def read_workflow(plan: Plan, types: NodeTypes | None = None) -> Workflow:
     if plan.workflow is None:
         return Workflow.built_in(plan.loras)
     samplings = [prompt.applied_to(plan.sampling) for prompt in plan.prompts if prompt.own]
-    first, *_ = [_read(plan, types, sampling) for sampling in (plan.sampling, *samplings)]  # each may be refused
-    return first
+    first, *others = [_read(plan, types, sampling) for sampling in (plan.sampling, *samplings)]  # each may be refused
+    kept = dict.fromkeys(place for one in (first, *others) for place in one.sizes_kept)
+    return replace(first, sizes_kept=tuple(kept))
 
 
 def _read(plan: Plan, types: NodeTypes | None, sampling: Sampling) -> Workflow:

@@ -109,6 +109,8 @@ class Workflow:
     types: NodeTypes
     path: Path | None
     """The person's own file; None for the built-in one."""
+    sizes_kept: tuple[Place, ...] = ()
+    """What tells a model the file's size, where the plan gives another."""
 
     @classmethod
     def built_in(cls, loras: Sequence[AlwaysOn] = ()) -> Self:
@@ -161,7 +163,8 @@ class Workflow:
             filler.problems(sampling, questions)
         if questions or parts is None or filler is None:
             raise WorkflowError(f"cannot be used as it is:{questions}")
-        return cls(parts=parts, filler=filler, types=known, path=path)
+        kept = filler.sizes_kept(sampling) if sampling else ()
+        return cls(parts=parts, filler=filler, types=known, path=path, sizes_kept=kept)
 
     def fill(
         self, cell: Cell, sampling: Sampling, *, base_model: str | None, lora_file: str | None, prefix: str
@@ -258,7 +261,15 @@ class Workflow:
                 f"warning: node {label(self.parts.graph, node)} samples with a model of its own, without the tested "
                 "LoRA. [comfyui.nodes] lora names the loader that it goes onto."
             )
-
+        if self.sizes_kept:
+            graph = self.parts.graph
+            listed = ", ".join(
+                f"{self.spelled(one)} = {graph[one.node]['inputs'][one.field]}" for one in self.sizes_kept
+            )
+            yield (
+                f"warning: {listed}: the workflow's own size stays there, while the plan gives another one. Link it to "
+                "the node that the latent takes its size from, and it follows."
+            )
         for node in self.parts.writers:
             yield (
                 f"warning: node {label(self.parts.graph, node)} writes a text of its own out of the prompt. "

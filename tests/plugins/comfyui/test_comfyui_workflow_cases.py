@@ -231,11 +231,30 @@ def test_size_goes_to_the_latent_and_to_what_held_its_value(types: str) -> None:
     given: dict[str, Any] = {"width": 640, "height": 512}
     filled = fill(read(case("refused_sdxl_encoders"), types, **given), **given)
     assert [(640, 512)] * 3 == [(filled[one]["inputs"]["width"], filled[one]["inputs"]["height"]) for one in "234"]
-    assert 1024 == filled["2"]["inputs"]["target_width"]
     square = fill(read(case("right_seed_and_text_from_nodes"), types, **given), **given)
     assert (640, 512) == (square["4"]["inputs"]["width"], square["4"]["inputs"]["height"])
     efficient = fill(read(case("refused_efficient"), types, **given), **given)["1"]["inputs"]
     assert (640, 512) == (efficient["empty_latent_width"], efficient["empty_latent_height"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_target_size_that_stays_is_warned_of(types: str) -> None:
+    """A target size is none of the inputs that the plan's goes to: it stays, in so many words, unless it is linked."""
+    given: dict[str, Any] = {"width": 640, "height": 1024}
+    workflow = read(case("refused_sdxl_encoders"), types, **given)
+    assert 1024 == fill(workflow, **given)["2"]["inputs"]["target_width"]
+    assert (
+        "warning: 2 'Positive'.target_width = 1024, 3 'Negative'.target_width = 1024: the workflow's own size stays "
+        "there, while the plan gives another one. Link it to the node that the latent takes its size from, and it "
+        "follows."
+    ) == "".join(workflow.warnings())
+    assert [] == list(read(case("refused_sdxl_encoders"), types).warnings())
+    graph = case("refused_sdxl_encoders")
+    graph["30"] = {"class_type": "PrimitiveInt", "inputs": {"value": 1024}}
+    for node, name in [("4", "width"), ("2", "target_width"), ("3", "target_width")]:
+        graph[node]["inputs"][name] = ["30", 0]
+    shared = read(graph, types, **given)
+    assert (640, []) == (fill(shared, **given)["30"]["inputs"]["value"], list(shared.warnings()))
 
 
 @pytest.mark.parametrize("types", TYPES)

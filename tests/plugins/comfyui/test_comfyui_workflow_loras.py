@@ -87,3 +87,34 @@ def test_second_output_of_an_unknown_node_is_not_the_model_that_it_takes() -> No
         n5_model=["11", 0],
     )
     assert ["1", 0] == fill(read(graph, "by_name"))["lora"]["inputs"]["model"]
+
+
+def _film(**latent: Any) -> Graph:
+    """Write a workflow of a family whose model, LoRA and latent have types of their own."""
+    return {
+        "1": node("FilmModelLoader", model="film.safetensors", lora=["9", 0]),
+        "9": node("FilmLoraSelect", lora=FILE, strength=0.9, prev_lora=["10", 0]),
+        "10": node("FilmLoraSelect", lora="speed.safetensors", strength=1.0),
+        "2": node("FilmTextEncode", positive_prompt="a dog", negative_prompt="blurry"),
+        "4": node("FilmEmptyEmbeds", width=832, height=480, **latent),
+        "5": node("FilmSampler", model=["1", 0], image_embeds=["4", 0], text_embeds=["2", 0], steps=6, seed=4),
+        "6": node("FilmDecode", samples=["5", 0]),
+        "7": node("SaveImage", images=["6", 0], filename_prefix="film"),
+    }
+
+
+def test_lora_of_a_family_with_types_of_its_own() -> None:
+    """A node that chooses the tested LoRA, with its strength, for a loader that takes it, is the slot."""
+    workflow = read(_film(num_frames=1), "by_name")
+    filled, baseline = fill(workflow), fill(workflow, lora=None)
+    assert ((TESTED, 0.9), "None", "speed.safetensors") == (
+        (filled["9"]["inputs"]["lora"], filled["9"]["inputs"]["strength"]),
+        baseline["9"]["inputs"]["lora"],
+        baseline["10"]["inputs"]["lora"],
+    )
+    assert "left alone: speed.safetensors (10 'FilmLoraSelect'.lora)" in next(iter(workflow.lines()))
+
+
+def test_frames_of_a_family_with_types_of_its_own() -> None:
+    """Several frames are named before the first picture, though what gives them is called no latent."""
+    assert "Node 4 'FilmEmptyEmbeds' makes 81 pictures (num_frames = 81)" in refusal(_film(num_frames=81), "by_name")

@@ -171,3 +171,18 @@ def test_encoder_whose_texts_are_called_by_their_models(types: str) -> None:
     graph = simple(n2=node("CLIPTextEncodeHunyuanDiT", clip=["1", 1], bert="a dog", mt5xl="a dog"))
     filled = fill(read(graph, types))["2"]["inputs"]
     assert ("a fox in a forest", "a fox in a forest") == (filled["bert"], filled["mt5xl"])
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_text_that_comes_to_clip_l_is_no_clip(types: str) -> None:
+    """An encoder whose texts come over links has its CLIP where it takes one, and the loader goes there."""
+    graph = simple(
+        n2=node("CLIPTextEncodeFlux", clip=["1", 1], clip_l=["20", 0], t5xxl=["20", 0], guidance=3.5),
+        n20=node("PrimitiveStringMultiline", value="a dog"),
+    )
+    filled = fill(read(graph, types))
+    assert ("a fox in a forest", ["lora", 1], ["20", 0]) == (
+        filled["20"]["inputs"]["value"],
+        filled["2"]["inputs"]["clip"],
+        filled["2"]["inputs"]["clip_l"],
+    )

@@ -21,6 +21,7 @@ from plugins.pictures.picture import read_picture
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from plugins.plan.reading import read_plan
+from plugins.plan.tested import Sampling
 from stand_in.serving import Serving
 from tests.plugins.evidence.made_evidence import BASE, expected_inputs_of
 from tests.rendered import rendered_and_kept
@@ -74,6 +75,21 @@ def test_own_settings_are_rendered_and_recorded(own: Plan, store: Store, stand_i
     server.close()
 
     assert (made.picture.width, made.picture.height, made.negative_text, made.failures) == (64, 128, "blurry", ())
+
+
+def test_target_size_that_a_prompts_own_size_leaves_behind_is_warned_of(own: Plan, tmp_path: Path) -> None:
+    """A prompt's own size counts as the plan's does: what goes on telling the file's is named."""
+    graph = {node: {**content, "inputs": dict(content["inputs"])} for node, content in BUILT_IN.items()}
+    graph["2"]["inputs"]["lora_name"] = own.staged_file(own.checkpoints[0])
+    graph["4"]["inputs"]["target_height"] = 512
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps(graph), "utf-8")
+    comfyui = own.comfyui.model_copy(update={"workflow": file})
+    sampling = Sampling(seeds=own.sampling.seeds)
+
+    workflow = read_workflow(own.model_copy(update={"comfyui": comfyui, "sampling": sampling}))
+
+    assert ["4 'CLIPTextEncode'.target_height = 512" in one for one in workflow.warnings()] == [True]
 
 
 def test_negative_without_a_place_in_an_own_workflow_is_asked_about(own: Plan, tmp_path: Path) -> None:
