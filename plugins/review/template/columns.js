@@ -22,11 +22,12 @@ function columnName(id) {
 
 function startBlind() {
   if (data.filling) return say("Judging blind begins when all pictures are there: which column fills next would tell the checkpoints apart.");
-  const marked = Object.keys(ballot.marks).length > 0;
-  const question = "Start blind? What is marked so far was marked with the names in view, and is cleared.";
-  if ((marked || ballot.choice) && !confirm(question)) return;
+  const { judge } = ballot;
+  const anything = JSON.stringify({ ...ballot, judge: "", blind: null }) !== JSON.stringify(emptyBallot());
+  const question = "Start blind? What you marked, wrote and chose so far had the names in view, and is cleared. To keep it, save the ballot first.";
+  if (anything && !confirm(question)) return;
   dropped = [];
-  return change(() => ({ marks: map(), choice: null, strength: null, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
+  return change(() => ({ ...emptyBallot(), judge, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));
 }
 
 function shuffled(ids) {
@@ -37,8 +38,18 @@ function shuffled(ids) {
   return ids;
 }
 
+// What was looked at, focused or enlarged before has names that blind judging hides.
+function forgetPlaces() {
+  clearStage();
+  if (viewer.open) viewer.close();
+  Object.assign(shown, { column: "baseline", row: 0, criterion: 0 });
+  if (matrix.contains(document.activeElement)) document.activeElement.blur();
+  stopAt(matrix.querySelector(".picture"));
+  for (const field of document.querySelectorAll("textarea")) field.removeAttribute("style");
+}
+
 function drawColumns() {
-  if (isBlind() && !review.classList.contains("blind")) clearStage();
+  if (isBlind() && !review.classList.contains("blind")) forgetPlaces();
   review.classList.toggle("blind", isBlind());
   document.getElementById("expectations").disabled = isBlind();
   if (isBlind()) showExpectations(false);

@@ -117,17 +117,18 @@ function walk(from, key) {
   (answer ?? buttons[0])?.focus();
 }
 
+let stop = matrix.querySelector(".picture");
+
 function letTabPass() {
-  const table = review.querySelector(".matrix table");
-  for (const element of table.querySelectorAll("button, a")) element.tabIndex = -1;
-  let stop = table.querySelector("button.picture");
+  for (const element of matrix.querySelectorAll("table :is(button, a)")) element.tabIndex = -1;
+  stopAt(stop);
+  matrix.addEventListener("focusin", ({ target }) => { if (target.matches("button")) stopAt(target); });
+}
+
+function stopAt(button) {
+  stop.tabIndex = -1;
+  stop = button;
   stop.tabIndex = 0;
-  table.addEventListener("focusin", ({ target }) => {
-    if (!target.matches("button")) return;
-    stop.tabIndex = -1;
-    stop = target;
-    stop.tabIndex = 0;
-  });
 }
 
 function toggleExpectations() {

@@ -105,7 +105,6 @@ function restore(given) {
   const waits = Boolean(data.filling) && (knownDuels(saved).length > 0 || knownStar(saved) !== null);
   parked = later || early || waits ? { marks: later, pictures: saved.pictures, choice: early ? chosen.id : null, strength: wanted } : null;
   const remarks = lost.length ? [`${lost.length} ${lost.length === 1 ? "mark is" : "marks are"} dropped, since the pictures changed: listed on top.`] : [];
-  if (changed) remarks.push(`The choice of ${chosen.name} is dropped: its pictures are no longer those that were judged.`);
   const starred = knownStar(saved);
   if (saved.starred && !starred) remarks.push("The star of the preview picture is dropped: its picture is not the one that was starred.");
   dropped = [...(Array.isArray(saved.dropped) ? saved.dropped.map(text).filter(Boolean) : []), ...lost];
@@ -120,6 +119,7 @@ function restore(given) {
     starred,
     blind: knownBlind(saved.blind),
   }));
+  if (changed) remarks.push(`The choice of ${columnName(chosen.id)} is dropped: its pictures are no longer those that were judged.`);
   return remarks;
 }
 
