@@ -144,7 +144,7 @@ def _nearest(entry: Entry, previews: Mapping[Path, Preview]) -> dict[str, str] |
         return None
     record = entry.evidence.nearest
     there = previews.get(entry.nearest) if entry.nearest else None
-    usual = "" if record.usual is None else f"; usual among them is {record.usual:.2f}"
+    usual = "" if record.usual is None else f"; training images are usually {record.usual:.2f} from each other"
     return {"name": record.image, "src": there.src if there else "", "told": f"distance {record.distance:.2f}{usual}"}
 
 

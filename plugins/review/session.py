@@ -112,7 +112,11 @@ class ReviewSession:
             return f"{tally['failed']} of {total} pictures failed a check. {look}; make them again: {again}"
         if tests_failed:
             return f"{counted(tests_failed, 'test')} failed, and said why. {look}; try again: {again}"
-        return f"{look}, then deploy: {self.review.command}" if page else f"{look}. To write it: {again}"
+        deploy = self.review.command
+        if page and len(self.review.strengths) > 1:  # the ballot alone says which one was judged
+            look += f", save your ballot in {self._command.shown(self._command.reports)}"
+            deploy = self._command.next("-m deploy")
+        return f"{look}, then deploy: {deploy}" if page else f"{look}. To write it: {again}"
 
     def _gathered(self, *, pending: bool) -> Review:
         found = gather(

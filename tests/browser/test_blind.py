@@ -1,5 +1,6 @@
 """Judging blind, tried by somebody who wants to know which column is step 600."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +26,7 @@ def visited(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     visits = Visits(browser)
     plan = spyke()
     plan = plan.model_copy(update={"rivals": (Rival(file="v0.safetensors", label="v0"),)})
-    report = write_page(
-        make_review(tmp_path_factory.mktemp("blind"), side=32, flags=True, plan=plan, doubts=(DOUBT,))
-    )
+    report = write_page(make_review(tmp_path_factory.mktemp("blind"), side=32, flags=True, plan=plan, doubts=(DOUBT,)))
     yield visits.open(report, script=NOT_AT_RANDOM)
     visits.close()
 
@@ -91,12 +90,13 @@ def test_what_is_seen_heard_or_printed_tells_nothing(report: Page) -> None:
     report.locator("#blind").click()
     report.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     for media in ("screen", "print"):
-        report.emulate_media(media=media)  # type: ignore[arg-type]
+        report.emulate_media(media=media)
         seen = report.locator("body").inner_text()
         assert [] == [telling for telling in TELLING if telling in seen]
     report.emulate_media(media="screen")
     nodes = report.context.new_cdp_session(report).send("Accessibility.getFullAXTree")["nodes"]
-    heard = [str(one.get(key, {}).get("value")) for one in nodes if not one["ignored"] for key in ("name", "description")]
+    told = [one.get(key, {}) for one in nodes if not one["ignored"] for key in ("name", "description")]
+    heard = [str(one.get("value")) for one in told]
     assert "checkpoint A Trigger word and environment" in heard
     assert [] == [one for one in heard for telling in TELLING if telling in one]
 
@@ -117,7 +117,7 @@ def test_remark_of_a_changed_picture_names_no_step(report: Page, tmp_path: Path)
     path = tmp_path / "ballot.json"
     download.value.save_as(path)
     ballot = path.read_text("utf-8").replace('"choice": null', '"choice": "step600"')
-    digest = report.evaluate("JSON.parse(document.getElementById('review-data').textContent).cells['step600-novel_pose'].digest")
+    digest = json.loads(ballot)["pictures"]["step600-novel_pose"]["file"]
     path.write_text(ballot.replace(digest, "0" * 64), "utf-8")
     report.locator("#file").set_input_files(path)
     expect(report.locator("#status")).to_contain_text("The choice of checkpoint B is dropped")

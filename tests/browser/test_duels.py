@@ -58,7 +58,7 @@ def test_tied_checkpoints_are_compared_without_names(page: Page, tmp_path: Path)
     for checkpoint, answer in (("step600", "yes"), ("final", "yes"), ("step400", "no")):
         # not a click, which a page that still scrolls may get elsewhere
         page.locator(f'.judge .rest .marks[data-checkpoint="{checkpoint}"] [value="{answer}"]').press("Enter")
-    expect(page.locator("#duels-told")).to_contain_text("The marks do not part step 600 and final, step 920.")
+    expect(page.locator("#duels-told")).to_contain_text("The marks tie step 600 and final, step 920.")
     page.locator("#start-duels").click()
     dialog = page.locator("#duel")
     seen = []

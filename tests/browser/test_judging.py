@@ -107,20 +107,38 @@ def test_one_key_too_many_changes_nothing(page: Page) -> None:
         page.keyboard.press(key)
     score = page.locator('.score[data-checkpoint="step600"]')
     expect(score).to_have_text("3 yes")
-    expect(page.locator("#viewer-status")).to_contain_text("j goes to the next open picture")
+    expect(page.locator("#viewer-status")).to_contain_text("j: the next unmarked picture. A digit goes back")
     for key in "2n":
         page.keyboard.press(key)
-    expect(score).to_have_text("2 yes, 1 no; passed over")
+    expect(score).to_have_text("2 yes, 1 no; ruled out")
     page.keyboard.press("4")
     expect(page.locator("#viewer-status")).to_have_text("There is no criterion 4 on this prompt.")
     page.keyboard.press("j")
-    expect(page.locator("#viewer-title")).to_have_text("step 600 A novel pose, not in the training set")
-    for key in ("ArrowRight", "ArrowUp", "y"):
+    expect(page.locator("#viewer-title")).to_have_text("step 800 A novel pose, not in the training set")
+    for key in ("ArrowUp", "y"):
         page.keyboard.press(key)
     expect(page.locator("#viewer-status")).to_have_text("There is no picture here to mark.")
     for key in ("b", "ArrowRight", "ArrowRight", "y"):
         page.keyboard.press(key)
     expect(page.locator("#viewer-title")).to_contain_text("baseline")
+
+
+def test_what_is_ruled_out_comes_last(page: Page) -> None:
+    """`j` leads past the pictures of what one "no" ruled out, and comes back to them when all else is marked."""
+    mark(page, "step200", "n-----")
+    for checkpoint in ("step400", "step800", "final"):
+        mark(page, checkpoint, "yyyyyy")
+    enlarge(page, "step200-trigger_environment")
+    page.keyboard.press("j")
+    title = page.locator("#viewer-title")
+    for row in ("Trigger word", "A novel pose", "Asymmetric details"):
+        expect(title).to_contain_text(f"step 600 {row}")
+        for key in "yyyyyj":
+            page.keyboard.press(key)
+    expect(title).to_contain_text("step 200")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("y")
+    expect(page.locator("#viewer-status")).to_contain_text("All that is not ruled out is marked. Esc, then decide")
 
 
 def test_mark_is_of_one_picture(page: Page, tmp_path: Path) -> None:
@@ -153,11 +171,11 @@ def test_what_is_done_is_undone_and_done_again(page: Page) -> None:
     page.locator("#clear").click()
     expect(score).to_have_text("not marked yet")
     for key, told in (
-        ("Control+z", "1 yes, 1 no; passed over"),
+        ("Control+z", "1 yes, 1 no; ruled out"),
         ("Control+z", "1 yes"),
         ("Control+z", "not marked yet"),
         ("Control+Shift+Z", "1 yes"),
-        ("Control+y", "1 yes, 1 no; passed over"),
+        ("Control+y", "1 yes, 1 no; ruled out"),
     ):
         page.keyboard.press(key)
         expect(score).to_have_text(told)
@@ -216,7 +234,7 @@ def test_arrow_keys_walk_over_pictures_and_marks(page: Page) -> None:
     page.locator('[data-cell="step600-asymmetric_details"] .picture').focus()
     for key in ("ArrowDown", "ArrowRight", "n", "Enter"):
         page.keyboard.press(key)
-    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("1 yes, 1 no; passed over")
+    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("1 yes, 1 no; ruled out")
 
 
 def test_rule_wants_enough_marked(page: Page) -> None:
@@ -225,7 +243,7 @@ def test_rule_wants_enough_marked(page: Page) -> None:
     mark(page, "step200", "n-----")
     mark(page, "step600", "yyyyyy")
     assert "Still to mark: step 400, 5 required criteria. One “no” rules it out." == verdict(page)
-    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 no; passed over")
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 no; ruled out")
 
 
 def test_rule_takes_the_earliest_with_every_required_yes(page: Page) -> None:
@@ -236,7 +254,7 @@ def test_rule_takes_the_earliest_with_every_required_yes(page: Page) -> None:
     mark(page, "step800", "yyyyyy")
     assert "step 600 is the earliest checkpoint with every required criterion marked yes." == verdict(page)
     assert (
-        "step 400 is passed over. The novel pose works, without collapsing into a copy of a training image: unsure."
+        "step 400 is ruled out. The novel pose works, without collapsing into a copy of a training image: unsure."
         in (page.locator("#verdict").inner_text())
     )
 
@@ -338,7 +356,7 @@ def test_closed_tab_loses_nothing(page: Page, report: Path) -> None:
     assert columns == page.locator(".names [data-column]").evaluate_all(
         "cells => cells.map(cell => cell.dataset.column)"
     )
-    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("2 yes, 2 no, 2 unsure; passed over")
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("2 yes, 2 no, 2 unsure; ruled out")
     expect(page.locator('textarea[data-note="checkpoints"][data-id="final"]').first).to_have_value("too <b>stiff</b>")
     expect(page.locator('.cell-note[data-id="step600-novel_pose"]')).to_have_text("good hands")
 
@@ -402,7 +420,7 @@ def test_marks_of_other_pictures_are_dropped(page: Page, tmp_path: Path) -> None
     page.locator("#dismiss").click()
     page.reload()
     expect(page.locator("#dropped")).to_be_hidden()
-    expect(page.locator('.score[data-checkpoint="step400"]')).to_have_text("6 no; passed over")
+    expect(page.locator('.score[data-checkpoint="step400"]')).to_have_text("6 no; ruled out")
 
 
 def test_browser_that_keeps_nothing_is_told(open_page: Open, report: Path, tmp_path: Path) -> None:
@@ -437,7 +455,7 @@ def test_first_format_is_shown_as_marks_on_all_pictures(page: Page, review: Revi
     }
     (tmp_path / "ballot.json").write_text(json.dumps(raw), "utf-8")
     page.locator("#file").set_input_files(tmp_path / "ballot.json")
-    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("1 yes, 1 no; passed over; chosen")
+    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("1 yes, 1 no; ruled out; chosen")
     ballot = saved(page, tmp_path)
     assert {"hair": 3, "right_bracer": 1} == {
         criterion: sum(criterion in marks for marks in ballot.marks["step600"].values())
@@ -493,4 +511,4 @@ def test_two_windows_on_one_report_agree(open_page: Open, report: Path) -> None:
     mark(one, "step200", "y-----")
     expect(other.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
     mark(other, "step200", "-n----")
-    expect(one.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no; passed over")
+    expect(one.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no; ruled out")

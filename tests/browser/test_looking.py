@@ -203,7 +203,7 @@ def test_nearest_training_image_is_named_and_compared(page: Page) -> None:
     """Beside a picture stands the training image nearest to it, with its distance; `t` lays it beneath, and follows."""
     enlarge(page, "step600-novel_pose")
     expect(page.locator("#viewer-nearest")).to_contain_text(
-        "Nearest training image: spyke_03.png, distance 0.50; usual among them is 0.50"
+        "Nearest training image: spyke_03.png, distance 0.50; training images are usually 0.50 from each other"
     )
     page.keyboard.press("t")
     expect(page.locator("#other-tag")).to_have_text("nearest: spyke_03.png")

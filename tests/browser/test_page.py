@@ -141,7 +141,7 @@ def test_criteria_are_whole_beside_a_large_picture(page: Page, size: dict[str, i
     expect(page.locator("#elsewhere")).to_have_text("1 more is looked for on other prompts.")
     for key in "yyyyy":
         page.keyboard.press(key)
-    expect(page.locator("#viewer-status")).to_have_text("All is marked here. j: the next open picture.")
+    expect(page.locator("#viewer-status")).to_have_text("All is marked here. j: the next unmarked picture.")
     page.locator("#viewer-next").click()
     expect(page.locator("#viewer-title")).to_have_text("step 600 Trigger word and environment")
     page.keyboard.press("Escape")

@@ -1,5 +1,6 @@
 """Several strengths on the page: a strip in each column, flipped by a key, judged and chosen with the checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,21 +8,29 @@ from playwright.sync_api import Page
 
 from plugins.plan.cells import matrix
 from plugins.review.ballot import figures, read_ballot
-from plugins.review.review import Review
+from plugins.review.review import Entry, Review
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
 from tests.browser.still import enlarge
-from tests.plugins.review.sample import make_review, spyke, write_page
+from tests.plugins.review.sample import COPY, PASSED, make_review, spyke, write_page
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
 def strengths(tmp_path: Path) -> Review:
-    """Review the Spyke plan at two strengths."""
+    """Review the Spyke plan at three strengths; the last checkpoint is warned of."""
     plan = spyke()
-    sampling = plan.sampling.model_copy(update={"lora_strengths": (0.8, 1.0)})
-    return make_review(tmp_path, side=64, flags=False, plan=plan.model_copy(update={"sampling": sampling}))
+    sampling = plan.sampling.model_copy(update={"lora_strengths": (0.8, 1.0, 0.6)})
+    review = make_review(tmp_path, side=64, flags=False, plan=plan.model_copy(update={"sampling": sampling}))
+    return replace(review, entries=tuple(map(warned, review.entries)))
+
+
+def warned(entry: Entry) -> Entry:
+    """Warn of a copy on the pictures of one checkpoint."""
+    if entry.evidence is None or entry.cell.column != "final":
+        return entry
+    return replace(entry, evidence=entry.evidence.model_copy(update={"checks": (PASSED, COPY)}))
 
 
 def mark(page: Page, checkpoint: str, criterion: str, answer: str) -> None:
@@ -34,6 +43,9 @@ def test_strength_is_judged_and_chosen_with_the_checkpoint(strengths: Review, op
     """A key flips all columns; marks, rule, choice and ballot are of the strength that is looked at."""
     page, ballot = open_page(write_page(strengths)), tmp_path / "ballot.json"
     large = page.locator(".looked-at[data-cell]")
+    assert [True] * 9 == page.locator(".strip .flag").evaluate_all(
+        "all => all.map(one => one.scrollWidth <= one.clientWidth && one.scrollHeight <= one.clientHeight)"
+    )
     assert "step200-trigger_environment-strength0.8" == large.first.get_attribute("data-cell")
     mark(page, "step200", "hair", "no")
     page.keyboard.press("l")
@@ -41,9 +53,7 @@ def test_strength_is_judged_and_chosen_with_the_checkpoint(strengths: Review, op
     for criterion in [one.id for one in strengths.plan.criteria if one.required]:
         mark(page, "step200", criterion, "yes")
     assert "step 200 at strength 1 is the earliest checkpoint" in page.locator("#verdict").inner_text()
-    assert (
-        "step 200 at strength 0.8 is passed over. Ginger or orange hair: no." in page.locator("#verdict").inner_text()
-    )
+    assert "step 200 at strength 0.8 is ruled out. Ginger or orange hair: no." in page.locator("#verdict").inner_text()
     page.locator("#take").click()
     page.keyboard.press("L")  # what is chosen stays, whatever is looked at
     page.reload()
@@ -58,12 +68,12 @@ def test_strength_is_judged_and_chosen_with_the_checkpoint(strengths: Review, op
 
 
 def test_large_picture_flips_through_the_strengths(strengths: Review, open_page: Open) -> None:
-    """A large picture is flipped by the same key, says its strength, and is compared with another one."""
+    """A large picture is flipped by the same keys, says its strength, and is compared with another one."""
     page = open_page(write_page(strengths), viewport={"width": 390, "height": 844}, color_scheme="dark")
     enlarge(page, "step600-novel_pose-strength1")
     title = page.locator("#viewer-title")
     assert "step 600 at strength 1" in title.inner_text()
-    page.keyboard.press("l")
+    page.keyboard.press("L")
     assert "step 600 at strength 0.8" in title.inner_text()
     page.locator("#other").select_option("strength 1")
     assert "step 600 at strength 1" == page.locator("#other-tag").inner_text()

@@ -53,7 +53,8 @@ function blindProgress() {
 
 function commandHint() {
   if (isBlind()) return "Reveal the checkpoints to see the command for the one that you choose.";
-  return ballot.choice ? "Then type:" : "Then type, with the chosen checkpoint for STEP:";
+  const first = several ? "Save the ballot beside this report, since it says at which strength. Then type" : "Then type";
+  return ballot.choice ? `${first}:` : `${first}, with the chosen checkpoint for STEP:`;
 }
 
 function argument(id) {

@@ -89,6 +89,10 @@ function preference() {
   return weighed.found;
 }
 
+function inWordsAnd(names) {
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
 function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
@@ -107,7 +111,7 @@ function drawDuels() {
   const ids = tied();
   part("duels").hidden = !ids.length;
   if (!ids.length) return;
-  part("duels-told").textContent = `The marks do not part ${ids.map(columnName).join(" and ")}. Compare their pictures two by two, without names.`;
+  part("duels-told").textContent = `The marks tie ${inWordsAnd(ids.map(columnName))}${atStrength("", strength)}. Compare their pictures two by two, without names.`;
   tell("preference", toldPreference(columnName));
 }
 

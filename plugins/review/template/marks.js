@@ -9,7 +9,7 @@ function drawMarks() {
     const told = counts.filter(([count]) => count).map(([count, answer]) => `${count} ${answer}`);
     const chosen = ballot.choice === id;
     const closed = shortOf(id).length > 0;
-    score.textContent = [told.join(", ") || "not marked yet", ...(closed ? ["passed over"] : []), ...(chosen ? [atStrength("chosen", ballot.strength)] : [])].join("; ");
+    score.textContent = [told.join(", ") || "not marked yet", ...(closed ? ["ruled out"] : []), ...(chosen ? [atStrength("chosen", ballot.strength)] : [])].join("; ");
     score.closest("th").classList.toggle("chosen", chosen);
     score.closest("th").classList.toggle("closed", closed);
     review.querySelector(`.expect [data-column="${CSS.escape(id)}"]`).classList.toggle("early", !Object.keys(ballot.marks[id] ?? {}).length && data.criteria.length > 0);
@@ -53,7 +53,7 @@ function press(button, all) {
   return answerHere(answer, all);
 }
 
-// All criteria of a checkpoint that have no mark yet.
+// All criteria of a checkpoint that are unmarked.
 function markRest(checkpoint, answer) {
   const open = data.criteria.filter(({ id }) => !figure(checkpoint, id).lookedAt).map(({ id }) => id);
   mark(checkpoint, open, answer);

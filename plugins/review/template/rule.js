@@ -24,23 +24,23 @@ function suggestion() {
   const passing = data.rate === null
     ? "every required criterion marked yes"
     : `every required criterion seen on at least ${Math.round(100 * data.rate)} % of pictures, by the interval's lower end`;
-  const passedOver = [];
+  const ruledOut = [];
   for (const { id, name: checkpoint, at } of candidates()) {
     const name = atStrength(checkpoint, at);
     const short = shortOf(id, at);
     const open = required.filter((criterion) => standing(id, criterion.id, at) === "open");
     if (short.length) {
-      passedOver.push(`${name} is passed over. ${short.map((criterion) => `${criterion.text}: ${toldAnswer(id, criterion.id, at)}`).join("; ")}.`);
+      ruledOut.push(`${name} is ruled out. ${short.map((criterion) => `${criterion.text}: ${toldAnswer(id, criterion.id, at)}`).join("; ")}.`);
     } else if (open.length) {
       const count = open.length === 1 ? "1 required criterion" : `${open.length} required criteria`;
       const closes = data.rate === null ? " One “no” rules it out." : "";
-      return { checkpoint: null, strength: null, reason: [`Still to mark: ${name}, ${count}.${closes}`, ...passedOver].join("\n") };
+      return { checkpoint: null, strength: null, reason: [`Still to mark: ${name}, ${count}.${closes}`, ...ruledOut].join("\n") };
     } else {
       const found = `${name} is the earliest checkpoint with ${passing}.`;
-      return { checkpoint: id, strength: asNumber(at), reason: [found, weakest(id, at), ...incomplete(id, at), ...passedOver].join("\n") };
+      return { checkpoint: id, strength: asNumber(at), reason: [found, weakest(id, at), ...incomplete(id, at), ...ruledOut].join("\n") };
     }
   }
-  return { checkpoint: null, strength: null, reason: [`No checkpoint has ${passing}.`, ...passedOver].join("\n") };
+  return { checkpoint: null, strength: null, reason: [`No checkpoint has ${passing}.`, ...ruledOut].join("\n") };
 }
 
 // What the fewest pictures stand for, so that "3 of 3" is not taken for more than it is.

@@ -125,13 +125,20 @@ function nextCriterion(from) {
 // `everywhere`: on all pictures of the checkpoint. A key that marks nothing says why.
 function answerHere(answer, everywhere = false) {
   const criterion = data.criteria[shown.criterion];
-  if (shown.column === "baseline") return tellHere("The baseline is not judged: it shows what the LoRA must change.");
+  if (shown.column === "baseline") return tellHere("The baseline is not marked: it shows what the LoRA must change.");
   if (isMissing()) return tellHere("There is no picture here to mark.");
-  if (!criterion) return tellHere(`All is marked here. ${nextPicture() ? "j goes to the next open picture" : "Nothing is open any more: Esc, then decide"}; a digit goes back to a criterion.`);
+  if (!criterion) return tellHere(`${whatIsNext()} A digit goes back to a criterion.`);
   mark(shown.column, [criterion.id], answer, everywhere ? undefined : [nameHere()]);
   if (answer) shown.criterion = nextCriterion(shown.criterion);
   drawViewer();
-  return tellHere(shown.criterion === -1 ? (nextPicture() ? "All is marked here. j: the next open picture." : "Everything is marked. Esc, then decide.") : "");
+  return tellHere(shown.criterion === -1 ? whatIsNext() : "");
+}
+
+function whatIsNext() {
+  const next = nextPicture();
+  if (!next) return "Everything is marked. Esc, then decide.";
+  const { column, strength: at } = data.cells[next];
+  return shortOf(column, at).length ? "All that is not ruled out is marked. Esc, then decide; j: the rest." : "All is marked here. j: the next unmarked picture.";
 }
 
 function tellHere(words) {
@@ -146,12 +153,16 @@ function goToCriterion(number) {
 }
 
 // The next picture with something to mark: in this column, then in those after it, then from the start; then at the
-// next strength.
+// next strength. What is ruled out comes last.
 function nextPicture() {
+  return nextAmong((column, at) => !shortOf(column, at).length) ?? nextAmong(() => true);
+}
+
+function nextAmong(wanted) {
   const order = turned(columns().slice(1), columns().slice(1).indexOf(shown.column));
   const rows = data.rows.map(({ id }) => id);
   for (const at of several ? turned(data.strengths, data.strengths.indexOf(strength)) : [null]) {
-    for (const column of order) {
+    for (const column of order.filter((one) => wanted(one, at))) {
       const row = (column === shown.column ? turned(rows, shown.row + 1) : rows).find((id) => openOn(column, id, at));
       if (row !== undefined) return `${column}-${named(row, at)}`;
     }

@@ -14,12 +14,18 @@ HERE = Path("/here")
 PAGE = HERE / "reports/report.html"
 
 
-def last_words(tally: dict[str, int], page: Path | None, *, stopped: bool = False, tests_failed: int = 0) -> str:
+def last_words(
+    tally: dict[str, int],
+    page: Path | None,
+    *,
+    stopped: bool = False,
+    tests_failed: int = 0,
+    strengths: tuple[float | None, ...] = (None,),
+) -> str:
     """Return the last words over so many good, missing and failed pictures."""
     command = plain_command(HERE)
-    session = SimpleNamespace(
-        _command=command, review=SimpleNamespace(tally=Counter(tally), by_id=range(6), command="DEPLOY")
-    )
+    review = SimpleNamespace(tally=Counter(tally), by_id=range(6), command="DEPLOY", strengths=strengths)
+    session = SimpleNamespace(_command=command, review=review)
     return ReviewSession.last_line(
         cast("ReviewSession", session), page, stopped=stopped, tests_failed=tests_failed, failed_only=" --lf"
     )
@@ -69,6 +75,13 @@ def last_words(tally: dict[str, int], page: Path | None, *, stopped: bool = Fals
 def test_last_words_fit_what_happened(tally: dict[str, int], page: Path | None, stopped: bool, words: str) -> None:  # noqa: FBT001
     """A deployment is the next step only where every picture is there and right, and a page shows them."""
     assert words == last_words(tally, page, stopped=stopped)
+
+
+def test_of_several_strengths_the_ballot_says_which() -> None:
+    """Where strengths are compared a step alone cannot be deployed, so the ballot comes first."""
+    assert "Look at reports/report.html, save your ballot in reports, then deploy: pytest -m deploy" == last_words(
+        {"good": 6}, PAGE, strengths=(0.8, 1.0)
+    )
 
 
 def test_a_test_that_failed_beside_a_good_picture_is_no_deployment() -> None:
