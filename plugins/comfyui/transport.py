@@ -63,6 +63,7 @@ class Transport:
         if parts.username:
             self._session.auth = _BasicAuth(Secret(unquote(parts.username)), Secret(unquote(parts.password or "")))
         headers = headers_from_environment()
+        self._session.headers["Cache-Control"] = "no-cache"  # names of pictures come again, lists grow
         self._session.headers.update(headers)
         if self._session.auth is None and "authorization" in {name.lower() for name in headers}:
             self._session.auth = _as_it_is  # requests would put ~/.netrc's password in its place

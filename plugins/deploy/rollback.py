@@ -24,7 +24,7 @@ from plugins.evidence.deployments import ROLLBACK, Deployment, Rollback, write_r
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras import journal
 from plugins.loras.copies import evaluation_copies, former_copy, remove_evaluation_copies
-from plugins.loras.copying import copy_part, digest_of
+from plugins.loras.copying import copy_part, digest_of, put_in_place
 from plugins.loras.errors import DeploymentError
 from plugins.loras.journal import Installation
 from plugins.pictures.checks import effect_of
@@ -226,7 +226,7 @@ def _under_another_name(previous: PreviousProduction, plan: Plan) -> Iterator[Pa
         try:
             if digest != previous.sha256:
                 raise DeploymentError(f"{previous.file} changed while it was copied. {_NOTHING_DONE}")
-            part.replace(copy)
+            put_in_place(part, copy)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from plugins.loras.copying import let_all_read
+from plugins.loras.copying import let_all_read, put_in_place
 
 
 def leads_away(reports: Path) -> Path | None:
@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         let_all_read(part)  # a web server, a colleague
-        part.replace(path)
+        put_in_place(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -1,8 +1,9 @@
 """The disk that pictures and evidence are kept on: whether there is room, and the message when it is full."""
 
+import os
 import shutil
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final
 
 from plugins.evidence.store import EvidenceError, Store
@@ -14,6 +15,9 @@ _BESIDE: Final = 64_000
 """Bytes of the workflow in a PNG, and of the evidence beside it."""
 _REPORT: Final = 10_000_000
 """Bytes of the report and the contact sheet."""
+
+_LONGEST_ON_WINDOWS: Final = 247
+"""Letters of a folder that Windows makes, unless long paths are on; a file's name may have 12 more."""
 
 
 def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | None) -> None:
@@ -38,8 +42,14 @@ def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | No
         )
 
 
-def told_unkept(folder: Path, error: OSError) -> str:
+def told_unkept(folder: PurePath, error: OSError, *, windows: bool = os.name == "nt") -> str:
     """Return that a picture or its evidence could not be kept, and what to do."""
+    longest = len(str(error.filename or ""))
+    if windows and isinstance(error, FileNotFoundError) and longest > _LONGEST_ON_WINDOWS:
+        return (
+            f"It could not be kept in {folder}: a path there has {longest} letters, too many for Windows while long "
+            "paths are off. Name a shorter folder, such as --reports=C:\\kira, or switch them on (LongPathsEnabled)."
+        )
     return (
         f"It could not be kept in {folder}: {error.strerror or error}. Make the folder writable, or free some room, "
         "then run this again; what is finished is kept."

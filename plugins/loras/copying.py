@@ -5,6 +5,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,6 +18,9 @@ _PART: Final = 64 * 1024
 _PARTS: Final = 64
 _FICLONE: Final = 0x40049409
 """Linux: make a file share another's blocks until one of them is written to (ioctl_ficlone(2))."""
+
+_HELD_SECONDS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Pauses between the tries to replace a file that another program holds."""
 
 
 def digest_of(path: Path) -> str:
@@ -83,6 +87,22 @@ def copy_part(source: Path, target: Path) -> tuple[Path, str]:
         part.unlink(missing_ok=True)
         raise
     return part, digest.hexdigest()
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Rename a file that `new_part` began to its target, in one step.
+
+    On Windows and on network shares another program that has the target open for a moment (a virus scanner, OneDrive,
+    a browser) refuses that; it is waited for a little. Raises `OSError`.
+    """
+    for seconds in _HELD_SECONDS:
+        try:
+            part.replace(target)
+        except PermissionError:
+            time.sleep(seconds)
+        else:
+            return
+    part.replace(target)
 
 
 def let_all_read(part: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plugins.loras.copies import still_has
-from plugins.loras.copying import copy_part, digest_of, sync_file, sync_folder
+from plugins.loras.copying import copy_part, digest_of, put_in_place, sync_file, sync_folder
 from plugins.loras.errors import DeploymentError
 from plugins.plan.small_files import read_small
 
@@ -75,7 +75,7 @@ def begin(source: Path, target: Path, *, sha256: str, is_rollback: bool = False)
         if backup and former:
             _keep(target, backup, former)
         sync_folder(target.parent)
-        part.replace(target)
+        put_in_place(part, target)
         sync_folder(target.parent)
     except OSError as error:
         with contextlib.suppress(DeploymentError, OSError):  # what cannot be taken back now is by the next run
@@ -146,7 +146,7 @@ def rollback(installed: Installation) -> str:
             f"{target} yourself, then remove {_note(target)}."
         )
     else:
-        backup.replace(target)
+        put_in_place(backup, target)
         done = f"The former {target} was put back (SHA-256 {former[:12]})."
     sync_folder(target.parent)
     _note(target).unlink(missing_ok=True)

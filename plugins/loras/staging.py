@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from plugins.loras.copying import copy_part, digest_of, stamp_of
+from plugins.loras.copying import copy_part, digest_of, put_in_place, stamp_of
 from plugins.loras.errors import HeaderError, StagingError
 from plugins.loras.header import Header, read_header
 from plugins.loras.saved import contradictions
@@ -198,7 +198,7 @@ def _stage_one(plan: Plan, checkpoint: Checkpoint, header: Header, digest: Calla
             return _staged(checkpoint, target, sha256, header, Action.UNCHANGED)
     part, sha256 = copy_part(source, target)
     try:
-        part.replace(target)
+        put_in_place(part, target)
     finally:
         part.unlink(missing_ok=True)
     action = Action.REPLACED if existed else Action.NEW

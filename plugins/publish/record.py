@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
-from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, sync_file, sync_folder
+from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, put_in_place, sync_file, sync_folder
 from plugins.plan.messages import UserError
 from plugins.plan.small_files import read_small
 
@@ -109,7 +109,7 @@ def publish(new: Published, writers: Mapping[Path, Writer], reports: Path, proje
         before = {**former.before, **former.files} if former else {}
         _write(new.model_copy(update={"before": before, "is_done": False}), reports, project)
         for path, part in parts.items():
-            part.replace(path)
+            put_in_place(part, path)
         if former:
             _remove(former, (one for one in before if one not in writers))
             _remove_empty(folders)

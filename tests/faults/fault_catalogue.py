@@ -144,6 +144,19 @@ def backwards() -> Fault:
     return framing(frames)
 
 
+def held_back(frames_at_once: int) -> Fault:
+    """Hold frames back, as a proxy that buffers does, and send so many together, whichever prompts they are about."""
+    kept: list[Frame] = []
+
+    def frames(fault: Fault, event: str, data: dict[str, Any]) -> Iterable[Frame]:
+        kept.append((event, data))
+        if len(kept) >= frames_at_once:
+            yield from kept
+            kept.clear()
+
+    return framing(frames)
+
+
 def raw(*payloads: str | bytes) -> Fault:
     """Send what no ComfyUI sends, before the frames of a start."""
 

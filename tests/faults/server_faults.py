@@ -80,6 +80,7 @@ SOCKET = {
 }
 FRAMES = {
     "frames in reverse order": finished(p.backwards),
+    "frames held back by a proxy that buffers": finished(lambda: p.held_back(40)),
     "frames doubled": finished(lambda: p.framing(lambda _, event, data: [(event, data)] * 3)),
     "frames before the reply to the POST": finished(p.answered_late),
     "end marker never comes": finished(

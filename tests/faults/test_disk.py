@@ -4,7 +4,7 @@ import errno
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,7 +15,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
-from plugins.generate.disk import check_room
+from plugins.generate.disk import check_room, told_unkept
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
@@ -118,6 +118,22 @@ def serving(plan_file: Path) -> Iterator[Serving]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("letters", "windows", "words"),
+    [
+        (261, True, "a path there has 261 letters, too many for Windows while long paths are off"),
+        (261, False, "No such file or directory"),
+        (80, True, "No such file or directory"),
+    ],
+)
+def test_path_that_is_too_long_for_windows_is_told(letters: int, windows: bool, words: str) -> None:  # noqa: FBT001
+    """Windows says that a file was not found where its path is too long; the message says what to do about that."""
+    folder = PureWindowsPath("C:/Users/kira/reports/pictures")
+    path = str(folder / "step600").ljust(letters, "x")
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+    assert words in told_unkept(folder, error, windows=windows)
+
+
 def test_small_disk_is_told_before_the_first_picture(plan_file: Path, serving: Serving) -> None:
     """Where the pictures have no room, one message says so, and nothing is sent to the server."""
     folder = plan_file.parent

@@ -246,6 +246,13 @@ def test_post_sends_ids_and_graph(web: Web, client: ComfyUI) -> None:
     )
 
 
+def test_nothing_comes_from_a_cache_on_the_way(web: Web, client: ComfyUI) -> None:
+    """A proxy that caches is asked for what is there now: a picture's name comes again, and a picker's list grows."""
+    web.answer("/queue", {"queue_running": [], "queue_pending": []})
+    client.queue()
+    assert "no-cache" == web.seen[0][2]["Cache-Control"]
+
+
 def test_server_that_changes_the_id_is_told(web: Web, client: ComfyUI) -> None:
     """A prompt that cannot be followed, since the server gave it another id, is an error, and is withdrawn."""
     web.answer("", {"prompt_id": "other", "node_errors": {}})

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,29 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(("refusals", "kept"), [(2, "new"), (99, "old")])
+def test_file_that_another_program_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, kept: str
+) -> None:
+    """A virus scanner that holds a file for a moment is waited for; one that keeps it leaves the old file."""
+    path, real, pauses = tmp_path / "forest.json", Path.replace, list[float]()
+    path.write_text("old")
+
+    def replace(part: Path, target: Path) -> Path:
+        if len(pauses) < refusals:
+            raise PermissionError(errno.EACCES, "The process cannot access the file", str(target))
+        return real(part, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr("plugins.loras.copying.time.sleep", pauses.append)
+    with nullcontext() if kept == "new" else pytest.raises(PermissionError):
+        write_atomically(path, "new")
+
+    assert kept == path.read_text()
+    assert ["forest.json"] == [one.name for one in tmp_path.iterdir()]
+    assert 2.0 > sum(pauses)
 
 
 def test_write_makes_the_folder_and_encodes_text(tmp_path: Path) -> None:
