@@ -1,5 +1,6 @@
 """The parts of a graph that a cell's settings go to, found by the types of its links."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +35,7 @@ from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places,
 from plugins.comfyui.graph import Place, before, broken, circle, free_id, label
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.named_inputs import refuse_no_seed, refuse_no_text
-from plugins.comfyui.naming import Questions, in_nodes, named_place
+from plugins.comfyui.naming import Questions, in_nodes, is_negative, named_place
 from plugins.comfyui.node_types import MODEL, NodeTypes
 from plugins.comfyui.wiring import Wiring
 from plugins.plan.places import Nodes
@@ -157,7 +158,8 @@ class _Finder:
             else [chain for chain in found if any(slot.loader in wiring.before([chain.source]) for slot in tested)]
         )
         settings = {key: find_setting(wiring, name) for key, name in NAMES.items()}
-        settings |= find_size(wiring, begun)
+        latents = latent_sources(wiring, begun, self.picture.output[0])
+        settings |= find_size(wiring, latents)
         base_root = root or (chosen[0].root if chosen else begun[0].root if begun else None)
         base = find_base(wiring, base_root) if base_root else None
         endings, batches = find_endings(wiring), find_batches(wiring)
@@ -196,7 +198,7 @@ class _Finder:
             put_in=tuple(put_in),
             batches=batches,
             settings=settings,
-            latents=latent_sources(wiring, begun),
+            latents=latents,
             endings=endings,
             clip_skip=skip,
             base=base,
@@ -255,15 +257,16 @@ class _Finder:
         return find_places(self.wiring, texts, NEGATIVE, self.unclear_negative) or self._by_name(texts, NEGATIVE)
 
     def _by_name(self, texts: dict[str, Side], side: str) -> tuple[Place, ...]:
-        """Return the one text that is called positive or negative, where no conditioning is linked at all."""
+        """Return the one text that is called a prompt or negative, where no conditioning is linked at all."""
         if texts[POSITIVE].encoders or texts[NEGATIVE].encoders:
             return ()
-        found = [
-            Place(node=node, field=name)
-            for node, content in self.wiring.active.items()
+        called = [
+            self.wiring.origin(Place(node=node, field=name))
+            for node in self.wiring.active
             for name in self.wiring.texts(node)
-            if side in name.lower() and isinstance(content["inputs"][name], str)
+            if (is_negative(name) if side == NEGATIVE else re.search("positive|prompt", name) and not is_negative(name))
         ]
+        found = {place for place in called if place and isinstance(self.graph[place.node]["inputs"][place.field], str)}
         return tuple(found) if len(found) == 1 else ()
 
     def _seeds(self) -> tuple[Place, ...]:

@@ -83,8 +83,7 @@ def root_of(wiring: Wiring, link: Link, kind: str) -> Output:
         seen.add(link.source)
         before = wiring.links(link.source, kind)
         if not before:
-            packed = [one for one in wiring.links(link.source) if one.kind not in _PLAIN | {MODEL, CLIP}]
-            inner = [one for pack in packed for one in _unpacked(wiring, pack, kind)]
+            inner = list(packed(wiring, link.source, kind))
             if len({one.output for one in inner}) != 1:
                 return link.output
             link = inner[0]
@@ -95,12 +94,12 @@ def root_of(wiring: Wiring, link: Link, kind: str) -> Output:
     return link.output
 
 
-def _unpacked(wiring: Wiring, pack: Link, kind: str) -> Iterator[Link]:
-    """Yield the models that were packed into a pipe which a link takes from."""
-    waiting, seen = [pack.source], {pack.source}
+def packed(wiring: Wiring, start: str, kind: str) -> Iterator[Link]:
+    """Yield the links of a kind that were packed into the pipes which a node takes."""
+    waiting, seen = [start], {start}
     while waiting:
         node = waiting.pop()
-        inside = wiring.links(node, kind)
+        inside = wiring.links(node, kind) if node != start else ()
         if inside:
             yield from inside
             continue

@@ -93,9 +93,8 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def find_size(wiring: Wiring, begun: Iterable[Chain]) -> dict[str, Setting]:
+def find_size(wiring: Wiring, sources: Iterable[str]) -> dict[str, Setting]:
     """Return where width and height go: to the source of the latent, and to every input that held its value."""
-    sources = latent_sources(wiring, begun)
     found = {}
     for key in ("width", "height"):
         places = [
@@ -117,15 +116,19 @@ def find_size(wiring: Wiring, begun: Iterable[Chain]) -> dict[str, Setting]:
     return found
 
 
-def latent_sources(wiring: Wiring, begun: Iterable[Chain]) -> tuple[str, ...]:
-    """Return the nodes that the first latents come from: they give one and take none."""
+def latent_sources(wiring: Wiring, begun: Iterable[Chain], picture: str) -> tuple[str, ...]:
+    """Return the nodes that the first latents come from: they give one and take none.
+
+    Where no model is known to be sampled with, they are what the picture begins with.
+    """
     found: dict[str, None] = {}
-    waiting = [chain.sampler for chain in begun]
+    samplers = {chain.sampler for chain in begun}
+    waiting = [*(samplers or {picture})]
     seen = set(waiting)
     while waiting:
         node = waiting.pop()
-        before = wiring.links(node, LATENT)
-        if not before and node not in {chain.sampler for chain in begun}:
+        before = [link for link in wiring.links(node) if (link.kind == LATENT if samplers else _is_seen(link.kind))]
+        if not before and node not in samplers:
             found[node] = None
         for link in before:
             if link.source not in seen:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from plugins.comfyui.finding_models import packed
 from plugins.comfyui.graph import Place, label, linked, spelled, title
 from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import Questions, in_nodes, is_negative
@@ -89,6 +90,9 @@ def _walk(wiring: Wiring, link: Link, side: str, found: dict[str, Side], *, is_p
         local = _local_side(wiring, node, slot, local)
         before = [one for one in wiring.links(node) if one.kind == CONDITIONING]
         texts = wiring.texts(node) if not before or wiring.links(node, CLIP) else ()
+        if not before and not texts:
+            pipes = packed(wiring, node, CONDITIONING)
+            before = [one for one in pipes if is_negative(one.field) == (local == NEGATIVE)]
         waiting.extend(
             (one.source, one.slot, local)
             for one in reversed(before)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -17,9 +17,13 @@ _STRENGTH: Final = re.compile(r"strength|weight|_wt|_str(_|$)|^str_", re.IGNOREC
 _SWITCH: Final = re.compile(r"switch|enable|toggle|active|^on$|(^|_)on(_|$)|use_lora", re.IGNORECASE)
 _NESTED: Final = (dict, list)
 _NUMBERS: Final = re.compile(r"\d+")
-_NAMES: Final = ("lora", "name", "lora_name")
+_NAMES: Final = ("lora", "name", "lora_name", "content")
+_PLAIN_NAMES: Final = frozenset({"name", "content"})
+"""Keys that hold the name of a LoRA only where something else says that it is one."""
 SWITCHES: Final = ("on", "active", "enabled", "toggle")
 OFF: Final = "None"
+_WORDS: Final = {"off": "on", "disable": "enable", "disabled": "enabled", "false": "true", "no": "yes"}
+"""How a switch that is a text says off, and on."""
 _COUNTS: Final = frozenset({"lora_count", "num_loras"})
 _CLIP_SKIPS: Final = frozenset({"clip_skip", "stop_at_clip_layer"})
 
@@ -48,6 +52,11 @@ class Slot:
         """Where the dictionary is that holds the name."""
         return self.path[:-1]
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether what switches and weakens it stands in the dictionary of its name, not with its loader."""
+        return bool(self.path) and not self.alone
+
 
 def slots(wiring: Wiring, files: frozenset[str]) -> Iterator[Slot]:
     """Yield every place of a graph where a LoRA is named, or could be; `files` are LoRAs whatever names them."""
@@ -60,7 +69,8 @@ def slots(wiring: Wiring, files: frozenset[str]) -> Iterator[Slot]:
                 for tag in TAG.finditer(value) if _is_live(wiring, place) else ():
                     yield Slot(place=place, file=tag[1].strip(), tag=tag[0], loader=node)
             elif isinstance(value, _NESTED) and linked(wiring.graph, value) is None:
-                yield from _nested(Place(node=node, field=name), value, files)
+                found = list(_nested(Place(node=node, field=name), value, files))
+                yield from (_own(wiring, slot, inputs) if len(slot.path) == 1 else slot for slot in found)
 
 
 def _plain(wiring: Wiring, node: str, inputs: Mapping[str, Any], files: frozenset[str]) -> Iterator[Slot]:
@@ -111,10 +121,19 @@ def _nested(place: Place, value: Any, files: frozenset[str]) -> Iterator[Slot]: 
             waiting.extend(((*path, index), one) for index, one in enumerate(inner) if isinstance(one, dict | list))
             continue
         key = next((one for one in _NAMES if isinstance(inner.get(one), str)), "")
-        if key and (key != "name" or "lora" in place.field.lower() or _file_name(inner[key]) in files):
+        if key and (key not in _PLAIN_NAMES or _is_lora_field(place.field) or _file_name(inner[key]) in files):
             strengths = tuple(one for one in inner if _STRENGTH.search(one) and _is_number(inner[one]))
             yield Slot(place=place, file=inner[key], loader=place.node, path=(*path, key), strengths=strengths)
         waiting.extend(((*path, name), one) for name, one in inner.items() if isinstance(one, dict | list))
+
+
+def _own(wiring: Wiring, slot: Slot, inputs: Mapping[str, Any]) -> Slot:
+    """Return a slot whose input is one dictionary about the file: its strengths may stand beside that."""
+    field = slot.place.field
+    beside = [one for one in _beside(inputs, field, _STRENGTH) if _is_number(wiring.value_of(inputs[one]))]
+    if slot.strengths or not _is_lora_field(field) or any(key in inputs[field] for key in SWITCHES):
+        return slot
+    return replace(slot, strengths=tuple(beside), alone=True)
 
 
 def _file_name(text: str) -> str:
@@ -139,11 +158,11 @@ def _beside(inputs: Mapping[str, Any], name: str, wanted: re.Pattern[str]) -> It
 
 
 def _is_live(wiring: Wiring, place: Place) -> bool:
-    """Say whether a text with tags reaches a node that loads LoRAs; to others a tag is nothing but words."""
+    """Say whether a text with tags reaches a node that could load LoRAs; to others a tag is nothing but words."""
     waiting, seen = [place.node], {place.node}
     while waiting:
         node = waiting.pop()
-        if wiring.gives(node, MODEL) or "lora" in wiring.graph[node]["class_type"].lower():
+        if wiring.gives(node, MODEL) or wiring.links(node, MODEL) or "lora" in wiring.graph[node]["class_type"].lower():
             return True
         for link in wiring.consumers.get(node, ()):
             if link.kind in {STRING, ""} and link.node not in seen:
@@ -177,7 +196,7 @@ def is_off(wiring: Wiring, slot: Slot) -> bool:
     inputs = wiring.graph[slot.place.node]["inputs"]
     if unused_by_count(wiring, slot):
         return True
-    if slot.path:
+    if slot.is_listed:
         beside = at(inputs[slot.place.field], slot.beside)
         return any(beside.get(name) is False for name in SWITCHES)
     return slot.switch is not None and is_no(wiring.value_of(wiring.graph[slot.loader]["inputs"][slot.switch.field]))
@@ -196,27 +215,21 @@ def unused_by_count(wiring: Wiring, slot: Slot) -> Place | None:
 
 def is_no(value: object) -> bool:
     """Say whether a switch's value means off."""
-    return value is False or (
-        isinstance(value, str) and value.strip().lower() in {"off", "disable", "disabled", "false", "no"}
-    )
+    return value is False or (isinstance(value, str) and value.strip().lower() in _WORDS)
 
 
 def switched(value: object, options: tuple[str, ...] | None, *, on: bool) -> object:
-    """Return a switch's value for on or off, in the words that it has."""
+    """Return a switch's value for on or off, in the words that it has; the value itself where it has none."""
     if not isinstance(value, str):
         return on
-    words = (
-        ("On", "on", "enable", "Enable", "enabled", "True", "true", "Yes", "yes")
-        if on
-        else (*("Off", "off", "disable", "Disable", "disabled", "False", "false", "No", "no"),)
-    )
     if options:
-        return next((word for word in words if word in options), value)
+        words = _WORDS.values() if on else _WORDS
+        return next((option for option in options if option.lower() in words), value)
     if is_no(value) != on:
         return value
-    pairs = {"on": "off", "enable": "disable", "enabled": "disabled", "true": "false", "yes": "no"}
-    pairs |= {off: yes for yes, off in pairs.items()}
-    other = pairs.get(value.lower(), value)
+    other = (_WORDS | {yes: no for no, yes in _WORDS.items()}).get(value.lower(), value)
+    if value.isupper():
+        return other.upper()
     return other.capitalize() if value[:1].isupper() else other
 
 

@@ -18,9 +18,7 @@ class LoraSwitches:
     def __init__(self, wiring: Wiring, slots: Sequence[Slot]) -> None:
         self._wiring: Final = wiring
         self._slots: Final = tuple(slots)
-        self._around: Final = _linked_up(
-            {slot.loader: bypass_of(wiring, slot.loader) for slot in slots if slot.alone and not slot.path}
-        )
+        self._around: Final = _linked_up({slot.loader: bypass_of(wiring, slot.loader) for slot in slots if slot.alone})
 
     def _options(self, node: str, field: str) -> tuple[str, ...] | None:
         known = self._wiring.types.get(self._wiring.graph[node]["class_type"])
@@ -51,7 +49,7 @@ class LoraSwitches:
         """Return how strongly a filled graph applies the tested LoRA; None where it says so nowhere plainly."""
         for slot in () if self._added() else self._slots:
             inputs = graph[slot.loader]["inputs"] if slot.loader in graph else {}
-            beside = at(inputs[slot.place.field], slot.beside) if slot.path and inputs else inputs
+            beside = at(inputs[slot.place.field], slot.beside) if slot.is_listed and inputs else inputs
             found = [self._wiring.value_of(beside[name]) for name in slot.strengths if name in beside]
             if found and isinstance(found[0], int | float):
                 return float(found[0])
@@ -72,7 +70,7 @@ class LoraSwitches:
 
     def _applied(self, slot: Slot) -> list[str]:
         inputs = self._wiring.graph[slot.loader]["inputs"]
-        beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs
+        beside = at(inputs[slot.place.field], slot.beside) if slot.is_listed else inputs
         return self._driven(slot, beside)
 
     def _problem(self, slot: Slot, questions: Questions, *, strength: float | None, key: str) -> None:
@@ -82,7 +80,7 @@ class LoraSwitches:
                 f"{spelled(graph, slot.place)} is not used: {spelled(graph, count)} is less. Raise it in the workflow "
                 "as far as the tested LoRA, and export again."
             )
-        beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs
+        beside = at(inputs[slot.place.field], slot.beside) if slot.is_listed else inputs
         strengths = [self._wiring.value_of(beside[name]) for name in slot.strengths]
         if strength is not None and not (strengths or slot.tag):
             questions.ask(
@@ -95,6 +93,13 @@ class LoraSwitches:
                 "baseline. Say how strong it is:",
                 "[sampling] lora_strength = 1.0",
             )
+        if (switch := slot.switch) and is_no(value := self._wiring.value_of(inputs[switch.field])):
+            options = self._options(switch.node, switch.field)
+            if is_no(switched(value, options, on=True)):
+                questions.ask(
+                    f"{spelled(graph, switch)} is {value!r}, which switches the tested LoRA off, and no word is known "
+                    "for the opposite. Switch it on in the workflow, and export again."
+                )
         if not self._can_switch_off(slot, beside):
             questions.ask(
                 f"The LoRA of {spelled(graph, slot.place)} cannot be switched off for the baseline: its node cannot be "
@@ -117,14 +122,15 @@ class LoraSwitches:
             rest = f"{strength:g}" if strength is not None else rest
             tag = f"<lora:{name}:{rest}>" if rest else f"<lora:{name}>"
             inputs[slot.place.field] = inputs[slot.place.field].replace(slot.tag, tag)
-        elif slot.path:
+        elif slot.is_listed:
             beside = _opened(inputs, slot)
             beside[str(slot.path[-1])] = name
             beside |= {key: True for key in SWITCHES if beside.get(key) is False}
             if strength is not None:
                 beside |= dict.fromkeys(self._driven(slot, beside), strength)
         else:
-            inputs[slot.place.field] = name
+            holder, key = (_opened(inputs, slot), str(slot.path[-1])) if slot.path else (inputs, slot.place.field)
+            holder[key] = name
             loader = graph[slot.loader]["inputs"]
             if strength is not None:
                 loader |= dict.fromkeys(self._driven(slot, loader), strength)
@@ -144,13 +150,13 @@ class LoraSwitches:
         options = self._options(slot.place.node, slot.place.field)
         if slot.tag:
             inputs[slot.place.field] = re.sub(r"  +", " ", inputs[slot.place.field].replace(slot.tag, "")).strip()
-        elif slot.path:
+        elif slot.is_listed:
             beside = _opened(inputs, slot)
             switches = [key for key in SWITCHES if key in beside]
             beside |= dict.fromkeys(switches, False) if switches else dict.fromkeys(slot.strengths, 0.0)
         elif around:
             _go_around(graph, slot.loader, around)
-        elif options is None or OFF in options:
+        elif not slot.path and (options is None or OFF in options):
             inputs[slot.place.field] = OFF
         elif slot.switch:
             field = slot.switch.field

@@ -107,7 +107,7 @@ def _strengths(wiring: Wiring, slot: Slot) -> list[object]:
         given = slot.tag.removesuffix(">").split(":")[2:]
         return [float(one) for one in given if _NUMBER.fullmatch(one.strip())]
     inputs = wiring.graph[slot.loader]["inputs"]
-    beside = at(inputs[slot.place.field], slot.beside) if slot.path else inputs
+    beside = at(inputs[slot.place.field], slot.beside) if slot.is_listed else inputs
     return [wiring.value_of(beside[name]) for name in slot.strengths]
 
 

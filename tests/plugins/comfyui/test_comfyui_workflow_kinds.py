@@ -589,3 +589,75 @@ def test_picture_that_is_saved_as_a_film_is_judged(types: str) -> None:
     graph = simple(n20=node("CreateVideo", images=["6", 0], fps=16.0), n7=film)
     filled = fill(read(graph, types))
     assert (["6", 0], False) == (filled["save"]["inputs"]["images"], bool({"7", "20"} & filled.keys()))
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_pipe_that_is_unpacked_elsewhere_leads_to_its_texts(types: str) -> None:
+    """What a bus takes is found where another bus gives it, each side by itself."""
+    graph = linked(
+        simple(
+            n10=node("Bus", model=["1", 0], positive=["2", 0], negative=["3", 0]),
+            n11=node("Bus", bus=["10", 0]),
+        ),
+        n5_model=["11", 1],
+        n5_positive=["11", 2],
+        n5_negative=["11", 3],
+    )
+    bus = {"input": {}, "output": ["BUS", "MODEL", "CONDITIONING", "CONDITIONING"]}
+    told = {"typed": read_types(object_info() | {"Bus": bus}), "by_name": {}}[types]
+    workflow = Workflow.of(graph, types=told, sampling=plain(negative="ugly"))
+    filled = fill(workflow, negative="ugly")
+    assert ("a fox in a forest", "ugly", ["lora", 0]) == (
+        filled["2"]["inputs"]["text"],
+        filled["3"]["inputs"]["text"],
+        filled["10"]["inputs"]["model"],
+    )
+
+
+def test_pipe_without_a_text_on_one_side_is_not_filled_from_the_other() -> None:
+    """Where the positive side of a pipe has no text that could be found, the negative's is not taken for it."""
+    graph = linked(
+        simple(
+            n10=node("ToBasicPipe", model=["1", 0], positive=["12", 0], negative=["3", 0]),
+            n11=node("FromBasicPipe", basic_pipe=["10", 0]),
+            n12=node("Regions", regions=["13", 0], strength=1.0),
+            n13=node("Drawn Regions", file="regions.json"),
+        ),
+        n5_model=["11", 0],
+        n5_positive=["11", 1],
+        n5_negative=["11", 2],
+    )
+    assert "No text was found that the prompt could replace" in refusal(graph, "by_name")
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_size_without_a_model_that_is_known_to_be_sampled_with(types: str) -> None:
+    """Where loader and sampler pass all between them in one link, the size goes to what the picture begins with."""
+    graph: Graph = {
+        "1": node(
+            "Loader", lora_name="mine-step600.safetensors", positive="a dog", empty_latent_width=64, batch_size=1
+        ),
+        "2": node("Sampler", sdxl_tuple=["1", 0], noise_seed=1, latent_image=["1", 1]),
+        "3": node("SaveImage", images=["2", 3], filename_prefix="a"),
+    }
+    filled = fill(read(graph, types, width=128), width=128)
+    assert (128, "a fox in a forest", 42) == (
+        filled["1"]["inputs"]["empty_latent_width"],
+        filled["1"]["inputs"]["positive"],
+        filled["2"]["inputs"]["noise_seed"],
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_node_that_does_everything_has_its_prompt_by_name(types: str) -> None:
+    """Without a conditioning anywhere, the one prompt and the one negative are those; two are asked about."""
+    inputs: dict[str, Any] = {"lora_name": "mine-step600.safetensors", "seed": 1, "width": 64, "height": 64}
+    graph: Graph = {
+        "1": node("All In One", prompt=["3", 0], negative_prompt="blurry", **inputs),
+        "2": node("SaveImage", images=["1", 0], filename_prefix="a"),
+        "3": node("PrimitiveStringMultiline", value="a dog"),
+    }
+    filled = fill(read(graph, types, negative="ugly"), negative="ugly")
+    assert ("a fox in a forest", "ugly") == (filled["3"]["inputs"]["value"], filled["1"]["inputs"]["negative_prompt"])
+    put(graph, "1.prompt_2", "a ship")
+    assert "No text was found that the prompt could replace" in refusal(graph, types)

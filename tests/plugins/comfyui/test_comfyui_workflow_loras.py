@@ -4,7 +4,23 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.comfyui.own_graphs import TESTED, TYPES, Graph, fill, linked, node, read, refusal, simple
+from plugins.comfyui.errors import WorkflowError
+from plugins.comfyui.node_types import read_types
+from plugins.comfyui.workflow import Workflow
+from tests.plugins.comfyui.node_classes import object_info
+from tests.plugins.comfyui.own_graphs import (
+    FILES,
+    TESTED,
+    TYPES,
+    Graph,
+    fill,
+    linked,
+    node,
+    plain,
+    read,
+    refusal,
+    simple,
+)
 
 FILE = "mine-step600.safetensors"
 
@@ -118,3 +134,81 @@ def test_lora_of_a_family_with_types_of_its_own() -> None:
 def test_frames_of_a_family_with_types_of_its_own() -> None:
     """Several frames are named before the first picture, though what gives them is called no latent."""
     assert "Node 4 'FilmEmptyEmbeds' makes 81 pictures (num_frames = 81)" in refusal(_film(num_frames=81), "by_name")
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_lora_that_is_named_by_a_dictionary_of_the_file(types: str) -> None:
+    """A picker with pictures holds a dictionary about the file: that is the slot, and no second loader is put in."""
+    chosen = {"content": "people/mine-step600.safetensors", "image": None, "type": "loras"}
+    graph = linked(
+        simple(n10=node("LoraLoader|pysssss", model=["1", 0], clip=["1", 1], lora_name=chosen, strength_model=1.0)),
+        n2_clip=["10", 1],
+        n3_clip=["10", 1],
+        n5_model=["10", 0],
+    )
+    filled = fill(read(graph, types, lora_strength=0.5), lora_strength=0.5)
+    assert ({**chosen, "content": TESTED}, 0.5, False) == (
+        filled["10"]["inputs"]["lora_name"],
+        filled["10"]["inputs"]["strength_model"],
+        "lora" in filled,
+    )
+    baseline = fill(read(graph, types), lora=None)
+    assert (["1", 0], ["1", 1], False) == (
+        baseline["5"]["inputs"]["model"],
+        baseline["2"]["inputs"]["clip"],
+        "10" in baseline,
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_dictionary_in_a_stack_loses_its_strength_in_the_baseline(types: str) -> None:
+    """Where the node of such a dictionary gives no model, it stays, and its LoRA is at strength 0."""
+    stack = node("LoraLoaderStackedAdvanced", lora_name={"content": FILE, "image": None}, lora_weight=0.7)
+    graph = linked(
+        simple(n10=node("Apply Lora Stack", model=["1", 0], lora_stack=["11", 0]), n11=stack), n5_model=["10", 0]
+    )
+    workflow = read(graph, types)
+    assert [(TESTED, 0.7), (FILE, 0.0)] == [
+        (it["lora_name"]["content"], it["lora_weight"])
+        for it in (fill(workflow)["11"]["inputs"], fill(workflow, lora=None)["11"]["inputs"])
+    ]
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_tag_in_a_detailer_is_a_slot(types: str) -> None:
+    """A text with the tested LoRA's tag, in a node that takes a model, does not stay in the baseline."""
+    detailer = node("Detailer", image=["6", 0], model=["1", 0], positive=["2", 0], wildcard=f"face <lora:{FILE}:0.5>")
+    workflow = read(linked(simple(n10=detailer), n7_images=["10", 0]), types)
+    assert [f"face <lora:{TESTED}:0.5>", "face"] == [
+        filled["10"]["inputs"]["wildcard"] for filled in (fill(workflow), fill(workflow, lora=None))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("off", "options", "on"),
+    [
+        pytest.param("OFF", ["OFF", "ON"], "ON", id="capitals"),
+        pytest.param("disabled", ["disabled", "enabled"], "enabled", id="participles"),
+        pytest.param("OFF", None, "ON", id="options unknown"),
+    ],
+)
+def test_switch_is_turned_in_its_own_words(off: str, options: list[str] | None, on: str) -> None:
+    """A slot that the file has switched off is on for a checkpoint, in whichever words its node says so."""
+    assert on == fill(_switched(off, options))["10"]["inputs"]["switch_1"]
+
+
+def test_switch_without_a_known_word_for_on_is_asked_about() -> None:
+    """A slot that stayed off would make every checkpoint the baseline."""
+    with pytest.raises(WorkflowError, match=r"10 'Stack'.switch_1 is 'off', which switches the tested LoRA off"):
+        _switched("off", ["off", "a little"])
+
+
+def _switched(value: str, options: list[str] | None) -> Workflow:
+    stack = node("Stack", lora_name_1=FILE, switch_1=value, model_weight_1=1.0)
+    graph = linked(
+        simple(n10=stack, n11=node("Apply Lora Stack", model=["1", 0], lora_stack=["10", 0])), n5_model=["11", 0]
+    )
+    told = object_info()
+    if options:
+        told["Stack"] = {"input": {"required": {"switch_1": [options, {}]}}, "output": ["LORA_STACK"]}
+    return Workflow.of(graph, types=read_types(told), files=FILES, sampling=plain())
