@@ -69,9 +69,9 @@ class Proven(_Record):
     def __str__(self) -> str:
         if self.identical:
             return f"{self.row}: the judged picture, pixel for pixel"
-        told = f"{self.row}: {self.distance:.2f} of 255 from the judged picture"
-        told += f", rendered on {self.unlike}" if self.unlike else ""
-        return f"{told}; the next candidate, {self.runner_up}, is at {self.runner_up_distance:.2f}"
+        text = f"{self.row}: {self.distance:.2f} of 255 from the judged picture"
+        text += f", rendered on {self.unlike}" if self.unlike else ""
+        return f"{text}; the next candidate, {self.runner_up}, is at {self.runner_up_distance:.2f}"
 
 
 class Serving(_Record):
@@ -187,8 +187,8 @@ def read_rollback(path: Path) -> Rollback | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError, RecursionError) as error:
-        told = f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}"
-        raise RecordError(f"{told}. Move it away; production is then compared with the last deployment.") from error
+        problem = f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}"
+        raise RecordError(f"{problem}. Move it away; production is then compared with the last deployment.") from error
 
 
 def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:

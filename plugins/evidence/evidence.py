@@ -39,7 +39,7 @@ class CellRecord(_Record):
 
 
 class LoraRecord(_Record):
-    """The LoRA as the server was told to load it, and the bytes that lay under that name."""
+    """The LoRA as the server was asked to load it, and the bytes that lay under that name."""
 
     file: str
     sha256: Sha256

@@ -115,8 +115,8 @@ class Comparing:
             try:
                 effect = effect_of(image or _opened(self._store.picture(cell)), self._baseline(cell.baseline))
             except UNREADABLE as error:  # a file was taken away or damaged meanwhile
-                told = f"it could not be compared with the baseline: {error}. Run this again, which renders it anew"
-                return evidence.with_check(Check(name="LoRA effect", outcome=Outcome.FAILED, message=told))
+                message = f"it could not be compared with the baseline: {error}. Run this again, which renders it anew"
+                return evidence.with_check(Check(name="LoRA effect", outcome=Outcome.FAILED, message=message))
             compared = ComparedRecord(baseline_pixels_sha256=theirs, effect=effect)
         noise = self._noise_of(evidence.server)
         if noise is not None:
@@ -129,8 +129,8 @@ class Comparing:
             header=self._said_of(staged),
         )
         if cell.prompt.bleed and check.outcome is Outcome.WARNING:
-            told = f"next to none without the trigger word, as it should be ({compared.effect:.2f} of 255)"
-            check = Check(name=check.name, outcome=Outcome.PASSED, message=told)
+            message = f"next to none without the trigger word, as it should be ({compared.effect:.2f} of 255)"
+            check = Check(name=check.name, outcome=Outcome.PASSED, message=message)
         return evidence.with_check(check).model_copy(update={"compared": compared})
 
     def _said_of(self, staged: Staged) -> str:
@@ -169,8 +169,8 @@ def _opened(path: Path) -> Image.Image:
 
 def _own_picture(cell: Cell, evidence: Evidence, others: dict[Cell, Evidence]) -> Check:
     if evidence.rendered_as and not others:
-        told = f"it is {evidence.rendered_as}'s: both LoRAs hold the same tensors, and were rendered once"
-        return Check(name="twin", outcome=Outcome.PASSED, message=told)
+        message = f"it is {evidence.rendered_as}'s: both LoRAs hold the same tensors, and were rendered once"
+        return Check(name="twin", outcome=Outcome.PASSED, message=message)
 
     def lora(one: Evidence) -> str:
         return one.lora.sha256 if one.lora else ""

@@ -28,12 +28,12 @@ class Cost:
         return self.cells - self.reused
 
     def __str__(self) -> str:
-        told = f"{counted(self.cells, 'picture')}: {self.reused} reused, {self.wanted} to render"
+        text = f"{counted(self.cells, 'picture')}: {self.reused} reused, {self.wanted} to render"
         if not self.wanted:
-            return told
+            return text
         if self.seconds is None:
-            return f"{told}; an estimate follows after the third picture"
-        return f"{told}, {_about(self.wanted * self.seconds / self.servers)} by the pace of earlier runs"
+            return f"{text}; an estimate follows after the third picture"
+        return f"{text}, {_about(self.wanted * self.seconds / self.servers)} by the pace of earlier runs"
 
 
 def row_by_row(plan: Plan) -> Callable[[Cell | None], tuple[int, int]]:

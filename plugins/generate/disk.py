@@ -42,7 +42,7 @@ def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | No
         )
 
 
-def told_unkept(folder: PurePath, error: OSError, *, windows: bool = os.name == "nt") -> str:
+def unkept_message(folder: PurePath, error: OSError, *, windows: bool = os.name == "nt") -> str:
     """Return that a picture or its evidence could not be kept, and what to do."""
     longest = len(str(error.filename or ""))
     if windows and isinstance(error, FileNotFoundError) and longest > _LONGEST_ON_WINDOWS:

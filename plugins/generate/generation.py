@@ -14,7 +14,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
 from plugins.generate.cost import Cost, pace_of
-from plugins.generate.disk import told_unkept
+from plugins.generate.disk import unkept_message
 from plugins.generate.key_check import KeyCheck
 from plugins.generate.population import Rows, several_populations
 from plugins.generate.preparing import Prepared
@@ -105,7 +105,7 @@ class Generation:
             try:
                 self._judged[cell] = self._comparing.judge(cell, found, staged=self._recorder.staged_for(cell))
             except OSError as error:  # the picture is kept; the next run compares it
-                self.failures[cell] = told_unkept(self._store.folder, error)
+                self.failures[cell] = unkept_message(self._store.folder, error)
                 raise CellFailedError(self.failures[cell]) from error
         return self._judged[cell]
 
@@ -174,7 +174,7 @@ class Generation:
             self._store.write_picture(cell, rendered.finished.png)
             evidence = self._comparing.judge(cell, evidence, staged=staged, image=image)
         except OSError as error:
-            raise CellFailedError(told_unkept(self._store.folder, error)) from error
+            raise CellFailedError(unkept_message(self._store.folder, error)) from error
         self._on_kept(cell, image)
         return evidence
 
@@ -206,7 +206,7 @@ class Generation:
             self.failures[cell] = str(error)
             raise
         except OSError as error:
-            self.failures[cell] = told_unkept(self._store.folder, error)
+            self.failures[cell] = unkept_message(self._store.folder, error)
             raise CellFailedError(self.failures[cell]) from error
         with Image.open(BytesIO(png)) as picture:
             self._on_kept(cell, picture)

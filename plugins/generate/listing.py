@@ -15,7 +15,7 @@ from plugins.plan.command import Command
 from plugins.plan.messages import UserError, counted, without_credentials
 
 
-def told_cost(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> str:
+def cost_line(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> str:
     """Return what the chosen cells would cost. Where the files do not tell what is reused, say why."""
     plan, store = command.plan, pictures(command.reports)
     cells = list(dict.fromkeys(cell for one in chosen for cell in (one.baseline, one)))

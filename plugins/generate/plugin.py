@@ -14,7 +14,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.cost import row_by_row
 from plugins.generate.generation import Generation
-from plugins.generate.listing import told_cost
+from plugins.generate.listing import cost_line
 from plugins.generate.reasons import Reasons
 from plugins.generate.session import GenerateSession
 from plugins.plan.cells import Cell, also_chosen, matrix
@@ -122,7 +122,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if GENERATE in command.stages and config.option.collectonly and chosen:
         reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
         if reporter:
-            reporter.write_line(told_cost(command, chosen, regenerate=config.getoption("regenerate")))
+            reporter.write_line(cost_line(command, chosen, regenerate=config.getoption("regenerate")))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

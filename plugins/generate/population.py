@@ -39,7 +39,7 @@ def files_used(
     for key, file in sorted(choices.files.items()):
         folder, _, name = key.partition("/")
         if name in named or (folder == "loras" and not loras.isdisjoint(_called(name))):
-            found.append(_seen(comfyui, key) or _told(key, file))
+            found.append(_seen(comfyui, key) or _reported(key, file))
     return tuple(found)
 
 
@@ -50,7 +50,7 @@ def files_again(files: Iterable[FileRecord], client: ComfyUI, *, comfyui: Path) 
     """
     names = [one.name for one in files]
     listed = model_files(client, sorted({name.partition("/")[0] for name in names}))
-    found = (_seen(comfyui, name) or (_told(name, listed[name]) if name in listed else None) for name in names)
+    found = (_seen(comfyui, name) or (_reported(name, listed[name]) if name in listed else None) for name in names)
     return tuple(filter(None, found))
 
 
@@ -84,8 +84,8 @@ def _seen(comfyui: Path | None, key: str) -> FileRecord | None:
     return FileRecord(name=key, size=status.st_size, modified=status.st_mtime, local=True, sampled=sampled)
 
 
-def _told(key: str, file: ModelFile) -> FileRecord:
-    """Return what a server says of a file."""
+def _reported(key: str, file: ModelFile) -> FileRecord:
+    """Return what a server reports of a file."""
     return FileRecord(name=key, size=file.size, modified=file.modified, local=False)
 
 
@@ -161,8 +161,8 @@ def several_populations(evidence: Iterable[Evidence]) -> Iterator[str]:
     """Yield a warning where pictures were made on several versions or machines."""
     found = made_on(evidence)
     if len(found) > 1:
-        told = ", ".join(f"{count} on {name}" for name, count in found.items())
+        counts = ", ".join(f"{count} on {name}" for name, count in found.items())
         yield (
-            f"warning: the pictures were made on different servers: {told}. Each row was made on one; to have them all "
-            "from one, render them again there: pytest -m generate --regenerate"
+            f"warning: the pictures were made on different servers: {counts}. Each row was made on one; to have "
+            "them all from one, render them again there: pytest -m generate --regenerate"
         )

@@ -14,7 +14,7 @@ from plugins.generate.folders import lock_folders
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import Prepared, pictures, prepare, prepare_on_cluster
 from plugins.loras.doubts import said_of_strengths
-from plugins.loras.staging import Action, preflight, told
+from plugins.loras.staging import Action, preflight, staged_line
 from plugins.plan.cells import Cell
 from plugins.plan.command import Command
 from plugins.plan.messages import counted
@@ -100,7 +100,7 @@ class GenerateSession:
         yield f"{plan.title}: {cells} on {where}"
         if prepared.left_out is None:
             copies = tuple(one for one in prepared.staged if one.action is not Action.RIVAL)
-            yield told(copies, plan.paths.loras)
+            yield staged_line(copies, plan.paths.loras)
             yield from (f"rival {one.label}: {plan.training_file(one)}" for one in plan.rivals)
         else:
             yield from (f"left out: {reason}" for reason in prepared.left_out.values())

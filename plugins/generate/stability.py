@@ -62,7 +62,7 @@ class Stability:
         self._lock = threading.Lock()
 
     def is_due(self, server: RenderServer) -> bool:
-        """Say whether a server's next picture is to be rendered twice; who is told so has to call `measure`."""
+        """Say whether a server's next picture is to be rendered twice; if so, the caller must call `measure`."""
         key = _key(server.info)
         with self._lock:
             due = key not in self._measured

@@ -1,4 +1,4 @@
-"""A LoRA's header: read without its weights, told in one line, and held against the base model's."""
+"""A LoRA's header: read without its weights, described in one line, and compared with the base model's."""
 
 import re
 from collections import Counter
@@ -8,15 +8,15 @@ from typing import Final
 
 from plugins.loras.errors import HeaderError
 from plugins.plan.tested import Checkpoint
-from plugins.plan.training.families import are_related, families_of, families_of_base, other_size, told
+from plugins.plan.training.families import are_related, families_of, families_of_base, family_names, other_size
 from plugins.plan.training.header import Header, NotSafetensors, header_size
 from plugins.plan.training.header import read_header as read
 
 __all__ = ["Header", "check_fit", "doubts_of_fit", "header_size", "read_header", "said"]
 
-_LONGEST_TOLD: Final = 80
+_LONGEST_NOTE: Final = 80
 """Letters of one of the trainer's notes that a line repeats; a hostile one may have megabytes."""
-_TOLD: Final = (
+_NOTES: Final = (
     ("module", "ss_network_module"),
     ("rank", "ss_network_dim"),
     ("base model version", "ss_base_model_version"),
@@ -36,10 +36,10 @@ def read_header(path: Path) -> Header:
 
 def said(header: Header) -> str:
     """Say in one line what a file says of itself: module, rank, base model version, family, key prefixes."""
-    notes = [f"{name} {header.metadata[key][:_LONGEST_TOLD]}" for name, key in _TOLD if header.metadata.get(key)]
-    prefixes = Counter("_".join(re.split(r"[._]", name)[:2])[:_LONGEST_TOLD] for name in header.tensors)
+    notes = [f"{name} {header.metadata[key][:_LONGEST_NOTE]}" for name, key in _NOTES if header.metadata.get(key)]
+    prefixes = Counter("_".join(re.split(r"[._]", name)[:2])[:_LONGEST_NOTE] for name in header.tensors)
     keys = ", ".join(f"{prefix}* ({count})" for prefix, count in prefixes.most_common(3))
-    family = told(families_of(header))
+    family = family_names(families_of(header))
     line = "; ".join([*notes, *([f"made for {family}"] if family else []), f"keys {keys}"])
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
 
@@ -54,7 +54,7 @@ def check_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, base
     if base and wrong:
         lines = "".join(f"\n  {checkpoint.id}: {said(header)}" for checkpoint, header in wrong.items())
         raise HeaderError(
-            f"The base model {base_model} is {told(families_of_base(base))}, and these LoRAs are not:{lines}\n"
+            f"The base model {base_model} is {family_names(families_of_base(base))}, and these LoRAs are not:{lines}\n"
             "  Correct `base_model` under [sampling] in the plan: it must be of the kind that they were trained on."
         )
     if base and sizes:
@@ -73,8 +73,8 @@ def doubts_of_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, 
     for checkpoint, header in _others(headers, base):
         if base and _is_related(header, base):
             yield (
-                f"checkpoint {checkpoint.id} is made for {told(families_of(header))}, and the base model {base_model} "
-                f"is {told(families_of_base(base))}: only part of it may take effect"
+                f"checkpoint {checkpoint.id} is made for {family_names(families_of(header))}, and the base model "
+                f"{base_model} is {family_names(families_of_base(base))}: only part of it may take effect"
             )
 
 

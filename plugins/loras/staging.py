@@ -210,7 +210,7 @@ def _staged(checkpoint: Tested, target: Path, sha256: str, header: Header, actio
     return Staged(checkpoint=checkpoint, file=target, sha256=sha256, header=header, action=action, stamp=stamp)
 
 
-def told(staged: tuple[Staged, ...], folder: Path) -> str:
+def staged_line(staged: tuple[Staged, ...], folder: Path) -> str:
     """One line for the terminal: `staged 5 checkpoints in ... (2 new, 3 already there)`."""
     counts = Counter(one.action for one in staged)
     details = ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])

@@ -49,13 +49,13 @@ def unread(header: Header) -> Iterator[str]:
     """Yield a sentence for each kind of keys that ComfyUI skips: how many of how many, which, and what to do."""
     names = header.tensors
     for pattern, kind, advice in _KINDS:
-        yield from _told(sum(bool(pattern.search(name)) for name in names), len(names), kind, advice)
+        yield from _warning(sum(bool(pattern.search(name)) for name in names), len(names), kind, advice)
     ia3 = {name.removesuffix(_IA3) for name in names if name.endswith(_IA3)}
     skipped = sum(name.removesuffix(_IA3).removesuffix(".weight") in ia3 for name in names)
-    yield from _told(skipped, len(names), "IA3", "train a LoRA, LoHa or LoKr instead")
+    yield from _warning(skipped, len(names), "IA3", "train a LoRA, LoHa or LoKr instead")
 
 
-def _told(skipped: int, every: int, kind: str, advice: str) -> Iterator[str]:
+def _warning(skipped: int, every: int, kind: str, advice: str) -> Iterator[str]:
     if skipped:
         effect = "it has no effect" if skipped == every else "only the others have an effect"
         yield f"ComfyUI does not load {skipped} of its {every} keys ({kind}), so that {effect}: {advice}"

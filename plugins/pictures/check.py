@@ -38,5 +38,5 @@ class Check(BaseModel):
     differences: tuple[Difference, ...] = ()
 
     def __str__(self) -> str:
-        told = "; ".join(filter(None, [self.message, *map(str, self.differences)]))
-        return f"{self.name}: {told or self.outcome}"
+        details = "; ".join(filter(None, [self.message, *map(str, self.differences)]))
+        return f"{self.name}: {details or self.outcome}"

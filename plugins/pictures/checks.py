@@ -28,7 +28,7 @@ _NEIGHBOURS: Final = 0.5
 """Correlation of neighbouring pixels: 0.00 in static, above 0.8 in what any model decodes, a random one's too."""
 _ROW_STEP: Final = 4
 """Of so many rows of pixels one tells whether neighbours are alike; a picture of 64x64 has a thousand such pairs."""
-_TOLD: Final = 20
+_MOST_DIFFERENCES: Final = 20
 """At most so many differences between two workflows are listed; unrelated workflows differ in thousands."""
 _LONGEST: Final = 80
 _BRIEFLY: Final = reprlib.Repr()
@@ -107,17 +107,17 @@ def check_lora_applied(*, identical: bool, effect: float, noise: float = 0.0, lo
     """
     name = "LoRA effect"
     if identical:
-        told = "the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model"
-        return Check(name=name, outcome=Outcome.FAILED, message=f"{told}. {lora}: {header}")
+        message = "the picture is the baseline's, pixel for pixel: no key of this LoRA fits this base model"
+        return Check(name=name, outcome=Outcome.FAILED, message=f"{message}. {lora}: {header}")
     if effect < ABOVE_NOISE * noise:
-        told = (
+        message = (
             f"the picture differs from the baseline by {effect:.2f} of 255, and this server's two renderings of "
             f"one picture by {noise:.2f}: the LoRA's effect cannot be told from noise. {lora}: {header}"
         )
-        return Check(name=name, outcome=Outcome.FAILED, message=told)
+        return Check(name=name, outcome=Outcome.FAILED, message=message)
     if effect < _NO_EFFECT:
-        told = f"the LoRA has next to no effect: the picture differs from the baseline by {effect:.2f} of 255"
-        return Check(name=name, outcome=Outcome.WARNING, message=told)
+        message = f"the LoRA has next to no effect: the picture differs from the baseline by {effect:.2f} of 255"
+        return Check(name=name, outcome=Outcome.WARNING, message=message)
     return Check(name=name, outcome=Outcome.PASSED, message=f"differs from the baseline by {effect:.1f} of 255")
 
 
@@ -146,12 +146,12 @@ def check_fresh_weights(*, lora: str, before: str) -> Check:
     `lora` and `before` are digests of the LoRA's bytes now and when the same pixels were rendered last. A file of which
     only the header was rewritten looks the same.
     """
-    told = (
+    message = (
         f"the LoRA file has changed (SHA-256 {before[:12]} before, {lora[:12]} now), but the picture is the same, "
         "pixel for pixel. Unless only the file's header was rewritten, the server still uses the old weights: "
         "restart it, then run this again with --regenerate"
     )
-    return Check(name="stale weights", outcome=Outcome.WARNING, message=told)
+    return Check(name="stale weights", outcome=Outcome.WARNING, message=message)
 
 
 def check_no_training_copy(nearest: Nearest | None) -> Check:
@@ -160,10 +160,10 @@ def check_no_training_copy(nearest: Nearest | None) -> Check:
     if nearest is None:
         return Check(name=name, outcome=Outcome.NOT_CHECKED, message="the plan names no training_images")
     usual = "" if nearest.usual is None else f"; training images are usually {nearest.usual:.2f} from each other"
-    told = f"nearest training image: {visible(nearest.image.name)}, at distance {nearest.distance:.2f}{usual}"
+    message = f"nearest training image: {visible(nearest.image.name)}, at distance {nearest.distance:.2f}{usual}"
     if nearest.distance >= COPY:
-        return Check(name=name, outcome=Outcome.PASSED, message=told)
-    return Check(name=name, outcome=Outcome.WARNING, message=f"looks like a copy of a training image: {told}")
+        return Check(name=name, outcome=Outcome.PASSED, message=message)
+    return Check(name=name, outcome=Outcome.WARNING, message=f"looks like a copy of a training image: {message}")
 
 
 def effect_of(picture: Image.Image, baseline: Image.Image) -> float:
@@ -178,11 +178,11 @@ def check_colours(picture: Picture) -> tuple[Check, ...]:
     """Warn of a picture with a palette, which ComfyUI never writes: its colours may have been reduced on the way."""
     if not picture.has_palette:
         return ()
-    told = (
+    message = (
         "the PNG has a palette of at most 256 colours, which ComfyUI does not write: something between it and here "
         "recompresses pictures. Name the server itself with --comfyui-url, then run this again with --regenerate"
     )
-    return (Check(name="colours", outcome=Outcome.WARNING, message=told),)
+    return (Check(name="colours", outcome=Outcome.WARNING, message=message),)
 
 
 def check_workflow(
@@ -210,11 +210,11 @@ def check_workflow(
         )
     found = _differences(embedded, sent)
     if picture.workflow is None and not file.startswith(stem):
-        named = Difference(field="file", got=_told(file), asked=f"{_told(stem)} at its beginning")
+        named = Difference(field="file", got=_shown(file), asked=f"{_shown(stem)} at its beginning")
         found = chain([named], found)
-    differences = tuple(islice(found, _TOLD))
+    differences = tuple(islice(found, _MOST_DIFFERENCES))
     if more := sum(1 for _ in found):
-        first = f"{len(differences) + more} inputs differ, of which these are the first {_TOLD}"
+        first = f"{len(differences) + more} inputs differ, of which these are the first {_MOST_DIFFERENCES}"
         message = f"{message}; {first}" if message else first
     outcome = Outcome.FAILED if differences else Outcome.PASSED
     return Check(name="workflow", outcome=outcome, message=message, differences=differences)
@@ -227,11 +227,11 @@ def _differences(got: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[D
         name = f"node {node[:_LONGEST]} ({str(right.get('class_type') or left.get('class_type'))[:_LONGEST]})"
         for field in sorted({*left, *right}):
             if left.get(field) != right.get(field):
-                told = visible(f"{name} {field[:_LONGEST]}")
-                yield Difference(field=told, got=_told(left.get(field)), asked=_told(right.get(field)))
+                place = visible(f"{name} {field[:_LONGEST]}")
+                yield Difference(field=place, got=_shown(left.get(field)), asked=_shown(right.get(field)))
 
 
-def _told(value: Any) -> str:  # noqa: ANN401 (JSON)
+def _shown(value: Any) -> str:  # noqa: ANN401 (JSON)
     return visible(_BRIEFLY.repr(value))
 
 

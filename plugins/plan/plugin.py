@@ -143,7 +143,7 @@ def _write_new_plan(config: pytest.Config, folder: str) -> pytest.ExitCode:
     except NewPlanError as error:
         raise pytest.UsageError(str(error)) from None
     checked: list[str] = config.hook.pytest_acceptance_plan_written(plan=written.plan)
-    print(visible("\n".join([*checked, written.told])))  # noqa: T201 (all that this command does)
+    print(visible("\n".join([*checked, written.report])))  # noqa: T201 (all that this command does)
     return pytest.ExitCode.OK
 
 
@@ -212,11 +212,11 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if not command.runs or not session.items or broken:
         return
     try:
-        told: list[Iterable[str]] = config.hook.pytest_acceptance_begin(session=session)
+        said: list[Iterable[str]] = config.hook.pytest_acceptance_begin(session=session)
     except (UserError, OSError) as error:
         raise pytest.UsageError(command.completed(visible(str(error)))) from None
     reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
-    for line in [line for lines in told for line in lines]:
+    for line in [line for lines in said for line in lines]:
         if reporter and (reporter.showheader or line.startswith("warning: ")):
             reporter.write_line(line)
 

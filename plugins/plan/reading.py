@@ -94,7 +94,7 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
     except ValidationError as error:
         # A list whose entries are all wrong is reported as too short as well.
         details = [one for one in error.errors() if one["type"] != "too_short" or not one["input"]]
-        mistakes = [_told(detail) for detail in details] + mistakes
+        mistakes = [_mistake(detail) for detail in details] + mistakes
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -174,7 +174,7 @@ def _is_named_otherwise(entry: Mapping[str, Any], key: str) -> bool:
     return (key in {"step", "epoch"} and "label" in entry) or (key == "epoch" and "step" in entry)
 
 
-def _told(detail: ErrorDetails) -> str:
+def _mistake(detail: ErrorDetails) -> str:
     """One mistake as `key: what is wrong, and what would be right`."""
     location = detail["loc"]
     key = re.sub(r"\.\[", "[", ".".join(f"[{part}]" if isinstance(part, int) else part for part in location))

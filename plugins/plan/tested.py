@@ -86,7 +86,7 @@ class Sampling(Table):
 
     def facts(self, *, is_own: bool) -> tuple[str, ...]:
         """Return what every picture shares, in a few words each; what is left to an own workflow is not among them."""
-        told = {
+        words_by_key = {
             "base_model": self.base_model,
             "sampler": f"{self.sampler} ({self.scheduler})" if self.scheduler else self.sampler,
             "steps": f"{self.steps} steps",
@@ -96,7 +96,7 @@ class Sampling(Table):
             "clip_skip": f"clip skip {self.clip_skip}",
             "lora_strength": f"LoRA strength {', '.join(f'{one:g}' for one in self.strengths)}",
         }
-        return tuple(words for key, words in told.items() if words and (not is_own or self.gives(key)))
+        return tuple(words for key, words in words_by_key.items() if words and (not is_own or self.gives(key)))
 
     def gives(self, key: str) -> bool:
         """Say whether the plan gives a setting, rather than leave it to the workflow."""

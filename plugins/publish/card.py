@@ -62,5 +62,5 @@ def _why(facts: Facts) -> str:
 
 
 def _settings(facts: Facts) -> list[str]:
-    told = [*facts.plan.facts, *filter(None, [facts.wanted.base_model.strip()])]
-    return [f"- {plain(one)}" for one in told]
+    settings = [*facts.plan.facts, *filter(None, [facts.wanted.base_model.strip()])]
+    return [f"- {plain(one)}" for one in settings]

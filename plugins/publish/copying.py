@@ -90,7 +90,7 @@ def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
         kept = {key: value for key, value in kept.items() if _WORD.fullmatch(value)}
     words = f"Trigger words: {facts.trigger}. " if facts.trigger else ""
     judged = "" if facts.strength is None else f"Judged at strength {facts.strength:g}."
-    told = {
+    fields = {
         "title": facts.title,
         "description": f"{facts.story()}.",
         "date": f"{facts.deployment.deployed:%Y-%m-%d}",
@@ -101,7 +101,7 @@ def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
         "license": wanted.license.strip(),
         "trigger_phrase": facts.trigger,
     }
-    return kept | {f"{_PREFIX}{key}": value for key, value in {**_architecture(facts), **told}.items() if value}
+    return kept | {f"{_PREFIX}{key}": value for key, value in {**_architecture(facts), **fields}.items() if value}
 
 
 def _architecture(facts: Facts) -> dict[str, str]:

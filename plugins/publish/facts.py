@@ -44,7 +44,7 @@ class Facts:
     """One PNG of each candidate on the first prompt, by checkpoint id, without what ComfyUI wrote into it."""
     preview: bytes
     """The picture that stands for the LoRA."""
-    preview_told: tuple[str, ...]
+    preview_lines: tuple[str, ...]
     """Which picture that is, and which stars were not used and why."""
     ballots: tuple[Ballot, ...]
     """Of each judge."""
@@ -89,12 +89,12 @@ class Facts:
         """Return in one sentence how it was chosen."""
         count, seeds = len(self.deployment.candidates), "seed" if len(self.plan.sampling.seeds) == 1 else "seeds"
         at = "" if self.strength is None else f", at strength {self.strength:g}"
-        told = (
+        text = (
             f"{self.deployment.selected} was chosen out of {count} checkpoints of one training run on "
             f"{len(self.plan.prompts)} test prompts on the same {seeds}{at}"
         )
         among = ", ".join(f"{one:g}" for one in self.plan.sampling.strengths)
-        return f"{told} out of {among}" if len(self.plan.sampling.strengths) > 1 else told
+        return f"{text} out of {among}" if len(self.plan.sampling.strengths) > 1 else text
 
 
 def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Store) -> Facts:
@@ -125,7 +125,7 @@ def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Sto
         strength=next(one.lora.strength for one in evidence if one.lora),
         pictures={cell.column: png_without_notes(store.picture(cell)) for cell in first},
         preview=png_without_notes(store.picture(shown)),
-        preview_told=(f"Preview picture: {shown} ({'starred' if starred else 'of the first prompt'}).", *unused),
+        preview_lines=(f"Preview picture: {shown} ({'starred' if starred else 'of the first prompt'}).", *unused),
         ballots=ballots,
     )
 

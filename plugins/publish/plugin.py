@@ -76,8 +76,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _withdraw(config: pytest.Config) -> bool:
     command = config.stash[COMMAND]
     try:
-        told = config.stash[_LINES]
-        told += [line for line in withdraw_outdated(command.plan, command.reports) if line not in told]
+        lines = config.stash[_LINES]
+        lines += [line for line in withdraw_outdated(command.plan, command.reports) if line not in lines]
     except (UserError, OSError) as error:
         config.stash[_LINES].append(f"Published files may be of another production: {error}")
         return False

@@ -32,7 +32,7 @@ def publish_production(plan: Plan, wanted: Publish, deployment: Deployment, stor
             sha256=deployment.sha256,
             strength=deployment.strength,
             deployed=deployment.deployed,
-            preview=facts.preview_told if _shows_preview(wanted) else (),
+            preview=facts.preview_lines if _shows_preview(wanted) else (),
             files={},
         )
         return publish(new, {**_beside(facts), **_copy(facts)}, reports, plan.paths.project)
@@ -121,9 +121,9 @@ def withdraw_outdated(plan: Plan, reports: Path) -> Iterator[str]:
     lost = [path for path in published.files if published.is_done and not path.exists()]
     there = [path for path in published.paths if path.exists()]
     left = withdraw(published, reports, project)
-    told = at(published.selected, published.strength)
+    deployed = at(published.selected, published.strength)
     if gone := len(there) - len(left):
-        yield f"{counted(gone, 'published file')} of {told} removed. Publish again: pytest -m publish"
+        yield f"{counted(gone, 'published file')} of {deployed} removed. Publish again: pytest -m publish"
     yield from (
         f"warning: {path} was published of {published.selected}, was changed since, and was left" for path in left
     )

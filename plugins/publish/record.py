@@ -81,8 +81,8 @@ def read_published(reports: Path, project: Path) -> Published | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError, RecursionError) as error:
-        told = f"{path} is not a readable record of what was published: {str(error).splitlines()[0]}"
-        raise PublishError(f"{told}. Move it away, and the published files with it.") from error
+        problem = f"{path} is not a readable record of what was published: {str(error).splitlines()[0]}"
+        raise PublishError(f"{problem}. Move it away, and the published files with it.") from error
 
 
 def publish(new: Published, writers: Mapping[Path, Writer], reports: Path, project: Path) -> Published:

@@ -15,7 +15,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.cell_renderer import CellFailedError
 from plugins.generate.comparing import Comparing
-from plugins.generate.disk import check_room, told_unkept
+from plugins.generate.disk import check_room, unkept_message
 from plugins.generate.generation import Generation
 from plugins.generate.preparing import prepare
 from plugins.loras.staging import preflight
@@ -131,7 +131,7 @@ def test_path_that_is_too_long_for_windows_is_told(letters: int, windows: bool, 
     folder = PureWindowsPath("C:/Users/kira/reports/pictures")
     path = str(folder / "step600").ljust(letters, "x")
     error = FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-    assert words in told_unkept(folder, error, windows=windows)
+    assert words in unkept_message(folder, error, windows=windows)
 
 
 def test_small_disk_is_told_before_the_first_picture(plan_file: Path, serving: Serving) -> None:

@@ -30,7 +30,7 @@ class NewPlan:
     command: str
 
     @property
-    def told(self) -> str:
+    def report(self) -> str:
         """Say what was found, what is to be looked at, and what to type next."""
         return "\n".join(self._lines())
 

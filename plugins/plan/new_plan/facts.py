@@ -164,7 +164,7 @@ def _base_model(header: Header, settings: Settings) -> Fact:
 
 
 def _trigger(header: Header, settings: Settings) -> Fact:
-    """Find the trigger word: as the trainer was told, else what the captions have in common."""
+    """Find the trigger word: as the trainer's settings have it, else what the captions have in common."""
     if given := settings.value("trigger"):
         return Fact(value=str(given).strip(), source=settings.source("trigger"))
     for subset in _subsets(header):

@@ -227,7 +227,7 @@ def families_of_base(header: Header) -> Families:
     return found - {Family.OTHER} or ANY
 
 
-def told(families: Families) -> str:
+def family_names(families: Families) -> str:
     """Name the families that are possible: `Flux.1 or Chroma`; empty where that says nothing."""
     if families in (ANY, {Family.OTHER}):
         return ""

@@ -7,7 +7,7 @@ import pytest
 
 from plugins.loras.base_models import base_header
 from plugins.plan.plan import Plan
-from plugins.plan.training.families import families_of_base, told
+from plugins.plan.training.families import families_of_base, family_names
 from tests.lora_files import BASES, write_file
 
 NAME = "styles/base.safetensors"
@@ -16,7 +16,7 @@ NAME = "styles/base.safetensors"
 def family(plan: Plan, name: str = NAME) -> str | None:
     """Return the base model's family; None where its file is not found."""
     header = base_header(plan, name)
-    return told(families_of_base(header)) if header else None
+    return family_names(families_of_base(header)) if header else None
 
 
 @pytest.mark.parametrize("folder", ["checkpoints", "diffusion_models", "unet"])

@@ -15,7 +15,7 @@ import pytest
 from plugins.loras import copying
 from plugins.loras.errors import FolderInUse, StagingError
 from plugins.loras.locking import lock_folder
-from plugins.loras.staging import Action, preflight, stage, told
+from plugins.loras.staging import Action, preflight, stage, staged_line
 from plugins.plan.plan import Plan
 
 COPIES = ["spyke_plasma_v1_final.safetensors", "spyke_plasma_v1_step600.safetensors"]
@@ -146,8 +146,8 @@ def test_staging_copies_every_checkpoint(plan: Plan) -> None:
         assert one.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
         assert one.action is Action.NEW
         assert not one.is_changed
-    assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (2 new)"
-    assert told(staged[:1], plan.paths.loras) == f"staged 1 checkpoint in {plan.paths.loras} (1 new)"
+    assert staged_line(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (2 new)"
+    assert staged_line(staged[:1], plan.paths.loras) == f"staged 1 checkpoint in {plan.paths.loras} (1 new)"
 
 
 def test_staging_again_leaves_files_alone(plan: Plan) -> None:
@@ -159,7 +159,7 @@ def test_staging_again_leaves_files_alone(plan: Plan) -> None:
     assert [one.action for one in staged] == [Action.UNCHANGED, Action.UNCHANGED]
     after = [one.file.stat() for one in staged]
     assert [(one.st_ino, one.st_mtime_ns) for one in after] == [(one.st_ino, one.st_mtime_ns) for one in before]
-    assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (2 already there)"
+    assert staged_line(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (2 already there)"
 
 
 def test_copy_with_other_bytes_of_the_same_size_is_replaced(plan: Plan) -> None:
@@ -171,7 +171,10 @@ def test_copy_with_other_bytes_of_the_same_size_is_replaced(plan: Plan) -> None:
 
     assert [one.action for one in staged] == [Action.REPLACED, Action.UNCHANGED]
     assert first.file.read_bytes() == sources(plan)[0].read_bytes()
-    assert told(staged, plan.paths.loras) == f"staged 2 checkpoints in {plan.paths.loras} (1 already there, 1 replaced)"
+    assert (
+        staged_line(staged, plan.paths.loras)
+        == f"staged 2 checkpoints in {plan.paths.loras} (1 already there, 1 replaced)"
+    )
 
 
 def test_link_in_place_of_a_copy_is_replaced_not_followed(plan: Plan, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from tests.lora_files import FLUX, XL, kohya, peft, write_file
 def epochs(folder: Path, number: int, **notes: str) -> Path:
     """Write a training of so many epochs, and the final file."""
     for epoch in range(1, number):
-        told = {"ss_steps": str(epoch * 100), "ss_epoch": str(epoch), **notes}
-        write_file(folder / f"kira-{epoch:06}.safetensors", kohya(XL), told, seed=str(epoch))
+        metadata = {"ss_steps": str(epoch * 100), "ss_epoch": str(epoch), **notes}
+        write_file(folder / f"kira-{epoch:06}.safetensors", kohya(XL), metadata, seed=str(epoch))
     write_file(folder / "kira.safetensors", kohya(XL), {"ss_steps": str(number * 100), **notes}, seed="final")
     return folder
 
@@ -54,14 +54,14 @@ def test_guesses_are_marked(tmp_path: Path) -> None:
         'base_model = "animagine.safetensors"          # ss_sd_model_name; for SDXL',
         'sampler = "euler_ancestral"                   # CHECK: usual for SDXL',
     ] == [line for line in lines if line.startswith(("base_model", "sampler"))]
-    assert f"{sum('# CHECK' in line for line in lines)} of its lines are marked CHECK: read them first." in new.told
+    assert f"{sum('# CHECK' in line for line in lines)} of its lines are marked CHECK: read them first." in new.report
 
 
 def test_what_was_found_is_said_with_the_next_command(tmp_path: Path) -> None:
     """The report names the checkpoints, the plan, and what to type."""
     new = written(epochs(tmp_path / "out", 2))
 
-    first, *_, last = new.told.splitlines()
+    first, *_, last = new.report.splitlines()
     assert f"Found 2 checkpoints of kohya's trainer in {tmp_path / 'out'}: step100, final." == first
     assert f"  pytest -m generate --plan={tmp_path / 'plans' / 'kira.toml'} --reports=reports/kira" == last
 
@@ -77,7 +77,7 @@ def test_many_checkpoints_are_thinned(tmp_path: Path) -> None:
     assert [
         f"Found 30 checkpoints of kohya's trainer in {tmp_path / 'out'}.",
         f"12 of the 30 are rendered: {shown}; the others are commented out.",
-    ] == new.told.splitlines()[:2]
+    ] == new.report.splitlines()[:2]
     everything = text.replace("# [[checkpoint]]", "[[checkpoint]]").replace("# file =", "file =")
     assert 30 == len(tomllib.loads(everything)["checkpoint"])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.plan.training.families import ANY, families_of, families_of_base, other_size, told
+from plugins.plan.training.families import ANY, families_of, families_of_base, family_names, other_size
 from plugins.plan.training.header import Header, read_header
 from tests import lora_files as files
 from tests.lora_files import Layers, Shapes
@@ -70,7 +70,7 @@ def header_of(folder: Path, shapes: Shapes, version: str = "") -> Header:
 @pytest.mark.parametrize("family", files.BASES)
 def test_base_model_is_of_its_family(tmp_path: Path, family: str) -> None:
     """Each base model is told by its own tensors."""
-    assert family == told(families_of_base(header_of(tmp_path, files.BASES[family])))
+    assert family == family_names(families_of_base(header_of(tmp_path, files.BASES[family])))
 
 
 @pytest.mark.parametrize("name", LORAS)
@@ -100,20 +100,20 @@ def test_lora_fits_its_own_base_and_no_other(tmp_path: Path, name: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_told_stays_possible(tmp_path: Path, layers: Layers, expected: str) -> None:
     """Names and widths narrow the families; nothing is guessed beyond that."""
-    assert expected == told(families_of(header_of(tmp_path, files.kohya(layers))))
+    assert expected == family_names(families_of(header_of(tmp_path, files.kohya(layers))))
 
 
 def test_notes_do_not_overrule_the_tensors(tmp_path: Path) -> None:
     """A version that the trainer noted wrongly changes nothing where the tensors tell the family."""
-    assert "SDXL" == told(families_of(header_of(tmp_path, files.kohya(files.XL), "sd_v1")))
+    assert "SDXL" == family_names(families_of(header_of(tmp_path, files.kohya(files.XL), "sd_v1")))
 
 
 def test_notes_tell_where_the_tensors_do_not(tmp_path: Path) -> None:
     """HunyuanVideo has Flux.1's names and shapes; the trainer's notes tell them apart."""
     layers = files.kohya(files.native("lora_unet_", "_", 3072))
 
-    assert "Flux.1, Chroma or HunyuanVideo" != told(families_of(header_of(tmp_path, layers, "hunyuan_video")))
-    assert "HunyuanVideo" == told(families_of(header_of(tmp_path, layers, "hunyuan_video")))
+    assert "Flux.1, Chroma or HunyuanVideo" != family_names(families_of(header_of(tmp_path, layers, "hunyuan_video")))
+    assert "HunyuanVideo" == family_names(families_of(header_of(tmp_path, layers, "hunyuan_video")))
 
 
 @pytest.mark.parametrize("name", ["", "my own version", "sd", "v1"])
@@ -150,4 +150,4 @@ def test_whole_qwen_model_is_told_by_what_it_lacks(tmp_path: Path) -> None:
     """A whole model whose blocks have Diffusers' names, and nothing that SD 3.x or Flux.1 have, is Qwen-Image."""
     base = files.base("transformer_blocks.0.attn.to_q.weight", "txt_norm.weight", "img_in.weight")
 
-    assert "Qwen-Image" == told(families_of_base(header_of(tmp_path, base)))
+    assert "Qwen-Image" == family_names(families_of_base(header_of(tmp_path, base)))
