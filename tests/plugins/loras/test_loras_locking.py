@@ -163,7 +163,7 @@ def test_file_system_without_locks_is_held_by_a_mark(
     monkeypatch.setattr("fcntl.flock", refuse)
     with lock_folder(tmp_path), pytest.raises(FolderInUse) as caught:
         lock_folder(tmp_path).__enter__()
-    assert f"Wait for it to end, then run this again. Where it was killed, remove {tmp_path}" in str(caught.value)
+    assert f"Wait for it to end, then run this again. If it was killed, remove {tmp_path}" in str(caught.value)
     with lock_folder(tmp_path):
         pass
 
