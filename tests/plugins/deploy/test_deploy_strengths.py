@@ -72,7 +72,8 @@ def ballot_of(folder: Path, name: str, choice: str | None, strength: float | Non
             "notes": {"checkpoints": {}, "cells": {}},
             "blind": None,
             "pictures": {"forest": {"file": "0" * 64, "pixels": None}},
-        }
+        },
+        strict=False,
     )
     return SavedBallot(file=folder / name, ballot=ballot)
 
