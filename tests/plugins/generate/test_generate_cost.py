@@ -9,7 +9,7 @@ import pytest
 
 from plugins.evidence.store import Store
 from plugins.generate.cost import Cost, pace_of, row_by_row
-from plugins.generate.listing import told_cost
+from plugins.generate.listing import cost_line
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
@@ -79,7 +79,7 @@ def test_listing_says_what_would_be_reused(
 def test_demo_that_never_ran_is_listed(tmp_path: Path) -> None:
     """Before its first run the demo's training files are not there, and the list says that it makes them."""
     command = replace(plain_command(tmp_path), demo=True, plan_typed=str(ROOT / "plans/spyke.toml"))
-    told = told_cost(command, matrix(command.plan), regenerate=False)
+    told = cost_line(command, matrix(command.plan), regenerate=False)
     assert told.startswith("18 pictures; how many would be reused is not known: ")
     assert told.endswith("spyke_plasma_v1-step00000200.safetensors is not there yet; the demo makes it")
 
