@@ -1,7 +1,7 @@
 """Keys that ComfyUI does not load, whatever the base model: known from their spelling, before anything is rendered."""
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from typing import Final
 
 from plugins.plan.training.header import Header
@@ -45,17 +45,25 @@ _KINDS: Final = (
 )
 
 
-def unread(header: Header) -> Iterator[str]:
-    """Yield a sentence for each kind of keys that ComfyUI skips: how many of how many, which, and what to do."""
-    names = header.tensors
-    for pattern, kind, advice in _KINDS:
-        yield from _warning(sum(bool(pattern.search(name)) for name in names), len(names), kind, advice)
+def unread(header: Header) -> tuple[str, ...]:
+    """Return a sentence for each kind of keys that ComfyUI skips: how many of how many, which, and what to do."""
+    return _unread(header.tensors)
+
+
+@cache  # the checkpoints of one training have the same names
+def _unread(names: tuple[str, ...]) -> tuple[str, ...]:
     ia3 = {name.removesuffix(_IA3) for name in names if name.endswith(_IA3)}
-    skipped = sum(name.removesuffix(_IA3).removesuffix(".weight") in ia3 for name in names)
-    yield from _warning(skipped, len(names), "IA3", "train a LoRA, LoHa or LoKr instead")
+    counted = [
+        *((sum(bool(pattern.search(name)) for name in names), kind, advice) for pattern, kind, advice in _KINDS),
+        (
+            sum(name.removesuffix(_IA3).removesuffix(".weight") in ia3 for name in names),
+            "IA3",
+            "train a LoRA, LoHa or LoKr instead",
+        ),
+    ]
+    return tuple(_warning(skipped, len(names), kind, advice) for skipped, kind, advice in counted if skipped)
 
 
-def _warning(skipped: int, every: int, kind: str, advice: str) -> Iterator[str]:
-    if skipped:
-        effect = "it has no effect" if skipped == every else "only the others have an effect"
-        yield f"ComfyUI does not load {skipped} of its {every} keys ({kind}), so that {effect}: {advice}"
+def _warning(skipped: int, every: int, kind: str, advice: str) -> str:
+    effect = "it has no effect" if skipped == every else "only the others have an effect"
+    return f"ComfyUI does not load {skipped} of its {every} keys ({kind}), so that {effect}: {advice}"

@@ -17,14 +17,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
-from plugins.pictures.picture import UNREADABLE
+from plugins.pictures.picture import FORMATS, UNREADABLE
 
 Vectors = NDArray[np.float32]
 """One window in each row, of length 1."""
 
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
-"""What is opened, whatever a file is called: others run programs (EPS), or hold whole films."""
 _GRID: Final = 16
 _BLOCKS: Final = (12, 11, 10, 9, 8)
 """Sides, in pixels, of what becomes one brightness: windows of 100, 92, 83, 75 and 67 % of the picture."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any, Final
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, WebPImagePlugin
 
 from plugins.plan.messages import UserError
 
@@ -21,6 +21,9 @@ UNREADABLE: Final = (
     Image.DecompressionBombWarning,
 )
 """What Pillow raises on bytes that are no picture, or far too large a one."""
+FORMATS: Final = ("PNG", "JPEG", WebPImagePlugin.WebPImageFile.format, "BMP")
+"""What is opened, whatever a file is called: others run programs (EPS), or hold whole films. Pillow knows WebP once its
+module is there; else it would load all of its formats to find it."""
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 

@@ -242,4 +242,4 @@ Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "size"})]
 class Table(BaseModel):
     """A table of a plan: frozen, without keys that nobody knows, each key with its meaning below it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)  # built once, within the plan

@@ -17,8 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from plugins.evidence.files import write_atomically
-from plugins.pictures.likeness import FORMATS
-from plugins.pictures.picture import UNREADABLE
+from plugins.pictures.picture import FORMATS, UNREADABLE
 from plugins.plan.tested import BASELINE
 from plugins.review.previews import Source, beside, training_source
 from plugins.review.review import Flag, Review, Row, step_name

@@ -18,8 +18,7 @@ from typing import Final
 from PIL import Image
 
 from plugins.evidence.files import write_atomically
-from plugins.pictures.likeness import FORMATS
-from plugins.pictures.picture import UNREADABLE
+from plugins.pictures.picture import FORMATS, UNREADABLE
 
 EMBED_AT_MOST: Final = 60
 """More pictures than this are linked. The limit is size, not time (200 embedded ones opened as fast as linked ones):

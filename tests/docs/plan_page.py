@@ -4,12 +4,17 @@ What a key means is the docstring below its field; types, bounds and defaults ar
 plans that are shipped, then from `EXAMPLES`.
 """
 
+import ast
+import inspect
 import json
+import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from plugins.plan.fields import Table
 from plugins.plan.plan import Plan
 from plugins.plan.reading import BUILT_IN_NEEDS
 
@@ -63,7 +68,7 @@ _TYPES: Final = {
 
 def page() -> str:
     """Return the whole page as Markdown."""
-    schema = Plan.model_json_schema()
+    schema = schema_with_meanings()
     tables = dict(_tables(schema["properties"], schema["$defs"]))
     top = {key: field for key, field in schema["properties"].items() if key not in tables}
     parts = [HEAD, *_section("", "The top of the file", {**schema, "properties": top})]
@@ -72,6 +77,20 @@ def page() -> str:
         heading = f"`[[{name}]]`, once for each" if is_list else f"`[{name}]`"
         parts += _section(name, heading, kind, without=tables)
     return "\n".join(parts)
+
+
+def schema_with_meanings() -> dict[str, Any]:
+    """Return the plan's schema; each field's description is the docstring below it."""
+    schema = Plan.model_json_schema()
+    for table in Table.__subclasses__():
+        kind = schema if table is Plan else schema["$defs"][table.__name__]
+        body = ast.parse(textwrap.dedent(inspect.getsource(table))).body[0]
+        lines = body.body if isinstance(body, ast.ClassDef) else []
+        for field, below in pairwise(lines):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+                key = table.model_fields[field.target.id].alias or field.target.id
+                kind["properties"][key]["description"] = inspect.cleandoc(ast.literal_eval(below.value))
+    return schema
 
 
 def _tables(

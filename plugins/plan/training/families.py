@@ -5,12 +5,13 @@ that are possible; what no rule knows stays possible, and nothing is guessed.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
-from plugins.plan.training.header import Header
+from plugins.plan.training.header import Header, Shapes
 
 
 class Family(StrEnum):
@@ -192,11 +193,7 @@ class _Layer:
 
 def families_of(header: Header) -> Families:
     """Return the families that a LoRA or a base model can belong to: all where nothing is known."""
-    layers = tuple(_layers(header))
-    found = _by_names(layers)
-    if found <= _JOINT and any(_OF_QWEN.match(name) for name in header.tensors):
-        found = _narrowed(found, frozenset({Family.QWEN, Family.OTHER}))
-    return _by_notes(header, _by_text_encoders(header.tensors, found))
+    return _by_notes(header, _by_tensors(header.shapes))
 
 
 def other_size(lora: Header, base: Header) -> tuple[str, int, int] | None:
@@ -204,8 +201,8 @@ def other_size(lora: Header, base: Header) -> tuple[str, int, int] | None:
 
     None where one layer of the same name fits, or none can be compared.
     """
-    whole = {layer.name: layer.inputs for layer in _layers(base)}
-    both = [(one.name, one.inputs or 0, whole[one.name] or 0) for one in _layers(lora) if one.name in whole]
+    whole = {layer.name: layer.inputs for layer in _layers(base.shapes)}
+    both = [(one.name, one.inputs or 0, whole[one.name] or 0) for one in _layers(lora.shapes) if one.name in whole]
     known = [one for one in both if min(one[1:]) >= _LEAST_INPUTS]
     return None if any(ours == theirs for _, ours, theirs in known) else next(iter(known), None)
 
@@ -215,7 +212,7 @@ def families_of_base(header: Header) -> Families:
 
     It has all its tensors, so that one that is missing tells something too.
     """
-    names = {layer.name for layer in _layers(header)}
+    names = {layer.name for layer in _layers(header.shapes)}
     found = families_of(header)
     if found <= _JOINT and not any(name.startswith(_OF_DIFFUSERS) for name in names):
         found = _narrowed(found, frozenset({Family.QWEN, Family.OTHER}))
@@ -240,22 +237,31 @@ def are_related(first: Families, second: Families) -> bool:
     return any(first & pair and second & pair for pair in RELATED)
 
 
-def _layers(header: Header) -> Iterator[_Layer]:
+@cache  # the checkpoints of one training have the same shapes, and each is asked for several times
+def _by_tensors(shapes: Shapes) -> Families:
+    names = [name for name, _ in shapes]
+    found = _by_names(_layers(shapes))
+    if found <= _JOINT and any(_OF_QWEN.match(name) for name in names):
+        found = _narrowed(found, frozenset({Family.QWEN, Family.OTHER}))
+    return _by_text_encoders(names, found)
+
+
+@cache
+def _layers(shapes: Shapes) -> tuple[_Layer, ...]:
     factors: dict[str, dict[str, int]] = {}
-    for tensor in header.tensors:
+    for tensor, shape in shapes:
         if _TEXT_ENCODER.match(tensor):
             continue
         name = _PREFIX.sub("", _LAST.sub("", _PART.sub("", _LAST.sub("", tensor)))).replace(".", "_")
-        stored = header.layout.get(tensor)
-        shape = stored.shape if stored and stored.dtype.startswith(("F", "BF")) else ()  # integers may be packed
         found = factors.setdefault(name, {})
         if len(shape) > 1 and (inner := _INNER.search(tensor)):
             found[inner["factor"] or ""] = shape[1]
         elif len(shape) > 1 and not _PART.search(tensor):
             found[""] = shape[1]
-    for name, found in factors.items():
-        kronecker = found["w1"] * found["w2"] if {"w1", "w2"} <= found.keys() else None
-        yield _Layer(name, found.get("", kronecker))
+    return tuple(
+        _Layer(name, found.get("", found["w1"] * found["w2"] if {"w1", "w2"} <= found.keys() else None))
+        for name, found in factors.items()
+    )
 
 
 def _by_names(layers: Iterable[_Layer]) -> Families:
@@ -285,9 +291,8 @@ def has_text_encoder(header: Header) -> bool:
     return any(_CLIP.match(name) for name in header.tensors)
 
 
-def _by_text_encoders(tensors: Iterable[str], found: Families) -> Families:
+def _by_text_encoders(tensors: Sequence[str], found: Families) -> Families:
     """Narrow by the text encoders, which may be all that a LoRA changes."""
-    tensors = tuple(tensors)
     for pattern, families in _TEXT_ENCODERS:
         if any(pattern.search(name) for name in tensors):
             found = _narrowed(found, families)

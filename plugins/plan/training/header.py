@@ -19,6 +19,8 @@ _DIGITS: Final = 12
 _LONGEST_NAME: Final = 80
 _CROSS_ATTENTION: Final = re.compile(r"attn2[._]to_k[._](lora[._]?(down|A)[._])?(default[._])?weight$")
 """In a LoRA and in a base model, this tensor's second dimension is the width of the text encoding."""
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+"""Tensors by their names, each with its shape; without one where its numbers may be packed."""
 
 
 class NotSafetensors(UserError):
@@ -45,6 +47,12 @@ class Header:
     """Width of the text encoding that its cross-attention reads; it tells UNets apart."""
     layout: Mapping[str, Tensor] = field(default_factory=dict, compare=False, repr=False)
     """Every tensor by its name."""
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """Every tensor's name and shape; integers may be packed, and then their shape tells nothing."""
+        stored = ((name, self.layout.get(name)) for name in self.tensors)
+        return tuple((name, one.shape if one and one.dtype.startswith(("F", "BF")) else ()) for name, one in stored)
 
     @cached_property
     def step(self) -> int | None:
@@ -126,10 +134,11 @@ def _layout(path: Path) -> dict[str, Tensor]:
     """
 
     def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        counted = Counter(name for name, _ in pairs)
-        if twice := next((name for name, count in counted.items() if count > 1), None):
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
             raise ValueError(f"its header names {twice[:_LONGEST_NAME]!r} twice")
-        return dict(pairs)
+        return found
 
     with path.open("rb") as file:
         file.seek(8)

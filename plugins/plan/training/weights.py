@@ -54,7 +54,8 @@ def sample_of(path: Path, header: Header) -> Sample:
     }
     chosen = dict(list(weights.items())[:: max(1, -(-len(weights) // _TENSORS))])
     last = {name: one for name, one in weights.items() if not _FIRST_FACTORS.search(name)} or weights
-    digest = hashlib.blake2b(repr(sorted((name, str(one)) for name, one in header.layout.items())).encode())
+    layout = sorted((name, one.dtype, one.shape, one.begin, one.end) for name, one in header.layout.items())
+    digest = hashlib.blake2b(repr(layout).encode())
     not_finite, zero = 0, bool(last)
     with path.open("rb") as file:
         for name, tensor in chosen.items():
