@@ -1,5 +1,6 @@
 """The rooms' doors, in the order in which the data passes; a Python without what they need is told so in one line."""
 
+import gc
 import sys
 from importlib.util import find_spec
 
@@ -24,6 +25,7 @@ if missing := [name for name in NEEDED if find_spec(name) is None]:
     )
     raise SystemExit(4)
 
+gc.disable()  # until all is loaded, and stays: to look through it meanwhile takes a tenth of that time
 pytest_plugins = [
     "plugins.plan.plugin",
     "plugins.comfyui.plugin",

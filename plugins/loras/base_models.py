@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import Header, read_header
 from plugins.plan.plan import Plan
@@ -42,8 +40,14 @@ def _extra(plan: Plan) -> Iterator[Path]:
     """Yield the folders of base models that ComfyUI's settings add: a section for each program."""
     file = plan.paths.comfyui / _SETTINGS
     try:
-        sections = yaml.safe_load(read_small(file, largest=_LARGEST_SETTINGS))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        content = read_small(file, largest=_LARGEST_SETTINGS)
+    except (OSError, ValueError):
+        return
+    import yaml  # noqa: PLC0415 (few have such a file, and the first prompt waits for what is loaded)
+
+    try:
+        sections = yaml.safe_load(content)
+    except (ValueError, RecursionError, yaml.YAMLError):
         return
     for section in sections.values() if isinstance(sections, dict) else ():
         entries = section if isinstance(section, dict) else {}

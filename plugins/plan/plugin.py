@@ -14,8 +14,6 @@ import pytest
 from plugins.plan.command import DEFAULT_PLAN, GROUP, Command
 from plugins.plan.fields import misplaced, unreadable
 from plugins.plan.messages import UserError, visible
-from plugins.plan.new_plan.creating import new_plan
-from plugins.plan.new_plan.runs import NewPlanError
 from plugins.plan.plan import Plan
 from plugins.plan.program import program, typable
 from plugins.plan.reading import PlanError, read_plan
@@ -82,6 +80,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
     """Put the command together, before any other hook of a room asks for it; with --new-plan, write one and end."""
+    gc.enable()  # conftest.py disabled it while the rooms were loaded
     option = config.option
     _refuse_misplaced(option)
     markers = option.markexpr or ""
@@ -137,6 +136,9 @@ def _refuse_other_processes(config: pytest.Config) -> None:
 
 def _write_new_plan(config: pytest.Config, folder: str) -> pytest.ExitCode:
     """Write a plan from a training folder, and show what was found. Raises `pytest.UsageError`."""
+    from plugins.plan.new_plan.creating import new_plan  # noqa: PLC0415 (no other command waits for what reads a training)
+    from plugins.plan.new_plan.runs import NewPlanError  # noqa: PLC0415 (same)
+
     command = config.stash[COMMAND]
     try:
         written = new_plan(command, folder)
