@@ -22,6 +22,17 @@ class CellFailedError(UserError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RanCell:
+    """A cell that a server made a picture of, which nobody looked at yet."""
+
+    cell: Cell
+    filled: Filled
+    """The workflow, as it was sent."""
+    finished: Finished
+    server: ServerInfo
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rendered:
     """A cell's picture with its checks, not kept yet. One that failed a check is worth keeping, too."""
 
@@ -64,12 +75,24 @@ class CellRenderer:
         progress: Progress | None = None,
         posted: Callable[[], None] = lambda: None,
     ) -> Rendered:
-        """Render a cell on a server, and check its picture.
+        """Render a cell on a server, and check its picture: `run`, then `checked`.
+
+        Raises `CellFailedError` or `ComfyUIError` where there is no picture.
+        """
+        return self.checked(self.run(cell, server, progress=progress, posted=posted))
+
+    def run(
+        self,
+        cell: Cell,
+        server: RenderServer,
+        *,
+        progress: Progress | None = None,
+        posted: Callable[[], None] = lambda: None,
+    ) -> RanCell:
+        """Have a server make a cell's picture.
 
         1. The workflow is filled in: the plan's settings, the prompt, the seed, and the LoRA as this server spells it.
         2. The server runs it, and once more where a restart lost it; `posted` is called when it is in the queue.
-        3. The PNG is decoded.
-        4. The picture is checked by itself: its size, blank, noise, and the workflow that it was made from.
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture.
         """
@@ -87,8 +110,18 @@ class CellRenderer:
             posted()
             progress.move(cell, run)
 
-        finished = render_cell(server, filled, on_progress)
-        picture = self._decoded(cell, server, finished)
+        return RanCell(cell=cell, filled=filled, finished=render_cell(server, filled, on_progress), server=server.info)
+
+    def checked(self, ran: RanCell) -> Rendered:
+        """Look at a picture that a server made.
+
+        1. The PNG is decoded.
+        2. The picture is checked by itself: its size, blank, noise, and the workflow that it was made from.
+
+        Raises `CellFailedError` where it is no picture.
+        """
+        cell, filled, finished = ran.cell, ran.filled, ran.finished
+        picture = self._decoded(ran)
         return Rendered(
             cell=cell,
             filled=filled,
@@ -107,14 +140,14 @@ class CellRenderer:
                 ),
                 *check_colours(picture),
             ),
-            server=server.info,
+            server=ran.server,
         )
 
-    def _decoded(self, cell: Cell, server: RenderServer, finished: Finished) -> Picture:
+    def _decoded(self, ran: RanCell) -> Picture:
         try:
-            return read_picture(finished.png, largest=self.expected.largest)
+            return read_picture(ran.finished.png, largest=self.expected.largest)
         except PictureError as error:
             raise CellFailedError(
-                f"{server.info.url} sent no usable picture of {self.name(cell)}: {error}. "
+                f"{ran.server.url} sent no usable picture of {self.name(ran.cell)}: {error}. "
                 "If there is a proxy in front of it, look at that; then run this again."
             ) from error

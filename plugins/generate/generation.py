@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from itertools import chain
@@ -139,43 +140,49 @@ class Generation:
     def _make(self, cell: Cell, server: RenderServer, progress: Progress, posted: Callable[[], None]) -> Evidence:
         """Make a cell's picture and its evidence. This is a cell's whole life, in a thread of the executor's.
 
-        1. Render: workflow, run, and the four checks of the picture itself (`CellRenderer.render` has the steps).
-           The first picture is rendered twice, to see by how much the server's pictures differ by themselves.
+        1. Run: the workflow is filled in, and the server makes the picture.
            After a checkpoint's first picture, ask the server's log which keys of its LoRA were not loaded; where none
            was, its other cells are not rendered.
-        2. Put the evidence together: what the picture was made from, if the LoRA file is still the one that was staged.
+        2. Look: the four checks of the picture itself (`CellRenderer.checked`).
+           The first picture is rendered twice, to see by how much the server's pictures differ by themselves.
+        3. Put the evidence together: what the picture was made from, if the LoRA file is still the one that was staged.
            The picture is compared with the training images.
-        3. Keep the picture, as the server sent it.
-        4. Compare it with its baseline and with all other cells, and keep the evidence: it is written last.
-        5. Tell the other rooms: the review makes the preview while the next cell renders.
+        4. Keep the picture, as the server sent it.
+        5. Compare it with its baseline and with all other cells, and keep the evidence: it is written last.
+        6. Tell the other rooms: the review makes the preview while the next cell renders.
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture to keep, or it cannot be kept.
         """
         if why := self._keys.useless(cell):
             raise CellFailedError(why)
+        staged = self._recorder.staged_for(cell)
         # what comes next waits until the log was asked whether this LoRA does anything
         is_due, is_first = self._keys.is_due(cell, server), self._stability.is_due(server)
         try:
             alone = is_due or is_first
-            rendered = self._renderer.render(
-                cell, server, progress=progress, posted=(lambda: None) if alone else posted
-            )
-            evidence = self._recorder.evidence(rendered)
-            staged, image = self._recorder.staged_for(cell), rendered.picture.image
-            if check := self._keys.look(cell, server, rendered, staged):
-                evidence = evidence.with_check(check)
+            ran = self._renderer.run(cell, server, progress=progress, posted=(lambda: None) if alone else posted)
+            key_check = self._keys.look(cell, server, ran.finished, staged)
+            if not is_first:
+                posted()
+            rendered = self._renderer.checked(ran)
         except BaseException:
             if is_first:
                 self._stability.not_measured(server)
             raise
-        if is_first:
-            self._stability.measure(rendered, server)
-        try:
-            self._store.write_picture(cell, rendered.finished.png)
-            evidence = self._comparing.judge(cell, evidence, staged=staged, image=image)
-        except OSError as error:
-            raise CellFailedError(unkept_message(self._store.folder, error)) from error
-        self._on_kept(cell, image)
+        with ThreadPoolExecutor(1) as beside:  # this picture is not held up by the second one
+            measured = [beside.submit(self._stability.measure, rendered, server, posted)] if is_first else []
+            evidence = self._recorder.evidence(rendered)
+            if key_check:
+                evidence = evidence.with_check(key_check)
+            image = rendered.picture.image
+            try:
+                self._store.write_picture(cell, rendered.finished.png)
+                evidence = self._comparing.judge(cell, evidence, staged=staged, image=image)
+            except OSError as error:
+                raise CellFailedError(unkept_message(self._store.folder, error)) from error
+            self._on_kept(cell, image)
+        for one in measured:
+            one.result()
         return evidence
 
     def _original(self, cell: Cell) -> Cell:

@@ -6,7 +6,7 @@ from typing import Final
 
 from plugins.comfyui.errors import ComfyUIError
 from plugins.comfyui.key_log import KeyLog
-from plugins.generate.cell_renderer import Rendered
+from plugins.comfyui.server import Finished
 from plugins.loras.staging import Staged
 from plugins.loras.unread import unread
 from plugins.pictures.check import Check, Outcome
@@ -34,14 +34,13 @@ class KeyCheck:
         """Say why a cell need not be rendered: none of its LoRA's keys were loaded. Empty where it is to be."""
         return self._useless.get(cell.column, "")
 
-    def look(self, cell: Cell, server: RenderServer, rendered: Rendered, staged: Staged | None) -> Check | None:
+    def look(self, cell: Cell, server: RenderServer, finished: Finished, staged: Staged | None) -> Check | None:
         """Ask the log what was skipped while a picture was made, where that is due; None where there is nothing to say.
 
         Before its first picture of a run a server forgets all weights: what it loads then, it says.
         """
         if staged is None or not self.is_due(cell, server):
             return None
-        finished = rendered.finished
         try:
             log = KeyLog.read(server.log(), started=finished.started, ended=finished.ended)
         except ComfyUIError:

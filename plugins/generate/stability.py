@@ -1,7 +1,7 @@
 """Whether a server gives the same picture again: every comparison of pixels depends on it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -70,15 +70,18 @@ class Stability:
                 self._measured[key] = Future()
         return due
 
-    def measure(self, first: Rendered, server: RenderServer) -> None:
+    def measure(self, first: Rendered, server: RenderServer, posted: Callable[[], None] = lambda: None) -> None:
         """Render a picture a second time where it was rendered, compare, and keep the result for later commands.
 
         The server forgets all before: it must sample anew, and load models anew, as for the proof of a deployment.
+        `posted` is called when the second one is in the queue.
         """
         found = None
         try:
             server.forget_weights(again=True)
-            second = replace(self._renderer, tag=f"{self._renderer.tag}-again").render(first.cell, server)
+            second = replace(self._renderer, tag=f"{self._renderer.tag}-again").render(
+                first.cell, server, posted=posted
+            )
             found = StabilityCheck(
                 cell=first.cell.id,
                 server=second.server,

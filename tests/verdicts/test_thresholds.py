@@ -115,7 +115,7 @@ class Twice:
     calls: list[str] = field(default_factory=list)
     tag: str = "run"
 
-    def render(self, cell: object, server: object) -> Any:
+    def render(self, cell: object, server: object, **_: object) -> Any:
         """Note that a picture was rendered."""
         del cell
         self.calls.append("render")

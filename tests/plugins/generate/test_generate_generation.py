@@ -1,9 +1,13 @@
 """A run over the matrix: each picture is kept once with all that is said of it, and others hear of it."""
 
+import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -24,7 +28,7 @@ from plugins.render import rendering
 from stand_in.serving import Serving
 from stand_in.weights import write_weights
 from tests.small_plan import Posing
-from tests.waiting import ignore
+from tests.waiting import ignore, until
 
 Begin = Callable[..., Generation]
 
@@ -215,3 +219,60 @@ def test_limited_time_renders_in_the_order_of_the_rows(begin: Begin, plan: Plan)
     run = begin(cells, row_by_row=True)
 
     assert [cell.id for cell in run._rendering._cells] == [cell.id for cell in cells]
+
+
+class Noting(Posing):
+    """A stand-in that notes what it is asked to render, by the names that the pictures get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def answer(self, request: web.Request) -> web.StreamResponse | None:
+        """Note a prompt."""
+        if request.path.endswith("/prompt") and request.method == "POST":
+            graph = (await request.json())["prompt"]
+            self.asked += [node["inputs"]["filename_prefix"] for node in graph.values() if _saves(node)]
+        return await super().answer(request)
+
+
+def _saves(node: dict[str, Any]) -> bool:
+    return "filename_prefix" in node["inputs"]
+
+
+def test_server_has_its_next_cell_while_a_picture_is_looked_at(begin: Begin, plan: Plan) -> None:
+    """Also after the first picture, which is rendered twice, and the first of each checkpoint, the server goes on."""
+    faults, following = Noting(), dict(pairwise(matrix(plan)))
+
+    def is_asked(cell: Cell) -> bool:
+        return any(f"/{cell.id}-" in name for name in faults.asked)
+
+    def kept(cell: Cell, _: Image.Image) -> None:
+        if cell in following:
+            until(lambda: is_asked(following[cell]), seconds=20)
+
+    run = begin(matrix(plan), on_kept=kept, faults=faults)
+
+    assert [""] * len(matrix(plan)) == [run.evidence(cell, show=ignore).rendered_as for cell in matrix(plan)]
+
+
+def test_first_picture_is_shown_while_it_is_rendered_again(begin: Begin, plan: Plan) -> None:
+    """Nobody who looks at the page waits for the second rendering, which is only compared with the first."""
+    shown, in_time = threading.Event(), list[bool]()
+
+    class Waiting(Posing):
+        """A stand-in that renders a picture again only once the first one was shown."""
+
+        async def answer(self, request: web.Request) -> web.StreamResponse | None:
+            if request.path.endswith("/prompt") and b"-again" in await request.read():
+                in_time.append(await asyncio.to_thread(shown.wait, 10))
+            return await super().answer(request)
+
+    def kept(*_: object) -> None:
+        shown.set()
+
+    first = matrix(plan)[0]
+    run = begin([first], on_kept=kept, faults=Waiting())
+    run.evidence(first, show=ignore)
+
+    assert [True] == in_time
