@@ -28,11 +28,11 @@ def differences(graph: Graph, types: NodeTypes, *, written_later: Collection[Pla
             asked_of = known.inputs.get(name)
             if asked_of is None:
                 continue
-            told = _link_problem(graph, types, value, asked_of)
-            if told is None and Place(node=node, field=name) not in written_later:
-                told = _value_problem(value, asked_of)
-            if told:
-                yield f"Node {label(graph, node)}: {name} {told}"
+            problem = _link_problem(graph, types, value, asked_of)
+            if problem is None and Place(node=node, field=name) not in written_later:
+                problem = _value_problem(value, asked_of)
+            if problem:
+                yield f"Node {label(graph, node)}: {name} {problem}"
 
 
 def _link_problem(graph: Graph, types: NodeTypes, value: Any, asked: InputType) -> str | None:  # noqa: ANN401 (JSON)

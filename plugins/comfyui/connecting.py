@@ -56,11 +56,11 @@ def failure_of_connection(url: str, error: Exception, *, proxy: str) -> ComfyUIE
     cause, parts = str(reason) or type(reason).__name__, urlsplit(url)
     if isinstance(error, requests.exceptions.SSLError):
         return BadAnswer(_failure_of_tls(url, parts, cause) + proxy)
-    told = f"No ComfyUI answers at {url} ({cause})."
+    problem = f"No ComfyUI answers at {url} ({cause})."
     hung_up = isinstance(reason, ConnectionResetError | BadStatusLine)
     if hung_up and not proxy and parts.scheme == "http" and _speaks_tls(parts):
-        told += f" What answers there speaks TLS: write https://{parts.netloc}{parts.path}"
-    return Unreachable(told + proxy)
+        problem += f" What answers there speaks TLS: write https://{parts.netloc}{parts.path}"
+    return Unreachable(problem + proxy)
 
 
 def _failure_of_tls(url: str, parts: SplitResult, cause: str) -> str:

@@ -121,14 +121,14 @@ class LinkTyping:
         for _ in range(_PASSES):
             changed = False
             for node in untyped:
-                told = []
+                typed = []
                 for link in self._links[node]:
                     kind = link.kind or kinds.get(link.output) or self._passing(link, given) or self._taken(link, given)
                     changed |= kind != link.kind
                     if kind:
                         kinds.setdefault(link.output, kind)
-                    told.append(link if kind == link.kind else link._replace(kind=kind))
-                self._links[node] = tuple(told)
+                    typed.append(link if kind == link.kind else link._replace(kind=kind))
+                self._links[node] = tuple(typed)
                 given = by_source(self._links) if changed else given
             if not changed:
                 return

@@ -82,26 +82,26 @@ NodeTypes = Mapping[str, NodeType]
 def read_types(object_info: Any) -> dict[str, NodeType]:  # noqa: ANN401 (JSON)
     """Read what `/object_info` answered, leaving out what is not as ComfyUI describes a class."""
     found = {}
-    for name, told in object_info.items() if isinstance(object_info, dict) else ():
+    for name, described in object_info.items() if isinstance(object_info, dict) else ():
         try:
-            found[str(name)] = _node_type(told)
+            found[str(name)] = _node_type(described)
         except (AttributeError, TypeError, KeyError, IndexError, ValueError):
             continue
     return found
 
 
-def _node_type(told: Mapping[str, Any]) -> NodeType:
+def _node_type(described: Mapping[str, Any]) -> NodeType:
     inputs: dict[str, InputType] = {}
     for group in ("required", "optional"):
-        for name, spec in (told["input"].get(group) or {}).items():
+        for name, spec in (described["input"].get(group) or {}).items():
             inputs[str(name)] = _input_type(spec, required=group == "required")
-    outputs = tuple(kind if isinstance(kind, str) else COMBO for kind in told.get("output") or ())
+    outputs = tuple(kind if isinstance(kind, str) else COMBO for kind in described.get("output") or ())
     return NodeType(
         inputs=inputs,
         outputs=outputs,
-        output_names=tuple(str(name) for name in told.get("output_name") or outputs),
-        is_output=bool(told.get("output_node")),
-        is_core=not str(told.get("python_module", "")).startswith("custom_nodes"),
+        output_names=tuple(str(name) for name in described.get("output_name") or outputs),
+        is_output=bool(described.get("output_node")),
+        is_core=not str(described.get("python_module", "")).startswith("custom_nodes"),
     )
 
 

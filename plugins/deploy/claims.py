@@ -101,7 +101,7 @@ def every_checkpoint_was_tested(expected: ExpectedInputs, store: Store, deployme
         try:
             evidence = store.read(cell)
         except EvidenceError:
-            continue  # told above
+            continue  # named above
         if evidence and evidence.picture.pixels_sha256 != judged.pixels_sha256:
             problems.append(f"{cell}: its picture is not the one that was judged; it was rendered again since")
         elif (
@@ -204,8 +204,8 @@ def no_forbidden_lora_on_disk(plan: Plan) -> list[str]:
     try:
         names = forbidden_among(files_below(plan.paths.loras), plan.production.forbidden)
     except OSError as error:
-        told = f"{error.filename} cannot be looked into ({error.strerror}), so what the plan forbids may be there."
-        return [f"{told} Make it readable, and verify again."]
+        problem = f"{error.filename} cannot be looked into ({error.strerror}), so what the plan forbids may be there."
+        return [f"{problem} Make it readable, and verify again."]
     return [
         f"{plan.paths.loras / name} must not exist: the plan forbids {_words(plan)}. Move it elsewhere."
         for name in names

@@ -74,7 +74,7 @@ def deploy(
     """
     expected, plan = selected.expected, selected.expected.plan
     target = plan.production_file
-    with put_back_on_error(target, forget, told="Evaluation copies were left where they are."):
+    with put_back_on_error(target, forget, also="Evaluation copies were left where they are."):
         source = plan.training_file(selected.checkpoint)
         installed = journal.begin(source, target, sha256=expected.loras[selected.checkpoint.id])
         installed = _with_way_back(installed, record)
@@ -115,10 +115,10 @@ def _clean_up(selected: Selected, installed: Installation) -> dict[str, Any]:
 
 
 @contextmanager
-def put_back_on_error(target: Path, forget: Callable[[], None], *, told: str = "") -> Iterator[None]:
+def put_back_on_error(target: Path, forget: Callable[[], None], *, also: str = "") -> Iterator[None]:
     """Put the former production file back where installing another one, or its proof, went wrong or was stopped.
 
-    Raises `DeploymentError` that says what was wrong, what was done, and what more is `told`.
+    Raises `DeploymentError` that says what was wrong, what was done, and what is `also` to be said.
     """
     try:
         yield
@@ -127,7 +127,7 @@ def put_back_on_error(target: Path, forget: Callable[[], None], *, told: str = "
     except BaseException as error:
         done = _put_back(target, forget)
         if isinstance(error, ProofError | ComfyUIError | OSError):
-            raise DeploymentError(f"{error}\n{done} {told}".rstrip()) from error
+            raise DeploymentError(f"{error}\n{done} {also}".rstrip()) from error
         error.add_note(done)
         raise
 

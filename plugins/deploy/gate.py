@@ -59,13 +59,13 @@ def pass_gate(
     doubtful: list[str] = []
     for cell, found in evidence.items():
         is_judged = (cell.checkpoint, cell.strength) == (selected, strength)
-        told = [] if cell.id in accepted else doubts_about(found, is_selected=is_judged)
-        problems += [f"{cell}: {one}" for one in told]
-        doubtful += [cell.id] if told else []
+        doubts = [] if cell.id in accepted else doubts_about(found, is_selected=is_judged)
+        problems += [f"{cell}: {one}" for one in doubts]
+        doubtful += [cell.id] if doubts else []
         if unlike := _unlike_its_row(cell, evidence, store):
             problems.append(f"{cell}: {unlike}")
             shut.add(cell)
-        shut |= {cell} if told else set()
+        shut |= {cell} if doubts else set()
     base_models = sorted({found.base_model for found in evidence.values()})
     if len(base_models) > 1:
         problems.append(f"the pictures were made on several base models ({', '.join(base_models)}) and do not compare")
@@ -128,8 +128,8 @@ def _unlike_its_row(cell: Cell, evidence: Mapping[Cell, Evidence], store: Store)
     except EvidenceError:
         baseline = None  # a damaged one is rendered again by the next run; the pictures compare with each other
     other = baseline or next(found for one, found in evidence.items() if one.baseline == cell.baseline)
-    told = "; ".join(evidence[cell].unlike(other))
-    return f"not comparable with {'the baseline' if baseline else 'its row'}: it was made on {told}" if told else ""
+    unlike = "; ".join(evidence[cell].unlike(other))
+    return f"not comparable with {'the baseline' if baseline else 'its row'}: it was made on {unlike}" if unlike else ""
 
 
 def _unchecked(evidence: Evidence) -> list[str]:

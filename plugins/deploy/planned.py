@@ -80,11 +80,11 @@ class PlannedSummary:
         if self._simulated:
             return _SIMULATED
         plan, one = self.summary.plan, self._deployment
-        told = (
+        text = (
             f"{one.choice}, selected out of {counted(len(one.candidates), 'checkpoint')} on "
             f"{counted(len(plan.prompts), 'prompt')}, is deployed as `{plan.production.file}` and gives what was judged"
         )
-        return told if self._is_complete else f"{told}; but not all that the plan asks for was verified"
+        return text if self._is_complete else f"{text}; but not all that the plan asks for was verified"
 
     @cached_property
     def _unmet(self) -> dict[str, list[str]]:
@@ -200,28 +200,28 @@ class PlannedSummary:
         return f"`{code(path.relative_to(project).as_posix())}`" if path.is_relative_to(project) else plain(str(path))
 
     def _deviations(self) -> list[str]:
-        one, ballot, told = self._deployment, self.summary.ballot, []
+        one, ballot, lines = self._deployment, self.summary.ballot, []
         if ballot and (ballot.suggestion.checkpoint, ballot.suggestion.strength) != (one.selected, one.strength):
             rule, reason = ballot.suggestion, ballot.reason.strip()
             gave = at(rule.checkpoint or "no checkpoint", rule.strength)
-            told.append(f"Against the selection rule, which chose {gave}: {reason or 'no reason was given'}")
-        told += self.summary.dissent()
-        told += [f"A picture was accepted by name, {cell}: {reason}" for cell, reason in one.accepted.items()]
-        told += [
+            lines.append(f"Against the selection rule, which chose {gave}: {reason or 'no reason was given'}")
+        lines += self.summary.dissent()
+        lines += [f"A picture was accepted by name, {cell}: {reason}" for cell, reason in one.accepted.items()]
+        lines += [
             f"A warning was accepted, {cell}: {check}"
             for cell, evidence in self.evidence.items()
             if (cell.column, cell.strength) == (one.selected, one.strength)
             for check in evidence.warnings
         ]
         if one.backup:
-            told.append(f"The former production file is kept beside the new one, as {one.backup.name}")
-        told += [f"An evaluation copy was left at {path}: {reason}" for path, reason in one.left.items()]
-        return [plain(line) for line in told] or ["None - the plan was carried out as written."]
+            lines.append(f"The former production file is kept beside the new one, as {one.backup.name}")
+        lines += [f"An evaluation copy was left at {path}: {reason}" for path, reason in one.left.items()]
+        return [plain(line) for line in lines] or ["None - the plan was carried out as written."]
 
     def _issues(self) -> list[str]:
-        told = [f"{one.claim}: {one.outcome}" for one in self.summary.verified if one.outcome != "passed"]
-        told += [f"{name} is not complete, for want of: {', '.join(lacking)}" for name, lacking in self._unmet.items()]
-        return [plain(line) for line in told] or ["None"]
+        lines = [f"{one.claim}: {one.outcome}" for one in self.summary.verified if one.outcome != "passed"]
+        lines += [f"{name} is not complete, for want of: {', '.join(lacking)}" for name, lacking in self._unmet.items()]
+        return [plain(line) for line in lines] or ["None"]
 
     def _next(self) -> list[str]:
         if not self._is_complete:

@@ -193,8 +193,8 @@ def attempt(
 def fail(pytestconfig: pytest.Config) -> Fail:
     """Return what ends a test with a message of ours: commands in it can be typed as they stand."""
 
-    def fail(told: object) -> NoReturn:
-        message = pytestconfig.stash[COMMAND].completed(visible(str(told)))
+    def fail(problem: object) -> NoReturn:
+        message = pytestconfig.stash[COMMAND].completed(visible(str(problem)))
         raise pytest.fail.Exception(message, pytrace=False) from None
 
     return fail
@@ -224,12 +224,12 @@ def production(request: pytest.FixtureRequest) -> Plan:
 @pytest.fixture(scope="session")
 def once(fail: Fail) -> Once:
     """Return what ends a test for a cause: the first test that it keeps from passing fails, the others are skipped."""
-    told: set[str] = set()
+    failed_for: set[str] = set()
 
     def once(cause: str, message: object) -> NoReturn:
-        if cause in told:
+        if cause in failed_for:
             pytest.skip(f"not checked: {cause} (see above)")
-        told.add(cause)
+        failed_for.add(cause)
         fail(message)
 
     return once

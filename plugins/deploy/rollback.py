@@ -186,24 +186,24 @@ class ProductionRollback:
 
         Raises `ProofError` where they differ by more than production differs from what was taken out, twice over.
         """
-        told = {}
+        rendered = {}
         for (url, cell), picture in found.items():
             same = wanted[url, cell]
             if picture.pixels_sha256 == same.pixels_sha256:
-                told[cell.row] = "the same pixels as these bytes gave under another name"
+                rendered[cell.row] = "the same pixels as these bytes gave under another name"
                 continue
             distance = effect_of(picture.image, same.image)
             other = self._distance_from(taken_out, cell, picture)
             at = "cannot be read, to tell by how much it may differ" if other is None else f"is at {other:.2f}"
-            told[cell.row] = (
+            rendered[cell.row] = (
                 f"{distance:.2f} of 255 from what these bytes gave under another name; {taken_out}'s picture {at}"
             )
             if other is None or other < CLEAR * distance:
                 production = self.expected.plan.production.file
                 raise ProofError(
-                    f"{production} x {cell.row} on {url} is not what was put back: it is {told[cell.row]}."
+                    f"{production} x {cell.row} on {url} is not what was put back: it is {rendered[cell.row]}."
                 )
-        return told
+        return rendered
 
     def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float | None:
         """Measure how far a picture is from a column's one of the same row; None where that cannot be read."""

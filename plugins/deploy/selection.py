@@ -160,15 +160,15 @@ def ballot_lines(ballots: Sequence[SavedBallot], typed: str | None, *, judges: i
         yield f"warning: nothing is marked on the ballot {used.file}"
     newer = [other for other in others if other.time > used.time]
     if others:
-        told = ", ".join(map(str, newer or others))
-        yield f"warning: {used} is used; beside it {'is a newer ballot' if newer else 'is another ballot'}: {told}"
+        beside = ", ".join(map(str, newer or others))
+        yield f"warning: {used} is used; beside it {'is a newer ballot' if newer else 'is another ballot'}: {beside}"
 
 
 def no_lines(ballots: Sequence[Ballot], selected: Checkpoint, plan: Plan, strength: float | None) -> Iterator[str]:
     """Warn of each judge who says no to something that the plan requires: no majority outvotes it in silence."""
     for number, ballot in enumerate(ballots, 1):
-        if len(ballots) > 1 and (told := required_no(ballot, selected.id, plan, strength)):
-            yield f"warning: {judge_name(ballot, number)} says no on {selected.id}: {'; '.join(told)}"
+        if len(ballots) > 1 and (denied := required_no(ballot, selected.id, plan, strength)):
+            yield f"warning: {judge_name(ballot, number)} says no on {selected.id}: {'; '.join(denied)}"
 
 
 def judged_by_all(

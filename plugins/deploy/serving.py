@@ -17,18 +17,18 @@ def serving_now(deployment: Deployment, servers: Sequence[Server], *, comfyui: P
 def model_files_are_as_proven(deployment: Deployment, now: Sequence[Serving]) -> list[str]:
     """Look for model files that were replaced or taken away since production was proven with them."""
     return [
-        f"{told}, so what production renders is not what was judged. Put the former file back, or render with what is "
-        "there and judge again: pytest -m generate"
+        f"{change}, so what production renders is not what was judged. Put the former file back, or render with what "
+        "is there and judge again: pytest -m generate"
         for one in now
-        for told in _changed(deployment, one)
+        for change in _changed(deployment, one)
     ]
 
 
 def unproven_servers(deployment: Deployment, now: Sequence[Serving]) -> Iterator[str]:
     """Yield each server that is of another kind than when production was proven there."""
     for one in now:
-        told = [one.server.differences(then.server) for then in _then(deployment, one)]
-        if differences := min(told, key=len, default=()):
+        found = [one.server.differences(then.server) for then in _then(deployment, one)]
+        if differences := min(found, key=len, default=()):
             step = deployment.selected.removeprefix("step")
             yield (
                 f"Since then {one.server.url} was changed ({'; '.join(differences)}): what production renders there "

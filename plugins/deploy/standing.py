@@ -93,7 +93,7 @@ def headline(
         )
     unchecked = [one for one in verified if one.outcome != "passed"]
     live = f"{standing.selected} of {plan.production.lora_name} is in production since {_day(standing.deployed)}"
-    others = "".join(f"\n{told}" for told in unproven_servers(standing, now))
+    others = "".join(f"\n{line}" for line in unproven_servers(standing, now))
     if unchecked:
         return f"{live}, according to the record; {len(unchecked)} of {len(verified)} claims were not checked.{others}"
     return f"{live}, {_proven(standing)}.{others}"

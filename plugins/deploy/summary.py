@@ -105,8 +105,8 @@ class Summary:
             parts.append(f"{self.deployment.choice}: {plain(self.bleed)}")
         seen = self.deployment.observed.strip()
         if seen or not self.ballots:
-            told = "\n".join(f"> {plain(line)}" for line in seen.splitlines())
-            parts += ["Observed:", told or "Not recorded: there is no ballot, and no `--observed=TEXT` was given."]
+            quote = "\n".join(f"> {plain(line)}" for line in seen.splitlines())
+            parts += ["Observed:", quote or "Not recorded: there is no ballot, and no `--observed=TEXT` was given."]
         return "\n\n".join(part for part in parts if part)
 
     def _criteria(self) -> list[str]:
@@ -137,29 +137,31 @@ class Summary:
         """Yield what a judge among several holds against the selection, which no majority hides."""
         selected = self.deployment.selected
         for name, ballot in self._named() if len(self.ballots) > 1 else ():
-            if told := required_no(ballot, selected, self.plan, self.deployment.strength):
-                yield f"{name} says no on {selected}: {'; '.join(told)}"
+            if denied := required_no(ballot, selected, self.plan, self.deployment.strength):
+                yield f"{name} says no on {selected}: {'; '.join(denied)}"
             if ballot.choice not in {None, selected}:
                 yield f"{name} chose {ballot.choice}"
 
     def _judged(self, ballot: Ballot) -> list[str]:
         """Return the ballot in words: the choice and its reason, the marks criterion by criterion, and the notes."""
         selected, rule = self.deployment.selected, ballot.suggestion
-        told = [
+        sentences = [
             f"The selection rule chose: {plain(at(rule.checkpoint or 'none', rule.strength))} ({plain(rule.reason)})."
         ]
         if ballot.choice is None:
-            told.append("The ballot itself chose none; the checkpoint was named on the command line.")
+            sentences.append("The ballot itself chose none; the checkpoint was named on the command line.")
         elif not ballot.follows_rule:
-            told.append(f"The person chose otherwise: {plain(ballot.reason or 'no reason was given')}.")
+            sentences.append(f"The person chose otherwise: {plain(ballot.reason or 'no reason was given')}.")
         elif ballot.reason:
-            told.append(f"Reason: {plain(ballot.reason)}.")
+            sentences.append(f"Reason: {plain(ballot.reason)}.")
         by = f" by {plain(ballot.judge)}" if ballot.judge.strip() else ""
-        told.append(f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}.")
+        sentences.append(
+            f"Judged blind{by}." if ballot.judged_blind else f"Not judged blind{', judged' * bool(by)}{by}."
+        )
         if ballot.preference:
-            told.append(f"Blind duels: {plain(ballot.preference)}.")
+            sentences.append(f"Blind duels: {plain(ballot.preference)}.")
         if ballot.is_empty:
-            told.append("**Nothing was marked on the ballot.**")
+            sentences.append("**Nothing was marked on the ballot.**")
         strength = self.deployment.strength
         columns = [*self.deployment.candidates, *(rival.id for rival in self.plan.rivals)]
         counted = figures(ballot, self.plan, strength)
@@ -174,7 +176,7 @@ class Summary:
             plain(compared_with(rival, ballot, self.plan, selected=selected, strength=strength))
             for rival in self.plan.rivals
         ]
-        parts = [" ".join(told), "\n".join(table), *rivals, self._visible(ballot)]
+        parts = [" ".join(sentences), "\n".join(table), *rivals, self._visible(ballot)]
         if note := ballot.notes.checkpoints.get(selected):
             parts.append(f"Note on {selected}: {plain(note)}")
         cells = [
@@ -200,7 +202,7 @@ class Summary:
                 yield f"{prompt.purpose or prompt.id}: {'; '.join(seen)}"
 
     def _accepted(self) -> str:
-        lines = [f"- **{plain(cell)}**: {plain(told)}" for cell, told in self.deployment.accepted.items()]
+        lines = [f"- **{plain(cell)}**: {plain(reason)}" for cell, reason in self.deployment.accepted.items()]
         return (
             "\n".join(["## Accepted by name", "", "These pictures were accepted as they are:", "", *lines])
             if lines
@@ -243,10 +245,10 @@ class Summary:
     def _settings(self) -> str:
         sampling, server = self.plan.sampling, self.deployment.server
         if self.plan.workflow:
-            told = [("Settings", ", ".join((*self.plan.facts, "all else as in the workflow")))]
-            told += [("Found", line) for line in self.workflow]
+            settings = [("Settings", ", ".join((*self.plan.facts, "all else as in the workflow")))]
+            settings += [("Found", line) for line in self.workflow]
         else:
-            told = [
+            settings = [
                 ("Base model", sampling.base_model),
                 ("Sampler", f"{sampling.sampler}, scheduler {sampling.scheduler}, {sampling.steps} steps"),
                 ("CFG", f"{sampling.cfg:g}"),
@@ -256,9 +258,11 @@ class Summary:
                 *(("Always on", str(one)) for one in self.plan.loras),
             ]
         made_on = self.deployment.made_on or (f"ComfyUI {server.comfyui_version} ({server.machine})",)
-        told += [("Made on", one) for one in made_on]
-        told.append(("Server", server.url))
-        return "\n".join(["## How the pictures were made", "", *(f"- {name}: {plain(value)}" for name, value in told)])
+        settings += [("Made on", one) for one in made_on]
+        settings.append(("Server", server.url))
+        return "\n".join(
+            ["## How the pictures were made", "", *(f"- {name}: {plain(value)}" for name, value in settings)]
+        )
 
 
 def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:
@@ -268,7 +272,7 @@ def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, .
         head.append("> **SIMULATED.** This was a demonstration (`--demo`): no LoRA was really tested or deployed.")
     head.append(plain(str(rollback)))
     put = [f"- Production: `{code(str(rollback.production))}`", f"- SHA-256: `{rollback.sha256}`"]
-    proof = [f"- {plain(row)}: {plain(told)}" for row, told in rollback.proof.items()]
+    proof = [f"- {plain(row)}: {plain(rendered)}" for row, rendered in rollback.proof.items()]
     parts = [*head, "\n".join(["## What was put back", "", *put])]
     parts.append("\n".join(["## What production renders", "", *proof]))
     return "\n\n".join([*parts, _verifications(verified)]) + "\n"
@@ -276,8 +280,8 @@ def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, .
 
 def _own(prompt: Prompt) -> str:
     """Say which settings a prompt has of its own."""
-    told = [f"{key} {plain(str(value)) or 'none'}" for key, value in prompt.own.items()]
-    return f" ({', '.join(told)})" if told else ""
+    settings = [f"{key} {plain(str(value)) or 'none'}" for key, value in prompt.own.items()]
+    return f" ({', '.join(settings)})" if settings else ""
 
 
 def _strengths(plan: Plan) -> str:
@@ -291,6 +295,6 @@ def _figure(figure: Figure | None) -> str:
 def _verifications(verified: tuple[Verified, ...]) -> str:
     lines = ["## What was verified", ""]
     for one in verified:
-        box, told = ("x", "") if one.outcome == "passed" else (" ", f" (**{one.outcome.upper()}**)")
-        lines.append(f"- [{box}] {plain(one.claim)}{told}")
+        box, outcome = ("x", "") if one.outcome == "passed" else (" ", f" (**{one.outcome.upper()}**)")
+        lines.append(f"- [{box}] {plain(one.claim)}{outcome}")
     return "\n".join(lines) if verified else "## What was verified\n\nNothing: no verification ran."

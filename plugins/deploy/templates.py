@@ -64,14 +64,14 @@ def templates_load_production(plan: Plan, graphs: Mapping[Path, Graph], client: 
         wiring = Wiring(graph, read_types(client.node_classes(classes_of(graph))))
         used, idle, is_named, is_live = _used(wiring), [], False, False
         for slot in slots(wiring, plan.lora_files):
-            told = f"{path}: {spelled(graph, slot.place)} names {slot.file!r}, "
+            where = f"{path}: {spelled(graph, slot.place)} names {slot.file!r}, "
             if problem := _problem(plan, slot, listed, server=client.url):
                 is_named = True
-                yield f"{told}{problem}"
+                yield f"{where}{problem}"
             elif _stem(slot).casefold() == plan.production.lora_name.casefold():
                 why = _idle(wiring, slot, used)
                 is_named, is_live = True, is_live or not why
-                idle += [f"{told}but {why}, so production is not loaded there."] if why else []
+                idle += [f"{where}but {why}, so production is not loaded there."] if why else []
         yield from () if is_live else idle
         is_loaded |= is_live
         without += [] if is_named else [path]

@@ -7,7 +7,7 @@ from typing import NoReturn
 Fail = Callable[[object], NoReturn]
 """Ends a test with a message."""
 Once = Callable[[str, object], NoReturn]
-"""Ends a test for a cause, which is told in full once."""
+"""Ends a test for a cause, which is explained in full once."""
 
 
 @dataclass(frozen=True, kw_only=True)
