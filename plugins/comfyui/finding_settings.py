@@ -62,12 +62,16 @@ def find_setting(wiring: Wiring, name: str) -> Setting:
 
 
 def _setting(wiring: Wiring, places: Iterable[Place]) -> Setting:
-    held, origins = {}, []
+    graph, origins = wiring.graph, []
+    held: dict[Place, Any] = {}
     for place in places:
         origin = wiring.origin(place)
-        held[place] = wiring.graph[origin.node]["inputs"][origin.field] if origin else None
+        held[place] = graph[origin.node]["inputs"][origin.field] if origin else None
         if origin and origin != place:
             origins.append(origin)
+    for place, value in held.items():  # what comes out of a node that takes the same setting is that
+        if value is None and (source := linked(graph, graph[place.node]["inputs"][place.field])):
+            held[place] = next((held[one] for one in held if one.node == source[0]), None)
     return Setting(places=tuple(held), values=tuple(held.values()), origins=tuple(dict.fromkeys(origins)))
 
 
@@ -112,8 +116,22 @@ def find_size(wiring: Wiring, sources: Iterable[str]) -> dict[str, Setting]:
                 and place.node in wiring.active
                 and wiring.value_of(wiring.graph[place.node]["inputs"][key]) in values
             ]
+        elif values == {None}:
+            places += _linked_alike(wiring, key, places)
         found[key] = _setting(wiring, dict.fromkeys(places))
     return found
+
+
+def _linked_alike(wiring: Wiring, key: str, places: Iterable[Place]) -> list[Place]:
+    """Return the inputs of a size that are linked to the very output which these are, where a node works it out."""
+    outputs = {linked(wiring.graph, wiring.graph[place.node]["inputs"][place.field]) for place in places}
+    return [
+        place
+        for place in wiring.called(key, f"target_{key}")
+        if place.node in wiring.active
+        and len(outputs) == 1
+        and linked(wiring.graph, wiring.graph[place.node]["inputs"][place.field]) in outputs - {None}
+    ]
 
 
 def latent_sources(wiring: Wiring, begun: Iterable[Chain], picture: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _BY_NAME: Final = tuple(
         (r"(^|_)(model|unet)(\d*|_[a-z0-9]+)$", MODEL),
         (r"^clip_[lg]$", STRING),
         (r"^clip(\d*|_[a-z0-9]{1,5})$|_clip$", CLIP),
-        (r"positive|negative|conditioning|(^|_)(un)?cond\d*$", CONDITIONING),
+        (r"positive|negative|conditioning|(^|_)(un)?cond_?\d*$", CONDITIONING),
         (r"^samples?\d*$|latent", LATENT),
         (r"^(images?|pixels|image_[a-z0-9]+|[a-z]+_images?)\d*$", IMAGE),
         (r"(^|_)vae$", "VAE"),

@@ -272,6 +272,41 @@ def test_height_stays_where_it_shares_a_number_with_the_width(types: str) -> Non
 
 
 @pytest.mark.parametrize("types", TYPES)
+def test_size_that_a_node_works_out_is_given_to_all_that_take_it(types: str) -> None:
+    """Where latent and encoders are linked to one output, the plan's size replaces the link everywhere."""
+    graph = case("refused_sdxl_encoders")
+    graph["30"] = {"class_type": "Aspect Ratio", "inputs": {"ratio": "3:4", "megapixels": 1.0}}
+    for node, name in [("4", "width"), ("2", "width"), ("2", "target_width"), ("3", "width"), ("3", "target_width")]:
+        graph[node]["inputs"][name] = ["30", 0]
+    graph["4"]["inputs"]["height"] = ["30", 1]
+    workflow = read(graph, types, width=640, height=832)
+    filled = fill(workflow, width=640, height=832)
+    assert [640] * 5 == [filled[one]["inputs"][name] for one in "23" for name in ("width", "target_width")] + [
+        filled["4"]["inputs"]["width"]
+    ]
+    assert (832, 1024, [], False) == (
+        filled["4"]["inputs"]["height"],
+        filled["2"]["inputs"]["height"],
+        list(workflow.warnings()),
+        "30" in filled,
+    )
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_settings_that_come_from_one_node_are_one(types: str) -> None:
+    """A node that takes steps, cfg and sampler for samplers, which take them from it, is no second value."""
+    graph = case("refused_preview_only")
+    settings = {"steps": 30, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal"}
+    graph["30"] = {"class_type": "Settings", "inputs": settings}
+    graph["5"]["inputs"] |= {name: ["30", slot] for slot, name in enumerate(settings)}
+    given: dict[str, Any] = {"steps": 9, "cfg": 2.0, "sampler": "heun", "scheduler": "simple"}
+    filled = fill(read(graph, types, **given), **given)["5"]["inputs"]
+    assert [*given.values()] == [filled[name] for name in settings]
+    graph["5"]["inputs"]["cfg"] = 5.0
+    assert "`cfg` has several values in the workflow" in refusal(graph, types, cfg=2.0)
+
+
+@pytest.mark.parametrize("types", TYPES)
 def test_settings_without_a_place_are_all_told_at_once(types: str) -> None:
     """A negative, a cfg and a size that no node takes are told together, each with what to do."""
     graph = case("refused_zero_out_negative")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.plugins.comfyui.own_graphs import TYPES, Graph, fill, linked, node, read, refusal, simple
+from tests.plugins.comfyui.own_graphs import TYPES, Graph, fill, linked, node, put, read, refusal, simple
 
 
 @pytest.mark.parametrize("types", TYPES)
@@ -186,3 +186,14 @@ def test_text_that_comes_to_clip_l_is_no_clip(types: str) -> None:
         filled["2"]["inputs"]["clip"],
         filled["2"]["inputs"]["clip_l"],
     )
+
+
+@pytest.mark.parametrize("name", ["cond1", "cond_1", "conditioning_1"])
+def test_conditioning_of_a_node_that_nobody_describes_is_known_by_its_name(name: str) -> None:
+    """A second region that a patch of the model takes is not overlooked without a server."""
+    graph = linked(
+        simple(n8=node("CLIPTextEncode", text="a ship", clip=["1", 1]), n10=node("Couple", model=["1", 0])),
+        n5_model=["10", 0],
+    )
+    put(graph, f"10.{name}", ["8", 0])
+    assert "several different texts on the positive side" in refusal(graph, "by_name")
