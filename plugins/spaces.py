@@ -7,6 +7,7 @@ of them it takes for tests to run: where it exists outside of the suite, nothing
 import os
 import shlex
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -50,23 +51,25 @@ def joined(words: Sequence[str]) -> list[str]:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, args: list[str], parser: pytest.Parser
 ) -> Generator[None]:
-    """Start again with `=` where the suite was not found; say where to stand where its options stay unknown."""
-    if early_config.inipath is None or not _is_suite(early_config.inipath.parent):
-        typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
-        words = joined(typed)
-        if words != typed:
-            os.environ.pop("PYTEST_ADDOPTS", None)  # its words are among these
-            raise SystemExit(pytest.main(words))
+    """Start again with `=` where the suite would not be found; say where to stand where its options stay unknown."""
+    typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
+    if any(option in VALUED and _leads_away(value) for option, value in pairwise(typed)):
+        os.environ.pop("PYTEST_ADDOPTS", None)  # its words are among these
+        raise SystemExit(pytest.main(joined(typed)))
     yield
     _, unknown = parser.parse_known_and_unknown_args(args)
     ours = [word for word in unknown if word.partition("=")[0] in VALUED | SWITCHES]
-    here = early_config.invocation_params.dir
-    if ours and not any(map(_is_suite, (here, *here.parents))):
+    if ours and not _is_in_suite(early_config.invocation_params.dir):
         raise pytest.UsageError(
             f"{' '.join(ours)}: the suite's options work in its own folder. First: cd {typable(str(SUITE))}"
         )
 
 
-def _is_suite(folder: Path) -> bool:
-    """Return whether a folder is this suite's, or that of another copy."""
-    return (folder / "plugins" / Path(__file__).name).is_file()
+def _leads_away(value: str) -> bool:
+    """Return whether pytest would look for tests, and its root, outside of the suite."""
+    return os.path.exists(value) and not _is_in_suite(Path(value).absolute())  # noqa: PTH110 (any text will do)
+
+
+def _is_in_suite(path: Path) -> bool:
+    """Return whether a path is this suite's folder, or that of another copy, or below it."""
+    return any((folder / "plugins" / Path(__file__).name).is_file() for folder in (path, *path.parents))

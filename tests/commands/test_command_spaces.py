@@ -26,8 +26,17 @@ def run(*words: str | Path, folder: Path = ROOT, **environment: str) -> subproce
     )
 
 
-@pytest.mark.parametrize("in_environment", [False, True])
-def test_a_folder_that_is_there_may_follow_a_space(tmp_path: Path, made_plan: Path, *, in_environment: bool) -> None:
+@pytest.mark.parametrize(
+    ("in_environment", "others"),
+    [(False, ()), (True, ()), (False, ("-c", "pyproject.toml")), (False, ("--rootdir", "FOLDER"))],
+    ids=["typed", "in-environment", "with-settings-named", "with-another-root"],
+)
+def test_a_folder_that_is_there_may_follow_a_space(
+    tmp_path: Path,
+    made_plan: Path,
+    in_environment: bool,
+    others: tuple[str, ...],  # noqa: FBT001
+) -> None:
     """A plan, a ComfyUI and a reports folder outside of the suite are found, where pytest would look for tests there.
 
     ComfyUI's own conftest.py is not executed.
@@ -36,10 +45,11 @@ def test_a_folder_that_is_there_may_follow_a_space(tmp_path: Path, made_plan: Pa
     (tmp_path / "tests" / "conftest.py").write_text("raise RuntimeError('somebody else')", encoding="utf-8")
     chosen = ("-m", "generate", "--collect-only", "-q", "-k", "step600-forest")
     paths = ("--plan", made_plan / "plan.toml", "--reports", tmp_path, "--comfyui-dir", tmp_path)
+    others = tuple(one.replace("FOLDER", str(tmp_path)) for one in others)
     if in_environment:
         result = run(*chosen, PYTEST_ADDOPTS=" ".join(f'"{word}"' for word in map(str, paths)))
     else:
-        result = run(*paths, *chosen)
+        result = run(*paths, *chosen, *others)
     assert 0 == result.returncode, result
     assert "test_generate.py::test_checkpoint_renders_prompt[step600-forest]" in result.stdout
     assert "" == result.stderr
