@@ -34,8 +34,8 @@ def run(*words: str | Path, folder: Path = ROOT, **environment: str) -> subproce
 def test_a_folder_that_is_there_may_follow_a_space(
     tmp_path: Path,
     made_plan: Path,
-    in_environment: bool,
-    others: tuple[str, ...],  # noqa: FBT001
+    in_environment: bool,  # noqa: FBT001
+    others: tuple[str, ...],
 ) -> None:
     """A plan, a ComfyUI and a reports folder outside of the suite are found, where pytest would look for tests there.
 

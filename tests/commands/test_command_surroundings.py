@@ -152,6 +152,35 @@ def test_other_peoples_plugins_and_settings_change_nothing(plan_file: Path, stan
     assert (suite.reports / "report.html").is_file()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "page", "words"),
+    [
+        (
+            "--html=FOLDER/mine.html",
+            "mine.html",
+            "Look at FOLDER/mine.html (its pictures open from FOLDER/reports alone: leave out --html)",
+        ),
+        ("-pno:html", "", "No page was written, since pytest-html is off"),
+    ],
+    ids=["page-elsewhere", "no-page"],
+)
+def test_the_end_names_the_page_that_is_there(
+    plan_file: Path, stand_in: Callable[..., Serving], typed: str, page: str, words: str
+) -> None:
+    """Where the page was written elsewhere, or not at all, the last line says so and names none that is not there."""
+    folder = plan_file.parent
+    result = Suite(plan_file=plan_file).run(
+        "-mgenerate",
+        "-kstep600-forest",
+        typed.replace("FOLDER", str(folder)),
+        f"--comfyui-url={stand_in().url}",
+    )
+    assert 0 == result.returncode, result
+    assert words.replace("FOLDER", str(folder)) in result.stdout
+    assert [page] * bool(page) == [path.name for path in folder.rglob("*.html")]
+
+
 def test_a_python_that_lacks_what_is_needed_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
