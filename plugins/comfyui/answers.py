@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from plugins.plan.messages import visible
+from plugins.plan.record import Record
 
 _LONGEST_NAME: Final = 200
 """Letters of what a server calls itself."""
@@ -36,10 +37,8 @@ _DECIDING: Final = re.compile(
 """Options that decide how a server calculates, as `main.py --help` lists them under precision and attention."""
 
 
-class ServerInfo(BaseModel):
+class ServerInfo(Record):
     """What a server says of itself; the address carries no credentials. Evidence keeps it as it is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     url: str
     comfyui_version: str

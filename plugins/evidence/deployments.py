@@ -1,18 +1,17 @@
 """What deployments and rollbacks leave on record: `deployment.json` and `rollback.json` in the reports folder."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from plugins.comfyui.answers import ServerInfo
-from plugins.evidence.evidence import FileRecord, Sha256
+from plugins.evidence.evidence import FileRecord
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import sync_folder
 from plugins.plan.cells import at
 from plugins.plan.messages import UserError
-from plugins.plan.small_files import read_small
+from plugins.plan.record import BrokenRecord, Record, Sha256
 
 RECORD: Final = "deployment.json"
 ROLLBACK: Final = "rollback.json"
@@ -22,11 +21,7 @@ class RecordError(UserError):
     """A record that is not there or cannot be believed; the message names the file."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Candidate(_Record):
+class Candidate(Record):
     """One checkpoint as it was when the selection was made."""
 
     step: int | None
@@ -34,7 +29,7 @@ class Candidate(_Record):
     sha256: Sha256
 
 
-class Judged(_Record):
+class Judged(Record):
     """One picture that the selection rests on, and the evidence of it, as they were then."""
 
     pixels_sha256: Sha256
@@ -43,14 +38,14 @@ class Judged(_Record):
     """The server's id of the rendering: another one means that it was rendered again since."""
 
 
-class BallotRecord(_Record):
+class BallotRecord(Record):
     """The ballot that a deployment was made by."""
 
     file: Path
     sha256: Sha256
 
 
-class Proven(_Record):
+class Proven(Record):
     """One picture rendered from the production LoRA, compared with the judged one. Distances are of 255."""
 
     row: str
@@ -74,14 +69,14 @@ class Proven(_Record):
         return f"{text}; the next candidate, {self.runner_up}, is at {self.runner_up_distance:.2f}"
 
 
-class Serving(_Record):
+class Serving(Record):
     """A server that production is rendered on, and the model files beside the LoRA that it renders with."""
 
     server: ServerInfo
     files: tuple[FileRecord, ...] = ()
 
 
-class Deployment(_Record):
+class Deployment(Record):
     """What was deployed, out of what, and on which evidence. Paths are absolute."""
 
     format: Literal[1] = 1
@@ -101,10 +96,10 @@ class Deployment(_Record):
     replaced_sha256: Sha256 | None
     backup: Path | None
     removed: tuple[Path, ...] = ()
-    left: dict[str, str] = {}
+    left: Mapping[str, str] = {}
     """Evaluation copies that were not removed, and why."""
     observed: str = ""
-    accepted: dict[str, str] = {}
+    accepted: Mapping[str, str] = {}
     """Pictures that failed a check or were not checked, and that a person took by name: what was said of each."""
     ballot: BallotRecord | None = None
     other_ballots: tuple[BallotRecord, ...] = ()
@@ -129,7 +124,7 @@ class Deployment(_Record):
         return self.candidates[self.selected].sha256
 
 
-class Rollback(_Record):
+class Rollback(Record):
     """What a rollback did. Paths are absolute."""
 
     format: Literal[1] = 1
@@ -163,32 +158,33 @@ class Rollback(_Record):
 
 def write_record(record: Deployment | Rollback, path: Path) -> None:
     """Write a record so that it outlasts this process: the way back is given up next. Raises `OSError`."""
-    write_atomically(path, record.model_dump_json(indent=2) + "\n")
+    write_atomically(path, record.written())
     sync_folder(path.parent)
 
 
 def read_record(path: Path) -> Deployment:
     """Return what the last deployment left. Raises `RecordError`."""
     try:
-        return Deployment.model_validate_json(read_small(path))
-    except FileNotFoundError:
+        found = Deployment.read(path)
+    except BrokenRecord as error:
+        raise RecordError(f"{path} is not a readable record of a deployment: {error}") from error
+    if found is None:
         raise RecordError(
             f"No deployment is on record in {path.parent}. Deploy with pytest -m deploy --selected-step=STEP, or name "
             "the folder of the run that did: --reports=DIR."
-        ) from None
-    except (OSError, ValidationError, RecursionError) as error:
-        raise RecordError(f"{path} is not a readable record of a deployment: {str(error).splitlines()[0]}") from error
+        )
+    return found
 
 
 def read_rollback(path: Path) -> Rollback | None:
     """Return what the last rollback left; None where there was none. Raises `RecordError`."""
     try:
-        return Rollback.model_validate_json(read_small(path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError, RecursionError) as error:
-        problem = f"{path} is not a readable record of a rollback: {str(error).splitlines()[0]}"
-        raise RecordError(f"{problem}. Move it away; production is then compared with the last deployment.") from error
+        return Rollback.read(path)
+    except BrokenRecord as error:
+        raise RecordError(
+            f"{path} is not a readable record of a rollback: {error}. Move it away; production is then compared with "
+            "the last deployment."
+        ) from error
 
 
 def rollback_of(deployment: Deployment, path: Path) -> Rollback | None:

@@ -1,32 +1,26 @@
 """What one picture was made from: the record that lies beside it."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Final, Literal
 
 from plugins.comfyui.answers import ServerInfo
 from plugins.pictures.check import Check, Outcome
+from plugins.plan.record import Record, Sha256
 
 Population = tuple[str | None, ...]
 """Pictures of one population were made alike but for what their cells ask for."""
 _TICK: Final = 2.0
 """Seconds: file systems keep times no more exactly than this."""
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class PlanRecord(_Record):
+class PlanRecord(Record):
     """Which plan asked for the picture."""
 
     name: str
     digest: Sha256
 
 
-class CellRecord(_Record):
+class CellRecord(Record):
     """Which cell of the matrix this is; the baseline has no step."""
 
     column: str
@@ -38,7 +32,7 @@ class CellRecord(_Record):
     """The LoRA's, where the plan has several."""
 
 
-class LoraRecord(_Record):
+class LoraRecord(Record):
     """The LoRA as the server was asked to load it, and the bytes that lay under that name."""
 
     file: str
@@ -47,7 +41,7 @@ class LoraRecord(_Record):
     """None where an own workflow says it nowhere plainly, and the plan does not give it."""
 
 
-class AlwaysOnRecord(_Record):
+class AlwaysOnRecord(Record):
     """A LoRA that is rendered with every cell, and its bytes; None where they were out of reach."""
 
     file: str
@@ -55,7 +49,7 @@ class AlwaysOnRecord(_Record):
     strength: float
 
 
-class FileRecord(_Record):
+class FileRecord(Record):
     """A model file that the workflow names, beside the LoRA that is tested: the base model, a VAE, another LoRA."""
 
     name: str
@@ -76,7 +70,7 @@ class FileRecord(_Record):
         return self.size != now.size or other_time or other_bytes
 
 
-class RunRecord(_Record):
+class RunRecord(Record):
     """The server's own account: its id and when it worked on it (its clock, UTC)."""
 
     prompt_id: str
@@ -84,7 +78,7 @@ class RunRecord(_Record):
     ended: datetime
 
 
-class PictureRecord(_Record):
+class PictureRecord(Record):
     """The PNG: digests of the file and of its pixels alone, and its size in pixels."""
 
     sha256: Sha256
@@ -95,7 +89,7 @@ class PictureRecord(_Record):
     """16x16 brightnesses in hexadecimal, to compare pictures by without opening them."""
 
 
-class NearestRecord(_Record):
+class NearestRecord(Record):
     """The training image that the picture is nearest to; 0 is the same picture, about 1 another."""
 
     image: str
@@ -104,7 +98,7 @@ class NearestRecord(_Record):
     """The median distance from a training image to the one nearest to it."""
 
 
-class ComparedRecord(_Record):
+class ComparedRecord(Record):
     """How much the picture differs from the baseline of its row: mean over pixels and channels, of 255."""
 
     baseline_pixels_sha256: Sha256
@@ -118,7 +112,7 @@ def population_of(server: ServerInfo, files: tuple[FileRecord, ...]) -> Populati
     return (*server.facts.values(), *(f"{one.name} {one.size}" for one in files))
 
 
-class Evidence(_Record):
+class Evidence(Record):
     """Everything that one picture was made from, and what the checks said of it."""
 
     format: Literal[1] = 1

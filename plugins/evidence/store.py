@@ -1,16 +1,15 @@
 """Where a run's pictures and their evidence lie, and reading them back."""
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
 from plugins.plan.cells import Cell, named
 from plugins.plan.messages import UserError
-from plugins.plan.small_files import read_small
+from plugins.plan.record import BrokenRecord
 
 
 class EvidenceError(UserError):
@@ -37,15 +36,14 @@ class Store:
 
     def write_evidence(self, cell: Cell, evidence: Evidence) -> None:
         """Keep what is known of a picture that is kept already."""
-        write_atomically(self.evidence(cell), evidence.model_dump_json(indent=2) + "\n")
+        write_atomically(self.evidence(cell), evidence.written())
 
     def plan_name(self) -> str:
         """Return the name of the plan whose pictures lie here, from the first that can be read, or ""."""
         for path in self.folder.glob("*/*.json"):
-            try:
-                return Evidence.model_validate_json(read_small(path)).plan.name
-            except (OSError, ValidationError, RecursionError):
-                continue
+            with contextlib.suppress(BrokenRecord):
+                if found := Evidence.read(path):
+                    return found.plan.name
         return ""
 
     def read(self, cell: Cell) -> Evidence | None:
@@ -55,12 +53,11 @@ class Store:
         """
         path = self.evidence(cell)
         try:
-            evidence = Evidence.model_validate_json(read_small(path))
-        except FileNotFoundError:
+            evidence = Evidence.read(path)
+        except BrokenRecord as error:
+            raise EvidenceError(f"{path} is not readable evidence ({error})") from error
+        if evidence is None:
             return None
-        except (OSError, ValidationError, RecursionError) as error:
-            first = str(error).splitlines()[0]
-            raise EvidenceError(f"{path} is not readable evidence ({first})") from error
         found_of = evidence.cell
         if (found_of.column, found_of.row, found_of.seed, found_of.strength) != (
             cell.column,

@@ -7,23 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from plugins.comfyui.answers import ServerInfo
 from plugins.comfyui.errors import ComfyUIError
 from plugins.evidence.files import write_atomically
 from plugins.generate.cell_renderer import CellFailedError, CellRenderer, Rendered
 from plugins.pictures.checks import effect_of
+from plugins.plan.record import Record
 from plugins.plan.small_files import read_small
 from plugins.render.render_server import RenderServer
 
 STABILITY: Final = "canary.json"
 
 
-class StabilityCheck(BaseModel):
+class StabilityCheck(Record):
     """One cell rendered twice by one server. `difference` is the mean over pixels and channels, of 255."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     cell: str
     server: ServerInfo

@@ -10,28 +10,24 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from plugins.loras.copies import still_has
 from plugins.loras.copying import copy_part, digest_of, put_in_place, sync_file, sync_folder
 from plugins.loras.errors import DeploymentError
+from plugins.plan.record import Record, Sha256
 from plugins.plan.small_files import read_small
 
-_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-
-class Installation(BaseModel):
+class Installation(Record):
     """What replacing the production file does; kept beside it until it is committed or rolled back."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     id: str
     """This installation's own: a record that has it says that it was proven."""
     file: Path
-    sha256: _Digest
-    replaced_sha256: _Digest | None
+    sha256: Sha256
+    replaced_sha256: Sha256 | None
     """Digest of the production file that was there before; None where there was none."""
     backup: Path | None
     """Where that file is kept; None where there was none, or where it had the same bytes."""

@@ -10,13 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from plugins.evidence.evidence import Sha256
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, put_in_place, sync_file, sync_folder
 from plugins.plan.messages import UserError
-from plugins.plan.small_files import read_small
+from plugins.plan.record import BrokenRecord, Record, Sha256
 
 RECORD: Final = "published.json"
 
@@ -28,13 +25,11 @@ class PublishError(UserError):
     """Nothing was published, or not all of it; the message says what is in the way and what to do."""
 
 
-class Published(BaseModel):
+class Published(Record):
     """What was published of which production.
 
     Paths are absolute; those below the plan's project are written without it, so that it can be moved.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     format: Literal[1] = 1
     plan_name: str
@@ -50,7 +45,7 @@ class Published(BaseModel):
     files: dict[Path, Sha256]
     folders: tuple[Path, ...] = ()
     """Folders that were made for them, outer ones first; they go with the files, if nothing else lies there."""
-    before: dict[Path, Sha256] = {}
+    before: Mapping[Path, Sha256] = {}
     """While it is not done: the files of before, which are replaced or removed."""
     is_done: bool = True
     """False while files are put in place: what lies there may then be of two productions."""
@@ -77,12 +72,13 @@ def read_published(reports: Path, project: Path) -> Published | None:
     """Return what was published from a reports folder; None where nothing was. Raises `PublishError`."""
     path = reports / RECORD
     try:
-        return Published.model_validate_json(read_small(path)).with_paths(project.joinpath)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError, RecursionError) as error:
-        problem = f"{path} is not a readable record of what was published: {str(error).splitlines()[0]}"
-        raise PublishError(f"{problem}. Move it away, and the published files with it.") from error
+        found = Published.read(path)
+    except BrokenRecord as error:
+        raise PublishError(
+            f"{path} is not a readable record of what was published: {error}. Move it away, and the published files "
+            "with it."
+        ) from error
+    return found.with_paths(project.joinpath) if found else None
 
 
 def publish(new: Published, writers: Mapping[Path, Writer], reports: Path, project: Path) -> Published:
@@ -171,5 +167,5 @@ def _refuse_others(former: Published | None, paths: Iterable[Path]) -> None:
 def _write(published: Published, reports: Path, project: Path) -> None:
     published = published.with_paths(lambda path: path.relative_to(project) if path.is_relative_to(project) else path)
     drop_parts(reports / RECORD)
-    write_atomically(reports / RECORD, published.model_dump_json(indent=2) + "\n")
+    write_atomically(reports / RECORD, published.written())
     sync_folder(reports)

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 from pydantic_core import from_json, to_json
 
-from plugins.evidence.evidence import PlanRecord, Sha256
+from plugins.evidence.evidence import PlanRecord
 from plugins.plan.cells import column
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
+from plugins.plan.record import Record, Sha256
 from plugins.plan.small_files import NotText, read_small, text_of
 from plugins.plan.tested import Rival
 from plugins.review.figures import Answer, Figure
@@ -27,11 +28,7 @@ class BallotError(UserError):
     """A ballot that cannot be used; the message names the file, what is wrong with it, and what to do."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Mark(_Part):
+class Mark(Record):
     """One criterion of one picture as the person saw it."""
 
     answer: Answer
@@ -39,14 +36,14 @@ class Mark(_Part):
     """Whether the checkpoints were hidden when it was given."""
 
 
-class Notes(_Part):
+class Notes(Record):
     """What was written, by checkpoint id and by cell id."""
 
     checkpoints: Mapping[str, str] = {}
     cells: Mapping[str, str] = {}
 
 
-class Suggestion(_Part):
+class Suggestion(Record):
     """What the plan's selection rule gave for these marks; no checkpoint: none passes, or not enough is marked."""
 
     checkpoint: str | None
@@ -54,21 +51,21 @@ class Suggestion(_Part):
     reason: str
 
 
-class Blind(_Part):
+class Blind(Record):
     """The shuffle that hid the checkpoints: their ids from left to right, and whether they were revealed since."""
 
     order: tuple[str, ...]
     revealed: bool
 
 
-class Judged(_Part):
+class Judged(Record):
     """A picture that was there to be judged: SHA-256 of the file and, since format 2, of its pixels alone."""
 
     file: Sha256
     pixels: Sha256 | None = None
 
 
-class Duel(_Part):
+class Duel(Record):
     """Two pictures of one prompt, by cell id, seen side by side without their names, and which was better."""
 
     left: str
@@ -76,7 +73,7 @@ class Duel(_Part):
     won: Literal["left", "right", "same"]
 
 
-class _Saved(_Part):
+class _Saved(Record):
     """What every format holds."""
 
     plan: PlanRecord
