@@ -8,7 +8,7 @@ from plugins.loras.saved import doubts_of_steps
 from plugins.loras.unread import unread
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Checkpoint
-from plugins.plan.training.families import has_text_encoder
+from plugins.plan.training.layers import has_text_encoder
 from plugins.plan.training.weights import Sample, same_weights, sample_of
 
 _MB = 1e6

@@ -8,9 +8,10 @@ from typing import Final
 
 from plugins.loras.errors import HeaderError
 from plugins.plan.tested import Checkpoint
-from plugins.plan.training.families import are_related, families_of, families_of_base, family_names, other_size
+from plugins.plan.training.families import are_related, families_of, families_of_base, family_names
 from plugins.plan.training.header import Header, NotSafetensors, header_size
 from plugins.plan.training.header import read_header as read
+from plugins.plan.training.layers import other_size
 
 __all__ = ["Header", "check_fit", "doubts_of_fit", "header_size", "read_header", "said"]
 

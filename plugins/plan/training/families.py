@@ -6,12 +6,12 @@ that are possible; what no rule knows stays possible, and nothing is guessed.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Final
 
 from plugins.plan.training.header import Header, Shapes
+from plugins.plan.training.layers import Layer, layers_of
 
 
 class Family(StrEnum):
@@ -46,30 +46,6 @@ _JOINT: Final[Families] = frozenset({_F.SD3, _F.FLUX1, _F.FLUX2, _F.CHROMA, _F.Q
 _WITH_CLIP: Final[Families] = frozenset({_F.SD1, _F.SD2, _F.SDXL, _F.REFINER, _F.SD3, _F.FLUX1, _F.HUNYUAN, _F.HIDREAM})
 RELATED: Final = (frozenset({_F.FLUX1, _F.CHROMA}),)
 """Families of which one was made from the other: LoRAs of one load on the other, and may do something there."""
-
-_PREFIX: Final = re.compile(
-    r"^(?:(?:base_model[._]model|model|lycoris|lora_unet|lora_transformer|lora_prior_unet|diffusion_model|unet|net|lora"
-    r"|transformer(?!_blocks))[._]+)+"
-)
-_TEXT_ENCODER: Final = re.compile(
-    r"^(?:lora_te\d?_|lora_prior_te_|lycoris_te\d?_|text_encoders?(?:_\d)?\.|cond_stage_model\.|conditioner\."
-    r"|first_stage_model\.|vae\.|clip_[lgh]\.|t5xxl\.|te\d?\.|model_ema\.|text_encoders\.)"
-)
-_CLIP: Final = re.compile(
-    r"^(?:lora_te\d?_|lora_prior_te_|lycoris_te\d?_|text_encoders?(?:_\d)?\.|cond_stage_model\.|conditioner\."
-    r"|clip_[lgh]\.|t5xxl\.|te\d?\.)"
-)
-"""A text encoder's own keys."""
-_PART: Final = re.compile(
-    r"[._](?:lora_(?:down|up|mid|A|B)|lora[._](?:down|up)|lora_linear_layer[._](?:down|up)|lokr_\w+|hada_\w+|oft_\w+|boft_\w+"
-    r"|processor|dora_scale|on_input|diff_b|diff|w_norm|b_norm|rescale|alpha|magnitude_vector"
-    r"|[ab][12])(?=[._]|$).*$"
-)
-_LAST: Final = re.compile(r"[._](?:weight|bias|scale|default)$")
-_INNER: Final = re.compile(
-    r"[._](?:lora(?:_down|_A|[._]down|_linear_layer[._]down)(?:\.default)?\.weight|hada_w[12]_b|lokr_(?P<factor>w[12])(?:_b)?)$"
-)
-"""A tensor whose second dimension is the number of inputs of the layer that it changes; LoKr's is a product of two."""
 
 _NAMES: Final[tuple[tuple[re.Pattern[str], Families], ...]] = tuple(
     (re.compile(pattern), families)
@@ -170,8 +146,6 @@ _NOTED: Final[tuple[tuple[str, Family], ...]] = (
 _NOTES: Final = ("ss_base_model_version", "modelspec.architecture")
 
 
-_LEAST_INPUTS: Final = 256
-"""Layers with fewer inputs are no attention or MLP, and are not compared."""
 _OF_A_WHOLE_MODEL: Final = {
     _F.FLUX1: "vector_in_",
     _F.FLUX2: "double_stream_modulation_",
@@ -183,28 +157,9 @@ _OF_DIFFUSERS: Final = ("single_transformer_blocks_", "context_embedder")
 """What SD 3.x and Flux.1 have where a whole model has Diffusers' names; Qwen-Image has such names of its own."""
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """A layer of the diffusion model, in one spelling for all trainers, and its number of inputs where known."""
-
-    name: str
-    inputs: int | None
-
-
 def families_of(header: Header) -> Families:
     """Return the families that a LoRA or a base model can belong to: all where nothing is known."""
     return _by_notes(header, _by_tensors(header.shapes))
-
-
-def other_size(lora: Header, base: Header) -> tuple[str, int, int] | None:
-    """Return a layer that has another number of inputs in the base model than the LoRA is made for, with both numbers.
-
-    None where one layer of the same name fits, or none can be compared.
-    """
-    whole = {layer.name: layer.inputs for layer in _layers(base.shapes)}
-    both = [(one.name, one.inputs or 0, whole[one.name] or 0) for one in _layers(lora.shapes) if one.name in whole]
-    known = [one for one in both if min(one[1:]) >= _LEAST_INPUTS]
-    return None if any(ours == theirs for _, ours, theirs in known) else next(iter(known), None)
 
 
 def families_of_base(header: Header) -> Families:
@@ -212,7 +167,7 @@ def families_of_base(header: Header) -> Families:
 
     It has all its tensors, so that one that is missing tells something too.
     """
-    names = {layer.name for layer in _layers(header.shapes)}
+    names = {layer.name for layer in layers_of(header.shapes)}
     found = families_of(header)
     if found <= _JOINT and not any(name.startswith(_OF_DIFFUSERS) for name in names):
         found = _narrowed(found, frozenset({Family.QWEN, Family.OTHER}))
@@ -240,31 +195,13 @@ def are_related(first: Families, second: Families) -> bool:
 @cache  # the checkpoints of one training have the same shapes, and each is asked for several times
 def _by_tensors(shapes: Shapes) -> Families:
     names = [name for name, _ in shapes]
-    found = _by_names(_layers(shapes))
+    found = _by_names(layers_of(shapes))
     if found <= _JOINT and any(_OF_QWEN.match(name) for name in names):
         found = _narrowed(found, frozenset({Family.QWEN, Family.OTHER}))
     return _by_text_encoders(names, found)
 
 
-@cache
-def _layers(shapes: Shapes) -> tuple[_Layer, ...]:
-    factors: dict[str, dict[str, int]] = {}
-    for tensor, shape in shapes:
-        if _TEXT_ENCODER.match(tensor):
-            continue
-        name = _PREFIX.sub("", _LAST.sub("", _PART.sub("", _LAST.sub("", tensor)))).replace(".", "_")
-        found = factors.setdefault(name, {})
-        if len(shape) > 1 and (inner := _INNER.search(tensor)):
-            found[inner["factor"] or ""] = shape[1]
-        elif len(shape) > 1 and not _PART.search(tensor):
-            found[""] = shape[1]
-    return tuple(
-        _Layer(name, found.get("", found["w1"] * found["w2"] if {"w1", "w2"} <= found.keys() else None))
-        for name, found in factors.items()
-    )
-
-
-def _by_names(layers: Iterable[_Layer]) -> Families:
+def _by_names(layers: Iterable[Layer]) -> Families:
     """Narrow by names, then by what tells apart the families that share names."""
     layers = set(layers)
     found = ANY
@@ -284,11 +221,6 @@ def _by_names(layers: Iterable[_Layer]) -> Families:
             limits = _BLOCKS[block[1]]
             found = _narrowed(found, frozenset(one for one in found if int(block[2]) < limits.get(one, 1 << 30)))
     return found
-
-
-def has_text_encoder(header: Header) -> bool:
-    """Say whether a LoRA changes a text encoder, as far as the names of its tensors tell."""
-    return any(_CLIP.match(name) for name in header.tensors)
 
 
 def _by_text_encoders(tensors: Sequence[str], found: Families) -> Families:

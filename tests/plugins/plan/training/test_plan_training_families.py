@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.plan.training.families import ANY, families_of, families_of_base, family_names, other_size
+from plugins.plan.training.families import ANY, families_of, families_of_base, family_names
 from plugins.plan.training.header import Header, read_header
+from plugins.plan.training.layers import other_size
 from tests import lora_files as files
 from tests.lora_files import Layers, Shapes
 
