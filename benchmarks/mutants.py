@@ -66,12 +66,16 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/plugins/generate/test_generate_comparing.py",
     ),
     "plugins/generate/record.py": ("tests/plugins/generate/test_generate_cell.py",),
-    "plugins/deploy/gate.py": ("tests/plugins/deploy/test_deploy_gate.py",),
+    "plugins/deploy/gate.py": (
+        "tests/plugins/deploy/test_deploy_gate.py",
+        "tests/plugins/deploy/test_deploy_last_copies.py",
+    ),
     "plugins/deploy/claims.py": (
         "tests/plugins/deploy/test_deploy_claims.py",
         "tests/plugins/deploy/test_deploy_standing.py",
     ),
     "plugins/deploy/standing.py": ("tests/plugins/deploy/test_deploy_standing.py",),
+    "plugins/deploy/serving.py": ("tests/plugins/deploy/test_deploy_serving.py",),
     "plugins/deploy/proof.py": ("tests/plugins/deploy/test_deploy_proof.py", "tests/verdicts/test_thresholds.py"),
     "plugins/deploy/rollback.py": ("tests/plugins/deploy/test_deploy_rollback.py", "tests/verdicts/test_thresholds.py"),
     "plugins/deploy/selection.py": ("tests/plugins/deploy/test_deploy_selection.py",),

@@ -276,17 +276,18 @@ def test_base_model_of_the_same_size_and_time_is_not_taken_for_the_former_one(ju
         gate.check_files(judged.expected, evidence, (server,))
 
 
-def test_pictures_of_several_base_models_shut_the_gate(judged: Judged) -> None:
-    """Checkpoints that were rendered on another file of the base model's name do not compare with the others."""
-    stem = BASE.removesuffix(".safetensors")
-    for cell in matrix(judged.plan)[2:4]:
-        keep(
-            judged.expected,
-            judged.store,
-            cell,
-            base_model=f"{stem}.ckpt",
-            inputs_digest=judged.expected.inputs_digest(cell, base_model=f"{stem}.ckpt"),
-        )
+def test_each_server_is_asked_for_the_model_files(judged: Judged) -> None:
+    """A base model that was replaced on the second server alone, which made the pictures, shuts the gate."""
+    name = f"checkpoints/{BASE}"
+    (judged.plan.paths.comfyui / "models" / name).unlink(missing_ok=True)
+    used = FileRecord(name=name, size=7, modified=1e9, local=False)
+    evidence = {cell: found.model_copy(update={"files": (used,)}) for cell, found in judged.selected().evidence.items()}
+    made_it = next(iter(evidence.values())).server
 
-    with pytest.raises(GateError, match=rf"made on several base models \({stem}.ckpt, {BASE}\) and do not compare"):
-        judged.selected()
+    def server(url: str, size: int) -> Any:
+        listed = {name: ModelFile(name=BASE, pathIndex=0, size=size, modified=1e9)}
+        choices = ServerChoices(url=url, base_models=(BASE,), samplers=(), schedulers=(), files=listed)
+        return SimpleNamespace(info=made_it.model_copy(update={"url": url}), ask=lambda _: choices)
+
+    with pytest.raises(GateError, match=f"{name} is another file now"):
+        gate.check_files(judged.expected, evidence, (server("http://a:1", 7), server(made_it.url, 8)))

@@ -1,6 +1,8 @@
 """The former production file goes back into place, proven by what the same bytes render under another name."""
 
+import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,6 +137,21 @@ def test_server_that_keeps_the_other_weights_is_caught(
     assert deployment.sha256 == digest_of(judged.production)
     assert journal.pending(judged.production) is None
     assert not (judged.reports / ROLLBACK).exists()
+
+
+def test_every_server_renders_what_was_put_back(
+    judged: Judged, undoing: ProductionRollback, stand_in: Callable[..., Serving]
+) -> None:
+    """A rollback fails where the second of two servers goes on rendering from what was taken out."""
+    put_foreign_in_production(judged)
+    deployment = judged.deploy("step600")
+    second = Stale()
+    second.instead[judged.production.name] = judged.plan.training_file(judged.plan.checkpoints[0])
+    client = ComfyUI(stand_in(faults=second).url)
+    with contextlib.closing(Server(client, client.info(), timeout=20)) as server:
+        both = replace(undoing, servers=(*undoing.servers, server))
+        with pytest.raises(DeploymentError, match=rf"forest on {client.url} is not what was put back: it is "):
+            both.roll_back(find_previous(judged.plan, deployment))
 
 
 def test_nothing_was_there_before(judged: Judged) -> None:

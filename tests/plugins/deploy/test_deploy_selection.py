@@ -42,6 +42,23 @@ def test_checkpoint_is_found_as_people_type_it(plan: Plan, typed: str, expected:
     assert select(plan, typed).id == expected
 
 
+@pytest.mark.parametrize(("typed", "expected"), [("epoch5", "step600"), ("epoch9", "final"), ("600", "step600")])
+def test_checkpoint_is_found_by_its_epoch(plan: Plan, typed: str, expected: str) -> None:
+    """A checkpoint of which step and epoch are known is found by both."""
+    numbered = zip(plan.checkpoints, (5, 9), strict=True)
+    checkpoints = tuple(one.model_copy(update={"epoch": epoch}) for one, epoch in numbered)
+
+    assert select(plan.model_copy(update={"checkpoints": checkpoints}), typed).id == expected
+
+
+def test_id_comes_before_a_step(plan: Plan) -> None:
+    """Of two checkpoints of one step, such as one with a label, the one that is called by it is meant."""
+    first, final = plan.checkpoints
+    both = plan.model_copy(update={"checkpoints": (final.model_copy(update={"step": 600}), first)})
+
+    assert select(both, "600").id == "step600"
+
+
 @pytest.mark.parametrize(
     ("typed", "problem"),
     [
