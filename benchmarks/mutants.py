@@ -136,8 +136,12 @@ def mutants(module: str) -> list[Mutant]:
     """Return every mutant of a module, in the order of its lines."""
     tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
     before = ast.unparse(tree)
+    decorators = [one for node in ast.walk(tree) for one in getattr(node, "decorator_list", ())]
+    options = {inner for one in decorators for inner in ast.walk(one)}  # such as frozen=True, which decides nothing
     found = []
     for parent in ast.walk(tree):
+        if parent in options:
+            continue
         for name, value in ast.iter_fields(parent):
             for at, node in enumerate(value if isinstance(value, list) else [value]):
                 for other in changes(node) if isinstance(node, ast.AST) else ():

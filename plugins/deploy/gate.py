@@ -12,6 +12,7 @@ from plugins.evidence.deployments import Serving
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
+from plugins.generate.key_check import KEYS
 from plugins.generate.population import files_used
 from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, column
@@ -76,6 +77,7 @@ def pass_gate(
         raise GateError(
             f"{selected.id} cannot be deployed: {count} of {len(cells)} pictures are missing or did not pass.{lines}\n"
             f"Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate{take}"
+            f"{_never_rendered(store, cells, {one.cell for one in missing})}"
         )
     return evidence
 
@@ -116,6 +118,23 @@ def check_files(
 def doubts_about(evidence: Evidence, *, is_selected: bool) -> list[str]:
     """Return what stands against a picture by itself: checks that were not made, and, where selected, that failed."""
     return _unchecked(evidence) + ([str(check) for check in evidence.failures] if is_selected else [])
+
+
+def _never_rendered(store: Store, cells: Collection[Cell], missing: Collection[Cell]) -> str:
+    """Say how to go on without a checkpoint of which no more pictures are rendered, since none of its keys fit."""
+    unfit = {cell.column: None for cell in cells if cell not in missing and _fits_nothing(store, cell)}
+    found = [name for name in unfit if any(cell.column == name for cell in missing)]
+    if not found:
+        return ""
+    return f"\nNone of the keys of {' and '.join(found)} fit the base model: take its [[checkpoint]] out of the plan."
+
+
+def _fits_nothing(store: Store, cell: Cell) -> bool:
+    try:
+        found = store.read(cell)
+    except EvidenceError:
+        return False
+    return found is not None and any(check.name == KEYS for check in found.failures)
 
 
 def _unlike_its_row(cell: Cell, evidence: Mapping[Cell, Evidence], store: Store) -> str:

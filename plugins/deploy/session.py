@@ -97,8 +97,7 @@ class DeploySession:
     def header(self) -> Iterator[str]:
         """Yield what was taken back, what is about to be deployed or put back, and where."""
         plan = self._command.plan
-        if self.recovered:
-            yield self.recovered
+        yield from filter(None, [self.recovered])
         if self._selected:
             yield f"{plan.title}: deploying {at(self._selected.checkpoint.id, self._selected.strength)}"
             yield f"{plan.training_file(self._selected.checkpoint)} -> {plan.production_file}"
@@ -134,8 +133,8 @@ class DeploySession:
 
     def serving(self, deployment: Deployment, servers: tuple[Server, ...]) -> tuple[Serving, ...]:
         """Return what the servers are now, and have under the names of the files on record. Raises `ComfyUIError`."""
-        self._now = found = serving_now(deployment, servers, comfyui=self._command.plan.paths.comfyui)
-        return found
+        self._now = serving_now(deployment, servers, comfyui=self._command.plan.paths.comfyui)
+        return self._now
 
     def page(self) -> str:
         """Return the top of deploy.html; empty where nothing was done."""
@@ -161,7 +160,8 @@ class DeploySession:
         """Return what is in production now, and what to type then; empty where a verification found something wrong."""
         if self._done:
             return last_words(self._done, self.verified.values(), self._command)
-        return headline(self._command.plan, self.stands, tuple(self.verified.values()), now=self._now)
+        found = tuple(self.verified.values())
+        return self._command.completed(headline(self._command.plan, self.stands, found, now=self._now))
 
     def properties(self, claim: str) -> list[tuple[str, object]]:
         """Return a claim in words, by its test's id, and what is in production by the record, by name."""

@@ -117,10 +117,14 @@ def properties(standing: Deployment | Rollback | None) -> list[tuple[str, object
 def _proven(deployment: Deployment) -> str:
     rows = {one.row for one in deployment.proof}
     same = all(one.identical for one in deployment.proof)
-    servers = " and ".join(dict.fromkeys(one.server for one in deployment.proof))
+    versions = {one.server.url: f"ComfyUI {one.server.comfyui_version}" for one in deployment.serving}
+    urls = dict.fromkeys(one.server for one in deployment.proof)
+    servers = " and ".join(f"{url} ({versions[url]})" if url in versions else url for url in urls)
+    judged_on = list(dict.fromkeys(one.partition(" (")[0] for one in deployment.made_on))
+    elsewhere = f" on {' and '.join(judged_on)}" if versions and {*versions.values()} != {*judged_on} else ""
     rendered = "the only row renders" if len(rows) == 1 else f"all {len(rows)} rows render"
     how = "pixel for pixel" if same else "by nearness, since the server does not repeat its own pixels"
-    return f"proven on {servers}: {rendered} what was judged, {how}"
+    return f"proven on {servers}: {rendered} what was judged{elsewhere}, {how}"
 
 
 def _day(time: datetime) -> str:

@@ -259,10 +259,10 @@ class Summary:
             ]
         made_on = self.deployment.made_on or (f"ComfyUI {server.comfyui_version} ({server.machine})",)
         settings += [("Made on", one) for one in made_on]
+        settings += [("Proven on", str(one.server)) for one in self.deployment.serving]
         settings.append(("Server", server.url))
-        return "\n".join(
-            ["## How the pictures were made", "", *(f"- {name}: {plain(value)}" for name, value in settings)]
-        )
+        lines = [f"- {name}: {plain(value)}" for name, value in settings]
+        return "\n".join(["## How the pictures were made", "", *lines])
 
 
 def rollback_summary(plan: Plan, rollback: Rollback, verified: tuple[Verified, ...]) -> str:

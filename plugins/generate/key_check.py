@@ -13,7 +13,7 @@ from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell
 from plugins.render.render_server import RenderServer
 
-_NAME: Final = "LoRA keys"
+KEYS: Final = "LoRA keys"
 
 
 class KeyCheck:
@@ -53,13 +53,13 @@ class KeyCheck:
                 self._without_log[f"{info.url} beside {info.worker}" if info.worker else info.url] = None
                 return None
             if not skipped.keys:
-                return Check(name=_NAME, outcome=Outcome.PASSED)
+                return Check(name=KEYS, outcome=Outcome.PASSED)
             advice = "; ".join(one.rpartition(": ")[2] for one in unread(staged.header))
             said = f"{skipped}{f': {advice}' if advice else ''}"
             self._warnings[cell.column] = said
             if skipped.is_all:
                 self._useless[cell.column] = f"It was not rendered: {said}. See the column's first picture."
-        return Check(name=_NAME, outcome=Outcome.FAILED if skipped.is_all else Outcome.WARNING, message=said)
+        return Check(name=KEYS, outcome=Outcome.FAILED if skipped.is_all else Outcome.WARNING, message=said)
 
     def last_lines(self) -> Iterator[str]:
         """Yield what the terminal shows in the end."""

@@ -140,6 +140,21 @@ def test_everything_missing_is_listed(judged: Judged) -> None:
     ]
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_checkpoint_that_fits_nothing_is_to_be_taken_out(judged: Judged, *, fits: bool) -> None:
+    """Where no more pictures of a checkpoint are rendered, since no key of it fits, the plan must do without it."""
+    cells = matrix(judged.plan)
+    keys = Check(name="LoRA keys", outcome=Outcome.PASSED if fits else Outcome.FAILED)
+    keep(judged.expected, judged.store, cells[4], checks=(*PASSED_ALL, keys))
+    judged.store.evidence(cells[5]).unlink()
+
+    with pytest.raises(GateError) as caught:
+        judged.selected()
+
+    told = "\nNone of the keys of final fit the base model: take its [[checkpoint]] out of the plan."
+    assert str(caught.value).endswith("pytest -m generate" if fits else told)
+
+
 def test_failed_check_of_the_selected_checkpoint_shuts_the_gate(judged: Judged) -> None:
     """A checkpoint whose own picture could not be judged is not deployed; the check says why."""
     cell = matrix(judged.plan)[3]
@@ -212,10 +227,13 @@ def test_row_of_two_versions_shuts_the_gate(judged: Judged) -> None:
     assert str(caught.value).splitlines()[1:-1] == [f"  {cell}: {told}" for cell in cells[2::2]]
 
 
-def test_rows_of_a_version_each_open_the_gate(judged: Judged) -> None:
+@pytest.mark.parametrize("baselines", [True, False], ids=["with-baselines", "without"])
+def test_rows_of_a_version_each_open_the_gate(judged: Judged, *, baselines: bool) -> None:
     """What matters is that each row is of one version: several servers may have shared the rows."""
     for cell in matrix(judged.plan)[::2]:
         _served(judged, cell, comfyui_version="0.33.0")
+    for cell in matrix(judged.plan)[: 0 if baselines else 2]:
+        judged.store.evidence(cell).unlink()
 
     assert len(judged.selected().evidence) == 4
 

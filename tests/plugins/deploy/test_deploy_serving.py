@@ -89,3 +89,14 @@ def test_deployment_keeps_what_it_was_proven_with(judged: Judged) -> None:
     deployment = judged.deploy_selected(replace(judged.selected(), serving=(at("http://a:1", BASE),)))
 
     assert (at("http://a:1", BASE),) == deployment.serving == judged.record.serving
+
+
+def test_every_version_in_use_is_named(judged: Judged) -> None:
+    """Where production is proven on another version than it was judged on, the headline names both; else the one."""
+    later, same = (deployed(judged, at("http://127.0.0.1:8188", version=version)) for version in ("0.33.0", "0.3.64"))
+
+    assert (
+        "proven on http://127.0.0.1:8188 (ComfyUI 0.33.0): all 2 rows render what was judged on ComfyUI 0.3.64, pixel"
+        in headline(judged.plan, later, (HOLDS,))
+    )
+    assert "(ComfyUI 0.3.64): all 2 rows render what was judged, pixel" in headline(judged.plan, same, (HOLDS,))

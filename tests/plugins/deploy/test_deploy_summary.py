@@ -6,7 +6,7 @@ import pytest
 
 from plugins.deploy.summary import Summary
 from plugins.deploy.verified import Verified
-from plugins.evidence.deployments import Deployment
+from plugins.evidence.deployments import Deployment, Serving
 from plugins.plan.plan import Plan
 from plugins.review.ballot import Ballot
 from tests.plugins.deploy.judged_plan import Judged
@@ -72,6 +72,14 @@ def test_summary_tells_everything(judged: Judged, deployment: Deployment) -> Non
         "- Server: http://127.0.0.1:8188",
     ):
         assert line in text.split("\n")
+
+
+def test_servers_of_the_proof_are_named(judged: Judged, deployment: Deployment) -> None:
+    """Beside where the pictures were made, the summary says which ComfyUI production was proven on."""
+    server = deployment.server.model_copy(update={"comfyui_version": "0.33.0"})
+    text = told(judged.plan, deployment.model_copy(update={"serving": (Serving(server=server),)}))
+
+    assert "- Proven on: ComfyUI 0.33.0 at http://127.0.0.1:8188 (RTX 4090)" in text.split("\n")
 
 
 def test_real_deployment_is_not_called_simulated(judged: Judged, deployment: Deployment) -> None:
