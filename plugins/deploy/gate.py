@@ -44,14 +44,20 @@ def pass_gate(
     """Return the evidence that the selection rests on. `accepted` are ids of cells that count whatever was checked.
 
     Raises `GateError` where a cell of any checkpoint has no evidence of the bytes that its training file has now, was
-    not checked, or is of a row whose pictures were not made alike; or a picture of the selected one, at the `strength`
-    that it was judged at, failed a check.
+    not checked, or is of a row whose pictures were not made alike; where all are another plan's; or where a picture of
+    the selected one, at the `strength` that it was judged at, failed a check.
     """
     cells = tested_cells(expected.plan)
     if unknown := sorted({*accepted} - {cell.id for cell in cells}):
         raise GateError(
             f"--accept={unknown[0]} names no picture of {expected.plan.title}. Write its id as in the tests, "
             f"such as --accept={next(column(expected.plan, selected)).id}. Nothing was deployed."
+        )
+    others = store.plan_name()
+    if others and others != expected.plan.name:
+        raise GateError(
+            f"{store.folder.parent} holds the pictures of another plan, {others!r}, and this is {expected.plan.name!r}."
+            " Name the folder that this one's pictures are in: --reports=DIR. Nothing was deployed."
         )
     missing = expected.missing(store, cells)
     problems = [str(one) for one in missing]

@@ -1,5 +1,6 @@
 """The page as a place to judge: where to begin, how far it is, what stays in view, what can be put away."""
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
 from tests.browser.still import enlarge, wait_until_still
-from tests.plugins.review.sample import large_plan, make_review, training_images, write_page
+from tests.plugins.review.sample import large_plan, make_review, spyke, training_images, write_page
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -302,3 +303,57 @@ def test_step_600_cannot_be_found_blind(page: Page) -> None:
     page.keyboard.press("Control+z")
     assert 6 == page.locator(".names .name:visible").count()
     assert "step" not in page.locator(".names").inner_text()
+
+
+def test_words_of_any_length_stay_in_their_place(open_page: Open, tmp_path: Path) -> None:
+    """A title, name, prompt or criterion that cannot be broken anywhere is broken somewhere: nothing is cut off."""
+    plan, word = spyke(), "an_identifier_that_somebody_wrote_with_underscores_and_that_goes_on_and_on_v1_final_2"
+    plan = plan.model_copy(
+        update={
+            "title": word,
+            "checkpoints": tuple(one.model_copy(update={"label": word + str(one.step)}) for one in plan.checkpoints),
+            "prompts": tuple(one.model_copy(update={"purpose": word, "text": word}) for one in plan.prompts),
+            "criteria": tuple(one.model_copy(update={"text": word}) for one in plan.criteria),
+        }
+    )
+    page = open_page(write_page(make_review(tmp_path, side=32, plan=plan, flags=False)), viewport=PHONE)
+    cut = """() => [...document.querySelectorAll(
+      "#review :is(h1, h2, .name, .purpose, th, li, label, #verdict span, .duelists, .marks button)")]
+      .filter((one) => one.offsetParent && getComputedStyle(one).display !== "inline")
+      .filter((one) => one.scrollWidth > one.clientWidth + 1)
+      .map((one) => one.outerHTML.slice(0, 90))"""
+    for size in (PHONE, DESKTOP):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        assert size["width"] == page.evaluate("document.documentElement.scrollWidth")
+        page.locator(".first").click()
+        assert in_view(page, "#viewer-criteria li.current [value=unsure]")
+        assert [] == page.evaluate(cut)
+        page.keyboard.press("Escape")
+
+
+def test_nothing_rendered_is_nothing_to_mark(open_page: Open, tmp_path: Path) -> None:
+    """Without a picture the page asks for pictures, not for marks, and never says that all is marked."""
+    review = make_review(tmp_path, side=32, flags=False)
+    entries = tuple(replace(entry, evidence=None, problem="the server ended") for entry in review.entries)
+    page = open_page(write_page(replace(review, entries=entries)))
+    expect(page.locator("#progress")).to_have_text("Nothing to mark")
+    expect(page.locator("#verdict")).to_have_text("Still to render: step 200 has no picture for 5 required criteria.")
+    page.locator(".first").click()
+    expect(page.locator("#status")).to_have_text("There is nothing to mark: no picture, or no criterion.")
+    enlarge(page, "step200-novel_pose")
+    page.keyboard.press("j")
+    expect(page.locator("#viewer-status")).to_have_text("There is nothing to mark: no picture, or no criterion.")
+
+
+def test_what_the_page_says_is_in_view(page: Page) -> None:
+    """What a key or a click led to is said where it is seen: in the bar, or beside a large picture; until a change."""
+    page.keyboard.press("c")
+    expect(page.locator("#status")).to_have_text("The rule has no checkpoint to choose yet.")
+    assert in_view(page, "#status")
+    page.locator(".judge .marks button").first.click()
+    expect(page.locator("#status")).to_be_hidden()
+    enlarge(page, "step600-novel_pose")
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    expect(page.locator("#viewer-status")).to_have_text("There is nothing to undo.")
+    assert in_view(page, "#viewer-status")

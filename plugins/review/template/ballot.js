@@ -26,6 +26,7 @@ function change(edit, join = "") {
   joined = join;
   future.length = 0;
   const { blind } = ballot;
+  say();
   become({ ...ballot, ...parts });
   if (blind !== ballot.blind) forget();
 }

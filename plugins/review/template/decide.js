@@ -4,7 +4,7 @@ const part = (id) => document.getElementById(id);
 
 function drawDecision() {
   const { done, total } = progress();
-  part("progress").textContent = `${done} of ${total} marked`;
+  part("progress").textContent = total ? `${done} of ${total} marked` : "Nothing to mark";
   const verdict = suggestion();
   const { choice, reason, judge } = ballot;
   tell("verdict", (isBlind() ? blindProgress() : verdict.reason).split("\n"));
@@ -61,8 +61,10 @@ function argument(id) {
   return data.checkpoints.find((checkpoint) => checkpoint.id === id).argument;
 }
 
+// In the bar, which is always in view, until something is changed; beside a large picture where one is open.
 function say(...lines) {
   tell("status", lines);
+  if (viewer.open) tell("viewer-status", lines);
 }
 
 // One line each; told again only where it changed, since screen readers read it out.

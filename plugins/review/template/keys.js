@@ -98,7 +98,7 @@ function goToOpen(from = null) {
   const start = groups.indexOf(from) + 1;
   const open = [...groups.slice(start), ...groups.slice(0, start)].find(({ dataset, firstElementChild }) => !firstElementChild.disabled && !answerOf(dataset.checkpoint, dataset.criterion));
   if (open) open.firstElementChild.focus();
-  else say("Everything is marked: decide below.");
+  else say(allIsMarked());
 }
 
 // Arrow keys walk over pictures and marks; Tab passes the whole matrix in one step.

@@ -32,15 +32,21 @@ function suggestion() {
     if (short.length) {
       ruledOut.push(`${name} is ruled out. ${short.map((criterion) => `${criterion.text}: ${toldAnswer(id, criterion.id, at)}`).join("; ")}.`);
     } else if (open.length) {
-      const count = open.length === 1 ? "1 required criterion" : `${open.length} required criteria`;
-      const closes = data.rate === null ? " One “no” rules it out." : "";
-      return { checkpoint: null, strength: null, reason: [`Still to mark: ${name}, ${count}.${closes}`, ...ruledOut].join("\n") };
+      return { checkpoint: null, strength: null, reason: [stillOpen(name, id, open, at), ...ruledOut].join("\n") };
     } else {
       const found = `${name} is the earliest checkpoint with ${passing}.`;
       return { checkpoint: id, strength: asNumber(at), reason: [found, weakest(id, at), ...incomplete(id, at), ...ruledOut].join("\n") };
     }
   }
   return { checkpoint: null, strength: null, reason: [`No checkpoint has ${passing}.`, ...ruledOut].join("\n") };
+}
+
+function stillOpen(name, checkpoint, open, at) {
+  const markable = open.filter(({ id }) => figure(checkpoint, id, at).pictures);
+  const { length } = markable.length ? markable : open;
+  const count = length === 1 ? "1 required criterion" : `${length} required criteria`;
+  if (!markable.length) return `Still to render: ${name} has no picture for ${count}.`;
+  return `Still to mark: ${name}, ${count}.${data.rate === null ? " One “no” rules it out." : ""}`;
 }
 
 // What the fewest pictures stand for, so that "3 of 3" is not taken for more than it is.

@@ -136,9 +136,13 @@ function answerHere(answer, everywhere = false) {
 
 function whatIsNext() {
   const next = nextPicture();
-  if (!next) return "Everything is marked. Esc, then decide.";
+  if (!next) return allIsMarked();
   const { column, strength: at } = data.cells[next];
   return shortOf(column, at).length ? "All that is not ruled out is marked. Esc, then decide; j: the rest." : "All is marked here. j: the next unmarked picture.";
+}
+
+function allIsMarked() {
+  return progress().total ? `Everything is marked${viewer.open ? ". Esc, then decide." : ": decide below."}` : "There is nothing to mark: no picture, or no criterion.";
 }
 
 function tellHere(words) {
@@ -184,8 +188,7 @@ function openOn(column, row, at) {
 function goToNext() {
   const next = nextPicture();
   if (next) openViewer(next);
-  else if (viewer.open) tellHere("Everything is marked. Esc, then decide.");
-  else say("Everything is marked: decide below.");
+  else say(allIsMarked());
 }
 
 // Show the preview at once, and the full PNG as soon as it is there. A report that was mailed alone has none.

@@ -123,6 +123,20 @@ def test_retrained_checkpoint_shuts_the_gate(judged: Judged, step: str) -> None:
     assert second.startswith(f"  {step} x novel_pose: it was rendered from other bytes")
 
 
+def test_pictures_of_another_plan_are_one_message(judged: Judged) -> None:
+    """Reports of another LoRA shut the gate with that cause alone, not picture by picture."""
+    other = judged.plan.model_copy(update={"name": "bolt_v1"})
+    now = Judged(plan=other, expected=expected_inputs_of(other), store=judged.store, reports=judged.reports)
+
+    with pytest.raises(GateError) as caught:
+        now.selected()
+
+    assert (
+        f"{judged.reports} holds the pictures of another plan, {judged.plan.name!r}, and this is 'bolt_v1'. "
+        "Name the folder that this one's pictures are in: --reports=DIR. Nothing was deployed."
+    ) == str(caught.value)
+
+
 def test_everything_missing_is_listed(judged: Judged) -> None:
     """Where nothing was rendered, every cell is named."""
     for cell in matrix(judged.plan):

@@ -96,7 +96,12 @@ def test_many_rows_are_laid_out_as_they_come_into_view(review: Review, monkeypat
 def test_simulated_is_said_on_top(review: Review, page: str) -> None:
     """A simulated run is said to be one before anything else; a real one is not."""
     simulated = render_page(make_review(review.reports, side=48, simulated=True))
-    assert words(simulated[simulated.index("<main") :]).startswith("SIMULATED.")
+    assert words(simulated[simulated.index("<main") :]).startswith(
+        "SIMULATED. A stand-in drew these pictures. They say"
+    )
+    references = training_images(review.reports.parent / "drawn", 1, side=48)
+    shown = render_page(make_review(review.reports, side=48, simulated=True, references=references))
+    assert "SIMULATED. A stand-in drew these pictures, also the training images." in words(shown)
     assert "SIMULATED" not in words(page[page.index("<main") : page.index("<dialog")])
 
 
