@@ -91,7 +91,7 @@ class LoraSwitches:
             questions.ask(
                 f"The tested LoRA has strength 0 in {spelled(graph, slot.place)}, so every checkpoint would be the "
                 "baseline. Say how strong it is:",
-                "[sampling] lora_strength = 1.0",
+                "[sampling]\nlora_strength = 1.0",
             )
         if (switch := slot.switch) and is_no(value := self._wiring.value_of(inputs[switch.field])):
             options = self._options(switch.node, switch.field)

@@ -17,7 +17,7 @@ class Questions:
         self._asked: dict[str, str] = {}
 
     def ask(self, problem: str, line: str = "") -> None:
-        """Note a problem, and what to write into the plan; the same one is noted once."""
+        """Note a problem, and what to write into the plan, under its table if another is meant; the same one once."""
         self._asked.setdefault(problem, line)
 
     def __len__(self) -> int:
@@ -29,8 +29,16 @@ class Questions:
         return "".join(f"\n  {problem}" + (f"{_INDENT}{line}" if line else "") for problem, line in self._asked.items())
 
     def __str__(self) -> str:
-        """Return all of it; the first line has its table above it, so that it can be copied into a plan as it is."""
-        return self.plain.replace(_INDENT, f"{_INDENT}[comfyui.nodes]{_INDENT}", 1)
+        """Return all of it, with the table above each line that it is of, so that lines can be copied into a plan."""
+        shown, table = [], ""
+        for problem, line in self._asked.items():
+            shown.append(f"\n  {problem}")
+            name, _, entry = line.rpartition("\n")
+            wanted = name or "[comfyui.nodes]"
+            if entry:
+                shown += [f"{_INDENT}{wanted}"] * (wanted != table) + [f"{_INDENT}{entry}"]
+                table = wanted
+        return "".join(shown)
 
 
 def in_nodes(key: str, value: str | list[str]) -> str:

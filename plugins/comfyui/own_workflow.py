@@ -53,11 +53,12 @@ def workflow_on(plan: Plan, choices: Sequence[ServerChoices]) -> tuple[Workflow,
     base_model = base_model_on(plan, workflow, choices)
     if plan.workflow:
         cells = matrix(plan)
+        staged = frozenset(plan.staged_file(one) for one in plan.tested)
         for one in choices:
             for cell in (cells[0], cells[-1]):  # a baseline, and a checkpoint
                 file = plan.picker_name(plan.staged_file(cell.checkpoint)) if cell.checkpoint else None
                 filled = workflow.fill(cell, plan.sampling, base_model=base_model, lora_file=file, prefix=plan.name)
-                workflow.check(filled, read_types(one.nodes), server=one.url)
+                workflow.check(filled, read_types(one.nodes), server=one.url, staged=staged)
     return workflow, base_model
 
 

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Final, Self
 
@@ -216,14 +216,18 @@ class Workflow:
         """Name an input as a person knows it."""
         return spelled(self.parts.graph, place)
 
-    def check(self, filled: Filled, types: NodeTypes, *, server: str) -> None:
+    def check(self, filled: Filled, types: NodeTypes, *, server: str, staged: Collection[str] = ()) -> None:
         """Hold a filled graph against a server's description of its nodes.
 
         Raises `WorkflowError` with every difference.
 
-        What the LoRA's picker lists is left out: the file may not be there yet.
+        Files that are `staged`, and LoRAs that are put in, may be missing from the LoRAs' pickers.
         """
-        later = {slot.place for slot in (*self.parts.slots, *self.parts.put_in)}
+        later = {slot.place for slot in self.parts.put_in}
+        for place in (slot.place for slot in self.parts.slots if slot.place.node in filled.graph):
+            value = str(filled.graph[place.node]["inputs"][place.field])
+            if PurePosixPath(value.replace("\\", "/")).name in staged:
+                later.add(place)
         found = tuple(differences(filled.graph, types, written_later=later))
         if found:
             lines = "".join(f"\n  {one}" for one in found)

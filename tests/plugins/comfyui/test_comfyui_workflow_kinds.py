@@ -339,7 +339,7 @@ def test_strength_zero_is_asked_about(types: str) -> None:
     graph = linked(case("silent_core_bypass_loader"), n10_strength_model=0.0, n10_strength_clip=0.0)
     message = refusal(graph, types)
     assert "has strength 0 in 10 'LoraLoaderBypass'.lora_name" in message
-    assert "[sampling] lora_strength = 1.0" in message
+    assert message.endswith("Say how strong it is:\n      [sampling]\n      lora_strength = 1.0")
     filled = fill(read(graph, types, lora_strength=0.9), lora_strength=0.9)["10"]["inputs"]
     assert (0.9, 0.9) == (filled["strength_model"], filled["strength_clip"])
 
@@ -424,7 +424,7 @@ def server_says(graph: Graph, *left_out: str) -> list[str]:
     workflow = Workflow.of(graph, types=types, path=Path("own.json"))
     filled = workflow.fill(cell(), plain(), base_model=None, lora_file=TESTED, prefix="p")
     try:
-        workflow.check(filled, types, server="http://host")
+        workflow.check(filled, types, server="http://host", staged=[TESTED])
     except WorkflowError as error:
         return str(error).splitlines()
     return []
@@ -433,6 +433,24 @@ def server_says(graph: Graph, *left_out: str) -> list[str]:
 def offered() -> Graph:
     """Write a workflow whose values the server of these tests offers."""
     return linked(simple(), n1_ckpt_name="a", n5_sampler_name="a", n5_scheduler="b")
+
+
+def test_file_that_stays_in_the_baseline_must_be_offered() -> None:
+    """A LoRA that the baseline can only weaken to 0 is named there as in the file, which the server has to list."""
+    hook = {"input": {"required": {"lora_name": [["a"], {}], "strength_model": ["FLOAT", {}]}}, "output": ["HOOKS"]}
+    types = read_types(object_info() | {"CreateHookLora": hook, "SetClipHooks": {"input": {}, "output": ["CLIP"]}})
+    graph = linked(offered(), n2_clip=["11", 0])
+    graph["10"] = node("CreateHookLora", lora_name="mine-step600.safetensors", strength_model=1.0)
+    graph["11"] = node("SetClipHooks", clip=["1", 1], hooks=["10", 0])
+    files = frozenset({"mine-step600.safetensors"})
+    workflow = Workflow.of(graph, types=types, files=files, path=Path("own.json"))
+    graphs = [
+        workflow.fill(cell(), plain(), base_model=None, lora_file=file, prefix="p") for file in (f"sub/{TESTED}", None)
+    ]
+    assert 0.0 == graphs[1].graph["10"]["inputs"]["strength_model"]
+    workflow.check(graphs[0], types, server="http://host", staged=[TESTED])
+    with pytest.raises(WorkflowError, match=r"lora_name is 'mine-step600.safetensors', which is not offered there"):
+        workflow.check(graphs[1], types, server="http://host", staged=[TESTED])
 
 
 def test_graph_that_a_server_takes_is_not_refused() -> None:
