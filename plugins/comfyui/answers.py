@@ -68,7 +68,7 @@ class ServerInfo(Record):
         return ", ".join(filter(None, [self.device, torch, self.flags]))
 
     @property
-    def facts(self) -> dict[str, str | None]:
+    def configuration(self) -> dict[str, str | None]:
         """What decides pixels beside the workflow and its files, by name; None where it is not known."""
         return {
             "ComfyUI": self.comfyui_version,
@@ -78,11 +78,11 @@ class ServerInfo(Record):
         }
 
     def differences(self, other: "ServerInfo") -> tuple[str, ...]:
-        """List the facts that are known of both and differ, as "ComfyUI 0.33.0 instead of 0.3.64"."""
-        theirs = other.facts
+        """List the parts that are known of both and differ, as "ComfyUI 0.33.0 instead of 0.3.64"."""
+        theirs = other.configuration
         return tuple(
             f"{name} {mine or 'none'} instead of {theirs[name] or 'none'}"
-            for name, mine in self.facts.items()
+            for name, mine in self.configuration.items()
             if mine is not None and theirs[name] is not None and mine != theirs[name]
         )
 

@@ -44,11 +44,11 @@ class StandIn:
         """
         workspace = workspace.absolute()
         workspace.mkdir(parents=True, exist_ok=True)
-        facts = workspace / "training-run.json"
-        facts.write_text(run.to_json(), encoding="utf-8")
+        run_file = workspace / "training-run.json"
+        run_file.write_text(run.to_json(), encoding="utf-8")
         command = [
             *(sys.executable, "-m", "stand_in", "--until-stdin-closes"),
-            *("--workspace", str(workspace), "--run", str(facts)),
+            *("--workspace", str(workspace), "--run", str(run_file)),
             *("--port", str(port), "--seconds-per-image", str(seconds_per_image)),
         ]
         process = subprocess.Popen(  # noqa: S603 (this suite's own program)

@@ -245,7 +245,7 @@ class Summary:
     def _settings(self) -> str:
         sampling, server = self.plan.sampling, self.deployment.server
         if self.plan.workflow:
-            settings = [("Settings", ", ".join((*self.plan.facts, "all else as in the workflow")))]
+            settings = [("Settings", ", ".join((*self.plan.settings, "all else as in the workflow")))]
             settings += [("Found", line) for line in self.workflow]
         else:
             settings = [

@@ -109,7 +109,7 @@ class ComparedRecord(Record):
 
 def population_of(server: ServerInfo, files: tuple[FileRecord, ...]) -> Population:
     """Return a key that is the same for pictures which may be compared with each other."""
-    return (*server.facts.values(), *(f"{one.name} {one.size}" for one in files))
+    return (*server.configuration.values(), *(f"{one.name} {one.size}" for one in files))
 
 
 class Evidence(Record):

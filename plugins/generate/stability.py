@@ -122,7 +122,7 @@ class Stability:
 
 
 def _key(server: ServerInfo) -> tuple[str | None, ...]:
-    return tuple(server.facts.values())
+    return tuple(server.configuration.values())
 
 
 def write_stability(found: tuple[StabilityCheck, ...], reports: Path) -> None:

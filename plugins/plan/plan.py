@@ -222,9 +222,9 @@ class Plan(Table):
         return criterion.prompts or tuple(prompt.id for prompt in self.prompts if not prompt.bleed)
 
     @property
-    def facts(self) -> tuple[str, ...]:
+    def settings(self) -> tuple[str, ...]:
         """What every picture shares, in a few words each."""
-        return (*self.sampling.facts(is_own=self.workflow is not None), *(f"always on: {one}" for one in self.loras))
+        return (*self.sampling.settings(is_own=self.workflow is not None), *(f"always on: {one}" for one in self.loras))
 
     @property
     def tested(self) -> tuple[Tested, ...]:

@@ -84,7 +84,7 @@ class Sampling(Table):
         """Every strength that the LoRA is tested at, in the plan's order."""
         return self.lora_strengths or (self.lora_strength,)
 
-    def facts(self, *, is_own: bool) -> tuple[str, ...]:
+    def settings(self, *, is_own: bool) -> tuple[str, ...]:
         """Return what every picture shares, in a few words each; what is left to an own workflow is not among them."""
         words_by_key = {
             "base_model": self.base_model,

@@ -3,16 +3,16 @@
 import json
 
 from plugins.deploy.markdown import code, plain
-from plugins.publish.facts import Facts
+from plugins.publish.profile import Profile
 
 PICTURES = "images"
 """The folder of the card's pictures."""
 
 
-def card(facts: Facts) -> str:
+def card(profile: Profile) -> str:
     """Return the card as Markdown."""
-    plan, deployment = facts.plan, facts.deployment
-    candidates = list(facts.pictures)
+    plan, deployment = profile.plan, profile.deployment
+    candidates = list(profile.pictures)
     pictures = [
         f"## {plain(plan.prompts[0].purpose or plan.prompts[0].id)}, by checkpoint",
         "",
@@ -22,38 +22,38 @@ def card(facts: Facts) -> str:
     ]
     prompts = [f"- {plain(one.purpose or one.id)}: `{code(one.text)}`" for one in plan.prompts]
     parts = [
-        _front_matter(facts),
-        f"# {plain(facts.title)}",
-        f"{plain(facts.story())}.",
-        f"Trigger words: `{code(facts.trigger)}`" if facts.trigger else "",
+        _front_matter(profile),
+        f"# {plain(profile.title)}",
+        f"{plain(profile.story())}.",
+        f"Trigger words: `{code(profile.trigger)}`" if profile.trigger else "",
         "\n".join(pictures),
-        _why(facts),
+        _why(profile),
         "\n".join(["## Prompts", "", *prompts]),
-        "\n".join(["## Settings", "", f"- Seeds: {', '.join(map(str, plan.sampling.seeds))}", *_settings(facts)]),
+        "\n".join(["## Settings", "", f"- Seeds: {', '.join(map(str, plan.sampling.seeds))}", *_settings(profile)]),
         f"## File\n\n- SHA-256 of production: `{deployment.sha256}`\n- Tensors: production's, bit for bit",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front_matter(facts: Facts) -> str:
-    wanted = facts.wanted
+def _front_matter(profile: Profile) -> str:
+    wanted = profile.wanted
     lines = ["---", "tags:", "  - text-to-image", "  - lora"]
     if wanted.license.strip():
         lines.append(f"license: {json.dumps(wanted.license.strip(), ensure_ascii=False)}")
-    if facts.trigger:
-        lines.append(f"instance_prompt: {json.dumps(facts.trigger, ensure_ascii=False)}")
+    if profile.trigger:
+        lines.append(f"instance_prompt: {json.dumps(profile.trigger, ensure_ascii=False)}")
     return "\n".join([*lines, "---"])
 
 
-def _why(facts: Facts) -> str:
+def _why(profile: Profile) -> str:
     """Return why this checkpoint: the rule, the person's reason, and each mark with its interval."""
     lines = ["## Why this checkpoint", ""]
-    if facts.plan.selection_rule:
-        lines += [f"Selection rule: {plain(facts.plan.selection_rule)}", ""]
-    lines += [line for one in facts.ballots if one.reason.strip() for line in (f"Reason: {plain(one.reason)}", "")]
-    if facts.deployment.observed.strip():
-        lines += [f"Observed: {plain(facts.deployment.observed)}", ""]
-    marks = [f"- {plain(one)}" for one in facts.marks()]
+    if profile.plan.selection_rule:
+        lines += [f"Selection rule: {plain(profile.plan.selection_rule)}", ""]
+    lines += [line for one in profile.ballots if one.reason.strip() for line in (f"Reason: {plain(one.reason)}", "")]
+    if profile.deployment.observed.strip():
+        lines += [f"Observed: {plain(profile.deployment.observed)}", ""]
+    marks = [f"- {plain(one)}" for one in profile.marks()]
     if marks:
         lines += [*marks, "", "Each entry says how many of n pictures got a yes, with the 95 % interval (Wilson's)."]
     else:
@@ -61,6 +61,6 @@ def _why(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _settings(facts: Facts) -> list[str]:
-    settings = [*facts.plan.facts, *filter(None, [facts.wanted.base_model.strip()])]
+def _settings(profile: Profile) -> list[str]:
+    settings = [*profile.plan.settings, *filter(None, [profile.wanted.base_model.strip()])]
     return [f"- {plain(one)}" for one in settings]

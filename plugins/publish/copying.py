@@ -10,7 +10,7 @@ from typing import Final
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import header_size, read_header
 from plugins.plan.training.families import Family
-from plugins.publish.facts import Facts
+from plugins.publish.profile import Profile
 from plugins.publish.record import PublishError
 
 _BLOCK: Final = 4 * 1024 * 1024
@@ -42,13 +42,13 @@ _ARCHITECTURES: Final = {
 _OF_STABILITY: Final = ("lora_unet_", "lora_te")
 
 
-def write_copy(facts: Facts, target: Path) -> None:
+def write_copy(profile: Profile, target: Path) -> None:
     """Write the copy, read it back, and see that its tensors are production's.
 
     Raises `OSError`, and `PublishError` where they are not.
     """
-    production = facts.plan.production_file
-    notes = notes_of_copy(facts, tensors_digest(production))
+    production = profile.plan.production_file
+    notes = notes_of_copy(profile, tensors_digest(production))
     with production.open("rb") as source, target.open("wb") as copy:
         start = 8 + header_size(production)
         source.seek(8)
@@ -59,12 +59,12 @@ def write_copy(facts: Facts, target: Path) -> None:
         copy.write(struct.pack("<Q", len(text)) + text)
         while block := source.read(_BLOCK):
             copy.write(block)
-    check_copy(facts, target)
+    check_copy(profile, target)
 
 
-def check_copy(facts: Facts, copy: Path) -> None:
+def check_copy(profile: Profile, copy: Path) -> None:
     """See that a copy's tensors are production's, bit for bit, under the same names. Raises `PublishError`."""
-    production = facts.plan.production_file
+    production = profile.plan.production_file
     try:
         same = read_header(copy).layout == read_header(production).layout
     except HeaderError as error:
@@ -82,39 +82,39 @@ def tensors_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def notes_of_copy(facts: Facts, tensors_sha256: str) -> dict[str, str]:
+def notes_of_copy(profile: Profile, tensors_sha256: str) -> dict[str, str]:
     """Return the notes in the copy's header: ModelSpec's, and what of the trainer's may go with it."""
-    wanted, given = facts.wanted, facts.header.metadata
+    wanted, given = profile.wanted, profile.header.metadata
     kept = {key: given[key] for key in (given if wanted.keep_training_notes else _TECHNICAL) if key in given}
     if not wanted.keep_training_notes:
         kept = {key: value for key, value in kept.items() if _WORD.fullmatch(value)}
-    words = f"Trigger words: {facts.trigger}. " if facts.trigger else ""
-    judged = "" if facts.strength is None else f"Judged at strength {facts.strength:g}."
+    words = f"Trigger words: {profile.trigger}. " if profile.trigger else ""
+    judged = "" if profile.strength is None else f"Judged at strength {profile.strength:g}."
     fields = {
-        "title": facts.title,
-        "description": f"{facts.story()}.",
-        "date": f"{facts.deployment.deployed:%Y-%m-%d}",
+        "title": profile.title,
+        "description": f"{profile.story()}.",
+        "date": f"{profile.deployment.deployed:%Y-%m-%d}",
         "hash_sha256": f"0x{tensors_sha256}",
         "usage_hint": f"{words}{judged}".strip(),
-        "thumbnail": facts.thumbnail,
+        "thumbnail": profile.thumbnail,
         "author": wanted.author.strip(),
         "license": wanted.license.strip(),
-        "trigger_phrase": facts.trigger,
+        "trigger_phrase": profile.trigger,
     }
-    return kept | {f"{_PREFIX}{key}": value for key, value in {**_architecture(facts), **fields}.items() if value}
+    return kept | {f"{_PREFIX}{key}": value for key, value in {**_architecture(profile), **fields}.items() if value}
 
 
-def _architecture(facts: Facts) -> dict[str, str]:
+def _architecture(profile: Profile) -> dict[str, str]:
     """Return what a reader loads it by; nothing where one of it is not known, since ModelSpec asks for all of it."""
-    given = facts.header.metadata
+    given = profile.header.metadata
     named, made_by = given.get(f"{_PREFIX}architecture", ""), given.get(f"{_PREFIX}implementation", "")
     named = named if _ARCHITECTURE.fullmatch(named) else ""
     made_by = made_by if _IMPLEMENTATION.fullmatch(made_by) else ""
-    by_family = _ARCHITECTURES.get(facts.family, "") if facts.family else ""
-    is_of_stability = all(name.startswith(_OF_STABILITY) for name in facts.header.tensors)
+    by_family = _ARCHITECTURES.get(profile.family, "") if profile.family else ""
+    is_of_stability = all(name.startswith(_OF_STABILITY) for name in profile.header.tensors)
     found = {
         "sai_model_spec": "1.0.0",
-        "architecture": facts.wanted.architecture.strip() or named or by_family,
+        "architecture": profile.wanted.architecture.strip() or named or by_family,
         "implementation": made_by or ("sgm" if is_of_stability else ""),
     }
     return found if all(found.values()) else {}

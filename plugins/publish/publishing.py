@@ -15,7 +15,7 @@ from plugins.plan.plan import Plan
 from plugins.plan.wanted import Publish
 from plugins.publish.card import PICTURES, card
 from plugins.publish.copying import write_copy
-from plugins.publish.facts import Facts, gather_facts
+from plugins.publish.profile import Profile, gather_profile
 from plugins.publish.record import Published, PublishError, Writer, publish, read_published, withdraw
 from plugins.publish.sidecars import sidecar_digests, sidecars
 
@@ -25,17 +25,17 @@ def publish_production(plan: Plan, wanted: Publish, deployment: Deployment, stor
     try:
         if problems := production_is_the_selected_checkpoint(plan, deployment):
             raise PublishError("\n".join([*problems, "Nothing was published."]))
-        facts = gather_facts(plan, wanted, deployment, store)
+        profile = gather_profile(plan, wanted, deployment, store)
         new = Published(
             plan_name=plan.name,
             selected=deployment.selected,
             sha256=deployment.sha256,
             strength=deployment.strength,
             deployed=deployment.deployed,
-            preview=facts.preview_lines if _shows_preview(wanted) else (),
+            preview=profile.preview_lines if _shows_preview(wanted) else (),
             files={},
         )
-        return publish(new, {**_beside(facts), **_copy(facts)}, reports, plan.paths.project)
+        return publish(new, {**_beside(profile), **_copy(profile)}, reports, plan.paths.project)
     except OSError as error:
         where = error.filename or plan.production_file
         raise PublishError(f"{where} cannot be read: {error.strerror or error}. Nothing was published.") from error
@@ -46,18 +46,18 @@ def _shows_preview(wanted: Publish) -> bool:
     return "preview" in wanted.sidecars or wanted.copy_to is not None
 
 
-def _beside(facts: Facts) -> Mapping[Path, Writer]:
-    return {path: partial(_put, content) for path, content in sidecars(facts).items()}
+def _beside(profile: Profile) -> Mapping[Path, Writer]:
+    return {path: partial(_put, content) for path, content in sidecars(profile).items()}
 
 
-def _copy(facts: Facts) -> Mapping[Path, Writer]:
-    folder = facts.plan.copy_folder
+def _copy(profile: Profile) -> Mapping[Path, Writer]:
+    folder = profile.plan.copy_folder
     if folder is None:
         return {}
-    pictures = {folder / PICTURES / f"{name}.png": partial(_put, png) for name, png in facts.pictures.items()}
+    pictures = {folder / PICTURES / f"{name}.png": partial(_put, png) for name, png in profile.pictures.items()}
     return {
-        folder / facts.plan.production.file: partial(write_copy, facts),
-        folder / "README.md": partial(_put, card(facts).encode()),
+        folder / profile.plan.production.file: partial(write_copy, profile),
+        folder / "README.md": partial(_put, card(profile).encode()),
         **pictures,
     }
 

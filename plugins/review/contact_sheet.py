@@ -172,7 +172,7 @@ class _Sheet:
             words = "SIMULATED: a stand-in drew these pictures; they say nothing about a LoRA"
             yield _text(words, total, size=16, colour=_TEXT, ground="#ffd84d")
         yield _text(plan.title, total, size=22)
-        facts = ", ".join((*([f"workflow {plan.workflow.name}"] if plan.workflow else []), *plan.facts))
+        facts = ", ".join((*([f"workflow {plan.workflow.name}"] if plan.workflow else []), *plan.settings))
         yield _text(facts, total, size=self.small, colour=_DIM)
         if len(self.lines) < (there := len(_lines(self.review))):
             words = f"The first {len(self.lines)} of {there} rows; all of them are in report.html"

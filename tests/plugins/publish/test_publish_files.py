@@ -17,7 +17,7 @@ from plugins.loras.copying import digest_of
 from plugins.plan.tested import AlwaysOn
 from plugins.publish.card import card
 from plugins.publish.copying import check_copy, notes_of_copy, tensors_digest
-from plugins.publish.facts import Facts, gather_facts, png_without_notes
+from plugins.publish.profile import Profile, gather_profile, png_without_notes
 from plugins.publish.record import PublishError
 from plugins.publish.sidecars import sidecars
 from plugins.review.ballot import Judged
@@ -37,10 +37,10 @@ PUBLISHED = [
 ]
 
 
-def facts_of(publication: Publication) -> Facts:
+def profile_of(publication: Publication) -> Profile:
     """Return what is known."""
     assert publication.plan.publish
-    return gather_facts(publication.plan, publication.plan.publish, publication.deployment, publication.judged.store)
+    return gather_profile(publication.plan, publication.plan.publish, publication.deployment, publication.judged.store)
 
 
 def sidecar(publication: Publication, suffix: str) -> Any:
@@ -138,8 +138,8 @@ def test_strength_is_a_preferred_weight_where_a1111_has_such(
     publication: Publication, strength: float, weight: float | None
 ) -> None:
     """LoRA-Manager gets the judged strength; A1111 takes weights from 0 to 2, and no other."""
-    facts = dataclasses.replace(facts_of(publication), strength=strength)
-    found = {path.name: json.loads(content) for path, content in sidecars(facts).items() if path.suffix == ".json"}
+    profile = dataclasses.replace(profile_of(publication), strength=strength)
+    found = {path.name: json.loads(content) for path, content in sidecars(profile).items() if path.suffix == ".json"}
 
     assert {"strength": strength} == json.loads(found["spyke_plasma_v1.metadata.json"]["usage_tips"])
     assert weight == found["spyke_plasma_v1.json"].get("preferred weight")
@@ -179,11 +179,11 @@ def test_training_notes_stay_behind_unless_they_are_wanted(publication: Publicat
     production = publication.judged.production
     notes = {"ss_steps": "600", "ss_tag_frequency": '{"me": {"secret": 3}}', "ss_network_module": "C:\\me\\lora.py"}
     save_file(load_file(production), production, notes | {"ss_base_model_version": "sd_v1"})
-    facts = facts_of(publication)
+    profile = profile_of(publication)
 
-    kept = notes_of_copy(facts, "0")
+    kept = notes_of_copy(profile, "0")
     publication.want(keep_training_notes=True)
-    whole = notes_of_copy(facts_of(publication), "0")
+    whole = notes_of_copy(profile_of(publication), "0")
 
     assert {"ss_steps": "600", "ss_base_model_version": "sd_v1"} == {
         key: value for key, value in kept.items() if not key.startswith("modelspec.")
@@ -213,9 +213,9 @@ def test_note_of_another_form_stays_behind(publication: Publication, key: str, l
     }
     tensors = load_file(production)
     save_file(tensors, production, usual)
-    kept = notes_of_copy(facts_of(publication), "0")
+    kept = notes_of_copy(profile_of(publication), "0")
     save_file(tensors, production, usual | {key: leak})
-    leaked = notes_of_copy(facts_of(publication), "0")
+    leaked = notes_of_copy(profile_of(publication), "0")
     del leaked["modelspec.thumbnail"]
 
     assert usual == {one: kept[one] for one in usual}
@@ -232,17 +232,17 @@ def test_picture_has_no_colour_profile(publication: Publication) -> None:
 
     with Image.open(BytesIO(small)) as shown, Image.open(path) as before:
         assert ("icc_profile" in before.info, {}) == (True, shown.info)
-    thumbnail = dataclasses.replace(facts_of(publication), preview=picture.getvalue()).thumbnail
+    thumbnail = dataclasses.replace(profile_of(publication), preview=picture.getvalue()).thumbnail
     assert b"secret" not in b64decode(thumbnail.partition(",")[2])
 
 
 def test_settings_have_the_loras_that_are_always_on(publication: Publication) -> None:
     """The card names every LoRA that was on in the judged pictures."""
-    facts = facts_of(publication)
+    profile = profile_of(publication)
     always = AlwaysOn.model_validate({"file": "style.safetensors", "strength": 0.7})
-    facts = dataclasses.replace(facts, plan=facts.plan.model_copy(update={"loras": (always,)}))
+    profile = dataclasses.replace(profile, plan=profile.plan.model_copy(update={"loras": (always,)}))
 
-    assert "- always on: style.safetensors at strength 0.7" in card(facts).splitlines()
+    assert "- always on: style.safetensors at strength 0.7" in card(profile).splitlines()
 
 
 def test_checkpoint_that_the_plan_no_longer_has_is_told(publication: Publication) -> None:
@@ -252,15 +252,15 @@ def test_checkpoint_that_the_plan_no_longer_has_is_told(publication: Publication
         update={"checkpoints": tuple(one for one in plan.checkpoints if one.id != "step600")}
     )
     with pytest.raises(PublishError, match=r"has step600, which was deployed[.] Nothing"):
-        facts_of(publication)
+        profile_of(publication)
     publication.plan, publication.deployment = plan, deployment.model_copy(update={"strength": 0.8})
     with pytest.raises(PublishError, match=r"has step600 at strength 0[.]8, which"):
-        facts_of(publication)
+        profile_of(publication)
 
 
 def test_copy_with_other_tensors_is_found(publication: Publication, tmp_path: Path) -> None:
     """One flipped bit, or one tensor under another name, and the copy is refused."""
-    facts, production = facts_of(publication), publication.judged.production
+    profile, production = profile_of(publication), publication.judged.production
     flipped, renamed = tmp_path / "flipped.safetensors", tmp_path / "renamed.safetensors"
     content = bytearray(production.read_bytes())
     content[-1] ^= 1
@@ -270,7 +270,7 @@ def test_copy_with_other_tensors_is_found(publication: Publication, tmp_path: Pa
 
     for copy in (flipped, renamed):
         with pytest.raises(PublishError, match="does not hold the same tensors"):
-            check_copy(facts, copy)
+            check_copy(profile, copy)
 
 
 def test_card_says_which_and_why(publication: Publication) -> None:
@@ -318,7 +318,7 @@ def test_starred_picture_stands_for_the_lora(
 ) -> None:
     """The starred picture of the selected checkpoint is preview and thumbnail; another star is not used, and named."""
     publication.star(starred, **changes)
-    published, facts = publication.publish(), facts_of(publication)
+    published, profile = publication.publish(), profile_of(publication)
     row = "novel_pose" if told[0].endswith("(starred).") else "forest"
 
     assert told == list(published.preview)
@@ -326,8 +326,8 @@ def test_starred_picture_stands_for_the_lora(
     with Image.open(publication.judged.reports / f"pictures/step600/{row}.png") as judged, Image.open(preview) as shown:
         assert judged.convert("RGB").tobytes() == shown.tobytes()
     copy = publication.plan.paths.project / "dist/spyke_plasma_v1.safetensors"
-    assert facts.thumbnail == notes_of(copy)["modelspec.thumbnail"]
-    assert facts.preview == preview.read_bytes()
+    assert profile.thumbnail == notes_of(copy)["modelspec.thumbnail"]
+    assert profile.preview == preview.read_bytes()
 
 
 def test_picture_that_was_rendered_again_is_not_published(publication: Publication) -> None:

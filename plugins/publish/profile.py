@@ -1,4 +1,4 @@
-"""What is known of the LoRA in production: who chose it out of what, at which strength, and what its pictures show."""
+"""The profile of the LoRA in production: how it was chosen, at which strength, and what its pictures show."""
 
 import base64
 from collections.abc import Collection, Iterable
@@ -29,8 +29,8 @@ THUMBNAIL: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """All that is published of a LoRA comes from here; what is not known is not there."""
+class Profile:
+    """Everything that is published about a LoRA. What is not known is left out."""
 
     plan: Plan
     wanted: Publish
@@ -97,7 +97,7 @@ class Facts:
         return f"{text} out of {among}" if len(self.plan.sampling.strengths) > 1 else text
 
 
-def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Store) -> Facts:
+def gather_profile(plan: Plan, wanted: Publish, deployment: Deployment, store: Store) -> Profile:
     """Return what is known of the LoRA in production. Raises `PublishError` where its pictures are others."""
     production = plan.production_file
     selected = plan.checkpoint(deployment.selected)
@@ -115,7 +115,7 @@ def gather_facts(plan: Plan, wanted: Publish, deployment: Deployment, store: Sto
     starred, unused = _starred(ballots, list(zip(cells, evidence, strict=True)), deployment)
     shown = starred or cells[0]
     status = production.stat()
-    return Facts(
+    return Profile(
         plan=plan,
         wanted=wanted,
         deployment=deployment,
