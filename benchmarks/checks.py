@@ -83,7 +83,7 @@ def _generate(plan: Plan, url: str, reports: Path) -> tuple[float, float]:
     """Generate the whole matrix anew; gives seconds, and seconds of this process's own processor time."""
     client = ComfyUI(url)
     server = Server(client, client.info(), timeout=60)
-    prepared = prepare(plan, (server,), Store(reports / "pictures"), headers=preflight(plan))
+    prepared = prepare(plan, (server,), Store(reports), headers=preflight(plan))
     cells = matrix(plan)
     start, own = time.perf_counter(), time.process_time()
     run = Generation(prepared, cells, regenerate=True)

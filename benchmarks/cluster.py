@@ -79,7 +79,7 @@ def generate(seconds: float, *, killing: bool) -> float:
             spent = Ground(plan_file=file, urls=(), reports=reports).pytest("-m", "generate", f"--cluster={address}")
             if killing and workers[0].poll() is None:
                 raise RuntimeError("No worker was killed.")
-        store = Store(reports / "pictures")
+        store = Store(reports)
         if lost := [cell.id for cell in cells if store.read(cell) is None]:
             raise RuntimeError(f"These cells were lost: {', '.join(lost)}.")
         return spent.wall

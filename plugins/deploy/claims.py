@@ -151,7 +151,7 @@ def proof_was_given(expected: ExpectedInputs, store: Store, deployment: Deployme
     ]
     # The record keeps the last server's picture of each row, and so does the folder.
     last = {one.picture: one.pixels_sha256 for one in deployment.proof}
-    problems += [_changed(store.folder.parent / picture, pixels) for picture, pixels in last.items()]
+    problems += [_changed(store.reports / picture, pixels) for picture, pixels in last.items()]
     return list(filter(None, problems))
 
 

@@ -8,14 +8,13 @@ from urllib.parse import quote
 
 from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment, Proven, Rollback
-from plugins.evidence.store import EvidenceError
-from plugins.generate.preparing import pictures
+from plugins.evidence.store import PICTURES, EvidenceError, Store
 from plugins.plan.cells import Cell, at, column, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.tested import PRODUCTION
 from plugins.review.page import environment, frame_script
 from plugins.review.previews import Preview, Source, make_previews
-from plugins.review.review import PICTURES, step_name
+from plugins.review.review import step_name
 
 _TEMPLATES: Final = Path(__file__).parent / "template"
 _ROLLBACK: Final = PurePosixPath("proof", "rollback")
@@ -117,7 +116,7 @@ def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:
 
 def _before(plan: Plan, deployment: Deployment, reports: Path) -> dict[str, PurePosixPath]:
     """Return the pictures of the file that was replaced, by row, where production was a rival when they were made."""
-    store, found = pictures(reports), {}
+    store, found = Store(reports), {}
     for rival in plan.rivals:
         for cell in column(plan, rival) if rival.file == PRODUCTION else ():
             with contextlib.suppress(EvidenceError):

@@ -15,7 +15,6 @@ from plugins.deploy.verified import Fail, Once, Verified
 from plugins.evidence.deployments import Deployment, Rollback, Serving
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
-from plugins.generate.preparing import pictures
 from plugins.loras.errors import LoraError
 from plugins.plan.command import GROUP
 from plugins.plan.messages import UserError, visible
@@ -177,7 +176,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
 @pytest.fixture(scope="session")
 def store(pytestconfig: pytest.Config) -> Store:
     """Return the pictures of this reports folder, with their evidence."""
-    return pictures(pytestconfig.stash[COMMAND].reports)
+    return Store(pytestconfig.stash[COMMAND].reports)
 
 
 @pytest.fixture(scope="session")

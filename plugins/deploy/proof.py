@@ -77,7 +77,6 @@ class Prover:
     servers: Sequence[Server]
     stability: Sequence[StabilityCheck]
     """What the run that made the pictures found out about its servers."""
-    reports: Path
 
     def prove(
         self, selected: Checkpoint, strength: float | None = None, *, meanwhile: Callable[[str], None]
@@ -105,7 +104,7 @@ class Prover:
         judged, url, production = self.evidence[cell], server.client.url, self.expected.plan.production.file
         place = Path("proof", f"{cell.row}.png")
         renderer = ProductionRenderer(expected=self.expected, base_model=judged.base_model, file=production)
-        picture = renderer.render(cell, server, to=self.reports / place)
+        picture = renderer.render(cell, server, to=self.store.reports / place)
         pixels = picture.pixels_sha256
         proven = partial(Proven, row=cell.row, server=url, picture=place.as_posix(), pixels_sha256=pixels)
         if pixels == judged.picture.pixels_sha256:

@@ -21,6 +21,7 @@ from plugins.comfyui.server import Server
 from plugins.deploy.deployment import put_back_on_error
 from plugins.deploy.proof import CLEAR, ProductionRenderer, ProofError, forget_all
 from plugins.evidence.deployments import ROLLBACK, Deployment, Rollback, write_record
+from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras import journal
 from plugins.loras.copies import evaluation_copies, former_copy, remove_evaluation_copies
@@ -207,7 +208,7 @@ class ProductionRollback:
 
     def _distance_from(self, column_id: str, cell: Cell, picture: Picture) -> float | None:
         """Measure how far a picture is from a column's one of the same row; None where that cannot be read."""
-        path = self.reports / "pictures" / column_id / f"{cell.name}.png"
+        path = Store(self.reports).folder / column_id / f"{cell.name}.png"
         try:
             with Image.open(path) as theirs:
                 return effect_of(picture.image, theirs)

@@ -29,9 +29,9 @@ from plugins.deploy.summary import Summary, rollback_summary
 from plugins.deploy.summary_files import write_summary
 from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import RECORD, ROLLBACK, BallotRecord, Deployment, Rollback, Serving, rollback_of
+from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
-from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
 from plugins.generate.workflows import workflow_of
 from plugins.loras import journal
@@ -223,7 +223,7 @@ class DeploySession:
         gone = {one for one in plan.rivals if not plan.training_file(one).is_file()}
         files = {one.id: plan.training_file(one) for one in plan.tested if one not in gone}
         expected = self._expected({name: digest_of(file) for name, file in files.items()})
-        store = pictures(reports)
+        store = Store(reports)
         evidence = pass_gate(expected, store, checkpoint, strength, accepted=self._options.accepted)
         self._lock()
         records: tuple[BallotRecord, ...] = ()
@@ -272,7 +272,6 @@ class DeploySession:
             store=selected.store,
             servers=self._servers(),
             stability=read_stability(reports),
-            reports=reports,
         )
         return deploy(
             selected,

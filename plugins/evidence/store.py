@@ -3,13 +3,17 @@
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Final
 
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.files import write_atomically
 from plugins.plan.cells import Cell, named
 from plugins.plan.messages import UserError
 from plugins.plan.record import BrokenRecord
+
+PICTURES: Final = PurePosixPath("pictures")
+"""Where a run's pictures lie, seen from its reports folder and from the page in it."""
 
 
 class EvidenceError(UserError):
@@ -18,9 +22,14 @@ class EvidenceError(UserError):
 
 @dataclass(frozen=True)
 class Store:
-    """The pictures folder of one reports folder: `step600/novel_pose.png` and `.json` for each cell."""
+    """The pictures of one reports folder: `step600/novel_pose.png` and `.json` for each cell."""
 
-    folder: Path
+    reports: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that all pictures lie in."""
+        return self.reports / PICTURES
 
     def picture(self, cell: Cell) -> Path:
         """Where the cell's PNG lies, or will."""

@@ -5,8 +5,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from plugins.evidence.files import leads_away
-from plugins.generate.preparing import pictures
+from plugins.evidence.store import PICTURES, Store
 from plugins.loras.locking import LOCK, lock_folder
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
@@ -38,13 +37,21 @@ def lock_folders(plan: Plan, reports: Path, *, loras: bool = True) -> ExitStack:
             ) from None
         if loras and plan.paths.comfyui.is_dir():
             _lock_loras(plan.paths.loras, held)
-        others = pictures(reports).plan_name()
+        others = Store(reports).plan_name()
         if others and others != plan.name:
             raise FolderError(
                 f"{reports} holds the pictures of another plan, {others!r}. Give this one a folder of its own: "
                 f"--reports={reports.parent / plan.name}"
             )
         return held.pop_all()
+
+
+def leads_away(reports: Path) -> Path | None:
+    """Return the first folder of a run's pictures that is a link to outside of `reports`, or None."""
+    kept = [reports / name for name in (PICTURES, "proof", "previews", "live")]
+    folders = [path for folder in kept for path in (folder, *folder.glob("*"))]
+    home = os.path.realpath(reports)
+    return next((path for path in folders if path.is_dir() and not path.resolve().is_relative_to(home)), None)
 
 
 def _lock_loras(folder: Path, held: ExitStack) -> None:

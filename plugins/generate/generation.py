@@ -65,7 +65,7 @@ class Generation:
         self._reused: Final = self._rows.kept
         self._anew: Final = len(reusable) - len(self._reused)
         self._reused.update({cell: found for cell in chosen if (found := self._still_shared(cell))})
-        self._stability: Final = Stability(self._renderer, self._store.folder.parent)
+        self._stability: Final = Stability(self._renderer, self._store.reports)
         self._comparing: Final = Comparing(self._store, noise_of=self._stability.noise_of)
         ours = frozenset(cells)
         for cell in matrix(prepared.expected.plan):

@@ -6,10 +6,9 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.cost import Cost, pace_of
 from plugins.generate.expected import ExpectedInputs
-from plugins.generate.preparing import pictures
 from plugins.generate.workflows import workflow_of
 from plugins.loras.always_on import digests_of_always_on
-from plugins.loras.digests import Digests
+from plugins.loras.digests import DIGESTS, Digests
 from plugins.plan.cells import Cell
 from plugins.plan.command import Command
 from plugins.plan.messages import UserError, counted, without_credentials
@@ -17,9 +16,9 @@ from plugins.plan.messages import UserError, counted, without_credentials
 
 def cost_line(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> str:
     """Return what the chosen cells would cost. Where the files do not tell what is reused, say why."""
-    plan, store = command.plan, pictures(command.reports)
+    plan, store = command.plan, Store(command.reports)
     cells = list(dict.fromkeys(cell for one in chosen for cell in (one.baseline, one)))
-    digest = Digests(command.reports / ".digests.json").of
+    digest = Digests(command.reports / DIGESTS).of
     try:
         expected = ExpectedInputs(
             plan=plan,

@@ -23,7 +23,7 @@ from plugins.generate.record import Recorder
 from plugins.generate.workflows import prepare_workflow
 from plugins.loras.always_on import digests_of_always_on
 from plugins.loras.base_models import base_header
-from plugins.loras.digests import Digests
+from plugins.loras.digests import DIGESTS, Digests
 from plugins.loras.doubts import doubts_of, samples_of, saved_again
 from plugins.loras.header import Header, check_fit
 from plugins.loras.staging import Action, Staged, rivals_of, stage, unstaged
@@ -69,11 +69,6 @@ LookedAt = tuple[Mapping[Checkpoint, Checkpoint], tuple[str, ...]]
 """The checkpoints that were saved twice, and what is odd about all of them."""
 
 
-def pictures(reports: Path) -> Store:
-    """Return the store of a reports folder's pictures."""
-    return Store(reports / "pictures")
-
-
 def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: Mapping[Checkpoint, Header]) -> Prepared:
     """Check the base model, stage every checkpoint, and see each of them in every server's picker.
 
@@ -83,7 +78,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     """
     classes = classes_for(plan)
     choices = [choices_of(server.client, classes=classes) for server in servers]
-    workflow, base_model = prepare_workflow(plan, choices, store.folder.parent)
+    workflow, base_model = prepare_workflow(plan, choices, store.reports)
     looked_at = _look_at(plan, headers, base_model, doubts_of_prompts(plan, workflow, choices))
     spelled: dict[RenderServer, dict[str, str]] = {
         server: always_on_names(plan, server.client.loras() if plan.loras else (), server=server.info.url)
@@ -138,7 +133,7 @@ def prepare_on_cluster(
             "do not see to that. Name the servers with --comfyui-url instead, or take it out of the plan."
         )
     choices, left_out = _choices_of_workers(plan, cluster)
-    workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.folder.parent)
+    workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.reports)
     looked_at = _look_at(plan, headers, base_model, doubts_of_prompts(plan, workflow, tuple(choices.values())))
     workers: dict[RenderServer, DaskServer] = {server: server for server in choices}
 
@@ -247,7 +242,7 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
 @contextmanager
 def _remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
     """Yield what digests a file, once per change of the file, over all runs with this reports folder."""
-    digests = Digests(store.folder.parent / ".digests.json")
+    digests = Digests(store.reports / DIGESTS)
     yield digests.of
     digests.save()
 

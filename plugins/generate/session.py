@@ -8,11 +8,12 @@ from PIL import Image
 
 from plugins.comfyui.server import Server
 from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import Store
 from plugins.generate.disk import check_room
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.folders import lock_folders
 from plugins.generate.generation import Generation
-from plugins.generate.preparing import Prepared, pictures, prepare, prepare_on_cluster
+from plugins.generate.preparing import Prepared, prepare, prepare_on_cluster
 from plugins.loras.doubts import said_of_strengths
 from plugins.loras.staging import Action, preflight, staged_line
 from plugins.plan.cells import Cell
@@ -39,7 +40,7 @@ class GenerateSession:
         servers: Callable[[], tuple[Server, ...]],
         cluster: "Callable[[], Cluster] | None",
     ) -> None:
-        plan, store = command.plan, pictures(command.reports)
+        plan, store = command.plan, Store(command.reports)
         headers = preflight(plan)
         # a cluster's workers lock their own loras folders while they write
         locks.enter_context(lock_folders(plan, command.reports, loras=cluster is None))

@@ -12,6 +12,8 @@ from typing import Final
 
 from plugins.loras.copying import digest_of
 
+DIGESTS: Final = ".digests.json"
+"""In a reports folder, for all runs that use it."""
 _SETTLED_SECONDS: Final = 2.0
 """A file that was changed later than this before it was read may be changed again without its time showing it: FAT
 counts in steps of 2 s."""

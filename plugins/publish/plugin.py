@@ -9,8 +9,8 @@ import pytest
 from plugins.deploy.standing import none_selected, standing_of
 from plugins.deploy.verified import Fail
 from plugins.evidence.deployments import Rollback
+from plugins.evidence.store import Store
 from plugins.generate.folders import lock_folders
-from plugins.generate.preparing import pictures
 from plugins.plan.messages import UserError
 from plugins.plan.stages import DEPLOY, GENERATE, PUBLISH
 from plugins.plan.stash import COMMAND
@@ -88,13 +88,13 @@ def _withdraw(config: pytest.Config) -> bool:
 def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
     """Publish what the plan wants of the deployment on record, if that is in production; fail where it is not."""
     command = pytestconfig.stash[COMMAND]
-    plan, reports = command.plan, command.reports
+    plan = command.plan
     assert plan.publish, "-m publish began without [publish]"  # noqa: S101 (a mistake of ours)
     try:
-        standing = standing_of(plan, reports, None, simulated=command.demo)
+        standing = standing_of(plan, command.reports, None, simulated=command.demo)
         if isinstance(standing, Rollback):
             fail(none_selected(standing))
-        published = publish_production(plan, plan.publish, standing, pictures(reports), reports)
+        published = publish_production(plan, plan.publish, standing, Store(command.reports))
     except UserError as error:
         fail(error)
     pytestconfig.stash[_LINES] += published.preview

@@ -20,7 +20,7 @@ from plugins.publish.record import Published, PublishError, Writer, publish, rea
 from plugins.publish.sidecars import sidecar_digests, sidecars
 
 
-def publish_production(plan: Plan, wanted: Publish, deployment: Deployment, store: Store, reports: Path) -> Published:
+def publish_production(plan: Plan, wanted: Publish, deployment: Deployment, store: Store) -> Published:
     """Publish what the plan wants of the deployment that stands. Raises `PublishError`."""
     try:
         if problems := production_is_the_selected_checkpoint(plan, deployment):
@@ -35,7 +35,7 @@ def publish_production(plan: Plan, wanted: Publish, deployment: Deployment, stor
             preview=profile.preview_lines if _shows_preview(wanted) else (),
             files={},
         )
-        return publish(new, {**_beside(profile), **_copy(profile)}, reports, plan.paths.project)
+        return publish(new, {**_beside(profile), **_copy(profile)}, store.reports, plan.paths.project)
     except OSError as error:
         where = error.filename or plan.production_file
         raise PublishError(f"{where} cannot be read: {error.strerror or error}. Nothing was published.") from error

@@ -8,7 +8,6 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.population import made_on
-from plugins.generate.preparing import pictures
 from plugins.generate.stability import read_stability
 from plugins.pictures.likeness import training_images
 from plugins.plan.cells import Cell, matrix, strengths
@@ -30,7 +29,7 @@ def gather(  # noqa: PLR0913 (what a review is put together from)
     `known` is evidence that was compared with the plan and its picture already; the rest is read, or `pending`: still
     to be rendered.
     """
-    store = pictures(reports)
+    store = Store(reports)
     images = training_images(expected.plan.paths.training_images)
     there = frozenset(images)
     entries = []

@@ -7,14 +7,12 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
 from plugins.evidence.evidence import Evidence
+from plugins.evidence.store import PICTURES
 from plugins.plan.cells import Cell, matrix, named, strengths
 from plugins.plan.plan import Plan
 from plugins.plan.tested import BASELINE, PRODUCTION, Prompt, Rival, Tested
 from plugins.review.metrics import Metrics
 from plugins.review.previews import Source
-
-PICTURES: Final = PurePosixPath("pictures")
-"""The pictures' folder, seen from the report."""
 
 FlagKind = Literal["missing", "failed", "warning"]
 

@@ -155,4 +155,4 @@ def test_published_files_are_of_production_lora(
     production: Plan, published: Published | None, store: Store, assert_none: AssertNone
 ) -> None:
     """What was published is of the LoRA in production, and the copy to share is as it was written."""
-    assert_none(published_is_of_production(production, published, store.folder.parent))
+    assert_none(published_is_of_production(production, published, store.reports))

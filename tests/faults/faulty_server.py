@@ -314,7 +314,7 @@ def staged(
             servers.append(Server(client, client.info(), timeout=timeout))
             stack.callback(servers[-1].close)
             stack.callback(fault.released.set)
-        store = Store(reports / "pictures")
+        store = Store(reports)
         prepared = prepare(plan, tuple(servers), store, headers=preflight(plan))
         for server in servers:
             server.forget_weights()

@@ -86,7 +86,7 @@ def evidence(content: Callable[[dict[str, Any]], bytes]) -> Callable[[Ground], o
     """Read a cell's evidence after it was changed."""
 
     def act(ground: Ground) -> object:
-        store = Store(ground.folder / "reports/pictures")
+        store = Store(ground.folder / "reports")
         keep(expected_inputs_of(ground.plan), store, ground.cell)
         path = store.evidence(ground.cell)
         path.write_bytes(content(json.loads(path.read_bytes())))
@@ -102,7 +102,7 @@ def changed(**changes: Any) -> Callable[[dict[str, Any]], bytes]:
 
 def evidence_of_another_cell(ground: Ground) -> object:
     """Read evidence that was copied from another cell, with its picture."""
-    store, other = Store(ground.folder / "reports/pictures"), matrix(ground.plan)[-1]
+    store, other = Store(ground.folder / "reports"), matrix(ground.plan)[-1]
     keep(expected_inputs_of(ground.plan), store, other)
     store.picture(ground.cell).parent.mkdir(parents=True)
     store.picture(ground.cell).write_bytes(png_of(other))
@@ -112,7 +112,7 @@ def evidence_of_another_cell(ground: Ground) -> object:
 
 def evidence_that_is_a_pipe(ground: Ground) -> object:
     """Read evidence from a pipe that nobody writes to."""
-    store = Store(ground.folder / "reports/pictures")
+    store = Store(ground.folder / "reports")
     store.evidence(ground.cell).parent.mkdir(parents=True)
     fifo(store.evidence(ground.cell))
     return store.read(ground.cell)
@@ -120,7 +120,7 @@ def evidence_that_is_a_pipe(ground: Ground) -> object:
 
 def huge_evidence(ground: Ground) -> object:
     """Read evidence of 100 MB."""
-    store = Store(ground.folder / "reports/pictures")
+    store = Store(ground.folder / "reports")
     ground.huge(store.evidence(ground.cell).relative_to(ground.folder).as_posix())
     return store.read(ground.cell)
 
@@ -133,9 +133,7 @@ def ballot(content: bytes) -> Callable[[Ground], object]:
 def judged(ground: Ground) -> Judged:
     """Have every picture of the plan made and judged."""
     reports = ground.folder / "reports"
-    there = Judged(
-        plan=ground.plan, expected=expected_inputs_of(ground.plan), store=Store(reports / "pictures"), reports=reports
-    )
+    there = Judged(plan=ground.plan, expected=expected_inputs_of(ground.plan), store=Store(reports), reports=reports)
     keep_all(there.expected, there.store)
     return there
 

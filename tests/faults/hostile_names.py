@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from plugins.evidence.files import leads_away, write_atomically
+from plugins.evidence.files import write_atomically
 from plugins.evidence.store import Store
+from plugins.generate.folders import leads_away
 from plugins.loras import journal
 from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
@@ -102,7 +103,7 @@ def column_linked_away(ground: Ground) -> tuple[object, object]:
 
 def evidence_linked_away(ground: Ground) -> tuple[object, object]:
     """Write evidence where a link to a file elsewhere lies: the link goes, the file stays."""
-    outside, path = ground.elsewhere / "kept.txt", Store(ground.folder / "reports/pictures").evidence(ground.cell)
+    outside, path = ground.elsewhere / "kept.txt", Store(ground.folder / "reports").evidence(ground.cell)
     path.parent.mkdir(parents=True)
     link(path, outside)
     write_atomically(path, "evidence")

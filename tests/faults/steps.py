@@ -67,7 +67,7 @@ def judged_in(folder: Path) -> Judged:
     """Return the judged plan of a folder."""
     plan = read_plan(folder / "plan.toml")
     reports = folder / "reports"
-    return Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports / "pictures"), reports=reports)
+    return Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports), reports=reports)
 
 
 def judge(plan: Plan, folder: Path) -> Judged:
@@ -97,7 +97,7 @@ def _roll_back(judged: Judged, former: PreviousProduction) -> None:
 
 def _publish(judged: Judged, deployment: Deployment) -> None:
     assert judged.plan.publish
-    publish_production(judged.plan, judged.plan.publish, deployment, judged.store, judged.reports)
+    publish_production(judged.plan, judged.plan.publish, deployment, judged.store)
 
 
 WORKS: Final[Mapping[str, Work]] = {

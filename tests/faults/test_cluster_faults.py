@@ -59,7 +59,7 @@ class Workers:
         """Prepare the plan on both, from a machine that has no ComfyUI of its own."""
         nowhere = {"training_images": None, "comfyui": Path("/nowhere"), "loras": Path("/nowhere/models/loras")}
         plan = plan.model_copy(update={"paths": plan.paths.model_copy(update=nowhere)})
-        store = Store(plan.paths.project / "reports" / "pictures")
+        store = Store(plan.paths.project / "reports")
         with ExitStack() as stack:
             for fault, comfyui, front in zip(faults, self.comfyui, self.fronts, strict=True):
                 shutil.rmtree(comfyui / "models" / "loras", ignore_errors=True)

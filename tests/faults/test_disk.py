@@ -53,7 +53,7 @@ class Usage(NamedTuple):
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Return a store that has no picture yet, in a folder that is not there yet."""
-    return Store(tmp_path / "reports" / "pictures")
+    return Store(tmp_path / "reports")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def judged(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """Return the small plan with a picture and evidence of every cell."""
     plan = read_plan(made_plan / "plan.toml")
     reports = tmp_path_factory.mktemp("bytes") / "reports"
-    judged = Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports / "pictures"), reports=reports)
+    judged = Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports), reports=reports)
     keep_all(judged.expected, judged.store)
     return judged
 

@@ -46,7 +46,7 @@ def test_restart_during_the_proof_does_not_undo_a_rollback(rendered: Stage) -> N
     rendered.faults[0].armed.set()
     expected = rendered.prepared.expected
     undoing = ProductionRollback(
-        expected=expected, servers=_servers(rendered), reports=rendered.store.folder.parent, meanwhile=_ignore
+        expected=expected, servers=_servers(rendered), reports=rendered.store.reports, meanwhile=_ignore
     )
 
     rollback = undoing.roll_back(find_previous(expected.plan, second))
@@ -66,14 +66,13 @@ def _deploy(rendered: Stage, step: str) -> Deployment:
         store=store,
         servers=_servers(rendered),
         stability=(),
-        reports=store.folder.parent,
     )
     selected = Selected(
         expected=expected, store=store, checkpoint=checkpoint, evidence=evidence, observed="", ballot=None
     )
     return deploy(
         selected,
-        record=store.folder.parent / RECORD,
+        record=store.reports / RECORD,
         prove=lambda: prover.prove(checkpoint, meanwhile=_ignore),
         forget=prover.forget,
     )

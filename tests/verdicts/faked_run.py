@@ -182,7 +182,7 @@ class FakedRun:
     @property
     def store(self) -> Store:
         """The pictures of the reports folder."""
-        return Store(self.reports / "pictures")
+        return Store(self.reports)
 
     @property
     def production(self) -> Path:
@@ -239,7 +239,6 @@ class FakedRun:
             store=self.store,
             servers=(server,),
             stability=read_stability(self.reports),
-            reports=self.reports,
         )
         try:
             check_files(expected, evidence, (server,))

@@ -71,7 +71,7 @@ def test_copy_is_nearer_than_its_threshold(distance: float, outcome: Outcome) ->
 def test_proof_by_nearness_is_clear(other: float, *, is_proof: bool) -> None:
     """Production proves itself by nearness where every other candidate is at least twice as far away."""
     nothing: Any = None
-    prover = Prover(expected=nothing, evidence={}, store=nothing, servers=(), stability=(), reports=Path())
+    prover = Prover(expected=nothing, evidence={}, store=nothing, servers=(), stability=())
     proven = Proven(
         row="forest",
         server="http://a:1",

@@ -16,6 +16,6 @@ def judged(plan: Plan, tmp_path: Path) -> Judged:
     """Return the small plan with every cell rendered and every checkpoint staged."""
     stage(plan, preflight(plan))
     reports = tmp_path / "reports"
-    judged = Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports / "pictures"), reports=reports)
+    judged = Judged(plan=plan, expected=expected_inputs_of(plan), store=Store(reports), reports=reports)
     keep_all(judged.expected, judged.store)
     return judged

@@ -95,7 +95,7 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
     sending = Sending()
     client = ComfyUI(stand_in(faults=sending).url, timing=Timing(fetch=0.2))
     server = Server(client, client.info(), timeout=20)
-    store = Store(tmp_path / "reports" / "pictures")
+    store = Store(tmp_path / "reports")
     prepared = prepare(bare, (server,), store, headers=preflight(bare))
     evidence = {cell: rendered_and_kept(prepared, cell, server) for cell in matrix(bare) if cell.checkpoint}
     prover = Prover(
@@ -104,7 +104,6 @@ def proof(plan: Plan, tmp_path: Path, stand_in: Callable[..., Serving]) -> Itera
         store=store,
         servers=(server,),
         stability=(),
-        reports=tmp_path / "reports",
     )
     proof = Proof(prover=prover, server=server, sending=sending, selected=bare.checkpoints[0], said=[])
     proof.put(0)
@@ -134,7 +133,7 @@ def test_selected_checkpoint_is_proven_pixel_for_pixel(proof: Proof) -> None:
         ("novel_pose", True, 0.0),
     ]
     assert str(proven[0]) == "forest: the judged picture, pixel for pixel"
-    assert all((proof.prover.reports / one.picture).is_file() for one in proven)
+    assert all((proof.prover.store.reports / one.picture).is_file() for one in proven)
     assert proof.said == [
         "proof 1 of 2  spyke_plasma_v1 x forest",
         "proof 2 of 2  spyke_plasma_v1 x novel_pose",

@@ -43,7 +43,7 @@ def rivalled(with_rival: Plan, tmp_path: Path) -> Judged:
     stage(with_rival, preflight(with_rival))
     reports = tmp_path / "reports"
     asked = expected_inputs_of(with_rival)
-    judged = Judged(plan=with_rival, expected=asked, store=Store(reports / "pictures"), reports=reports)
+    judged = Judged(plan=with_rival, expected=asked, store=Store(reports), reports=reports)
     keep_all(judged.expected, judged.store)
     return judged
 

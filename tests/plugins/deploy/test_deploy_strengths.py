@@ -34,9 +34,7 @@ def strong(several: Plan, tmp_path: Path) -> Judged:
     """Return that plan, rendered and judged."""
     stage(several, preflight(several))
     reports = tmp_path / "reports"
-    judged = Judged(
-        plan=several, expected=expected_inputs_of(several), store=Store(reports / "pictures"), reports=reports
-    )
+    judged = Judged(plan=several, expected=expected_inputs_of(several), store=Store(reports), reports=reports)
     keep_all(judged.expected, judged.store)
     return judged
 

@@ -19,4 +19,4 @@ def asked(plan: Plan) -> ExpectedInputs:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Return an empty pictures folder."""
-    return Store(tmp_path / "reports" / "pictures")
+    return Store(tmp_path / "reports")

@@ -181,7 +181,7 @@ def test_first_cell_is_rendered_again_beside_the_same_worker(
     run = begin(ready)
     first = evidence_of(run, cells_of(ready))[0]
 
-    (found,) = read_stability(ready.store.folder.parent)
+    (found,) = read_stability(ready.store.reports)
     assert (first.server.worker, True) == (found.server.worker, found.stable)
     assert {machine.name for machine in pair} >= {found.server.worker}
 

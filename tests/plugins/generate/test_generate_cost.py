@@ -58,7 +58,7 @@ def test_listing_says_what_would_be_reused(
     plan_file: Path, plan: Plan, run_suite: Callable[..., CompletedProcess[str]]
 ) -> None:
     """--collect-only says the cost from the files alone; where a checkpoint is missing, that it is not known."""
-    store = Store(plan_file.parent / "reports" / "pictures")
+    store = Store(plan_file.parent / "reports")
     for cell in matrix(plan)[:3]:
         keep(expected_inputs_of(plan), store, cell)
 

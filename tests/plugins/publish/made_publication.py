@@ -48,7 +48,7 @@ class Publication:
     def publish(self) -> Published:
         """Publish it."""
         assert self.plan.publish
-        return publish_production(self.plan, self.plan.publish, self.deployment, self.judged.store, self.judged.reports)
+        return publish_production(self.plan, self.plan.publish, self.deployment, self.judged.store)
 
     @property
     def names(self) -> list[str]:
