@@ -1,12 +1,13 @@
-"""An option and its value with a space between: `--reports /tmp/kira`. Loaded with pytest itself (`pytest11`).
+"""A command line as people type it: a space for `=`, and slips. Loaded with pytest itself (`pytest11`), ahead of all.
 
-pytest looks for its root, and there for `conftest.py`, before it knows this suite's options. A folder that follows one
-of them it takes for tests to run: where it exists outside of the suite, nothing of the suite would be found.
+pytest looks for its root, and there for `conftest.py`, before it knows this suite's options. In `--reports /tmp/kira`
+it takes a folder that exists for tests to run: outside of the suite, nothing of the suite would be found.
 """
 
 import os
 import shlex
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 import pytest
 
 from plugins.plan.program import typable
+from plugins.plan.stages import STAGES
 
 SUITE: Final = Path(__file__).parents[1]
 VALUED: Final = frozenset(
@@ -34,6 +36,10 @@ VALUED: Final = frozenset(
 )
 """The suite's options that take a value."""
 SWITCHES: Final = frozenset({"--demo", "--regenerate", "--rollback"})
+_ALIKE: Final = 0.75
+"""From here on two names are alike, as `difflib` counts it."""
+_DASHES: Final = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
+"""What text programs make of `--`."""
 
 
 def joined(words: Sequence[str]) -> list[str]:
@@ -47,22 +53,41 @@ def joined(words: Sequence[str]) -> list[str]:
     return result
 
 
+def slips(unknown: Sequence[str], places: Sequence[str], here: Path) -> Iterator[str]:
+    """Yield what is wrong with options that are `unknown`, and with the `places` to look for tests in, typed `here`."""
+    known = sorted(VALUED | SWITCHES)
+    if ours := [word for word in unknown if word.partition("=")[0] in known]:
+        if away := [place for place in places if _leads_away(place)]:
+            yield f"{' '.join(away)}: pytest looks for tests there. Write its option before it: --ballot={away[0]}"
+        elif not _is_in_suite(here):
+            yield f"{' '.join(ours)}: the suite's options work in its own folder. First: cd {typable(str(SUITE))}"
+    for word in [one for one in unknown if one not in ours]:
+        name = word.partition("=")[0].lower().replace("_", "-")
+        ends = [one for one in known if one.endswith(name.removeprefix("-"))]
+        if name.lstrip("-") in STAGES:
+            yield f"{word}: did you mean -m {name.lstrip('-')}?"
+        elif name.startswith("--") and (near := get_close_matches(name, known, n=1, cutoff=_ALIKE) or ends):
+            yield f"{word}: there is no such option. Did you mean {near[0]}?"
+    for place in places:
+        if place[:1] in _DASHES:
+            yield f"{place}: its dash is not the one of the keyboard. Type --{place.lstrip(''.join(_DASHES) + '-')}"
+        elif place in STAGES and not Path(place).exists():
+            yield f"{place}: did you mean -m {place}?"
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(
     early_config: pytest.Config, args: list[str], parser: pytest.Parser
 ) -> Generator[None]:
-    """Start again with `=` where the suite would not be found; say where to stand where its options stay unknown."""
+    """Start again with `=` where the suite would not be found, and name what pytest would not understand."""
     typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
     if any(option in VALUED and _leads_away(value) for option, value in pairwise(typed)):
         os.environ.pop("PYTEST_ADDOPTS", None)  # its words are among these
         raise SystemExit(pytest.main(joined(typed)))
     yield
-    _, unknown = parser.parse_known_and_unknown_args(args)
-    ours = [word for word in unknown if word.partition("=")[0] in VALUED | SWITCHES]
-    if ours and not _is_in_suite(early_config.invocation_params.dir):
-        raise pytest.UsageError(
-            f"{' '.join(ours)}: the suite's options work in its own folder. First: cd {typable(str(SUITE))}"
-        )
+    known, unknown = parser.parse_known_and_unknown_args(args)
+    if found := list(slips(unknown, known.file_or_dir, early_config.invocation_params.dir)):
+        raise pytest.UsageError("\n".join(found))
 
 
 def _leads_away(value: str) -> bool:

@@ -104,9 +104,12 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
 
 def _others(path: Path) -> str:
     """Name the plans that are there, for a person who mistyped one."""
-    folder = path.parent if path.parent.is_dir() else Path("plans")
-    there = sorted(str(plan) for plan in folder.glob("*.toml") if plan.name != "pyproject.toml")
-    return f" There are: {', '.join(there)}." if there else " Name one with --plan=FILE."
+    folder = path.parent if path.parent.is_dir() else Path()
+    files = sorted(plan for each in (folder, folder / "plans") for plan in each.glob("*.toml"))
+    there = [plan for plan in files if plan.name != "pyproject.toml"]
+    if meant := [plan for plan in there if plan.stem == path.stem]:
+        return f" Did you mean --plan={meant[0]}?"
+    return f" There are: {', '.join(map(str, there))}." if there else " Name one with --plan=FILE."
 
 
 def _of_a_windows_path(error: Exception) -> bool:

@@ -80,6 +80,12 @@ CHANGE_NOTHING = {
         ["-m", "generate", "-p", "no:metadata"],
         "-p no:metadata: pytest-html, which writes the page, needs pytest-metadata. Leave it out, or add -p no:html",
     ),
+    "nobodys_home": (
+        4,
+        ["-m", "generate", "--ballot=~nosuchuser/b.json"],
+        "--ballot=~nosuchuser/b.json names no place",
+    ),
+    "no_utf_8": (4, ["-m", "verify", "--comfyui-dir=/tmp/a\udce9"], "--comfyui-dir=/tmp/a\\udce9 has letters that"),
     "no_such_file": (4, ["-m", "generate", "tests/nosuch.py"], "file or directory not found"),
 }
 

@@ -702,6 +702,17 @@ def test_missing_plan_in_an_empty_folder_tells_the_option(tmp_path: Path) -> Non
     assert str(caught.value) == f"No plan at {tmp_path / 'spyke.toml'}. Name one with --plan=FILE."
 
 
+def test_plan_that_is_named_without_its_folder_is_suggested(tmp_path: Path) -> None:
+    """`--plan=kira` is answered with plans/kira.toml, where that is there."""
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "kira.toml").touch()
+    with pytest.raises(PlanError) as caught:
+        read_plan(tmp_path / "kira")
+    assert f"No plan at {tmp_path / 'kira'}. Did you mean --plan={tmp_path / 'plans' / 'kira.toml'}?" == str(
+        caught.value
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

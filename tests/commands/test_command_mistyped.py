@@ -1,4 +1,4 @@
-"""An option and its value, with a space between: as with `=`, whatever lies there already."""
+"""Commands as people type them: a space for `=`, an option half remembered, a dash of a text program."""
 
 import os
 import runpy
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.spaces import SWITCHES, VALUED, joined
+from plugins.spaces import SWITCHES, VALUED, joined, slips
 from tests.small_plan import ROOT
 
 
@@ -76,6 +76,39 @@ def test_outside_of_the_suite_one_line_says_where_to_stand(tmp_path: Path) -> No
 def test_a_value_is_joined_to_its_option(typed: str, meant: str) -> None:
     """Only a value that follows one of the suite's own options is joined to it."""
     assert meant.split() == joined(typed.split())
+
+
+@pytest.mark.parametrize(
+    ("unknown", "places", "said"),
+    [
+        ("--selected_step=600", "", "--selected_step=600: there is no such option. Did you mean --selected-step?"),
+        ("--report=/tmp/x", "", "--report=/tmp/x: there is no such option. Did you mean --reports?"),
+        ("--Reports", "", "--Reports: there is no such option. Did you mean --reports?"),
+        ("--step=600", "", "--step=600: there is no such option. Did you mean --selected-step?"),
+        ("--url=x", "", "--url=x: there is no such option. Did you mean --comfyui-url?"),
+        ("--generate", "", "--generate: did you mean -m generate?"),
+        ("--collect-onyl", "", ""),
+        ("-x", "", ""),
+        ("", "deploy", "deploy: did you mean -m deploy?"),
+        ("", "tests/plugins", ""),
+        ("", "\N{EM DASH}demo", "\N{EM DASH}demo: its dash is not the one of the keyboard. Type --demo"),
+        (
+            "",
+            "\N{EN DASH}-reports=x",
+            "\N{EN DASH}-reports=x: its dash is not the one of the keyboard. Type --reports=x",
+        ),
+        ("--demo", "", ""),
+    ],
+)
+def test_slip_is_answered_with_what_was_meant(unknown: str, places: str, said: str) -> None:
+    """What pytest would not understand is answered with what comes near; what is not this suite's is left to pytest."""
+    assert [said] * bool(said) == list(slips(unknown.split(), places.split(), ROOT / "plans"))
+
+
+def test_second_file_after_an_option_is_named(tmp_path: Path) -> None:
+    """A shell makes two names of `--ballot=~/Downloads/ballot*.json`; the second would be a place to look for tests."""
+    said = f"{tmp_path}: pytest looks for tests there. Write its option before it: --ballot={tmp_path}"
+    assert [said] == list(slips(["--demo", "--ballot=a.json"], [str(tmp_path)], ROOT))
 
 
 class Options:
