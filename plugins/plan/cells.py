@@ -70,22 +70,22 @@ def column(plan: Plan, checkpoint: Tested | None) -> Iterator[Cell]:
 
 
 def strengths(plan: Plan) -> tuple[float | None, ...]:
-    """Return the strengths that cells are told apart by: None alone where the plan has but one."""
+    """Return the strengths that distinguish cells: only None where the plan has one."""
     return plan.sampling.strengths if len(plan.sampling.strengths) > 1 else (None,)
 
 
 def named(thing: str, strength: float | None) -> str:
-    """Add a strength to the name of a row, or of what a file name is made of."""
+    """Append a strength to the name of a row or of a file."""
     return thing if strength is None else f"{thing}-strength{strength:g}"
 
 
 def at(thing: str, strength: float | None) -> str:
-    """Add a strength to what is said of a checkpoint: `step600 at strength 0.8`."""
+    """Append a strength to a checkpoint's name: `step600 at strength 0.8`."""
     return thing if strength is None else f"{thing} at strength {strength:g}"
 
 
 def also_chosen(keywords: str, columns: Collection[str]) -> Iterator[str]:
-    """Say which others a `-k` expression chooses that names a column: pytest finds `step600` in `step6000`, too."""
+    """Yield a note for each column in a `-k` expression that also selects others, as `step600` selects `step6000`."""
     for word in re.findall(r"[\w.-]+", keywords):
         others = [one for one in columns if word in one and one != word]
         if word in columns and others:

@@ -16,12 +16,12 @@ GROUP: Final = "checkpoint acceptance"
 DEFAULT_PLAN: Final = "plans/spyke.toml"
 
 _SUGGESTED: Final = re.compile(r"pytest (-m (?:generate|deploy|verify|publish)(?: --[a-z-]+(?:=\w+)?)*)")
-"""A command as it stands in a message, with no more than what the message is about."""
+"""A command in a message, without the plan and the folders of this run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One `pytest` command line. Every door to pytest has it from the stash, see `plugins.plan.stash`."""
+    """One `pytest` command line. Every `plugin.py` finds it in the stash, see `plugins.plan.stash`."""
 
     suite: Path
     """The folder of this suite."""
@@ -63,7 +63,7 @@ class Command:
 
     @property
     def reports(self) -> Path:
-        """The folder where this run leaves its files; a demonstration's lie apart from those of real runs."""
+        """The folder where this run leaves its files; a demonstration's are kept apart from those of real runs."""
         return self._reports / "demo" if self.demo else self._reports
 
     @property

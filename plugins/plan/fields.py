@@ -1,4 +1,4 @@
-"""The kinds of values that a plan has: names, files, paths, addresses, texts, sizes; each says what would be right."""
+"""The types of a plan's values: names, files, paths, addresses, texts, sizes; each error says what would be right."""
 
 import hashlib
 import os
@@ -24,12 +24,12 @@ from plugins.plan.messages import Address
 _SIZES: Final = TypeAdapter(ByteSize)
 _RESERVED_ON_WINDOWS: Final = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)")
 _UNUSABLE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
-"""In a file name: what separates folders, drives and streams on some system, and what is not seen."""
+"""Not allowed in a file name: what separates folders, drives or streams on some system, and invisible characters."""
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _ANY_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""In a path: tabs and line breaks too. TOML reads them from a Windows path in double quotes."""
+"""Not allowed in a path: tabs and line breaks, too. TOML reads them from a Windows path in double quotes."""
 _LONGEST_NAME: Final = 80
-"""Letters. Two names, a step and what a copy is marked with while it is written make one file name of at most 255."""
+"""Letters. Two names, a step and the suffix of an unfinished copy make one file name of at most 255."""
 _LONGEST_FILE: Final = 200
 """Bytes, so that a backup's name still fits into 255."""
 _LONGEST_PART: Final = 255
@@ -53,13 +53,13 @@ def _portable(name: str) -> str:
 
 
 def portable_name(text: str) -> str:
-    """Return a name like a text that can be part of a file name everywhere."""
+    """Turn a text into a name that can be part of a file name on every system."""
     name = _UNSAFE.sub("_", text)[:_LONGEST_NAME].strip("._-") or "lora"
     return f"lora_{name}"[:_LONGEST_NAME] if _RESERVED_ON_WINDOWS.match(name) else name
 
 
 def _plan_name(name: str) -> str:
-    """Accept what may be part of a file name everywhere; offer that where it is something else, such as a trigger."""
+    """Accept what can be part of a file name on every system, else suggest such a name, as for a trigger word."""
     try:
         return _portable(name)
     except ValueError as error:
@@ -115,7 +115,7 @@ def _server_url(url: str) -> Address:
 
 
 def shown_address(url: str) -> str:
-    """Return what a person typed as an address without what may be secret in it, however wrong it is."""
+    """Return an address that a person typed, without what may be secret in it, even if it is no valid address."""
     url = re.sub(r"(?s)^(.*?//)?.*@", r"\1***@", url)
     return re.sub(r"(?s)([?#]).+", r"\1***", url)
 
@@ -205,7 +205,7 @@ def _rate(value: object) -> float | None:
 
 
 def _drawn_seeds(value: object) -> object:
-    """Draw as many seeds as a bare number says: always the same ones, so that more of them begin with the fewer."""
+    """Draw this many seeds: always the same ones, so that a larger number begins with the seeds of a smaller one."""
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     if not 0 < value <= _MOST_DRAWN:
@@ -240,6 +240,6 @@ Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "size"})]
 
 
 class Table(BaseModel):
-    """A table of a plan: frozen, without keys that nobody knows, each key with its meaning below it."""
+    """A table of a plan: frozen, without unknown keys. The docstring below each key is its meaning in docs/plan.md."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)  # built once, within the plan

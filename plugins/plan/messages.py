@@ -1,4 +1,4 @@
-"""Messages quote files, servers and the command line: nothing of that may steer the terminal, or give away a secret.
+"""Messages quote files, servers and the command line: no quote may control the terminal or reveal a secret.
 
 Every error of this suite that a person may see is a `UserError`.
 """
@@ -17,7 +17,7 @@ _CREDENTIALS: Final = re.compile(r"(?<=//)[^\s/?#'\"<>]*@")
 
 
 def visible(text: str) -> str:
-    """Escape what would steer the terminal or mislead the eye; line breaks stay."""
+    """Escape what would control the terminal or mislead the eye; line breaks stay."""
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -48,7 +48,7 @@ class UserError(Exception):
 
 
 class Secret(str):
-    """A text that is sent where it belongs, and not shown where values are listed, as in a traceback."""
+    """A text that may be sent, but is hidden where values are listed, as in a traceback."""
 
     __slots__ = ()
 
@@ -57,7 +57,7 @@ class Secret(str):
 
 
 class Address(str):
-    """A server's address, perhaps with a password in it: used as it is, and shown without where values are listed."""
+    """A server's address: used with its password, if it has one, but listed without it."""
 
     __slots__ = ()
 

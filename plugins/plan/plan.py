@@ -1,7 +1,7 @@
-"""The plan: what is tested, where it lies, and what "good" means.
+"""The plan: what is tested, where the files are, and what "good" means.
 
-Values only. `reading.py` makes them from TOML; whatever gets past it is right, and is trusted from there on. The tables
-are in `places.py`, `tested.py` and `wanted.py`.
+Values only. `reading.py` makes them from TOML; what it accepts is valid, and trusted from there on. The tables are in
+`places.py`, `tested.py` and `wanted.py`.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ class Plan(Table):
     def _by_step(cls, checkpoints: tuple[Checkpoint, ...]) -> tuple[Checkpoint, ...]:
         """Order from under-trained to over-trained: by step, else by epoch, else as the plan has them.
 
-        What says neither step nor epoch, such as a final checkpoint, comes last.
+        A checkpoint with neither, such as a final one, comes last.
         """
         for key in ("step", "epoch"):
             known = [one for one in checkpoints if getattr(one, key) is not None]
@@ -206,7 +206,7 @@ class Plan(Table):
 
     @property
     def trigger_words(self) -> tuple[str, ...]:
-        """The trigger words that the plan tells: those to publish, else its name where prompts hold it; else none."""
+        """The trigger words: those of [publish], else the plan's name if prompts contain it, else none."""
         if self.publish and self.publish.trigger_words:
             return self.publish.trigger_words
         held = any(prompt.holds(self.name) for prompt in self.prompts if not prompt.bleed)
@@ -218,7 +218,7 @@ class Plan(Table):
         return frozenset(prompt.id for prompt in self.prompts if prompt.bleed)
 
     def looked_for(self, criterion: Criterion) -> tuple[str, ...]:
-        """Return the ids of the prompts on which a criterion is looked for: with the trigger word, or as it says."""
+        """Return the ids of the prompts that a criterion applies to: its own, else all with the trigger word."""
         return criterion.prompts or tuple(prompt.id for prompt in self.prompts if not prompt.bleed)
 
     @property
@@ -244,7 +244,7 @@ class Plan(Table):
     def picker_name(self, file: str) -> str:
         """Name a file in the loras folder as ComfyUI's picker does: seen from its models/loras, with `/`.
 
-        Links are seen through; of a folder elsewhere, which the server's settings name, the file alone is named.
+        Links are resolved. In a folder elsewhere, which the server's settings name, the name is that of the file alone.
         """
         root, folder = self.paths.comfyui / "models" / "loras", self.paths.loras
         for start, below in ((root, folder), (_real(root), _real(folder))):
@@ -255,7 +255,7 @@ class Plan(Table):
         return (link.name / _real(folder).relative_to(_real(link)) / file).as_posix() if link else file
 
     def training_file(self, checkpoint: Tested) -> Path:
-        """Where the trainer left this checkpoint; where a rival lies."""
+        """Return where the trainer left a checkpoint, or where a rival is."""
         if isinstance(checkpoint, Rival):
             return self.paths.loras / self.staged_file(checkpoint)
         return self.paths.checkpoints / checkpoint.file
@@ -279,7 +279,7 @@ class Plan(Table):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what is tested; titles, expectations and places do not change what a picture shows."""
+        """SHA-256 of what is tested: not of titles, expectations and folders, which do not change a picture."""
         tested = self.model_dump(mode="json", include={"name", "sampling", "checkpoints", "prompts"})
         if self.rivals:
             tested["rivals"] = [one.model_dump(mode="json", exclude={"expect"}) for one in self.rivals]

@@ -27,7 +27,7 @@ _SUITE: Final = Path(__file__).parents[2]
 """This checkout, whatever --rootdir says."""
 _ACCEPTANCE: Final = _SUITE / "tests" / "acceptance"
 _SIGNALS: Final = pytest.StashKey[dict[int, Any]]()
-"""What signals meant before."""
+"""The signal handlers to restore."""
 _ELSEWHERE: Final = {
     "numprocesses": "-n",
     "distload": "-d",
@@ -36,18 +36,18 @@ _ELSEWHERE: Final = {
     "forked": "--forked",
     "parallel_threads": "--parallel-threads",
 }
-"""Options of pytest-xdist and its like that run tests outside of this process or thread, and how each is typed."""
+"""Options of pytest-xdist and similar plugins that run tests elsewhere than in this thread, and how each is typed."""
 
 
 class Hooks:
-    """The hooks through which the rooms begin, and change where a plan is carried out, never what it tests."""
+    """Hooks by which the rooms start, and change where a plan is carried out, but never what it tests."""
 
     @pytest.hookspec
     def pytest_acceptance_begin(self, session: pytest.Session) -> Iterable[str] | None:
-        """Make ready what the chosen tests need, and return lines for the terminal.
+        """Prepare what the selected tests need, and return lines for the terminal.
 
-        Called once all of pytest's configuration and collection went well and a test is to run: nothing is written
-        before that. Raises `UserError`, or `OSError`.
+        Called when pytest has finished its configuration and collection without an error and a test is to run: nothing
+        is written before that. Raises `UserError`, or `OSError`.
         """
 
     @pytest.hookspec
@@ -56,11 +56,11 @@ class Hooks:
 
     @pytest.hookspec
     def pytest_acceptance_plan_written(self, plan: Plan) -> str | None:
-        """Return what is to be said of a plan that --new-plan wrote, such as what a server lacks for it."""
+        """Return a message about a plan that --new-plan wrote, such as what a server lacks for it."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Let other rooms have a say in where the plan is carried out."""
+    """Add the hooks of this room."""
     pluginmanager.add_hookspecs(Hooks)
 
 
@@ -79,7 +79,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
-    """Put the command together, before any other hook of a room asks for it; with --new-plan, write one and end."""
+    """Create the command before any other room asks for it; with --new-plan, write a plan and end."""
     gc.enable()  # conftest.py disabled it while the rooms were loaded
     option = config.option
     _refuse_misplaced(option)
@@ -113,7 +113,7 @@ def pytest_cmdline_main(config: pytest.Config) -> pytest.ExitCode | None:
 
 
 def _refuse_misplaced(option: Any) -> None:  # noqa: ANN401 (argparse's)
-    """Refuse options that name no place on this machine, by their names."""
+    """Refuse options whose value is no path on this machine, naming each."""
     for name in ("plan", "new_plan", "reports", "comfyui_dir", "ballot"):
         given = getattr(option, name)
         for value in given if isinstance(given, list) else [given]:
@@ -122,7 +122,7 @@ def _refuse_misplaced(option: Any) -> None:  # noqa: ANN401 (argparse's)
 
 
 def _refuse_other_processes(config: pytest.Config) -> None:
-    """Refuse a stage whose tests would run elsewhere than here, where the pictures are waited for."""
+    """Refuse to run a stage's tests in other processes: this one renders and waits for the pictures."""
     given = [typed for name, typed in _ELSEWHERE.items() if getattr(config.option, name, None)]
     if getattr(config.option, "dist", "no") != "no":
         given.append(f"--dist={config.option.dist}")
@@ -165,7 +165,7 @@ def _read(config: pytest.Config, path: Path) -> Plan:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the stages' markers, and make pytest fit for a stage."""
+    """Declare the stages' markers, and configure pytest for a stage."""
     for stage, meaning in STAGES.items():
         config.addinivalue_line("markers", f"{stage}: {meaning}")
     if not config.stash[COMMAND].stages:
@@ -185,7 +185,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let signals mean what they did."""
+    """Restore the signal handlers."""
     for number, handler in config.stash.get(_SIGNALS, {}).items():
         signal.signal(number, handler)
 
@@ -208,7 +208,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Have the rooms begin, now that pytest is through with its own configuration and a test is to run."""
+    """Start the rooms, now that pytest has finished its configuration and a test is to run."""
     config, command = session.config, session.config.stash[COMMAND]
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if not command.runs or not session.items or broken:
@@ -225,7 +225,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
-    """Say last that nothing was done, where no test was chosen, and how to see which there are."""
+    """Say at the end that nothing was done, if no test was selected, and how to list the tests."""
     yield
     config, command = session.config, session.config.stash[COMMAND]
     reporter = config.pluginmanager.get_plugin("terminalreporter")

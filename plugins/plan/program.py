@@ -1,4 +1,4 @@
-"""How pytest was started, in words that can be typed again: `pytest`, `python -m pytest`, `.uv/bin/uv run pytest`."""
+"""How pytest was started, as a command to be typed again: `pytest`, `python -m pytest`, `.uv/bin/uv run pytest`."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ _SCRIPTS: Final = ("pytest", "py.test")
 
 
 def typable(*words: str, windows: bool = os.name == "nt") -> str:
-    """Return words as they are typed in a shell, quoted where it needs that; on Windows as cmd and PowerShell do."""
+    """Return words as typed in a shell, with the quotes that it needs; on Windows for cmd and PowerShell."""
     return subprocess.list2cmdline(words) if windows else shlex.join(words)
 
 

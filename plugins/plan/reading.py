@@ -48,7 +48,7 @@ _TABLES: Final[Mapping[str, type[BaseModel]]] = {
     "criterion": Criterion,
 }
 BUILT_IN_NEEDS: Final = ("base_model", "sampler", "scheduler", "steps", "cfg", "width", "height")
-"""What the built-in workflow has no values of its own for."""
+"""The settings for which the built-in workflow has no defaults."""
 _LARGEST: Final = 1_000_000
 """Bytes. A plan is a page of text; TOML of many megabytes would be read for minutes."""
 _BRIEFLY: Final = reprlib.Repr()
@@ -65,8 +65,8 @@ class PlanError(UserError):
 def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
     """Read the plan at `path`.
 
-    `overrides` replaces single keys of its tables (`{"paths": {"comfyui": "/elsewhere"}}`): what the command
-    line says wins over what the file says. Relative paths start at the plan file's folder, or further in.
+    `overrides` replaces single keys of its tables (`{"paths": {"comfyui": "/elsewhere"}}`): the command line overrides
+    the file. Relative paths start at the plan file's folder, or further in.
 
     Raises `PlanError`.
     """
@@ -113,7 +113,7 @@ def _others(path: Path) -> str:
 
 
 def _of_a_windows_path(error: Exception) -> bool:
-    """Say whether TOML met a backslash that means nothing to it, as in a Windows path."""
+    """Say whether TOML stopped at an unknown backslash escape, as in a Windows path."""
     return any(words in str(error) for words in ("Unescaped '\\'", "Invalid hex value"))
 
 
@@ -142,14 +142,14 @@ def _pairs(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _missing_settings(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Find settings that only an own workflow brings, where the plan names none."""
+    """Find missing settings, if the plan has no custom workflow that would supply them."""
     comfyui, sampling = raw.get("comfyui"), raw.get("sampling")
     if isinstance(sampling, dict) and not (isinstance(comfyui, dict) and comfyui.get("workflow")):
         yield from (f"sampling.{key}: is missing" for key in BUILT_IN_NEEDS if key not in sampling)
 
 
 def _duplicates(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Find ids that name two things, looking at the raw file so that no other mistake hides them."""
+    """Find ids that name two things; in the raw file, so that no other mistake hides them."""
     for table, key in (
         ("lora", "file"),
         ("rival", "label"),
@@ -202,7 +202,7 @@ def _mistake(detail: ErrorDetails) -> str:
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
-    """Offer the key that was probably meant."""
+    """Suggest the key that was probably meant."""
     table = ".".join(map(str, location[:-1] if location[1:2] == ("nodes",) else location[: len(location) > 1]))
     known = [field.alias or name for name, field in _TABLES[table].model_fields.items()]
     near = get_close_matches(str(location[-1]), known, n=1)

@@ -1,4 +1,4 @@
-"""What this suite writes down to read it again: frozen values in JSON files, of which nothing odd is believed."""
+"""Records: frozen values in JSON files that this suite writes and reads again, with strict validation."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,11 +11,11 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BrokenRecord(ValueError):
-    """A file that is there and is no such record; the message is why, in one line."""
+    """A file that exists but is not a valid record; the message says why, in one line."""
 
 
 class Record(BaseModel):
-    """A value that is written down: every key is known, and no text is taken for a number."""
+    """A record: it has no unknown keys, and a text never counts as a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""Files that a person or an earlier run wrote: read whole, unless they are far larger than any such file is."""
+"""Files that a person or an earlier run wrote: read at once, unless they are far too large for such a file."""
 
 import codecs
 import errno
@@ -13,7 +13,7 @@ LARGEST: Final = 32 << 20
 def read_small(path: Path, *, largest: int = LARGEST) -> bytes:
     """Read a file of at most `largest` bytes.
 
-    Raises `OSError`, also for what is no plain file (a pipe would be waited for without end), or too large.
+    Raises `OSError`, also if it is no regular file (a pipe might never end), or too large.
     """
     if path.exists() and not path.is_file():
         code = errno.EISDIR if path.is_dir() else errno.EINVAL

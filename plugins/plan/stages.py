@@ -21,8 +21,8 @@ STAGES: Final = {
 def stages_of(mark_expression: str, arguments: Iterable[str], acceptance: Path) -> frozenset[str]:
     """Return the stages that a command line asks for.
 
-    A stage is asked for where `-m` names it (and not after `not`). Without `-m`, a file or node below the
-    `acceptance` folder asks for its own stage: `pytest tests/acceptance/test_verify.py`.
+    `-m` asks for a stage by its name, unless it stands after `not`. Without `-m`, a file or node below the `acceptance`
+    folder asks for its own stage: `pytest tests/acceptance/test_verify.py`.
     """
     named = bool(mark_expression)
     mark_expression = re.sub(r"\bnot\s*\([^()]*\)", "", mark_expression)
@@ -41,7 +41,7 @@ def stages_of(mark_expression: str, arguments: Iterable[str], acceptance: Path) 
 
 
 def mistyped(mark_expression: str, *, known: Collection[str]) -> str:
-    """Return what a mark expression should have been, where a word of it is nearly a stage and no `known` marker.
+    """Return a mark expression with its misspelled stages corrected; a `known` marker is none.
 
     Empty where there is none: pytest itself refuses other unknown words, after it has collected everything.
     """

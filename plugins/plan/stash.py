@@ -1,4 +1,4 @@
-"""Where the doors to pytest find the command: `config.stash[COMMAND]`."""
+"""Where each `plugin.py` finds the command: `config.stash[COMMAND]`."""
 
 from typing import Final
 

@@ -50,8 +50,8 @@ Strength = Annotated[float, Field(ge=-100, le=100), AfterValidator(_has_effect)]
 class Sampling(Table):
     """The settings that every picture shares, so that only the checkpoint differs along a row.
 
-    With an own workflow all but the seeds may be left out, and stay as the workflow has them: `gives` says what is
-    the plan's. The sizes that stand here then are a guess, for what is laid out before a picture is there.
+    With a custom workflow all but the seeds may be left out, and stay as the workflow has them: `gives` says which the
+    plan gives. The sizes here are then a guess, to lay out the page before a picture exists.
     """
 
     base_model: Text = ""
@@ -85,7 +85,7 @@ class Sampling(Table):
         return self.lora_strengths or (self.lora_strength,)
 
     def settings(self, *, is_own: bool) -> tuple[str, ...]:
-        """Return what every picture shares, in a few words each; what is left to an own workflow is not among them."""
+        """Return the settings that all pictures share, a few words each; a custom workflow's own are left out."""
         words_by_key = {
             "base_model": self.base_model,
             "sampler": f"{self.sampler} ({self.scheduler})" if self.scheduler else self.sampler,
@@ -210,7 +210,7 @@ class Rival(Table):
 
     @property
     def when(self) -> str:
-        """Its label: nobody says when it was saved."""
+        """Its label, since it is not known when it was saved."""
         return self.label
 
     @property
@@ -248,7 +248,7 @@ class Prompt(Table):
 
     @property
     def own(self) -> dict[str, Any]:
-        """The settings that it has of its own."""
+        """The settings that this prompt overrides."""
         given = {"negative": self.negative, "width": self.width, "height": self.height}
         return {key: value for key, value in given.items() if value is not None}
 

@@ -31,7 +31,7 @@ class NewPlan:
 
     @property
     def report(self) -> str:
-        """Say what was found, what is to be looked at, and what to type next."""
+        """What was found, what to check, and what to type next."""
         return "\n".join(self._lines())
 
     def _lines(self) -> list[str]:
@@ -126,7 +126,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 
 def _comfyui(folder: Path, typed: Path | None) -> str:
-    """Return the ComfyUI folder where it is known: typed, or the one that the training folder lies in."""
+    """Return the ComfyUI folder if it is known: as typed, or because the training folder is inside it."""
     if typed:
         return typed.as_posix()
     parts = folder.parts
@@ -137,6 +137,6 @@ def _comfyui(folder: Path, typed: Path | None) -> str:
 
 
 def _free(path: Path) -> Path:
-    """Name a file that is not there yet."""
+    """Return a similar file name that does not exist yet."""
     names = (path.with_name(f"{path.stem}-{number}{path.suffix or '.toml'}") for number in count(2))
     return next(name for name in names if not name.exists())

@@ -1,4 +1,4 @@
-"""What headers and the trainer's settings say of a run: what a plan needs, and where each value is from."""
+"""What headers and the trainer's settings say about a run: what a plan needs, and the source of each value."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _REPEATS: Final = re.compile(r"^\d+_")
 """kohya's dataset folders: `10_spyke woman` is shown ten times."""
 _SIZE: Final = re.compile(r"(\d{2,5})\D+(\d{2,5})")
 _ANY_OUTPUT: Final = re.compile(r"(?i)(out|outputs?|models?|checkpoints?|loras?|results?|saved?|saves|)$")
-"""Folders that every training has, whatever it trains; the root has no name at all."""
+"""Names of folders that do not say what was trained; the root folder's name is empty."""
 _ENDING: Final = re.compile(r"(?i)\.(safetensors|sft|ckpt|pt|pth|bin)$")
 
 
@@ -50,7 +50,7 @@ _OTHERWISE: Final = Usual(scheduler="normal", cfg=7.0, size=512)
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """A value, and where it is from; `source` is empty where it is a guess that a person should look at."""
+    """A value and its source; `source` is empty if the value is a guess that a person should check."""
 
     value: Any
     source: str = ""

@@ -20,7 +20,7 @@ _ENDINGS: Final = (".safetensors", ".sft")
 _PICKLES: Final = (".pt", ".pth", ".ckpt", ".bin")
 _NO_CHECKPOINTS: Final = re.compile(r"(?i)-state$|^backups?$|^samples?$|^logs?$|^tensorboard$|^\.|^__")
 _NO_NAMES: Final = frozenset({"", "at", "epoch", "final", "last", "step"})
-"""What kohya's and DiffSynth's trainers write where a LoRA was given no name: all are of one run."""
+"""Names that kohya's and DiffSynth's trainers use for a LoRA without a name; all are of one run."""
 _TIME: Final = re.compile(r"[-_]?\d{4}-\d{2}-\d{2}_\d{2}-\d{2}-\d{2}$")
 """OneTrainer puts the time of saving into each name."""
 _FINAL: Final = re.compile(r"(?i)[-_. ](?:final|last)$")
@@ -49,7 +49,7 @@ class Found:
 
     @property
     def saved(self) -> Saved:
-        """What it says of the time when it was saved."""
+        """When it was saved, by its header and its name."""
         return Saved(header_step=self.header.step, header_epoch=self.header.epoch, name=self.name)
 
 
@@ -197,7 +197,7 @@ def _entry(one: Found, *, restarted: bool) -> Entry:
 
 
 def _place(entry: Entry) -> tuple[bool, int, str]:
-    """Where a checkpoint stands among those with numbers: steps before epochs, where nothing tells how they mix."""
+    """Return a numbered checkpoint's sort key: steps before epochs, since nothing says how the two mix."""
     number = entry.epoch if entry.step is None else entry.step
     return entry.step is None, number or 0, entry.found.file
 
@@ -215,7 +215,7 @@ def _twins_of(final: Found, entries: Sequence[Entry]) -> Mapping[Path, str]:
 
 
 def _nothing(top: Path, pickles: Sequence[Path], others: Sequence[str]) -> str:
-    """Say why no plan can be written."""
+    """Return the error of a folder without checkpoints."""
     if pickles:
         return (
             f"{top} holds pickles and no safetensors files: {', '.join(one.name for one in pickles[:3])}. A pickle can "

@@ -36,7 +36,7 @@ _ONETRAINER: Final = {"prompt", "negative_prompt", "diffusion_steps", "cfg_scale
 
 @dataclass
 class Settings:
-    """What the settings in a folder say. Where two files say the same thing, the first one holds."""
+    """What the settings in a folder say. Where two files give the same setting, the first one counts."""
 
     folder: Path
     values: dict[str, tuple[Any, str]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A run and what is known of it, as the text of a plan that a person goes on with."""
+"""The text of a plan, from a run and what is known about it, for a person to complete."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def active_of(entries: Sequence[Entry]) -> frozenset[int]:
 
 
 def plan_text(run: Run, facts: Facts, *, command: str, comfyui: str = "", url: str = "") -> str:
-    """Return the plan as TOML, with a comment where a value is from, or is to be looked at."""
+    """Return the plan as TOML; comments give the source of a value, or mark it to be checked."""
     return "\n".join(_lines(run, facts, command, comfyui, url or _USUAL_URL)) + "\n"
 
 

@@ -1,7 +1,7 @@
 """Which families of base models a file can belong to, by the names and widths of its tensors and the trainer's notes.
 
 A LoRA's tensors are named after the base model's, so both are read by the same rules. Every rule narrows the families
-that are possible; what no rule knows stays possible, and nothing is guessed.
+that are possible; a family that no rule excludes stays possible, and nothing is guessed.
 """
 
 import re
@@ -165,7 +165,7 @@ def families_of(header: Header) -> Families:
 def families_of_base(header: Header) -> Families:
     """Return the families that a whole base model can belong to: all where nothing is known.
 
-    It has all its tensors, so that one that is missing tells something too.
+    A whole model has all its tensors, so a missing one excludes families, too.
     """
     names = {layer.name for layer in layers_of(header.shapes)}
     found = families_of(header)
@@ -242,5 +242,5 @@ def _by_notes(header: Header, found: Families) -> Families:
 
 
 def _narrowed(found: Families, families: Families) -> Families:
-    """Keep what both allow; rules that contradict each other tell nothing."""
+    """Keep the families that both allow; rules that contradict each other are ignored."""
     return found & families or found

@@ -39,7 +39,7 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a safetensors file says of itself."""
+    """The header of a safetensors file."""
 
     metadata: Mapping[str, str]
     tensors: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""When each checkpoint was saved: what the plan leaves out is taken from the file's header, else from its name."""
+"""When each checkpoint was saved: by the plan, else by the file's header, else by its name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from plugins.plan.training.names import NameNotes, notes_of
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What a checkpoint's header and name say of the time when it was saved; None where they do not."""
+    """When a checkpoint was saved, by its header and by its name; None where they do not say."""
 
     header_step: int | None
     header_epoch: int | None
@@ -44,7 +44,8 @@ def saved_of(folder: Path, file: str) -> Saved:
 def with_steps(tables: Sequence[Any], folder: Path) -> list[Any]:
     """Give each [[checkpoint]] table its `step`, or else its `epoch`, where it has neither and the file says it.
 
-    A training that was resumed counts its steps anew in the headers; then names and epochs tell its checkpoints apart.
+    In the headers of a resumed training the steps start again from zero; then names and epochs tell its checkpoints
+    apart.
     """
     open_ = {
         index: saved_of(folder, table["file"])
@@ -60,7 +61,7 @@ def with_steps(tables: Sequence[Any], folder: Path) -> list[Any]:
 
 
 def is_restarted(saved: Sequence[Saved]) -> bool:
-    """Say whether the headers' steps began anew: two are the same, or they fall while the epochs rise."""
+    """Say whether the headers' steps started again from zero: two are the same, or they fall while the epochs rise."""
     known = [one for one in saved if one.header_step is not None and one.name.is_numbered]
     steps = [one.header_step or 0 for one in sorted(known, key=lambda one: (one.epoch or 0, one.header_step or 0))]
     return any(after <= before for before, after in pairwise(steps))

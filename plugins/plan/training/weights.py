@@ -1,4 +1,4 @@
-"""Weights that cannot be right, seen in a sample of a file: all zero, NaN or infinite; and files of the same."""
+"""Weights that cannot be right, found in a sample of a file: all zero, NaN or infinite; files with equal weights."""
 
 import hashlib
 import re
@@ -12,13 +12,13 @@ from typing import BinaryIO, Final
 from plugins.plan.training.header import Header, Tensor, header_size
 
 _TENSORS: Final = 128
-"""So many tensors are looked into, spread over the file."""
+"""How many tensors are sampled, spread over the file."""
 _SPOTS: Final = 3
 _SPOT: Final = 64
 """Bytes that are read at each of a tensor's spots."""
 _BLOCK: Final = 1 << 20
 _EXPONENTS: Final = {"F16": (2, 0x7C00), "BF16": (2, 0x7F80), "F32": (4, 0x7F80_0000), "F64": (8, 0x7FF0 << 48)}
-"""Size of a number in bytes, and the bits that are all set where it is infinite or none."""
+"""Size of a number in bytes, and the bits that are all set in NaN and infinity."""
 _FLOATS: Final = (*_EXPONENTS, "F8_E4M3", "F8_E5M2")
 _NOT_WEIGHTS: Final = (".alpha", ".on_input", ".rescale")
 _FIRST_FACTORS: Final = re.compile(
@@ -42,7 +42,7 @@ class Sample:
 
 
 def sample_of(path: Path, header: Header) -> Sample:
-    """Look into the weights of a file without reading it all: at most 25 kB, unless they seem to be zeros.
+    """Sample the weights of a file: at most 25 kB are read, unless they seem to be zeros.
 
     Raises `OSError`.
     """
