@@ -52,10 +52,19 @@ class ServerInfo(Record):
     """The options that it was started with and that decide how it calculates (`--fp16-unet`); None: not known."""
 
     def __str__(self) -> str:
-        beside = f" beside {self.worker}" if self.worker else ""
         if self.simulated:
-            return f"a SIMULATED ComfyUI {self.comfyui_version} at {self.url}{beside}"
-        return f"ComfyUI {self.comfyui_version} at {self.url}{beside} ({self.machine})"
+            return f"a SIMULATED ComfyUI {self.comfyui_version} at {self.address}"
+        return f"ComfyUI {self.comfyui_version} at {self.address} ({self.machine})"
+
+    @property
+    def address(self) -> str:
+        """Its URL, and the worker of a cluster that it runs beside."""
+        return f"{self.url} beside {self.worker}" if self.worker else self.url
+
+    @property
+    def version_and_machine(self) -> str:
+        """What a picture was made on, wherever the server is."""
+        return f"ComfyUI {self.comfyui_version} ({self.machine})"
 
     def is_at(self, other: "ServerInfo") -> bool:
         """Say whether this is, or was, at the address of another."""

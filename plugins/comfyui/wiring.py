@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -67,11 +67,6 @@ class Wiring:
             for link in self._links[node]:
                 found[link.kind] = (*found.get(link.kind, ()), link)
         return found
-
-    def all_links(self) -> Iterator[Link]:
-        """Yield the links of all nodes."""
-        for links in self._links.values():
-            yield from links
 
     @cached_property
     def active(self) -> Graph:

@@ -19,7 +19,8 @@ from plugins.loras.errors import DeploymentError, HeaderError
 from plugins.loras.forbidden import files_below, forbidden_among
 from plugins.loras.header import read_header
 from plugins.pictures.picture import PictureError, read_picture
-from plugins.plan.cells import column, named
+from plugins.plan.cells import cells_at, named
+from plugins.plan.messages import minute_of
 from plugins.plan.plan import Plan
 
 _LARGEST: Final = 16384 * 16384
@@ -115,8 +116,7 @@ def every_checkpoint_was_tested(expected: ExpectedInputs, store: Store, deployme
 
 def ballot_is_unchanged(deployment: Deployment) -> list[str]:
     """Compare the ballots, if any, with those that the deployment was made by."""
-    ballots = [*filter(None, [deployment.ballot]), *deployment.other_ballots]
-    return [problem for ballot in ballots for problem in _changed_ballot(ballot, deployment)]
+    return [problem for ballot in deployment.ballots for problem in _changed_ballot(ballot, deployment)]
 
 
 def _changed_ballot(ballot: BallotRecord, deployment: Deployment) -> list[str]:
@@ -139,8 +139,8 @@ def proof_was_given(expected: ExpectedInputs, store: Store, deployment: Deployme
     proven = {one.row for one in deployment.proof}
     problems = [
         f"{cell}: no picture of the production LoRA was compared with it when it was deployed"
-        for cell in column(expected.plan, selected)
-        if cell.strength == deployment.strength and cell.row not in proven
+        for cell in cells_at(expected.plan, selected, deployment.strength)
+        if cell.row not in proven
     ]
     problems += [
         f"{one.row}: the record says that production gave the judged picture, and holds other pixels"
@@ -195,7 +195,7 @@ def production_is_the_former_file(plan: Plan, rollback: Rollback) -> list[str]:
     if digest == rollback.sha256:
         return []
     again = "Deploy a checkpoint: pytest -m deploy --selected-step=STEP"
-    put_back = f"{rollback.rolled_back:%Y-%m-%d %H:%M} UTC ({rollback.sha256[:12]})"
+    put_back = f"{minute_of(rollback.rolled_back)} ({rollback.sha256[:12]})"
     return [f"{path} holds other bytes (SHA-256 {digest[:12]}) than those that were put back on {put_back}. {again}"]
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment, Proven, Rollback
 from plugins.evidence.store import PICTURES, EvidenceError, Store
-from plugins.plan.cells import Cell, at, column, matrix
+from plugins.plan.cells import Cell, at, cells_at, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.tested import PRODUCTION
 from plugins.review.page import environment, frame_script
@@ -93,7 +93,7 @@ def render_rollback(plan: Plan, rollback: Rollback, reports: Path, *, after: Aft
 
 def _pairs(plan: Plan, deployment: Deployment, reports: Path) -> list[_Pair]:
     selected = plan.checkpoint(deployment.selected)
-    cells = {cell.row: cell for cell in column(plan, selected) if cell.strength == deployment.strength}
+    cells = {cell.row: cell for cell in cells_at(plan, selected, deployment.strength)}
     judged = {one.row: PICTURES / cells[one.row].picture for one in deployment.proof}
     before = _before(plan, deployment, reports)
     places = [*judged.values(), *before.values(), *(PurePosixPath(one.picture) for one in deployment.proof)]
@@ -118,9 +118,9 @@ def _before(plan: Plan, deployment: Deployment, reports: Path) -> dict[str, Pure
     """Return the pictures of the file that was replaced, by row, where production was a rival when they were made."""
     store, found = Store(reports), {}
     for rival in plan.rivals:
-        for cell in column(plan, rival) if rival.file == PRODUCTION else ():
+        for cell in cells_at(plan, rival, deployment.strength) if rival.file == PRODUCTION else ():
             with contextlib.suppress(EvidenceError):
-                evidence = store.read(cell) if cell.strength == deployment.strength else None
+                evidence = store.read(cell)
                 if evidence and evidence.lora and evidence.lora.sha256 == deployment.replaced_sha256:
                     found[cell.row] = PICTURES / cell.picture
     return found

@@ -21,7 +21,7 @@ from plugins.generate.expected import ExpectedInputs
 from plugins.generate.stability import StabilityCheck
 from plugins.pictures.checks import effect_of
 from plugins.pictures.picture import Picture
-from plugins.plan.cells import Cell, column
+from plugins.plan.cells import Cell, cells_at
 from plugins.plan.messages import UserError
 from plugins.plan.tested import Checkpoint
 
@@ -86,7 +86,7 @@ class Prover:
         `strength` is the one that was judged, where the plan has several.
         Raises `ProofError` where one is not what was judged, and `ComfyUIError` where it cannot be rendered.
         """
-        cells = [cell for cell in column(self.expected.plan, selected) if cell.strength == strength]
+        cells = cells_at(self.expected.plan, selected, strength)
         proven = []
         for server in self.servers:
             server.forget_weights(again=True)  # the former production LoRA may be cached under this very name

@@ -7,7 +7,7 @@ from pathlib import Path
 from plugins.evidence.deployments import BallotRecord
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import at, strengths
-from plugins.plan.messages import UserError
+from plugins.plan.messages import UserError, minute_of
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Checkpoint
 from plugins.review.ballot import Ballot, BallotError, differences, judge_name, read_ballot, required_no
@@ -97,7 +97,7 @@ class SavedBallot:
         if self.ballot is None:
             return f"{self.file.name} (which cannot be read)"
         choice = at(self.ballot.choice or "none", self.ballot.strength)
-        return f"{self.file.name} (saved {self.ballot.saved:%Y-%m-%d %H:%M} UTC, chose {choice})"
+        return f"{self.file.name} (saved {minute_of(self.ballot.saved)}, chose {choice})"
 
 
 def chosen_strength(ballots: Iterable[SavedBallot], checkpoint: Checkpoint) -> float | None:

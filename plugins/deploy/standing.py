@@ -1,7 +1,6 @@
 """What is in production by the records: the state that a verification reports, and what several claims fail for."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from plugins.evidence.deployments import (
     rollback_of,
 )
 from plugins.evidence.store import EvidenceError, Store
+from plugins.plan.messages import minute_of
 from plugins.plan.plan import Plan
 
 NOTHING_THERE: Final = "no production LoRA is there"
@@ -70,7 +70,7 @@ def rendered_again(plan: Plan, deployment: Deployment, store: Store) -> str:
         return ""
     return (
         f"{count} of {len(cells)} pictures were rendered again since {deployment.selected} was deployed on "
-        f"{_day(deployment.deployed)}, and the evaluation copies in {plan.paths.loras} are there for that. "
+        f"{minute_of(deployment.deployed)}, and the evaluation copies in {plan.paths.loras} are there for that. "
         "When you have judged them, deploy: pytest -m deploy --selected-step=STEP. That removes the copies."
     )
 
@@ -89,10 +89,10 @@ def headline(
     if isinstance(standing, Rollback):
         return (
             f"Production holds {standing.name}, as before {standing.taken_out} was deployed: it was put back on "
-            f"{_day(standing.rolled_back)}, and proven. No checkpoint counts as selected until you deploy one."
+            f"{minute_of(standing.rolled_back)}, and proven. No checkpoint counts as selected until you deploy one."
         )
     unchecked = [one for one in verified if one.outcome != "passed"]
-    live = f"{standing.selected} of {plan.production.lora_name} is in production since {_day(standing.deployed)}"
+    live = f"{standing.selected} of {plan.production.lora_name} is in production since {minute_of(standing.deployed)}"
     others = "".join(f"\n{line}" for line in unproven_servers(standing, now))
     if unchecked:
         return f"{live}, according to the record; {len(unchecked)} of {len(verified)} claims were not checked.{others}"
@@ -125,7 +125,3 @@ def _proven(deployment: Deployment) -> str:
     rendered = "the only row renders" if len(rows) == 1 else f"all {len(rows)} rows render"
     how = "pixel for pixel" if same else "by nearness, since the server does not repeat its own pixels"
     return f"proven on {servers}: {rendered} what was judged{elsewhere}, {how}"
-
-
-def _day(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC"

@@ -7,6 +7,7 @@ from plugins.deploy.markdown import code, plain
 from plugins.deploy.verified import Verified
 from plugins.evidence.deployments import Deployment, Rollback
 from plugins.plan.cells import at, named
+from plugins.plan.messages import minute_of
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Prompt
 from plugins.review.agreement import agreements
@@ -61,7 +62,7 @@ class Summary:
         state = (
             "Every claim of the plan was verified." if self.complete else "**Not every claim was verified: see below.**"
         )
-        lines.append(f"{deployment.deployed:%Y-%m-%d %H:%M} UTC. {state}")
+        lines.append(f"{minute_of(deployment.deployed)}. {state}")
         return "\n\n".join(lines)
 
     def _quoted(self, text: str) -> str:
@@ -230,8 +231,9 @@ class Summary:
         lines += [
             f"- Left in place: {self._quoted(path)}, since {plain(reason)}" for path, reason in deployment.left.items()
         ]
-        ballots = [*filter(None, [deployment.ballot]), *deployment.other_ballots]
-        lines += [f"- By the ballot {self._quoted(str(one.file))} (SHA-256 `{one.sha256}`)" for one in ballots]
+        lines += [
+            f"- By the ballot {self._quoted(str(one.file))} (SHA-256 `{one.sha256}`)" for one in deployment.ballots
+        ]
         return "\n".join(lines)
 
     def _proof(self) -> str:
@@ -257,7 +259,7 @@ class Summary:
                 ("LoRA strength", _strengths(self.plan)),
                 *(("Always on", str(one)) for one in self.plan.loras),
             ]
-        made_on = self.deployment.made_on or (f"ComfyUI {server.comfyui_version} ({server.machine})",)
+        made_on = self.deployment.made_on or (server.version_and_machine,)
         settings += [("Made on", one) for one in made_on]
         settings += [("Proven on", str(one.server)) for one in self.deployment.serving]
         settings.append(("Server", server.url))

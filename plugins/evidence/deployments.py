@@ -10,7 +10,7 @@ from plugins.evidence.evidence import FileRecord
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import sync_folder
 from plugins.plan.cells import at
-from plugins.plan.messages import UserError
+from plugins.plan.messages import UserError, minute_of
 from plugins.plan.record import BrokenRecord, Record, Sha256
 
 RECORD: Final = "deployment.json"
@@ -114,6 +114,11 @@ class Deployment(Record):
     deployed: datetime
 
     @property
+    def ballots(self) -> tuple[BallotRecord, ...]:
+        """The ballots of all judges."""
+        return (*((self.ballot,) if self.ballot else ()), *self.other_ballots)
+
+    @property
     def choice(self) -> str:
         """What was selected, in words: `step600`, or `step600 at strength 0.8`."""
         return at(self.selected, self.strength)
@@ -151,9 +156,7 @@ class Rollback(Record):
         return self.checkpoint or f"the file that was there before (SHA-256 {self.sha256[:12]})"
 
     def __str__(self) -> str:
-        return (
-            f"Production was rolled back from {self.taken_out} to {self.name} on {self.rolled_back:%Y-%m-%d %H:%M} UTC."
-        )
+        return f"Production was rolled back from {self.taken_out} to {self.name} on {minute_of(self.rolled_back)}."
 
 
 def write_record(record: Deployment | Rollback, path: Path) -> None:

@@ -49,8 +49,7 @@ class KeyCheck:
         with self._lock:
             self._looked.add((id(server), cell.column))
             if skipped is None:
-                info = server.info
-                self._without_log[f"{info.url} beside {info.worker}" if info.worker else info.url] = None
+                self._without_log[server.info.address] = None
                 return None
             if not skipped.keys:
                 return Check(name=KEYS, outcome=Outcome.PASSED)

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -150,11 +151,7 @@ class Rows:
 
 def made_on(evidence: Iterable[Evidence]) -> dict[str, int]:
     """Count pictures by the ComfyUI version and machine that they were made on, the most frequent first."""
-    counted: dict[str, int] = {}
-    for one in evidence:
-        name = f"ComfyUI {one.server.comfyui_version} ({one.server.machine})"
-        counted[name] = counted.get(name, 0) + 1
-    return dict(sorted(counted.items(), key=lambda pair: -pair[1]))
+    return dict(Counter(one.server.version_and_machine for one in evidence).most_common())
 
 
 def several_populations(evidence: Iterable[Evidence]) -> Iterator[str]:

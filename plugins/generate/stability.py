@@ -34,12 +34,11 @@ class StabilityCheck(Record):
         return not self.server.differences(server)
 
     def __str__(self) -> str:
-        server = f"{self.server.url} beside {self.server.worker}" if self.server.worker else self.server.url
         if self.stable:
-            return f"{server} is bit-stable: {self.cell}, rendered twice, gave the same pixels"
+            return f"{self.server.address} is bit-stable: {self.cell}, rendered twice, gave the same pixels"
         return (
-            f"{server} is not bit-stable: {self.cell}, rendered twice, differs by {self.difference:.2f} of 255. "
-            "Production will be compared by nearness instead of pixel for pixel."
+            f"{self.server.address} is not bit-stable: {self.cell}, rendered twice, differs by "
+            f"{self.difference:.2f} of 255. Production will be compared by nearness instead of pixel for pixel."
         )
 
 

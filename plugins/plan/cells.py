@@ -69,6 +69,11 @@ def column(plan: Plan, checkpoint: Tested | None) -> Iterator[Cell]:
                 yield Cell(checkpoint=checkpoint, prompt=prompt, seed=seed, row=row, strength=strength)
 
 
+def cells_at(plan: Plan, checkpoint: Tested | None, strength: float | None) -> tuple[Cell, ...]:
+    """Return a checkpoint's cells at one strength, from the top row down; at None where the plan has but one."""
+    return tuple(cell for cell in column(plan, checkpoint) if cell.strength == strength)
+
+
 def strengths(plan: Plan) -> tuple[float | None, ...]:
     """Return the strengths that distinguish cells: only None where the plan has one."""
     return plan.sampling.strengths if len(plan.sampling.strengths) > 1 else (None,)

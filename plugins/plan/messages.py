@@ -4,6 +4,7 @@ Every error of this suite that a person may see is a `UserError`.
 """
 
 import re
+from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -38,6 +39,11 @@ def without_credentials(url: str) -> str:
 def counted(number: int, what: str) -> str:
     """Return `1 checkpoint` or `2 checkpoints`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def minute_of(time: datetime) -> str:
+    """Return when something was done, as a person is shown it: `2026-11-26 04:30 UTC`."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
 class UserError(Exception):

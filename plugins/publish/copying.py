@@ -1,6 +1,5 @@
 """A copy of the LoRA to share: another header, the same tensors bit for bit."""
 
-import hashlib
 import json
 import re
 import struct
@@ -10,6 +9,7 @@ from typing import Final
 from plugins.loras.errors import HeaderError
 from plugins.loras.header import header_size, read_header
 from plugins.plan.training.families import Family
+from plugins.plan.training.header import tensors_digest
 from plugins.publish.profile import Profile
 from plugins.publish.record import PublishError
 
@@ -73,13 +73,6 @@ def check_copy(profile: Profile, copy: Path) -> None:
         raise PublishError(
             f"The copy of {production} does not hold the same tensors. Nothing was published; try again."
         )
-
-
-def tensors_digest(path: Path) -> str:
-    """Return the SHA-256 of all tensors' bytes: of what comes after the header."""
-    with path.open("rb") as file:
-        file.seek(8 + header_size(path))
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def notes_of_copy(profile: Profile, tensors_sha256: str) -> dict[str, str]:

@@ -14,9 +14,8 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.loras.copying import digest_of
 from plugins.loras.header import Header, read_header
-from plugins.plan.cells import Cell, column
+from plugins.plan.cells import Cell, cells_at
 from plugins.plan.plan import Plan
-from plugins.plan.tested import Checkpoint
 from plugins.plan.training.families import Family, families_of
 from plugins.plan.wanted import Publish
 from plugins.publish.record import PublishError
@@ -101,17 +100,17 @@ def gather_profile(plan: Plan, wanted: Publish, deployment: Deployment, store: S
     """Return what is known of the LoRA in production. Raises `PublishError` where its pictures are others."""
     production = plan.production_file
     selected = plan.checkpoint(deployment.selected)
-    cells = _cells(plan, selected, deployment)
+    cells = cells_at(plan, selected, deployment.strength)
     if selected is None or not cells:
         raise PublishError(
             f"The plan no longer has {deployment.choice}, which was deployed. Nothing was published. Put it back into "
             "the plan, or deploy again by the plan as it is: pytest -m deploy --selected-step=STEP"
         )
     evidence = [_judged(cell, deployment, store) for cell in cells]
-    first = [_cells(plan, one, deployment)[0] for one in plan.checkpoints if one.id in deployment.candidates]
+    first = [cells_at(plan, one, deployment.strength)[0] for one in plan.checkpoints if one.id in deployment.candidates]
     for cell in first:
         _judged(cell, deployment, store)
-    ballots = tuple(filter(None, map(_ballot, [deployment.ballot, *deployment.other_ballots])))
+    ballots = tuple(filter(None, map(_ballot, deployment.ballots)))
     starred, unused = _starred(ballots, list(zip(cells, evidence, strict=True)), deployment)
     shown = starred or cells[0]
     status = production.stat()
@@ -150,7 +149,7 @@ def _starred(
 ) -> tuple[Cell | None, list[str]]:
     """Return the selected checkpoint's first starred picture, and which stars are not used and why."""
     used, unused = None, []
-    if len(ballots) < len([*filter(None, [deployment.ballot]), *deployment.other_ballots]):
+    if len(ballots) < len(deployment.ballots):
         unused.append("A star on a ballot that was changed since the deployment, or is gone, is not used.")
     by_id = {cell.id: (cell, evidence) for cell, evidence in cells}
     for ballot in ballots:
@@ -168,15 +167,8 @@ def _starred(
     return used, unused
 
 
-def _cells(plan: Plan, checkpoint: Checkpoint | None, deployment: Deployment) -> list[Cell]:
-    """Return a checkpoint's cells at the strength that was chosen."""
-    return [cell for cell in column(plan, checkpoint) if cell.strength == deployment.strength]
-
-
-def _ballot(record: BallotRecord | None) -> Ballot | None:
+def _ballot(record: BallotRecord) -> Ballot | None:
     """Return a ballot that the deployment was made by, if it is unchanged."""
-    if record is None:
-        return None
     try:
         return read_ballot(record.file) if digest_of(record.file) == record.sha256 else None
     except (BallotError, OSError):

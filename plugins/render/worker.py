@@ -23,7 +23,7 @@ from plugins.comfyui.errors import BadAnswer, ComfyUIError, Interrupted, NotList
 from plugins.comfyui.server import Finished, Server
 from plugins.comfyui.timing import Timing
 from plugins.comfyui.workflow import Filled
-from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, stamp_of
+from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, put_in_place, stamp_of, sync_file
 from plugins.loras.errors import FolderInUse
 from plugins.loras.locking import lock_folder
 from plugins.render.render_server import render_cell
@@ -142,11 +142,10 @@ class WorkerAgent:
         try:
             if part is None or self._digest.hexdigest() != lora.sha256:
                 raise Unreachable(f"{target} arrived incomplete. Is the network failing?")
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync_file(part)
             let_all_read(part)
             with lock_folder(self._loras):
-                part.replace(target)
+                put_in_place(part, target)
         except FolderInUse as error:
             raise Unreachable(str(error)) from None
         except OSError as error:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from pydantic_core import from_json, to_json
 
 from plugins.evidence.evidence import PlanRecord
-from plugins.plan.cells import column
+from plugins.plan.cells import cells_at
 from plugins.plan.messages import UserError
 from plugins.plan.plan import Plan
 from plugins.plan.record import Record, Sha256
@@ -205,8 +205,8 @@ def figures(ballot: Ballot, plan: Plan, strength: float | None = None) -> dict[s
                 criterion.id,
                 [
                     cell.name
-                    for cell in column(plan, checkpoint)
-                    if cell.strength == strength and cell.prompt.id in plan.looked_for(criterion)
+                    for cell in cells_at(plan, checkpoint, strength)
+                    if cell.prompt.id in plan.looked_for(criterion)
                 ],
             )
             for criterion in plan.criteria

@@ -11,14 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from plugins.plan.cells import at, named
+from plugins.plan.messages import minute_of
 from plugins.plan.tested import BASELINE, Rival
 from plugins.review.metrics import told_bleed
 from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews, training_source
 from plugins.review.review import Entry, Review, step_name
-
-STEP: Final = "STEP"
-"""Stands for the chosen checkpoint in `Review.command`."""
 
 MANY: Final = 500
 """With more pictures than this, rows are laid out one by one as they come into view."""
@@ -167,7 +165,7 @@ def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:
     yield "Size", f"{size.width} x {size.height}", False
     seconds = (made.run.ended - made.run.started).total_seconds()
     server = made.server
-    yield "Rendered", f"{made.run.ended:%Y-%m-%d %H:%M} UTC, in {seconds:.1f} s", True
+    yield "Rendered", f"{minute_of(made.run.ended)}, in {seconds:.1f} s", True
     yield "Server", f"ComfyUI {server.comfyui_version}, {server.machine}, {server.url}", False
     for check in made.checks:
         yield f"Check: {check.name}", ": ".join(filter(None, [check.outcome, check.message])), True

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -230,8 +230,3 @@ def _json(text: str | None, of: type[Any] = dict) -> Any:  # noqa: ANN401 (whate
     except (ValueError, RecursionError):
         return of()
     return found if isinstance(found, of) else of()
-
-
-def texts(values: Sequence[object]) -> list[str]:
-    """Return the texts among values."""
-    return [one for one in values if isinstance(one, str) and one.strip()]

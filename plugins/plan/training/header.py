@@ -1,5 +1,6 @@
 """The header of a safetensors file, read without its weights: the trainer's notes, and each tensor's name and shape."""
 
+import hashlib
 import json
 import re
 import struct
@@ -125,6 +126,13 @@ def header_size(path: Path) -> int:
     """Return the length of a safetensors file's header in bytes, as its first eight bytes say."""
     with path.open("rb") as file:
         return int(struct.unpack("<Q", file.read(8))[0])
+
+
+def tensors_digest(path: Path) -> str:
+    """Return the SHA-256 of all tensors' bytes: of what comes after the header."""
+    with path.open("rb") as file:
+        file.seek(8 + header_size(path))
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _layout(path: Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from plugins.plan.training.header import Header, Tensor, header_size
+from plugins.plan.training.header import Header, Tensor, header_size, tensors_digest
 
 _TENSORS: Final = 128
 """How many tensors are sampled, spread over the file."""
@@ -80,14 +80,8 @@ def same_weights(files: Mapping[Path, Sample]) -> list[tuple[Path, ...]]:
     same: dict[tuple[int, str, str], list[Path]] = {}
     for (size, digest), paths in groups.items():
         for path in paths if len(paths) > 1 else ():
-            same.setdefault((size, digest, _data_digest(path)), []).append(path)
+            same.setdefault((size, digest, tensors_digest(path)), []).append(path)
     return [tuple(paths) for paths in same.values() if len(paths) > 1]
-
-
-def _data_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(8 + header_size(path))
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _spots(tensor: Tensor) -> Iterator[int]:

@@ -15,8 +15,9 @@ from safetensors.numpy import load_file, save_file
 
 from plugins.loras.copying import digest_of
 from plugins.plan.tested import AlwaysOn
+from plugins.plan.training.header import tensors_digest
 from plugins.publish.card import card
-from plugins.publish.copying import check_copy, notes_of_copy, tensors_digest
+from plugins.publish.copying import check_copy, notes_of_copy
 from plugins.publish.profile import Profile, gather_profile, png_without_notes
 from plugins.publish.record import PublishError
 from plugins.publish.sidecars import sidecars
