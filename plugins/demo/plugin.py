@@ -60,7 +60,7 @@ def pytest_acceptance_plan_overrides(config: pytest.Config, plan: Plan) -> Mappi
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say that nothing here is real."""
+    """Say that the run is simulated."""
     command = config.stash[COMMAND]
     if command.demo and command.stages:
         return f"SIMULATED: --demo draws its pictures; no LoRA is really tested. All files are in {command.reports}"

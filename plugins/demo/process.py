@@ -22,7 +22,7 @@ class StandInError(Exception):
 
 
 class StandIn:
-    """A stand-in that answers at `url` until `stop`, or until this process ends in whatever way."""
+    """A stand-in that answers at `url` until `stop`, or until this process ends in any way."""
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self._process = process
@@ -38,7 +38,7 @@ class StandIn:
         timeout: float = 30.0,
         port: int = 0,
     ) -> Self:
-        """Make what `workspace` lacks of a training run's outputs, and answer on `port`, 0 for any free one.
+        """Create what is missing of a training run in `workspace`, and answer on `port`, 0 for any free one.
 
         Waits up to `timeout` seconds. Raises `StandInError`, or `OSError` where the workspace cannot be made.
         """

@@ -1,4 +1,4 @@
-"""What the stand-in must know of a plan."""
+"""What the stand-in must know about a plan."""
 
 from pathlib import Path
 from typing import Final
@@ -12,9 +12,9 @@ from stand_in.training import TrainingRun
 
 _WEIGHTS: Final = (".safetensors", ".ckpt", ".pt", ".pth")
 _WITHOUT_CHARACTER: Final = 0.0
-"""How far trained a LoRA is that is always on: it knows nothing of the character."""
+"""How far a LoRA that is always on is trained: it does not know the character."""
 _AS_A_RIVAL: Final = 0.5
-"""How far trained a rival is: its details are not all there yet."""
+"""How far a rival is trained: some details are missing."""
 _APART: Final = 100
 """Steps."""
 
@@ -44,7 +44,7 @@ def training_run(plan: Plan) -> TrainingRun:
 
 
 def _workflow(path: Path) -> Graph | None:
-    """Read a workflow file; None where there is none in it, which whoever fills it will report."""
+    """Read a workflow file; None if it holds no workflow, which is reported when it is filled in."""
     try:
         return read_graph(path)
     except WorkflowError:
@@ -52,7 +52,7 @@ def _workflow(path: Path) -> Graph | None:
 
 
 def _steps(plan: Plan) -> dict[str, int]:
-    """Return each file's step; one that the plan does not know comes a while after the checkpoint before it."""
+    """Return each file's step; a file without one in the plan gets a step after the checkpoint before it."""
     steps: dict[str, int] = {}
     for checkpoint in plan.checkpoints:
         before = max(steps.values(), default=0)

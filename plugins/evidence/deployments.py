@@ -18,7 +18,7 @@ ROLLBACK: Final = "rollback.json"
 
 
 class RecordError(UserError):
-    """A record that is not there or cannot be believed; the message names the file."""
+    """A record that is missing or invalid; the message names the file."""
 
 
 class Candidate(Record):
@@ -35,11 +35,11 @@ class Judged(Record):
     pixels_sha256: Sha256
     evidence_sha256: Sha256
     prompt_id: str
-    """The server's id of the rendering: another one means that it was rendered again since."""
+    """The server's id of the rendering; a different one means that the picture was rendered again."""
 
 
 class BallotRecord(Record):
-    """The ballot that a deployment was made by."""
+    """The ballot that chose what was deployed."""
 
     file: Path
     sha256: Sha256
@@ -59,7 +59,7 @@ class Proven(Record):
     """The other candidate that it is nearest to, where it is not identical to the judged picture."""
     runner_up_distance: float | None = None
     unlike: str = ""
-    """How the server is another than the one that the judged picture was made on, where it is not identical."""
+    """How this server differs from the one that rendered the judged picture, if the pixels are not identical."""
 
     def __str__(self) -> str:
         if self.identical:
@@ -81,7 +81,7 @@ class Deployment(Record):
 
     format: Literal[1] = 1
     installed: str = ""
-    """The id of the installation that this is the record of."""
+    """The id of the installation that this record is about."""
     plan_name: str
     plan_digest: Sha256
     simulated: bool
@@ -100,7 +100,7 @@ class Deployment(Record):
     """Evaluation copies that were not removed, and why."""
     observed: str = ""
     accepted: Mapping[str, str] = {}
-    """Pictures that failed a check or were not checked, and that a person took by name: what was said of each."""
+    """Pictures that failed a check or were not checked, but were accepted by name: each with its problem."""
     ballot: BallotRecord | None = None
     other_ballots: tuple[BallotRecord, ...] = ()
     """Those of further judges."""
@@ -134,7 +134,7 @@ class Rollback(Record):
 
     format: Literal[1] = 1
     installed: str
-    """The id of the installation that this is the record of."""
+    """The id of the installation that this record is about."""
     plan_name: str
     simulated: bool
     production: Path
@@ -147,7 +147,7 @@ class Rollback(Record):
     proof: dict[str, str]
     """What production rendered of each row, in words."""
     undone: datetime | None
-    """When the deployment was made that this took back: another one on record is newer than this."""
+    """When the deployment that this took back was made; any other deployment on record is newer."""
     rolled_back: datetime
 
     @property
@@ -160,13 +160,13 @@ class Rollback(Record):
 
 
 def write_record(record: Deployment | Rollback, path: Path) -> None:
-    """Write a record so that it outlasts this process: the way back is given up next. Raises `OSError`."""
+    """Write a record so that it survives a crash: the former file is given up next. Raises `OSError`."""
     write_atomically(path, record.written())
     sync_folder(path.parent)
 
 
 def read_record(path: Path) -> Deployment:
-    """Return what the last deployment left. Raises `RecordError`."""
+    """Return the record of the last deployment. Raises `RecordError`."""
     try:
         found = Deployment.read(path)
     except BrokenRecord as error:
@@ -180,7 +180,7 @@ def read_record(path: Path) -> Deployment:
 
 
 def read_rollback(path: Path) -> Rollback | None:
-    """Return what the last rollback left; None where there was none. Raises `RecordError`."""
+    """Return the record of the last rollback; None if there was none. Raises `RecordError`."""
     try:
         return Rollback.read(path)
     except BrokenRecord as error:

@@ -1,4 +1,4 @@
-"""What one picture was made from: the record that lies beside it."""
+"""Evidence: the record beside each picture, of what it was made from."""
 
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -8,7 +8,7 @@ from plugins.pictures.check import Check, Outcome
 from plugins.plan.record import Record, Sha256
 
 Population = tuple[str | None, ...]
-"""Pictures of one population were made alike but for what their cells ask for."""
+"""Pictures of one population were rendered under the same conditions, and may be compared."""
 _TICK: Final = 2.0
 """Seconds: file systems keep times no more exactly than this."""
 
@@ -38,7 +38,7 @@ class LoraRecord(Record):
     file: str
     sha256: Sha256
     strength: float | None
-    """None where an own workflow says it nowhere plainly, and the plan does not give it."""
+    """None if the plan does not give it and it cannot be found in a custom workflow."""
 
 
 class AlwaysOnRecord(Record):
@@ -58,12 +58,12 @@ class FileRecord(Record):
     modified: float
     """Seconds since 1970."""
     local: bool
-    """Whether this machine's file was looked at; else the server said so."""
+    """Whether the file was read on this machine; otherwise the server reported it."""
     sampled: Sha256 | None = None
     """Digest of parts of its bytes, spread over all of it; None where it could not be read."""
 
     def is_other(self, now: "FileRecord", *, same_server: bool) -> bool:
-        """Say whether this is not the file that is there now. Two servers' copies may have different times."""
+        """Return whether the file there now is a different one. Copies on two servers may have different times."""
         comparable = (self.local and now.local) or (same_server and self.local == now.local)
         other_time = comparable and abs(self.modified - now.modified) > _TICK
         other_bytes = None not in {self.sampled, now.sampled} and self.sampled != now.sampled
@@ -71,7 +71,7 @@ class FileRecord(Record):
 
 
 class RunRecord(Record):
-    """The server's own account: its id and when it worked on it (its clock, UTC)."""
+    """The server's account of the run: its id, begin and end (by the server's clock, UTC)."""
 
     prompt_id: str
     started: datetime
@@ -104,7 +104,7 @@ class ComparedRecord(Record):
     baseline_pixels_sha256: Sha256
     effect: float
     noise: float | None = None
-    """How much the server's own pictures differ, where the same one is rendered twice; None: not measured."""
+    """How much two renderings of one picture differ on this server; None: not measured."""
 
 
 def population_of(server: ServerInfo, files: tuple[FileRecord, ...]) -> Population:
@@ -113,7 +113,7 @@ def population_of(server: ServerInfo, files: tuple[FileRecord, ...]) -> Populati
 
 
 class Evidence(Record):
-    """Everything that one picture was made from, and what the checks said of it."""
+    """Everything that a picture was made from, and the outcomes of its checks."""
 
     format: Literal[1] = 1
     plan: PlanRecord
@@ -150,11 +150,11 @@ class Evidence(Record):
 
     @property
     def population(self) -> Population:
-        """Everything beside the cell's own inputs that decides pixels."""
+        """Everything that decides pixels besides the cell's own inputs."""
         return population_of(self.server, self.files)
 
     def changed_files(self, now: tuple[FileRecord, ...], server: ServerInfo) -> tuple[str, ...]:
-        """List the model files that a server has under the same names now, and that are others than were used."""
+        """List the model files that were replaced under their names on a server since."""
         same = self.server.is_at(server)
         there = {one.name: one for one in now}
         return tuple(
@@ -162,7 +162,7 @@ class Evidence(Record):
         )
 
     def unlike(self, other: "Evidence") -> tuple[str, ...]:
-        """List what keeps this picture from being compared with another: known of both, and different."""
+        """List what keeps this picture from being compared with another: values known for both that differ."""
         return (
             *self.server.differences(other.server),
             *(f"another file {name}" for name in self.changed_files(other.files, other.server)),
@@ -174,7 +174,7 @@ class Evidence(Record):
         return tuple(check for check in self.checks if check.outcome is Outcome.FAILED)
 
     def with_check(self, check: Check) -> "Evidence":
-        """Return this evidence with a check's outcome in it, in place of what that check said before."""
+        """Return this evidence with a check's outcome, in place of its former outcome."""
         others = tuple(one for one in self.checks if one.name != check.name)
         return self.model_copy(update={"checks": (*others, check)})
 

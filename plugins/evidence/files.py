@@ -1,4 +1,4 @@
-"""Writing so that a reader sees the old file or the new one, whole, and never half of either."""
+"""Writing so that a reader sees the complete old file or the complete new one."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a run's pictures and their evidence lie, and reading them back."""
+"""Where a run's pictures and their evidence are stored, and reading them."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ PICTURES: Final = PurePosixPath("pictures")
 
 
 class EvidenceError(UserError):
-    """Evidence that is there but cannot be believed; the message names the file and what is wrong with it."""
+    """Evidence that is invalid; the message names the file and what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Store:
         return self.reports / PICTURES
 
     def picture(self, cell: Cell) -> Path:
-        """Where the cell's PNG lies, or will."""
+        """Return the path of a cell's PNG."""
         return self.folder / cell.picture
 
     def evidence(self, cell: Cell) -> Path:
-        """Where the cell's evidence lies, or will."""
+        """Return the path of a cell's evidence."""
         return self.picture(cell).with_suffix(".json")
 
     def write_picture(self, cell: Cell, png: bytes) -> None:
-        """Keep a picture. Its evidence comes after it, since a picture without evidence was not made."""
+        """Save a picture. Its evidence is saved after it: a picture without evidence does not count."""
         write_atomically(self.picture(cell), png)
 
     def write_evidence(self, cell: Cell, evidence: Evidence) -> None:
-        """Keep what is known of a picture that is kept already."""
+        """Save the evidence of a picture that is saved already."""
         write_atomically(self.evidence(cell), evidence.written())
 
     def plan_name(self) -> str:
@@ -58,7 +58,7 @@ class Store:
     def read(self, cell: Cell) -> Evidence | None:
         """Return the cell's evidence, or None where the cell was not rendered.
 
-        Raises `EvidenceError` where the evidence cannot be read, is another cell's, or is not the picture's.
+        Raises `EvidenceError` where the evidence cannot be read, is another cell's, or does not match the picture.
         """
         path = self.evidence(cell)
         try:

@@ -1,4 +1,4 @@
-"""The base model's own file, where it lies on this machine: its header tells its family."""
+"""The base model's file, if it is on this machine: its header shows its family."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Evaluation copies: which lie in the loras folder, and removing those that nobody needs any more."""
+"""Evaluation copies: which are in the loras folder, and removing those that are no longer needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class CleanUp:
 def remove_evaluation_copies(plan: Plan, known: frozenset[str]) -> CleanUp:
     """Remove the plan's evaluation copies: only these names, and only with bytes of a `known` checkpoint.
 
-    Anything else under such a name is somebody's work; it is left, and reported.
+    Any other file of such a name is somebody's work: it is left and reported.
     """
     removed: list[Path] = []
     left: dict[Path, str] = {}
@@ -48,7 +48,7 @@ def still_has(training: Path, copy: Path) -> bool:
 
 
 def former_copy(plan: Plan, sha256: str) -> Path:
-    """Name the file that a rollback renders the former production from; it is there only meanwhile."""
+    """Return the temporary file from which a rollback renders the former production."""
     return plan.paths.loras / f"{plan.name}_former-{sha256[:12]}.safetensors"
 
 

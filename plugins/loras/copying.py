@@ -32,7 +32,8 @@ def digest_of(path: Path) -> str:
 def sample_of(path: Path) -> str:
     """Return the SHA-256 of parts of a file that are spread evenly over it, in hexadecimal: base models are large.
 
-    Of a small file they are all of it. Another model differs in every part; a change of a few tensors may be missed.
+    The parts of a small file are all of it. Another model differs in every part; a change of a few tensors may be
+    missed.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -44,7 +45,7 @@ def sample_of(path: Path) -> str:
 
 
 def stamp_of(path: Path) -> tuple[int, int, int]:
-    """Return a file's size, time and place: others than before say that it was changed; the same ones prove nothing."""
+    """Return a file's (size, time, place). A difference proves a change; equality proves nothing."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
 
@@ -63,11 +64,11 @@ def new_part(target: Path) -> Path:
 
 
 def copy_part(source: Path, target: Path) -> tuple[Path, str]:
-    """Copy `source` to a new file beside `target`, and give it with the SHA-256 of what was read.
+    """Copy `source` to a new file beside `target`; return that and the SHA-256 of what was read.
 
     The bytes pass once: each block is hashed and written. Where the file system copies on write (Btrfs, XFS, bcachefs),
-    none is written, and the clone is read for its digest.
-    The copy is flushed to the disk. `OSError` leaves nothing behind, and what a killed run left is removed.
+    none is written, and the clone is read for its digest. The copy is flushed to the disk. `OSError` leaves nothing
+    behind, and what a killed run left is removed.
     """
     drop_parts(target)
     part = new_part(target)
@@ -92,8 +93,8 @@ def copy_part(source: Path, target: Path) -> tuple[Path, str]:
 def put_in_place(part: Path, target: Path) -> None:
     """Rename a file that `new_part` began to its target, in one step.
 
-    On Windows and on network shares another program that has the target open for a moment (a virus scanner, OneDrive,
-    a browser) refuses that; it is waited for a little. Raises `OSError`.
+    On Windows and on network shares another program that has the target open for a moment (a virus scanner, OneDrive, a
+    browser) refuses that; this is retried for a moment. Raises `OSError`.
     """
     for seconds in _HELD_SECONDS:
         try:
@@ -118,7 +119,7 @@ def sync_file(path: Path) -> None:
 
 
 def _cloned(source: BinaryIO, target: BinaryIO) -> bool:
-    """Have an empty file share all blocks of another; false where the system or the file system has no way to."""
+    """Let an empty file share all blocks of another; return false if the system or the file system cannot."""
     if sys.platform != "linux":
         return False
     try:
@@ -129,7 +130,7 @@ def _cloned(source: BinaryIO, target: BinaryIO) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` outlast a power cut, where the system and the file system have a way to."""
+    """Make a rename in `folder` outlast a power cut, if the system and the file system can."""
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):  # the rename is done; some network file systems cannot flush a folder

@@ -1,7 +1,7 @@
 """Digests of large files, taken once for each change of a file: generating again reads no LoRA a second time.
 
-Only staging may ask here. A file's time and place say that it was not changed; they prove nothing. So what a deployment
-stands on (gate, production file, verification) is always read anew, by `copying.digest_of`.
+Only staging may use this: equal time and place do not prove that a file is unchanged. So what a deployment stands on
+(gate, production file, verification) is always read again, by `copying.digest_of`.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ counts in steps of 2 s."""
 
 
 class Digests:
-    """Remembers digests in a file of its own. One that cannot be read or written is done without."""
+    """Remembers digests in a file. If that cannot be read or written, nothing is remembered."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -30,7 +30,7 @@ class Digests:
         self._asked: dict[str, list[object]] = {}
 
     def of(self, path: Path) -> str:
-        """Return the SHA-256 of a file: from memory where its size, times and place are those it had then."""
+        """Return the SHA-256 of a file: the remembered one if its size, times and place are the same."""
         now, stamp = time.time_ns(), _stamp(path)
         match self._known.get(str(path)):
             case [*then, str(digest)] if then == stamp:

@@ -1,4 +1,4 @@
-"""What is odd about the checkpoints, and does not stop a run: said before the first picture."""
+"""Doubts about the checkpoints that do not stop a run: shown before the first picture."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +15,7 @@ _MB = 1e6
 
 
 def samples_of(plan: Plan, headers: Mapping[Checkpoint, Header]) -> dict[Checkpoint, Sample]:
-    """Look into the weights of every checkpoint. Raises `StagingError`."""
+    """Sample the weights of every checkpoint. Raises `StagingError`."""
     try:
         return {one: sample_of(plan.training_file(one), header) for one, header in headers.items()}
     except OSError as error:
@@ -41,7 +41,7 @@ def doubts_of(  # noqa: PLR0913 (all that is known of the files)
     samples: Mapping[Checkpoint, Sample],
     again: Mapping[Checkpoint, Checkpoint],
 ) -> tuple[str, ...]:
-    """Return what a person should know of the checkpoints before looking at pictures, one sentence each.
+    """Return what a person should know about the checkpoints before looking at pictures, one sentence each.
 
     `base` is the base model's header, where its file is at hand; `again` are the checkpoints that were saved twice.
     """
@@ -61,7 +61,7 @@ def doubts_of(  # noqa: PLR0913 (all that is known of the files)
 
 
 def said_of_strengths(plan: Plan, headers: Mapping[Checkpoint, Header]) -> Iterator[str]:
-    """Yield, where several strengths are compared in the built-in workflow, which files have nothing for CLIP."""
+    """Yield which files have no part for CLIP, if the built-in workflow compares several strengths."""
     without = [one.id for one, header in headers.items() if not has_text_encoder(header)]
     if len(plan.sampling.strengths) > 1 and without and plan.workflow is None:
         which = "every checkpoint" if len(without) == len(headers) else ", ".join(without)

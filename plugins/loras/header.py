@@ -16,7 +16,7 @@ from plugins.plan.training.layers import other_size
 __all__ = ["Header", "check_fit", "doubts_of_fit", "header_size", "read_header", "said"]
 
 _LONGEST_NOTE: Final = 80
-"""Letters of one of the trainer's notes that a line repeats; a hostile one may have megabytes."""
+"""Letters of a trainer's note that are shown; a hostile note may have megabytes."""
 _NOTES: Final = (
     ("module", "ss_network_module"),
     ("rank", "ss_network_dim"),
@@ -36,7 +36,7 @@ def read_header(path: Path) -> Header:
 
 
 def said(header: Header) -> str:
-    """Say in one line what a file says of itself: module, rank, base model version, family, key prefixes."""
+    """Describe a file in one line by its header: module, rank, base model version, family, key prefixes."""
     notes = [f"{name} {header.metadata[key][:_LONGEST_NOTE]}" for name, key in _NOTES if header.metadata.get(key)]
     prefixes = Counter("_".join(re.split(r"[._]", name)[:2])[:_LONGEST_NOTE] for name in header.tensors)
     keys = ", ".join(f"{prefix}* ({count})" for prefix, count in prefixes.most_common(3))
@@ -46,9 +46,9 @@ def said(header: Header) -> str:
 
 
 def check_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, base_model: str) -> None:
-    """Refuse LoRAs of another family than the base model's: no key of them would fit, and ComfyUI would go on.
+    """Refuse LoRAs of another family than the base model's: none of their keys would fit, and ComfyUI would not fail.
 
-    What the headers do not say is left to the comparison with the baseline. Raises `HeaderError`.
+    If the headers do not show it, the comparison with the baseline does. Raises `HeaderError`.
     """
     wrong = {one: header for one, header in _others(headers, base) if not _is_related(header, base)}
     sizes = {one: size for one, header in headers.items() if base and (size := other_size(header, base))}
@@ -70,7 +70,7 @@ def check_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, base
 
 
 def doubts_of_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, base_model: str) -> Iterator[str]:
-    """Yield LoRAs of a family that the base model's was made from, or that was made from it."""
+    """Yield a doubt about each LoRA of a family that is related to the base model's."""
     for checkpoint, header in _others(headers, base):
         if base and _is_related(header, base):
             yield (
@@ -80,7 +80,7 @@ def doubts_of_fit(headers: Mapping[Checkpoint, Header], base: Header | None, *, 
 
 
 def _others(headers: Mapping[Checkpoint, Header], base: Header | None) -> Iterator[tuple[Checkpoint, Header]]:
-    """Yield what is of another family than the base model, where both are known."""
+    """Yield each checkpoint of another family than the base model's, if both are known."""
     wanted = families_of_base(base) if base else frozenset()
     for checkpoint, header in headers.items():
         if wanted and not wanted & families_of(header):

@@ -1,7 +1,7 @@
 """The journal of production: a file is put in place in one step, and can be taken back until it is proven.
 
 `begin` replaces the file and keeps what was there; `commit` ends that for good, `rollback` puts the former file back.
-In between, `pending` returns what was begun, also after the process that began it was killed.
+In between, `pending` returns what was begun, even after the process that began it was killed.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ class Installation(Record):
     """What replacing the production file does; kept beside it until it is committed or rolled back."""
 
     id: str
-    """This installation's own: a record that has it says that it was proven."""
+    """The id of this installation: a record with this id says that it was proven."""
     file: Path
     sha256: Sha256
     replaced_sha256: Sha256 | None
@@ -36,10 +36,10 @@ class Installation(Record):
 
 
 def begin(source: Path, target: Path, *, sha256: str, is_rollback: bool = False) -> Installation:
-    """Make `target` the bytes of `source`, which must have the digest `sha256`.
+    """Replace `target` by the bytes of `source`, which must have the digest `sha256`.
 
-    The former file at `target` is kept beside it as `NAME.replaced-DIGEST` (a name that no picker lists). At any
-    moment `target` is the former file or the new one, whole.
+    The former file at `target` is kept beside it as `NAME.replaced-DIGEST` (a name that no picker lists). At any moment
+    `target` is the former file or the new one, whole.
 
     Raises `DeploymentError`; the former file is then still in place.
     """
@@ -165,12 +165,12 @@ def commit(installed: Installation, training: Iterable[Path]) -> Installation:
 
 
 def backup_of(target: Path, sha256: str) -> Path:
-    """Return where a former production file is kept. Of no type that a picker lists."""
+    """Return where a former production file is kept, under a type that no picker lists."""
     return target.with_name(f"{target.name}.replaced-{sha256[:16]}")
 
 
 def _note(target: Path) -> Path:
-    """Return where the note of what is pending lies. Hidden, and of no type that a picker lists."""
+    """Return the path of the note about a pending installation: a hidden file of a type that no picker lists."""
     return target.with_name(f".{target.name}.deploying")
 
 

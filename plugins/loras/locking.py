@@ -1,4 +1,4 @@
-"""One run at a time writes into a folder: the lock lies where the files lie, so whoever writes there meets it."""
+"""One run at a time writes into a folder: the lock is in that folder, so every writer finds it."""
 
 import contextlib
 import errno
@@ -17,9 +17,10 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from plugins.loras.errors import FolderInUse
 
 LOCK: Final = ".lora-acceptance.lock"
-"""Hidden, and of no type that a picker lists. It stays when a run ends: whoever removes one may break another's."""
+"""A hidden file of a type that no picker lists. It stays when a run ends: removing it could break another run's lock.
+"""
 _MARK: Final = ".lora-acceptance.held"
-"""In its place where the file system has no locks: it is there while a run is."""
+"""Used instead if the file system has no locks: it exists while a run does."""
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 _LONGEST_NOTE: Final = 200
 """Bytes."""
@@ -27,7 +28,7 @@ _LONGEST_NOTE: Final = 200
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder that is there: any user's, and any machine's whose file system shares locks.
+    """Keep other runs out of an existing folder: of any user, and of any machine that shares the file system's locks.
 
     Raises `FolderInUse` with the name of whoever holds it, and `OSError` where it cannot be locked.
     """
@@ -64,7 +65,7 @@ def _locked(folder: Path) -> Iterator[BaseFileLock]:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Refuse what is not a lock of ours: who holds it is written there. Raises `OSError`."""
+    """Refuse a file that is no lock of ours: the holder's name is written into it. Raises `OSError`."""
     with contextlib.suppress(FileNotFoundError):
         there = path.lstat()
         if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1:
@@ -72,7 +73,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _in_use(folder: Path, path: Path) -> str:
-    """Say that another run uses a folder, and whose, where its lock says so."""
+    """Say that another run uses a folder, and whose it is, if its lock says so."""
     with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:  # some systems let nobody read it now
         file.seek(1)
         if note := " ".join(file.read(_LONGEST_NOTE).decode("utf-8", "replace").split()):

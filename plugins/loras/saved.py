@@ -1,4 +1,4 @@
-"""When a checkpoint was saved, as plan, header and name have it: three that should agree."""
+"""When a checkpoint was saved, by the plan, the header and the name, which should agree."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -9,11 +9,11 @@ from plugins.plan.training.header import Header
 from plugins.plan.training.names import notes_of
 
 _RUN: Final = ("ss_session_id", "ss_training_started_at")
-"""What kohya's trainers note of one start of a training."""
+"""The notes by which kohya's trainers identify one start of a training."""
 
 
 def contradictions(plan: Plan, headers: Mapping[Checkpoint, Header]) -> Iterator[str]:
-    """Yield what contradicts a header, and would put a checkpoint under a wrong name."""
+    """Yield contradictions between plan and header that would give a checkpoint a wrong name."""
     for checkpoint, header in headers.items():
         path = plan.training_file(checkpoint)
         for word, planned, noted, key, named in _numbers(checkpoint, header):
@@ -26,7 +26,7 @@ def contradictions(plan: Plan, headers: Mapping[Checkpoint, Header]) -> Iterator
 
 
 def doubts_of_steps(headers: Mapping[Checkpoint, Header]) -> Iterator[str]:
-    """Yield contradictions that a resumed training explains, and names that say something else than the plan."""
+    """Yield contradictions that a resumed training explains, and names that contradict the plan."""
     for checkpoint, header in headers.items():
         for word, planned, noted, key, named in _numbers(checkpoint, header):
             where = f"checkpoint {checkpoint.id}: {checkpoint.file}"

@@ -1,4 +1,4 @@
-"""Checkpoints are put before ComfyUI under step-labelled names."""
+"""Copying the checkpoints into ComfyUI's loras folder, under step-labelled names."""
 
 import os
 import shutil
@@ -50,9 +50,9 @@ class Staged:
 
 
 def preflight(plan: Plan) -> dict[Checkpoint, Header]:
-    """Read the header of every training output and look into its weights, changing nothing.
+    """Read the header of every training output and sample its weights, changing nothing.
 
-    Raises `StagingError` naming all that are missing or broken, so that one look at the folder mends all.
+    Raises `StagingError` naming all that are missing or broken.
     """
     folder = plan.paths.checkpoints
     if not folder.is_dir():
@@ -102,7 +102,7 @@ def _replaced_by_us(plan: Plan, source: Path) -> Path | None:
 
 
 def _useless(source: Path, header: Header) -> Iterator[str]:
-    """Yield why a file's weights can give no picture worth looking at."""
+    """Yield why a file's weights cannot give a useful picture."""
     sample = sample_of(source, header)
     if sample.is_zero:
         yield f"{source} changes nothing: all its weights are zero. Train on, or take it out of the plan"
@@ -174,7 +174,7 @@ def rivals_of(plan: Plan, *, digest: Callable[[Path], str] = digest_of) -> tuple
 
 
 def _check_room(plan: Plan) -> None:
-    """See that every copy that may be needed has room, before the first is made."""
+    """Check that there is room for every copy that may be needed, before the first is made."""
     sizes = {plan.training_file(one): plan.paths.loras / plan.staged_file(one) for one in plan.checkpoints}
     needed = sum(
         source.stat().st_size

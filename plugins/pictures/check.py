@@ -1,4 +1,4 @@
-"""What one check says of a picture."""
+"""The outcome of one check of a picture."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Outcome(StrEnum):
-    """How a check ended. What could not be looked at is said to be not checked, never passed."""
+    """How a check ended. What could not be examined is not checked, never passed."""
 
     PASSED = "passed"
     WARNING = "warning"
@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 
 
 class Difference(BaseModel):
-    """One place where a picture is not what was asked for."""
+    """One field in which a picture differs from what was requested."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

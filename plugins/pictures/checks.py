@@ -27,9 +27,9 @@ _FLAT_SHARE: Final = 0.99
 _NEIGHBOURS: Final = 0.5
 """Correlation of neighbouring pixels: 0.00 in static, above 0.8 in what any model decodes, a random one's too."""
 _ROW_STEP: Final = 4
-"""Of so many rows of pixels one tells whether neighbours are alike; a picture of 64x64 has a thousand such pairs."""
+"""Only every n-th row is examined; a picture of 64x64 still has a thousand pairs of neighbours."""
 _MOST_DIFFERENCES: Final = 20
-"""At most so many differences between two workflows are listed; unrelated workflows differ in thousands."""
+"""The most differences between two workflows that are listed; unrelated workflows differ in thousands."""
 _LONGEST: Final = 80
 _BRIEFLY: Final = reprlib.Repr()
 """Shortens an input's value, which may be of any length and depth."""
@@ -37,11 +37,11 @@ _BRIEFLY.maxstring = _BRIEFLY.maxother = _BRIEFLY.maxlong = 200
 _NO_EFFECT: Final = 1.0
 """Below this mean difference to the baseline, of 255, a LoRA can hardly be seen."""
 ABOVE_NOISE: Final = 2.0
-"""An effect must be at least this many times what the server's pictures differ by themselves."""
+"""An effect must be at least this many times the difference between two renderings of one picture."""
 
 
 def check_size(picture: Picture, *, width: int, height: int) -> Check:
-    """Hold the picture's size in pixels against the plan's."""
+    """Compare the picture's size in pixels with the plan's."""
     size = picture.image.size
     if size == (width, height):
         return Check(name="size", outcome=Outcome.PASSED)
@@ -72,14 +72,14 @@ def check_not_blank(picture: Picture) -> Check:
 
 
 def _near_counts(histogram: Sequence[int], colour: Sequence[int]) -> Iterator[int]:
-    """Count the values of each channel that are near the one in the middle."""
+    """Count the values of each channel that are near its middle one."""
     for channel, middle in enumerate(colour):
         near = range(max(middle - _FLAT_REACH, 0), min(middle + _FLAT_REACH, 255) + 1)
         yield sum(histogram[256 * channel + value] for value in near)
 
 
 def _near(band: Image.Image, middle: int) -> NDArray[np.bool_]:
-    """Tell which values of one channel are near the one in the middle."""
+    """Return which values of one channel are near the middle one."""
     return np.asarray(band.point([abs(value - middle) <= _FLAT_REACH for value in range(256)]), dtype=np.bool_)
 
 
@@ -102,8 +102,8 @@ def check_not_noise(picture: Picture) -> Check:
 def check_lora_applied(*, identical: bool, effect: float, noise: float = 0.0, lora: str, header: str) -> Check:
     """Fail a picture that is the baseline's: no key of the LoRA fits the base model, which ComfyUI reports as success.
 
-    `effect` is the mean difference to the baseline, of 255, and `noise` that of one picture that the server rendered
-    twice; `lora` names the file and `header` what it says of itself.
+    `effect` is the mean difference to the baseline, of 255, and `noise` that between two renderings of one picture;
+    `lora` names the file and `header` what it says about itself.
     """
     name = "LoRA effect"
     if identical:
@@ -193,10 +193,10 @@ def check_workflow(
     file: str,
     stem: str,
 ) -> Check:
-    """Hold the workflow in the picture against the one that was sent: LoRA, prompt, seed, and all the rest.
+    """Compare the workflow in the picture with the one that was sent: LoRA, prompt, seed, and all the rest.
 
-    A server that writes none (`--disable-metadata`) is taken at what its history remembers: the workflow, and the name
-    of the picture's `file`, which must begin with `stem`, or it is another prompt's picture.
+    If the server writes none (`--disable-metadata`), its history is compared instead: the workflow, and the name of the
+    picture's `file`, which must begin with `stem`, or it is another prompt's picture.
     """
     embedded = picture.workflow
     message = ""

@@ -1,7 +1,7 @@
 """How near a picture is to the training images: a LoRA that is over-trained copies them.
 
 A picture is reduced to 16x16 brightnesses without their mean and contrast, so that recompression, brightness and colour
-do not count. Every window of 67 to 100 % of one picture is held against the whole of the other, also mirrored, so that
+do not count. Every window of 67 to 100 % of one picture is compared with the whole of the other, also mirrored, so that
 crops do not count either. `benchmarks/likeness.py` measures what this finds and what it leaves alone.
 """
 
@@ -25,7 +25,7 @@ Vectors = NDArray[np.float32]
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 _GRID: Final = 16
 _BLOCKS: Final = (12, 11, 10, 9, 8)
-"""Sides, in pixels, of what becomes one brightness: windows of 100, 92, 83, 75 and 67 % of the picture."""
+"""Side, in pixels, of the block that becomes one brightness: windows of 100, 92, 83, 75 and 67 % of the picture."""
 _SIDE: Final = _GRID * _BLOCKS[0]
 _STRIDE: Final = 4
 
@@ -52,7 +52,7 @@ def fingerprint(picture: Image.Image) -> bytes:
 
 
 def diversity(fingerprints: Sequence[bytes]) -> float | None:
-    """Tell how different pictures are from each other: their mean distance; None for fewer than two."""
+    """Return the mean distance between pictures; None for fewer than two."""
     if len(fingerprints) < 2:  # noqa: PLR2004 (one has no other)
         return None
     vectors = _levelled(np.stack([np.frombuffer(one, dtype=np.uint8).astype(np.float32) for one in fingerprints]))
@@ -102,7 +102,7 @@ class TrainingSet:
 
     @cached_property
     def usual(self) -> float | None:
-        """Tell how near training images are to each other: the median distance to the nearest other one."""
+        """Return the median distance from a training image to the nearest other one."""
         if len(self._paths) < 2:  # noqa: PLR2004 (one has no other)
             return None
         nearest = []
@@ -148,7 +148,7 @@ def _windows(brightness: NDArray[np.float32]) -> Vectors:
 
 
 def _levelled(vectors: Vectors) -> Vectors:
-    """Take away each row's mean and contrast; a row without any contrast becomes zero."""
+    """Remove each row's mean and contrast; a row without contrast becomes zero."""
     vectors = vectors - vectors.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     levelled: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-3)  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""A picture's bytes are read once: what they decode to, and what ComfyUI wrote into them."""
+"""Reading a picture's bytes once: its pixels, and what ComfyUI wrote into the file."""
 
 import hashlib
 import json
@@ -22,8 +22,9 @@ UNREADABLE: Final = (
 )
 """What Pillow raises on bytes that are no picture, or far too large a one."""
 FORMATS: Final = ("PNG", "JPEG", WebPImagePlugin.WebPImageFile.format, "BMP")
-"""What is opened, whatever a file is called: others run programs (EPS), or hold whole films. Pillow knows WebP once its
-module is there; else it would load all of its formats to find it."""
+"""Formats that are opened, whatever the file's name: others run programs (EPS) or contain films. Pillow knows WebP once
+its module is there; else it would load all of its formats to find it.
+"""
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -83,7 +84,7 @@ def _coloured(image: Image.Image) -> Image.Image:
 
 
 def _see_the_end(png: bytes) -> None:
-    """Refuse a PNG without its last chunk: a decoder that has all the pixels does not miss it. Raises `OSError`."""
+    """Refuse a PNG without its last chunk, which a decoder does not need once it has all pixels. Raises `OSError`."""
     place = len(_SIGNATURE)
     while (kind := png[place + 4 : place + 8]) != b"IEND":
         if len(kind) < 4:  # noqa: PLR2004 (letters of a chunk's name)

@@ -1,7 +1,7 @@
 """A Dask cluster: many machines, each with a worker that drives the ComfyUI beside it.
 
 This process alone decides which cell goes where, as it does for servers at hand, so that a worker that dies costs no
-cell. Dask carries the work there: by its `concurrent.futures` executor, bound to one worker.
+cell. Dask transports the work, by its `concurrent.futures` executor, bound to one worker.
 """
 
 import threading
@@ -48,17 +48,17 @@ class DaskServer:
         self._closed = False
         self._info: ServerInfo | None = None
         self._loras: dict[str, tuple[str, LoraFile]] = {}
-        """The LoRAs that are known to be there, by digest, with their names in the picker."""
+        """The LoRAs that the worker is known to have, by digest, with their names in the picker."""
 
     @property
     def info(self) -> ServerInfo:
-        """What the server says of itself."""
+        """The server's version and machine."""
         if self._info is None:
             raise Unreachable(f"The Dask worker {self.worker} has not reported its ComfyUI.")
         return self._info
 
     def choices(self, classes: tuple[str, ...] = ()) -> ServerChoices:
-        """Ask what the server is, and return what it offers and says of node classes. Raises `ComfyUIError`."""
+        """Ask the server for its version, what it offers, and how it describes node classes. Raises `ComfyUIError`."""
         self._info, choices = self._call(WorkerAgent.describe, seconds=self._cluster.timing.describe)(classes)
         return choices
 
@@ -84,7 +84,7 @@ class DaskServer:
         return self._call(WorkerAgent.install)(lora)
 
     def forget_weights(self, *, again: bool = False) -> None:
-        """Make the server forget what is in its memory, with `again`; before its first picture it does so anyway."""
+        """Clear the server's memory if `again`; before its first picture that happens anyway."""
         if again:
             self._call(WorkerAgent.forget)()
 
@@ -99,7 +99,7 @@ class DaskServer:
         return self._call(WorkerAgent.log, seconds=self._cluster.timing.describe)()
 
     def close(self) -> None:
-        """Withdraw our prompts, and nobody else's, here and beside the other workers."""
+        """Cancel our prompts, and nobody else's, here and beside the other workers."""
         self._closed = True
         for future in tuple(self._pending):
             future.cancel()
@@ -184,7 +184,7 @@ class Cluster:
             timing=timing,
         )
         self.sending: Final = threading.Lock()
-        """Held while the bytes of a LoRA are sent: they all go through the scheduler."""
+        """Held while the bytes of a LoRA are sent, since all of them pass through the scheduler."""
         self.is_reachable = True
         self._client = connect(self.address, timing=timing)
         self._looking = threading.Lock()
@@ -252,7 +252,7 @@ class Cluster:
 
 
 def lora_file(plan: Plan, staged: Staged) -> LoraFile:
-    """Return a LoRA as a worker must have it: under its staged name."""
+    """Return what a worker must know about a LoRA: its staged name, bytes and header."""
     name = plan.staged_file(staged.checkpoint)
     return LoraFile(
         file=name,

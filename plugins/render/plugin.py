@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse --cluster where it would do nothing, or something else than was meant."""
+    """Refuse --cluster where it would do nothing, or not what was meant."""
     command = config.stash[COMMAND]
     if config.getoption("cluster") is None:
         return
@@ -82,7 +82,7 @@ def pytest_acceptance_cluster(config: pytest.Config) -> "Cluster | None":
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let go of the cluster."""
+    """Disconnect from the cluster."""
     if cluster := config.stash.get(_CLUSTER, None):
         cluster.close()
 

@@ -1,4 +1,4 @@
-"""How far the rendering has come: written by the threads that render, read by whoever shows it."""
+"""How far the rendering has come: written by the threads that render, read by the live line."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ class Progress:
             self._sampler[cell] = sampler
 
     def move(self, cell: Cell, run: Run) -> None:
-        """Note what the server says of a cell."""
+        """Note what a server reports about a cell."""
         with self._lock:
             if cell not in self._now:
                 return

@@ -11,14 +11,14 @@ from plugins.comfyui.workflow import Filled
 
 
 class RenderServer(Protocol):
-    """What `Server` does, wherever the server is."""
+    """The interface of `Server`, wherever the server is."""
 
     @property
     def info(self) -> ServerInfo:
-        """What the server says of itself."""
+        """The server's version and machine."""
 
     def forget_weights(self, *, again: bool = False) -> None:
-        """Make the server read LoRA files anew, once; again where asked."""
+        """Make the server read LoRA files again: at the first call, and with `again`."""
 
     def render(self, workflow: Filled, on_progress: Callable[[Run], None]) -> Finished:
         """Run a workflow and fetch its picture. Raises `ComfyUIError`."""
@@ -27,14 +27,14 @@ class RenderServer(Protocol):
         """Return the last lines of the server's log as it answers them; None where it shows none."""
 
     def close(self) -> None:
-        """Withdraw our prompts, and nobody else's."""
+        """Cancel our prompts, and nobody else's."""
 
 
 def render_cell(server: RenderServer, filled: Filled, on_progress: Callable[[Run], None] = ignore_progress) -> Finished:
     """Render one workflow, and once more where it was lost: the only place where a cell is retried on its server.
 
     A server that was restarted has lost its queue, but is there again. Before its first picture it reads LoRA files
-    anew. Beside a Dask worker, that worker does all this. `on_progress` is called once the workflow is queued, and
+    again. Beside a Dask worker, that worker does all this. `on_progress` is called once the workflow is queued, and
     whenever it moves on. Raises `ComfyUIError`.
     """
     server.forget_weights()

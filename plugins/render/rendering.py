@@ -32,7 +32,7 @@ class Rows(Protocol):
         """Note that a cell was rendered."""
 
     def give_back(self, cell: Cell) -> None:
-        """Note that a cell is not rendered by the server that took it."""
+        """Note that the server that took a cell does not render it."""
 
 
 class Rendering(Generic[Result]):
@@ -66,7 +66,7 @@ class Rendering(Generic[Result]):
         self._tried: dict[int, list[RenderServer]] = {}
         """The servers that gave each cell back."""
         self._misses = dict.fromkeys(servers, 0)
-        """How many cells in a row each server failed to render, by its own fault."""
+        """How many cells in a row failed because of each server."""
         self.gave_back: Final[dict[RenderServer, str]] = {}
         """Each server that gave cells back for others to render, and why it did so last."""
         self._turns = {server: threading.Lock() for server in servers}
@@ -86,11 +86,11 @@ class Rendering(Generic[Result]):
         return future.result()
 
     def is_done(self, cell: Cell) -> bool:
-        """Say whether a cell's result is there, or will not come."""
+        """Return whether a cell has its result, or will never have one."""
         return cell in self._results and self._results[cell].done()
 
     def close(self) -> None:
-        """Withdraw what is queued; the threads end with what they are at. Cells that are done stay done."""
+        """Cancel what is queued; each thread finishes its cell. Results stay available."""
         with self._lock:
             self._closing = True
             for number in self._waiting:
@@ -102,7 +102,7 @@ class Rendering(Generic[Result]):
         self._threads.shutdown(wait=True)
 
     def _start(self, work: Callable[..., None], *arguments: RenderServer) -> None:
-        """Do work in a thread. One that dies fails all that is not done, so that nobody waits for what never comes."""
+        """Do work in a thread. If the thread dies, all open cells fail, so that nobody waits for them forever."""
 
         def guarded() -> None:
             try:
@@ -171,7 +171,7 @@ class Rendering(Generic[Result]):
     def _miss(self, server: RenderServer, error: BaseException, *, back: int | None = None) -> None:
         """Count a miss of a server, and let another one render the cell that it gives back, if it does.
 
-        What no server is left for fails as this one did.
+        A cell that no server is left for fails as this one did.
         """
         with self._lock:
             self._misses[server] += 1

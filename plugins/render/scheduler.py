@@ -1,4 +1,4 @@
-"""Connecting to a Dask scheduler: its address, and whether what answers there is one."""
+"""Connecting to a Dask scheduler: its address, and whether a scheduler answers there."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from plugins.comfyui.errors import BadAnswer, Unreachable
 from plugins.comfyui.timing import Timing
 
 _LONGEST_GREETING: Final = 1 << 20
-"""Bytes; Dask's is of about a hundred, and what others say reads as far more."""
+"""Bytes; Dask's has about a hundred, and other greetings, read as a length, far more."""
 
 
 def connect(address: str, *, timing: Timing) -> Client:
@@ -37,10 +37,10 @@ def checked_address(address: str) -> str:
 
 
 def _check_greeting(address: str, *, seconds: float) -> None:
-    """Refuse what does not greet as Dask does; Dask itself would wait for it without end, or take it at its word.
+    """Refuse a server that does not greet like Dask; Dask itself would wait for it forever, or believe its length.
 
-    A scheduler says at once, before it is asked, how long its first message is: 8 bytes, little-endian.
-    Raises `OSError` or `BadAnswer`.
+    A scheduler sends the length of its first message at once, before any request: 8 bytes, little-endian. Raises
+    `OSError` or `BadAnswer`.
     """
     parts = urlsplit(address)
     if parts.scheme != "tcp":

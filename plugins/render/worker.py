@@ -1,8 +1,7 @@
-"""What a Dask worker does for a run: it drives the ComfyUI beside it, and takes the LoRA files that this one lacks.
+"""What a Dask worker does for a run: it drives the ComfyUI beside it, and receives the LoRA files that it lacks.
 
-COMFYUI_URL and COMFYUI_DIR in a worker's environment say where its ComfyUI is; else it is where the plan says, as seen
-from the worker. Whatever goes wrong comes back as a plain `Unreachable`, `BadAnswer`, `Interrupted` or
-`ComfyUIError`.
+COMFYUI_URL and COMFYUI_DIR in a worker's environment say where its ComfyUI is; without them it is where the plan says,
+on the worker's machine. Every error is returned as a plain `Unreachable`, `BadAnswer`, `Interrupted` or `ComfyUIError`.
 """
 
 import hashlib
@@ -37,7 +36,7 @@ class WorkerSettings:
     """What a worker must know of a run. Paths are texts: a worker may run on another system."""
 
     run: str
-    """A name that no other run has."""
+    """A name that is unique to the run."""
     suite: str
     """Digest of the suite's sources: worker and run must be of one version."""
     url: str
@@ -77,11 +76,11 @@ class WorkerAgent:
         self._known: dict[str, tuple[str, tuple[int, int, int]]] = {}
         """Digest of each LoRA that was read, with the file's stamp then."""
         self._part: Path | None = None
-        """A LoRA that is on its way here."""
+        """The LoRA that is being received."""
         self._digest = hashlib.sha256()
 
     def describe(self, classes: tuple[str, ...] = ()) -> tuple[ServerInfo, ServerChoices]:
-        """Return what the server is, what it offers, and what it says of node classes."""
+        """Return the server's version, what it offers, and how it describes node classes."""
         if not self._comfyui.is_dir():
             raise Unreachable(
                 f"{self._comfyui} is not there. Start the worker with COMFYUI_DIR=... in its environment, which names "
@@ -99,7 +98,7 @@ class WorkerAgent:
         return info, replace(choices, url=f"{choices.url} beside {self._worker}")
 
     def forget(self) -> None:
-        """Have the server forget all that it has in memory."""
+        """Clear the server's memory."""
         self._connected().forget_weights(again=True)
 
     def log(self) -> object:
@@ -122,7 +121,7 @@ class WorkerAgent:
         return self._listed(lora) if self._holds(lora) else None
 
     def receive(self, lora: LoraFile, block: bytes, *, first: bool) -> None:
-        """Append the next bytes of a LoRA; the first block of one drops what came of another."""
+        """Append the next bytes of a LoRA; the first block discards an unfinished one."""
         try:
             if first or self._part is None:
                 self._loras.mkdir(parents=True, exist_ok=True)
@@ -156,7 +155,7 @@ class WorkerAgent:
         return self._listed(lora)
 
     def close(self) -> None:
-        """Withdraw our prompts, and begin nothing more."""
+        """Cancel our prompts, and begin no others."""
         with self._lock:
             self._closed = True
             server = self._server
@@ -191,7 +190,7 @@ class WorkerAgent:
             ) from error
 
     def _holds(self, lora: LoraFile) -> bool:
-        """Whether the loras folder has these very bytes under the LoRA's name; a file is read again once it changed."""
+        """Return whether the loras folder has these bytes under the LoRA's name; a changed file is read again."""
         file = self._place(lora)
         try:
             stamp = stamp_of(file)
@@ -249,7 +248,7 @@ def on_worker(
 
 @cache
 def suite_digest() -> str:
-    """Digest of the suite's sources, whatever line endings a checkout gave them; as they were when first asked for."""
+    """Return a digest of the suite's sources, independent of line endings; computed once per process."""
     folder = Path(plugins.render.__file__ or "").parents[1]
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
