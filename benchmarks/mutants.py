@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Final
 
@@ -162,16 +163,19 @@ def mutants(module: str) -> list[Mutant]:
 def is_found(mutant: Mutant, folder: Path, seconds: float) -> bool:
     """Say whether the module's tests fail, or do not end, with the mutant in its place."""
     file = folder / mutant.module
+    compiled = Path(cache_from_source(str(file)))
     former = file.read_text(encoding="utf-8")
     file.write_text(mutant.text, encoding="utf-8")
+    compiled.unlink(missing_ok=True)  # a mutant of the same size and second would not be compiled
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS[mutant.module]]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
         ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return True
     finally:
         file.write_text(former, encoding="utf-8")
+        compiled.unlink(missing_ok=True)
     return ended.returncode != 0
 
 

@@ -245,6 +245,15 @@ def test_missing_proof_is_told(judged: Judged, deployment: Deployment) -> None:
     ]
 
 
+def test_deployed_checkpoint_that_the_plan_lost_is_told(judged: Judged, deployment: Deployment) -> None:
+    """A plan that no longer has the deployed checkpoint says nothing about what its rows are: the claim fails."""
+    without = judged.plan.model_copy(update={"checkpoints": judged.plan.checkpoints[1:]})
+    expected = dataclasses.replace(judged.expected, plan=without)
+
+    (problem,) = claims.proof_was_given(expected, judged.store, deployment)
+    assert problem.startswith("The plan no longer has step600, which was deployed.")
+
+
 def test_production_that_was_never_proven_is_told(judged: Judged, deployment: Deployment) -> None:
     """The right bytes do not count where a deployment of them was stopped before its proof; the ways out are told."""
     source = judged.plan.training_file(judged.plan.checkpoints[0])

@@ -74,7 +74,7 @@ def test_files_are_looked_up_by_their_recorded_names(judged: Judged, tmp_path: P
 def test_upgraded_comfyui_is_said(judged: Judged) -> None:
     """A server of another version than production was proven on is named below what is live, with what to type."""
     deployment = deployed(judged, at("http://a:1"), at("http://b:1", version="0.33.0"))
-    now = (at("http://a:1", version="0.33.0"), at("http://b:1", version="0.33.0"))
+    now = (at("http://b:1", version="0.33.0"), at("http://a:1", version="0.33.0"))
 
     assert [] == list(unproven_servers(deployment, deployment.serving))
     _, told = headline(judged.plan, deployment, (HOLDS,), now=now).splitlines()
