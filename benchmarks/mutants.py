@@ -60,6 +60,7 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "plugins/generate/expected.py": (
         "tests/plugins/generate/test_generate_expected.py",
         "tests/plugins/generate/test_generate_population.py",
+        "tests/plugins/generate/test_generate_always_on.py",
     ),
     "plugins/generate/population.py": ("tests/plugins/generate/test_generate_population.py",),
     "plugins/generate/stability.py": (

@@ -21,6 +21,7 @@ from plugins.loras.staging import Staged, preflight, stage
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
+from plugins.plan.tested import Rival
 from tests.plugins.evidence.made_evidence import evidence_for, keep, png_of
 
 MEASURED: Any = {
@@ -95,7 +96,11 @@ def test_without_a_baseline_the_effect_is_not_checked(
 
     judged = Comparing(store).judge(cells[1], evidence, staged=staged["step600"])
 
-    assert check(judged, "LoRA effect").outcome is Outcome.NOT_CHECKED
+    made = check(judged, "LoRA effect")
+    assert (made.outcome, made.message) == (
+        Outcome.NOT_CHECKED,
+        "there is no picture of the baseline to compare with",
+    )
 
 
 def test_baseline_that_comes_later_is_compared_with(
@@ -209,6 +214,23 @@ def test_twins_of_the_same_lora_are_told_as_such(
     judged = comparing.judge(cells[2], second, staged=staged["final"])
 
     assert f"both LoRAs are the same file (SHA-256 {'a' * 12})" in check(judged, "twin").message
+
+
+@pytest.mark.parametrize("sha256", ["", "f" * 64], ids=["the-same-bytes", "other-bytes"])
+def test_rival_may_have_the_picture_of_its_own_bytes_alone(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged], sha256: str
+) -> None:
+    """Production is a rival that a checkpoint equals once that is deployed; the picture of other bytes is a twin's."""
+    rival = dataclasses.replace(cells[1], checkpoint=Rival(file="production", label="now"))
+    known = dataclasses.replace(asked, loras={**asked.loras, "now": sha256 or asked.loras["step600"]})
+    png = png_of(cells[1])
+    ours, theirs = put(known, store, cells[1], png), put(known, store, rival, png)
+    comparing = Comparing(store)
+    comparing.know(rival, theirs)
+
+    judged = comparing.judge(cells[1], ours, staged=staged["step600"])
+
+    assert check(judged, "twin").outcome is (Outcome.FAILED if sha256 else Outcome.PASSED)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What a picture must stand up to, and what is said where it does not."""
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from PIL import Image, ImageEnhance
 
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.checks import (
+    check_colours,
+    check_fresh_weights,
     check_lora_applied,
     check_no_training_copy,
     check_not_blank,
@@ -159,6 +162,25 @@ def test_effect_is_the_mean_difference(other: Image.Image, expected: float) -> N
 def test_effect_counts_every_channel() -> None:
     """The effect is the mean over pixels and channels, of 255."""
     assert effect_of(flat((10, 10, 10)), flat((10, 10, 40))) == 10.0
+
+
+@pytest.mark.parametrize(
+    ("has_palette", "outcomes"),
+    [pytest.param(True, [Outcome.WARNING], id="with"), pytest.param(False, [], id="without")],
+)
+def test_palette_is_warned_of(outcomes: list[Outcome], *, has_palette: bool) -> None:
+    """A PNG with a palette was written by something between ComfyUI and here; of others nothing is said."""
+    found = replace(picture(DRAWING), has_palette=has_palette)
+
+    assert outcomes == [check.outcome for check in check_colours(found)]
+
+
+def test_old_weights_are_told_with_both_digests() -> None:
+    """The same picture of other LoRA bytes is a warning that names both digests, and what to do."""
+    check = check_fresh_weights(lora="a" * 64, before="b" * 64)
+
+    assert check.outcome is Outcome.WARNING
+    assert check.message.startswith(f"the LoRA file has changed (SHA-256 {'b' * 12} before, {'a' * 12} now), but")
 
 
 def test_own_picture_passes() -> None:

@@ -31,6 +31,11 @@ def test_whole_png_is_read() -> None:
     assert found.workflow == {"1": {"class_type": "SaveImage", "inputs": {}}}
 
 
+def test_largest_picture_is_read() -> None:
+    """A picture of as many pixels as the plan can ask for is no larger than that."""
+    assert read_picture(png(flat((1, 2, 3))), largest=64 * 64).image.size == (64, 64)
+
+
 def test_pixels_have_a_digest_of_their_own() -> None:
     """The same pixels have one digest, whatever is written beside them; other pixels, sizes or modes have another."""
     image = flat((1, 2, 3))
@@ -71,6 +76,7 @@ def test_palette_is_resolved_and_said(mode: str, *, is_seen_through: bool) -> No
         pytest.param(jpeg(), f"it is not a PNG: {len(jpeg())} bytes that begin with {jpeg()[:12]!r}", id="a-jpeg"),
         pytest.param(WHOLE[: len(WHOLE) // 2], "it is not a whole PNG: image file is truncated", id="half"),
         pytest.param(WHOLE[:-500], "it is not a whole PNG: image file is truncated", id="the-end-missing"),
+        pytest.param(WHOLE[:-12], "it is not a whole PNG: its end is missing", id="the-last-chunk-missing"),
         pytest.param(WHOLE[:20], "it is not a whole PNG: Truncated File Read", id="the-start-only"),
         pytest.param(WHOLE[:8] + b"junk" * 20, "it is not a", id="junk-after-the-signature"),
         pytest.param(
