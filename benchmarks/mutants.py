@@ -62,7 +62,10 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/plugins/generate/test_generate_population.py",
         "tests/plugins/generate/test_generate_always_on.py",
     ),
-    "plugins/generate/population.py": ("tests/plugins/generate/test_generate_population.py",),
+    "plugins/generate/population.py": (
+        "tests/plugins/generate/test_generate_population.py",
+        "tests/plugins/deploy/test_deploy_serving.py",
+    ),
     "plugins/generate/stability.py": (
         "tests/verdicts/test_thresholds.py",
         "tests/plugins/generate/test_generate_comparing.py",
