@@ -1,4 +1,4 @@
-"""The selected checkpoint goes into production, is proven there, and what was done is put on record."""
+"""Putting the selected checkpoint into production, proving it there, and recording what was done."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -48,10 +48,10 @@ class Selected:
     evidence: Mapping[Cell, Evidence]
     observed: str
     accepted: Mapping[str, str] = field(default_factory=dict)
-    """Pictures that are taken whatever was checked of them, and what was said of each."""
+    """Pictures that were accepted whatever their checks say, each with its problem."""
     ballot: BallotRecord | None
     strength: float | None = None
-    """What it was judged at, where the plan has several strengths."""
+    """The strength at which it was judged, if the plan has several."""
     other_ballots: tuple[BallotRecord, ...] = ()
     serving: tuple[Serving, ...] = ()
     """The servers that production will be proven on."""
@@ -87,7 +87,7 @@ def deploy(
 
 
 def _with_way_back(installed: Installation, record: Path) -> Installation:
-    """Where the deployment on record put these bytes there, keep what that one replaced: a rollback goes back to it."""
+    """If the deployment on record put these bytes there, keep the file that it replaced, for a rollback."""
     if installed.replaced_sha256 != installed.sha256:
         return installed
     try:
@@ -102,7 +102,7 @@ def _with_way_back(installed: Installation, record: Path) -> Installation:
 
 
 def _clean_up(selected: Selected, installed: Installation) -> dict[str, Any]:
-    """Remove what a proven deployment no longer needs; what cannot be removed is on record, and undoes nothing."""
+    """Remove what a proven deployment no longer needs. A file that cannot be removed is recorded, and fails nothing."""
     expected, plan = selected.expected, selected.expected.plan
     cleaned, left = CleanUp(removed=(), left={}), {}
     try:
@@ -147,7 +147,7 @@ def _put_back(target: Path, forget: Callable[[], None]) -> str:
 
 
 def recover(plan: Plan, reports: Path) -> str:
-    """Bring to an end what a killed run left half done: what was proven is kept, what was not is taken back.
+    """Finish what a killed run left unfinished: a proven installation is kept, any other is rolled back.
 
     Returns what was taken back, in words; empty where nothing was. Raises `DeploymentError` or `OSError` where that
     cannot be done.
@@ -163,7 +163,7 @@ def recover(plan: Plan, reports: Path) -> str:
 
 
 def _was_proven(begun: Installation, reports: Path) -> bool:
-    """Look for the record that is written when a deployment or a rollback was proven; a broken one proves nothing."""
+    """Look for the record that a proven deployment or rollback writes; a broken record proves nothing."""
     with contextlib.suppress(RecordError):
         if read_record(reports / RECORD).installed == begun.id:
             return True

@@ -25,7 +25,7 @@ NEEDED: Final = ("size", "blank", "noise", "workflow", "LoRA effect", "twin")
 
 
 class GateError(UserError):
-    """The selection may not be deployed; the message names every cell that is in the way."""
+    """The selection may not be deployed; the message names every cell that prevents it."""
 
 
 def tested_cells(plan: Plan) -> tuple[Cell, ...]:
@@ -89,7 +89,7 @@ def pass_gate(
 
 
 def accepted_among(evidence: Mapping[Cell, Evidence], accepted: Collection[str]) -> dict[str, str]:
-    """Return what stood against each picture that a person accepted, by the cell's id."""
+    """Return the problems of each picture that a person accepted, by the cell's id."""
     return {
         cell.id: "; ".join(doubts_about(found, is_selected=True)) or "it had passed"
         for cell, found in evidence.items()
@@ -100,7 +100,7 @@ def accepted_among(evidence: Mapping[Cell, Evidence], accepted: Collection[str])
 def check_files(
     expected: ExpectedInputs, evidence: Mapping[Cell, Evidence], servers: Sequence[Server]
 ) -> tuple[Serving, ...]:
-    """See that the servers still have the model files that the pictures were made from. Returns what each has now.
+    """Check that the servers still have the model files that the pictures were made from. Returns what each has now.
 
     Raises `GateError`, or `ComfyUIError` where one cannot be asked.
     """
@@ -122,7 +122,7 @@ def check_files(
 
 
 def doubts_about(evidence: Evidence, *, is_selected: bool) -> list[str]:
-    """Return what stands against a picture by itself: checks that were not made, and, where selected, that failed."""
+    """Return the problems of a picture itself: checks that were not made, and, if it is selected, that failed."""
     return _unchecked(evidence) + ([str(check) for check in evidence.failures] if is_selected else [])
 
 
@@ -144,9 +144,9 @@ def _fits_nothing(store: Store, cell: Cell) -> bool:
 
 
 def _unlike_its_row(cell: Cell, evidence: Mapping[Cell, Evidence], store: Store) -> str:
-    """Return how a picture was made otherwise than its baseline, or than the first of its row; empty where it was not.
+    """Return how a picture's server differs from its baseline's, or the first of its row; empty if it does not.
 
-    What older evidence does not know is not held against it.
+    What older evidence does not contain is not compared.
     """
     try:
         baseline = store.read(cell.baseline)
@@ -158,7 +158,7 @@ def _unlike_its_row(cell: Cell, evidence: Mapping[Cell, Evidence], store: Store)
 
 
 def _unchecked(evidence: Evidence) -> list[str]:
-    """Return the checks that were never made of a picture, as when a run was killed before it compared them."""
+    """Return the checks of a picture that were not made, for example because the run was killed."""
     outcomes = {check.name: check.outcome for check in evidence.checks}
     return [
         f"its check {name!r} was not made"

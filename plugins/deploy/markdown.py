@@ -1,4 +1,4 @@
-"""Words of a plan or a person in Markdown, where they stay words."""
+"""Escaping the words of a plan or a person for Markdown."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What was typed of a deployment's options, and which of them go together."""
+"""The options of a deployment, and which of them go together."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class OptionError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class DeployOptions:
-    """What was typed of this room's options."""
+    """This room's options as they were typed."""
 
     selected_step: str | None
     ballots: tuple[str, ...]

@@ -48,7 +48,7 @@ class _Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class After:
-    """What a page ends with: how each claim ended, the commands to go on with, and the summary as it is written."""
+    """The end of the page: the outcome of each claim, the next commands, and the summary as it is written."""
 
     verified: tuple[Verified, ...] = ()
     undo: str = ""

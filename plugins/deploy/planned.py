@@ -195,7 +195,7 @@ class PlannedSummary:
         return [*lines, *([f"{plain(str(one.backup))} - the file that was there before"] if one.backup else [])]
 
     def _place(self, path: Path) -> str:
-        """Name a file: as seen from the project where it lies in it, so that the tool finds it there."""
+        """Name a file: relative to the project if it is in it, so that the tool finds it."""
         project = self.summary.plan.paths.project
         return f"`{code(path.relative_to(project).as_posix())}`" if path.is_relative_to(project) else plain(str(path))
 
@@ -230,7 +230,7 @@ class PlannedSummary:
         return [ready, *(f"{plain(one)}: wire `{code(self._name)}` in." for one in self.work.affects)]
 
     def _self_check(self) -> str:
-        """Return the part that the tool reads to the end; the word `incomplete` is how it learns of what is not so."""
+        """Return the part that the tool reads to the end; it recognises a failure by the word `incomplete`."""
         if self._is_complete:
             return "## Self-Check: PASSED\n\nEvery claim of the plan was verified in this run."
         verdict = "SIMULATED" if self._simulated else "FAILED"

@@ -1,4 +1,4 @@
-"""Production is rendered once more, and must give what was judged: the right bytes, read anew by the server."""
+"""Rendering production once more, which must give what was judged: the right bytes, read again by the server."""
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -76,7 +76,7 @@ class Prover:
     store: Store
     servers: Sequence[Server]
     stability: Sequence[StabilityCheck]
-    """What the run that made the pictures found out about its servers."""
+    """The stability of the servers, as measured when the pictures were made."""
 
     def prove(
         self, selected: Checkpoint, strength: float | None = None, *, meanwhile: Callable[[str], None]
@@ -97,7 +97,7 @@ class Prover:
         return tuple(proven)
 
     def forget(self) -> None:
-        """Make every server forget what it has in memory, as after production was put back. Raises `ComfyUIError`."""
+        """Clear every server's memory, as after production was put back. Raises `ComfyUIError`."""
         forget_all(self.servers)
 
     def _prove(self, cell: Cell, server: Server) -> Proven:
@@ -124,7 +124,7 @@ class Prover:
         return differs
 
     def _problem(self, proven: Proven, server: Server) -> str:
-        """Return why a picture that differs from the judged one proves nothing; empty where it is near enough."""
+        """Return why a picture that differs from the judged one is no proof; empty if it is near enough."""
         if proven.runner_up and proven.runner_up_distance is not None:
             if proven.runner_up_distance == 0:
                 return f"it is {proven.runner_up}'s picture, pixel for pixel"
@@ -167,7 +167,7 @@ class Prover:
     def _baseline(self, cell: Cell) -> tuple[Cell, ...]:
         """Return the cell's baseline, which production gives where the LoRA is not applied, or nothing.
 
-        It may be of an earlier plan: then it only is one more picture that production must not be as near to.
+        It may be of an earlier plan: then it is just one more picture that production must not resemble.
         """
         try:
             return (cell.baseline,) if self.store.read(cell.baseline) else ()
@@ -176,6 +176,6 @@ class Prover:
 
 
 def forget_all(servers: Iterable[Server]) -> None:
-    """Make servers forget what they have in memory. Raises `ComfyUIError`."""
+    """Clear the servers' memory. Raises `ComfyUIError`."""
     for server in servers:
         server.forget_weights(again=True)

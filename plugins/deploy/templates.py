@@ -1,4 +1,4 @@
-"""Workflow templates that load the LoRA load production, by the name that the server offers; at least one does."""
+"""Workflow templates that load the LoRA must load production, by the name that the server offers; at least one must."""
 
 import glob
 import os
@@ -28,7 +28,7 @@ Templates = tuple[Mapping[Path, Graph], list[str]]
 
 
 def read_templates(plan: Plan) -> Templates:
-    """Read the files that `production.workflows` names, and say of what is no workflow that it was not checked."""
+    """Read the files that `production.workflows` names; one that is no workflow is reported as not checked."""
     graphs: dict[Path, Graph] = {}
     problems = []
     correct = "or correct production.workflows in the plan"
@@ -142,7 +142,7 @@ def _problem(plan: Plan, slot: Slot, listed: Sequence[str], *, server: str) -> s
 
 
 def _misspelled(plan: Plan, slot: Slot, listed: Sequence[str], *, server: str) -> str:
-    """Say how production is named in another way than the server offers it; a tag or list may leave the ending out."""
+    """Return how a template spells production otherwise than the server; a tag or list may leave the extension out."""
     try:
         offered = find_lora(plan.picker_name(plan.production.file), listed, server=server, folder=plan.paths.loras)
     except NotListed as error:

@@ -1,4 +1,4 @@
-"""One cell is rendered and its picture checked: here, whoever asks for it (generating, stability, proof, rollback)."""
+"""Rendering one cell and checking its picture, for generating, stability, proof and rollback alike."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class CellFailedError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class RanCell:
-    """A cell that a server made a picture of, which nobody looked at yet."""
+    """A cell whose picture a server made, not checked yet."""
 
     cell: Cell
     filled: Filled
@@ -34,7 +34,7 @@ class RanCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """A cell's picture with its checks, not kept yet. One that failed a check is worth keeping, too."""
+    """A cell's picture with its checks, not saved yet. A picture that failed a check is saved, too."""
 
     cell: Cell
     filled: Filled
@@ -42,7 +42,7 @@ class Rendered:
     finished: Finished
     picture: Picture
     checks: tuple[Check, ...]
-    """Size, blank, noise and workflow; colours where there is a doubt about them."""
+    """Size, blank, noise and workflow; colours if they are in doubt."""
     server: ServerInfo
 
     @property
@@ -63,7 +63,7 @@ class CellRenderer:
     always_on: Callable[[RenderServer], Mapping[str, str]]
     """Return the LoRAs that are always on, by their files, as a server's picker spells them."""
     tag: str
-    """A word of this run's own: the server saves every picture anew instead of answering from its cache."""
+    """A word unique to this run, so that the server saves every picture instead of answering from its cache."""
     name: Callable[[Cell], str] = str
     """Return what a cell renders, for messages."""
 

@@ -1,4 +1,4 @@
-"""Checks that need other pictures: whether the LoRA did anything, and whether the picture is the cell's own."""
+"""Checks that need other pictures: whether the LoRA had an effect, and whether the picture is the cell's own."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -19,15 +19,15 @@ from plugins.plan.cells import Cell
 from plugins.plan.tested import Rival
 
 _BASELINES: Final = 16
-"""Pictures that stay open; with more rows than this, the others are decoded again for each column."""
+"""Baselines that stay in memory; with more rows, the others are decoded again for each column."""
 
 
 class Comparing:
     """Compares each picture of a run with its baseline, and with all that are known.
 
-    `noise_of` gives how much a server's pictures differ by themselves; None where it was not measured.
+    `noise_of` gives how much two renderings of one picture differ on a server; None if it was not measured.
 
-    Safe to use from several threads: what is known of a cell is what lies on the disk.
+    Safe to use from several threads: what is known about a cell is what is on the disk.
     """
 
     def __init__(self, store: Store, *, noise_of: Callable[[ServerInfo], float | None] = lambda _server: None) -> None:
@@ -39,25 +39,25 @@ class Comparing:
         """Cells by the digest of their pixels."""
         self._baselines: dict[Cell, Image.Image] = {}
         self._said: dict[str, str] = {}
-        """What each LoRA's header says, by its digest: finding that out takes longer than all else."""
+        """The line about each LoRA's header, by its digest; computing it takes longer than all else."""
 
     @property
     def known(self) -> Mapping[Cell, Evidence]:
-        """The cells whose pictures lie in their places, with their evidence as it lies beside them."""
+        """The cells whose pictures are saved, with their evidence as it is saved."""
         return self._known
 
     def know(self, cell: Cell, evidence: Evidence) -> None:
-        """Take note of a cell that has its picture and its evidence already."""
+        """Add a cell that has its picture and its evidence already."""
         with self._lock:
             self._know(cell, evidence)
 
     def judge(
         self, cell: Cell, evidence: Evidence, *, staged: Staged | None, image: Image.Image | None = None
     ) -> Evidence:
-        """Add the comparison's checks to the evidence of a picture that lies in its place, and keep it.
+        """Add the comparison's checks to the evidence of a saved picture, and save it.
 
         Twins are named in the evidence of both. Where no baseline is known, the effect of the LoRA is not checked.
-        `image` is the picture where it is at hand; else it is opened. Raises `OSError`.
+        `image` is the decoded picture, if the caller has it; else the file is opened. Raises `OSError`.
         """
         if staged:
             evidence = self._with_effect(cell, evidence, staged, image)
@@ -83,7 +83,7 @@ class Comparing:
             alike.append(cell)
 
     def _twins(self, cell: Cell, evidence: Evidence) -> dict[Cell, Evidence]:
-        """Return the other cells with these pixels; that a picture is its baseline's is the LoRA effect's affair."""
+        """Return the other cells with these pixels, except the baseline, which the effect's check compares."""
         return {
             other: self._known[other]
             for other in self._alike.get(evidence.picture.pixels_sha256, ())
@@ -93,7 +93,7 @@ class Comparing:
         }
 
     def _is_known_rival(self, other: Cell, cell: Cell, evidence: Evidence) -> bool:
-        """Say whether one is a rival of the very bytes of the other: production, once a checkpoint is deployed."""
+        """Say whether one is a rival with the bytes of the other, as production is once a checkpoint is deployed."""
         ours, theirs = evidence.lora, self._known[other].lora
         same = ours and theirs and ours.sha256 == theirs.sha256 and _place(other) == _place(cell)
         return bool(same) and any(isinstance(one.checkpoint, Rival) for one in (other, cell))
@@ -149,12 +149,12 @@ class Comparing:
 
 
 def _place(cell: Cell) -> tuple[str, float | None]:
-    """Return what a cell was asked for besides its LoRA."""
+    """Return a cell's inputs besides its LoRA."""
     return cell.row, cell.strength
 
 
 def _with_size(evidence: Evidence, baseline: Evidence) -> Evidence:
-    """Add to the evidence that the picture has another size than its baseline, which only an own workflow can give."""
+    """Add to the evidence that the picture's size is not its baseline's, as only a custom workflow can make it."""
     ours, theirs = (f"{one.picture.width}x{one.picture.height}" for one in (evidence, baseline))
     if ours == theirs or any(check.name == "size" for check in evidence.failures):
         return evidence

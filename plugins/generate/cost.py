@@ -1,4 +1,4 @@
-"""What a run will cost, said before its first picture: how many pictures, and how long by the servers' own pace."""
+"""How many pictures a run has, and how long it will take by the servers' pace; shown before the first picture."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MINUTE: Final = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """How many pictures a run is about, and what one takes; None where no earlier run tells."""
+    """The number of pictures in a run, and the seconds for one; None if there was no earlier run."""
 
     cells: int
     reused: int
@@ -37,14 +37,14 @@ class Cost:
 
 
 def row_by_row(plan: Plan) -> Callable[[Cell | None], tuple[int, int]]:
-    """Return what orders cells so that what comes first compares: by seed, then by prompt; no cell comes last."""
+    """Return a sort key that finishes whole rows first: by seed, then by prompt; no cell comes last."""
     seeds = {seed: number for number, seed in enumerate(plan.sampling.seeds)}
     prompts = {prompt.id: number for number, prompt in enumerate(plan.prompts)}
     return lambda cell: (seeds[cell.seed], prompts[cell.prompt.id]) if cell else (len(seeds), 0)
 
 
 def pace_of(evidence: Iterable[Evidence], servers: Iterable[str]) -> float | None:
-    """Return the seconds that a picture took on these servers, the middle one of earlier runs; None where none did."""
+    """Return the median seconds of a picture in earlier runs on these servers; None if there were none."""
     ours = frozenset(servers)
     taken = [(one.run.ended - one.run.started).total_seconds() for one in evidence if one.server.url in ours]
     return median(taken) if taken else None

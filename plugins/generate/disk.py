@@ -21,9 +21,9 @@ _LONGEST_ON_WINDOWS: Final = 247
 
 
 def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | None) -> None:
-    """See that there is room for the pictures of the cells that have none yet, before the first is rendered.
+    """Check that there is room for the pictures of the cells that have none yet, before the first is rendered.
 
-    Nothing is said where nobody knows their width and height. Raises `EvidenceError`.
+    Nothing is checked if their width and height are not known. Raises `EvidenceError`.
     """
     if size is None:
         return
@@ -43,7 +43,7 @@ def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | No
 
 
 def unkept_message(folder: PurePath, error: OSError, *, windows: bool = os.name == "nt") -> str:
-    """Return that a picture or its evidence could not be kept, and what to do."""
+    """Return the message that a picture or its evidence could not be saved, with what to do."""
     longest = len(str(error.filename or ""))
     if windows and isinstance(error, FileNotFoundError) and longest > _LONGEST_ON_WINDOWS:
         return (

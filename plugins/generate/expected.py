@@ -1,4 +1,4 @@
-"""What the plan asks for now, compared with the evidence of what was rendered."""
+"""The inputs that the plan asks for now, compared with the evidence of what was rendered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _LARGEST_OF_OWN: Final = 64_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class MissingEvidence:
-    """A cell without evidence that counts, and why."""
+    """A cell without valid evidence, and why."""
 
     cell: Cell
     reason: str
@@ -40,7 +40,7 @@ class ExpectedInputs:
     workflow: Workflow
     loras: Mapping[str, str]
     always_on: Mapping[str, str] = field(default_factory=dict)
-    """The digest of each LoRA that is always on, by its file; one whose bytes are out of reach is left out."""
+    """The digest of each LoRA that is always on, by its file; left out if its bytes cannot be read."""
     simulated: bool
     """Whether this command runs on the stand-in: simulated evidence never counts as real, nor real as simulated."""
     files: Mapping[ServerInfo, tuple[FileRecord, ...]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class ExpectedInputs:
     ) -> Filled:
         """Return the workflow of a cell, ready to be sent; `spelled` are the LoRAs that are always on, for a server.
 
-        `tag` is part of the file name: to a workflow that it knows, a server answers without a picture.
+        `tag` is part of the file name: to a workflow in its cache a server answers without a picture.
         """
         filled = self.workflow.fill(
             cell,
@@ -70,19 +70,19 @@ class ExpectedInputs:
 
     @property
     def largest(self) -> int:
-        """Pixels of the largest picture that is decoded; an own workflow may make its own larger."""
+        """Pixels of the largest picture that is decoded; a custom workflow may make its own larger."""
         sizes = [prompt.applied_to(self.plan.sampling) for prompt in self.plan.prompts]
         largest = max(one.width * one.height for one in sizes)
         return _LARGEST_OF_OWN if self.plan.workflow else max(largest, _LARGEST_AT_LEAST)
 
     def check_size(self, picture: Picture, cell: Cell) -> Check:
-        """Compare a picture's size with the plan's. An own workflow's is compared with the baseline's, once known."""
+        """Compare a picture's size with the plan's. A custom workflow's is compared with the baseline's, once known."""
         asked = cell.prompt.applied_to(self.plan.sampling)
         width, height = picture.image.size if self.plan.workflow else (asked.width, asked.height)
         return check_size(picture, width=width, height=height)
 
     def inputs_digest(self, cell: Cell, *, base_model: str) -> str:
-        """Return a digest of all that the cell's picture is to be made from."""
+        """Return a digest of everything that the cell's picture is made from."""
         if cell.checkpoint is None:
             return self.filled(cell, base_model=base_model, lora_file=None).digest(None, self.always_on)
         file = self.plan.staged_file(cell.checkpoint)
@@ -91,7 +91,7 @@ class ExpectedInputs:
         )
 
     def mismatch(self, cell: Cell, evidence: Evidence) -> str:
-        """Return why a cell's evidence is not of what the plan asks for now; empty where it is."""
+        """Return why a cell's evidence does not match what the plan asks for now; empty if it does."""
         if evidence.simulated != self.simulated:
             return "it is SIMULATED" if evidence.simulated else "it is a real picture, and this is a --demo run"
         if cell.checkpoint and (evidence.lora is None or evidence.lora.sha256 != self.loras.get(cell.checkpoint.id)):
@@ -115,7 +115,7 @@ class ExpectedInputs:
     def changed_files(self, evidence: Evidence) -> tuple[str, ...]:
         """List the model files that were replaced under their names since a picture was made from them.
 
-        The server that made it is asked, where it is one of those at hand; else it is enough that one has the files.
+        The server that made it is asked, if it is one of this run's; else one server with the same files is enough.
         """
         there = {server: evidence.changed_files(files, server) for server, files in self.files.items()}
         made_it = [one for server, one in there.items() if evidence.server.is_at(server)]

@@ -1,4 +1,4 @@
-"""One run over the chosen cells: what holds is kept, the rest is rendered ahead, and all are compared."""
+"""One run over the selected cells: valid pictures are reused, the others rendered ahead, and all are compared."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,9 +34,9 @@ Show = Callable[[str], None]
 class Generation:
     """The chosen cells and the baselines that they are compared with, in the matrix's order.
 
-    `regenerate` renders what has evidence already, too; `row_by_row` renders the chosen in their order, each after its
-    baseline, instead of all baselines first. `on_kept` is called with each picture that was rendered, once
-    it lies in its place, by the thread that rendered it.
+    `regenerate` renders cells that have evidence, too; `row_by_row` renders the selected cells in their order, each
+    after its baseline, instead of all baselines first. `on_kept` is called with each picture that was rendered, once it
+    is saved, by the thread that rendered it.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Generation:
         self._rendering = Rendering(wanted, servers=prepared.servers, work=self._make, rows=self._rows)
 
     def is_ready(self, cell: Cell) -> bool:
-        """Say whether a cell's picture is there, or is known not to come: nobody has to wait for it."""
+        """Return whether a cell has its picture, or will have none: there is nothing to wait for."""
         original = self._original(cell)
         return original in self._reused or original in self._judged or self._rendering.is_done(original)
 
@@ -117,7 +117,7 @@ class Generation:
 
     @property
     def gave_back(self) -> Mapping[RenderServer, str]:
-        """The servers that gave cells back to others, and why."""
+        """The servers that returned cells for others to render, and why."""
         return self._rendering.gave_back
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class Generation:
         self._rendering.close()
 
     def last_lines(self) -> Iterator[str]:
-        """Yield what the terminal shows in the end: how many pictures were made, by whom not, and the stability."""
+        """Yield the last lines for the terminal: pictures made, servers that returned cells, stability."""
         again = "; --regenerate renders them again" if self.reused else ""
         yield f"pictures: {self.rendered} rendered, {self.reused} reused{again}"
         if self._anew:

@@ -17,7 +17,7 @@ KEYS: Final = "LoRA keys"
 
 
 class KeyCheck:
-    """What the servers' logs said in one run. Safe to use from several threads."""
+    """What the servers' logs reported in one run. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,13 +31,13 @@ class KeyCheck:
         return cell.checkpoint is not None and (id(server), cell.column) not in self._looked
 
     def useless(self, cell: Cell) -> str:
-        """Say why a cell need not be rendered: none of its LoRA's keys were loaded. Empty where it is to be."""
+        """Return why a cell is not rendered: none of its LoRA's keys were loaded. Empty if it is to be rendered."""
         return self._useless.get(cell.column, "")
 
     def look(self, cell: Cell, server: RenderServer, finished: Finished, staged: Staged | None) -> Check | None:
-        """Ask the log what was skipped while a picture was made, where that is due; None where there is nothing to say.
+        """Look in the log for keys that were skipped while a picture was made, if that is due; None if there are none.
 
-        Before its first picture of a run a server forgets all weights: what it loads then, it says.
+        Before its first picture of a run a server drops all weights, so that it logs what it loads.
         """
         if staged is None or not self.is_due(cell, server):
             return None
@@ -61,7 +61,7 @@ class KeyCheck:
         return Check(name=KEYS, outcome=Outcome.FAILED if skipped.is_all else Outcome.WARNING, message=said)
 
     def last_lines(self) -> Iterator[str]:
-        """Yield what the terminal shows in the end."""
+        """Yield the last lines for the terminal."""
         yield from (f"warning: checkpoint {column}: {said}" for column, said in self._warnings.items())
         for url in self._without_log:
             yield f"{url} has no log of that time, so it was not checked whether all keys of the LoRAs were loaded"

@@ -1,4 +1,4 @@
-"""What a run would cost, said by `--collect-only`: from the files alone, no server is asked."""
+"""How long a run would take, for `--collect-only`: from the files alone, no server is asked."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from plugins.plan.messages import UserError, counted, without_credentials
 
 
 def cost_line(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> str:
-    """Return what the chosen cells would cost. Where the files do not tell what is reused, say why."""
+    """Return how many pictures would be rendered. If the files do not show what is reused, say why."""
     plan, store = command.plan, Store(command.reports)
     cells = list(dict.fromkeys(cell for one in chosen for cell in (one.baseline, one)))
     digest = Digests(command.reports / DIGESTS).of

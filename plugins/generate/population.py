@@ -26,7 +26,7 @@ def files_used(
 ) -> Files:
     """Return the model files that the baseline's workflow names, as they are now.
 
-    The file itself is looked at where it lies below `comfyui`: a server may list what it saw some time ago.
+    A file below `comfyui` is read itself, since a server's list may be outdated.
     """
     graph = expected.filled(matrix(expected.plan)[0].baseline, base_model=base_model, lora_file=None).graph
     named = {
@@ -45,9 +45,9 @@ def files_used(
 
 
 def files_again(files: Iterable[FileRecord], client: ComfyUI, *, comfyui: Path) -> Files:
-    """Return what lies under the names of these files now, of which a server may list those that are not at hand.
+    """Return the files of these names as they are now; those that cannot be read here, as a server lists them.
 
-    One that neither this machine nor the server knows of is left out. Raises `ComfyUIError`.
+    A file that neither this machine nor the server has is left out. Raises `ComfyUIError`.
     """
     names = [one.name for one in files]
     listed = model_files(client, sorted({name.partition("/")[0] for name in names}))
@@ -71,7 +71,7 @@ def _called(name: str) -> set[str]:
 
 
 def _seen(comfyui: Path | None, key: str) -> FileRecord | None:
-    """Return what this machine knows of a file; None where it is elsewhere."""
+    """Return a file as this machine sees it; None if it is elsewhere."""
     if comfyui is None:
         return None
     path = comfyui / "models" / key
@@ -91,10 +91,10 @@ def _reported(key: str, file: ModelFile) -> FileRecord:
 
 
 class Rows:
-    """Keeps each row to one population: pictures that were not made alike are not compared with each other.
+    """Keeps each row to one population: only pictures rendered under the same conditions are compared.
 
-    A row is a baseline and all cells that are compared with it. `reusable` are the pictures of earlier runs that are
-    of the right inputs; those that may stay are `kept`. Safe to use from several threads.
+    A row is a baseline and all cells that are compared with it. `reusable` are the pictures of earlier runs with the
+    right inputs; those that may stay are `kept`. Safe to use from several threads.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ class Rows:
         self._populations = {server: population_of(server.info, files) for server, files in servers.items()}
         self._lock = threading.Lock()
         self._bound: dict[Cell, Population] = {}
-        """The population that each row is made on, by its baseline."""
+        """The population of each row, by its baseline."""
         self._made: set[Cell] = set()
-        """The baselines of the rows of which there is a picture."""
+        """The baselines of the rows that have a picture."""
         self.kept: dict[Cell, Evidence] = {}
         rows: dict[Cell, list[Cell]] = {}
         for cell in cells:
@@ -126,18 +126,18 @@ class Rows:
             return self._bound.get(cell.baseline, mine) == mine
 
     def made(self, cell: Cell) -> None:
-        """Note that a cell has its picture: its row stays where it is."""
+        """Note that a cell has its picture, which fixes the population of its row."""
         with self._lock:
             self._made.add(cell.baseline)
 
     def give_back(self, cell: Cell) -> None:
-        """Let other servers have a cell's row, where none of it was made yet."""
+        """Let other servers take a cell's row, if it has no picture yet."""
         with self._lock:
             if cell.baseline not in self._made:
                 self._bound.pop(cell.baseline, None)
 
     def _kept(self, baseline: Cell, row: Sequence[Cell], reusable: dict[Cell, Evidence]) -> dict[Cell, Evidence]:
-        """Return what may stay of a row: all of it, or what the servers of this run would render alike."""
+        """Return the pictures of a row that may stay: all, or those of the population of this run's servers."""
         found = [one.population for one in reusable.values()]
         if len(reusable) == len(row) and len(set(found)) <= 1:
             return reusable

@@ -1,4 +1,4 @@
-"""Everything that must be right before the first picture: files, servers, base model, pickers. In that order."""
+"""What must be right before the first picture, checked in this order: files, servers, base model, pickers."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -50,13 +50,13 @@ class Prepared:
     files: Mapping[RenderServer, Files]
     """The model files that each server renders with, beside the LoRAs that are tested."""
     doubts: tuple[str, ...] = ()
-    """What is odd about the checkpoints, in a sentence each."""
+    """Doubts about the checkpoints, one sentence each."""
     left_out: Mapping[str, str] | None = None
-    """Why workers of a cluster were left out, by their names; None where the servers are at hand."""
+    """Why workers of a cluster were left out, by their names; None without a cluster."""
 
     @property
     def expected(self) -> ExpectedInputs:
-        """What the evidence of this run must be of."""
+        """The inputs that the evidence of this run must have."""
         return self.recorder.expected
 
     @property
@@ -66,15 +66,15 @@ class Prepared:
 
 
 LookedAt = tuple[Mapping[Checkpoint, Checkpoint], tuple[str, ...]]
-"""The checkpoints that were saved twice, and what is odd about all of them."""
+"""The checkpoints that were saved twice, and the doubts about all of them."""
 
 
 def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: Mapping[Checkpoint, Header]) -> Prepared:
-    """Check the base model, stage every checkpoint, and see each of them in every server's picker.
+    """Check the base model, stage every checkpoint, and check that every server's picker lists it.
 
-    `headers` are those of the training outputs, as `preflight` returned them.
-    Raises `WorkflowError`, `NotListed`, `StagingError` or another `ComfyUIError`; the first three before anything
-    is copied, but for a picker that does not show what was staged.
+    `headers` are those of the training outputs, as `preflight` returned them. Raises `WorkflowError`, `NotListed`,
+    `StagingError` or another `ComfyUIError`; the first three before anything is copied, but for a picker that does not
+    show what was staged.
     """
     classes = classes_for(plan)
     choices = [choices_of(server.client, classes=classes) for server in servers]
@@ -160,7 +160,7 @@ def prepare_on_cluster(
 
 
 def _choices_of_workers(plan: Plan, cluster: "Cluster") -> "tuple[dict[DaskServer, ServerChoices], dict[str, str]]":
-    """Return what the workers of use offer, and why the others are left out, by their names."""
+    """Return what the usable workers offer, and why the others are left out, by their names."""
     classes = classes_for(plan)
 
     def ask(server: "DaskServer") -> ServerChoices:
@@ -241,7 +241,7 @@ def _prepared(  # noqa: PLR0913 (all that both ways of preparing find out)
 
 @contextmanager
 def _remembered_digests(store: Store) -> Iterator[Callable[[Path], str]]:
-    """Yield what digests a file, once per change of the file, over all runs with this reports folder."""
+    """Yield a function that digests a file once per change of the file, over all runs with this reports folder."""
     digests = Digests(store.reports / DIGESTS)
     yield digests.of
     digests.save()
@@ -259,7 +259,7 @@ def _copies_that_stay(staged: tuple[Staged, ...]) -> str:
 def _look_at(
     plan: Plan, headers: Mapping[Checkpoint, Header], base_model: str, of_prompts: tuple[str, ...]
 ) -> LookedAt:
-    """Refuse LoRAs that do not fit the base model, where its file is at hand; look for what is odd about the others."""
+    """Refuse LoRAs that do not fit the base model, if its file can be read; return the doubts about the others."""
     base = base_header(plan, base_model)
     check_fit(headers, base, base_model=base_model)
     samples = samples_of(plan, headers)

@@ -1,4 +1,4 @@
-"""The evidence of a rendered cell is put together, and that of an earlier run is read back where it still holds."""
+"""Writing the evidence of a rendered cell, and reading that of an earlier run if it is still valid."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from plugins.plan.messages import visible
 
 @dataclass(frozen=True, kw_only=True)
 class Recorder:
-    """Writes down what the pictures of one plan were made from, and knows what an earlier run wrote."""
+    """Writes the evidence of one plan's pictures, and reads the evidence of earlier runs."""
 
     expected: ExpectedInputs
     store: Store
@@ -42,7 +42,7 @@ class Recorder:
         return self.staged[cell.checkpoint.id] if cell.checkpoint else None
 
     def current(self, cell: Cell) -> Evidence | None:
-        """Return the cell's evidence where it is whole and of what the plan asks for now; a check may have failed."""
+        """Return the cell's evidence if it is valid and matches the plan; a check may have failed."""
         try:
             evidence = self.store.read(cell)
         except EvidenceError:
@@ -50,7 +50,7 @@ class Recorder:
         return None if evidence is None or self.expected.mismatch(cell, evidence) else evidence
 
     def reusable(self, cell: Cell) -> Evidence | None:
-        """Return the cell's evidence where it is whole, passed, and of the very inputs that would be sent now."""
+        """Return the cell's evidence if it is valid, passed every check, and has the inputs that would be sent now."""
         evidence = self.current(cell)
         if evidence is None or evidence.failures or evidence.base_model != self.base_model:
             return None
@@ -59,8 +59,8 @@ class Recorder:
     def evidence(self, rendered: Rendered) -> Evidence:
         """Return the evidence of a picture, also compared with the training images and with the last picture.
 
-        Raises `CellFailedError` where the LoRA file is no longer the one that was staged: then nobody knows which was
-        rendered.
+        Raises `CellFailedError` where the LoRA file is no longer the one that was staged: then it is not known which
+        was rendered.
         """
         cell, picture, finished = rendered.cell, rendered.picture, rendered.finished
         plan, staged = self.expected.plan, self.staged_for(cell)
@@ -127,7 +127,7 @@ class Recorder:
         )
 
     def _other_weights_before(self, rendered: Rendered) -> str:
-        """Return the digest of the other LoRA bytes that these very pixels were rendered from last, or ""."""
+        """Return the digest of the other LoRA bytes that the same pixels were rendered from last, or ""."""
         try:
             last = self.store.read(rendered.cell)
         except EvidenceError:
@@ -141,7 +141,7 @@ class Recorder:
 
 
 def _digest_of(workflow: dict[str, Any], filled: Filled) -> str:
-    """Return the digest of another workflow of the same nodes; empty where it has others."""
+    """Return the digest of another workflow with the same nodes; empty if it has others."""
     return replace(filled, graph=workflow).digest(None) if filled.save in workflow else ""
 
 

@@ -1,4 +1,4 @@
-"""What one `pytest -m generate` holds, from its first check to its last line."""
+"""The state of one `pytest -m generate`, from its first check to its last line."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -54,7 +54,7 @@ class GenerateSession:
 
     @property
     def expected(self) -> ExpectedInputs:
-        """What the evidence of this run must be of."""
+        """The inputs that the evidence of this run must have."""
         return self._prepared.expected
 
     @property
@@ -69,11 +69,11 @@ class GenerateSession:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What is odd about the checkpoints, in a sentence each."""
+        """Doubts about the checkpoints, one sentence each."""
         return self._prepared.doubts
 
     def check_room(self, chosen: Collection[Cell]) -> None:
-        """See that there is room for the chosen cells' pictures and their baselines'. Raises `EvidenceError`."""
+        """Check that there is room for pictures of the selected cells and their baselines. Raises `EvidenceError`."""
         cells = {*chosen, *(cell.baseline for cell in chosen)}
         check_room(self._prepared.store, cells, self.expected.workflow.size(self._plan.sampling))
 
@@ -92,7 +92,7 @@ class GenerateSession:
         return self._generation
 
     def header(self) -> Iterable[str]:
-        """Yield what will be rendered, where, what staging did, and what is odd about the checkpoints."""
+        """Yield what will be rendered, where, what staging did, and the doubts about the checkpoints."""
         plan, prepared = self._plan, self._prepared
         where = " and ".join(str(server.info) for server in prepared.servers)
         axes = {"checkpoint": len(plan.checkpoints), "prompt": len(plan.prompts)}

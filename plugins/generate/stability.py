@@ -1,4 +1,4 @@
-"""Whether a server gives the same picture again: every comparison of pixels depends on it."""
+"""Whether a server renders the same pixels twice: every comparison of pixels depends on it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ _KEPT: Final = TypeAdapter(tuple[StabilityCheck, ...])
 
 
 class Stability:
-    """How much the pictures of this run's servers differ by themselves. Safe to use from several threads.
+    """How much two renderings of one picture differ on this run's servers. Safe to use from several threads.
 
     It is measured once for all servers that are alike, with the first picture that one of them renders.
     """
@@ -71,8 +71,8 @@ class Stability:
     def measure(self, first: Rendered, server: RenderServer, posted: Callable[[], None] = lambda: None) -> None:
         """Render a picture a second time where it was rendered, compare, and keep the result for later commands.
 
-        The server forgets all before: it must sample anew, and load models anew, as for the proof of a deployment.
-        `posted` is called when the second one is in the queue.
+        The server's caches are cleared before, so that it samples and loads models again, as for the proof of a
+        deployment. `posted` is called when the second one is in the queue.
         """
         found = None
         try:
@@ -125,7 +125,7 @@ def _key(server: ServerInfo) -> tuple[str | None, ...]:
 
 
 def write_stability(found: tuple[StabilityCheck, ...], reports: Path) -> None:
-    """Keep what was measured."""
+    """Save what was measured."""
     write_atomically(reports / STABILITY, _KEPT.dump_json(found, indent=2) + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""The workflow of a plan: as the servers of a run have it, and as a later command finds it again without them."""
+"""The workflow of a plan: checked on the servers of a run, and read by later commands without them."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from plugins.plan.plan import Plan
 from plugins.plan.small_files import read_small
 
 NODE_TYPES: Final = "node-types.json"
-"""What the first server of the last run said of the node classes of an own workflow."""
+"""How the first server of the last run described the node classes of a custom workflow."""
 
 
 def prepare_workflow(plan: Plan, choices: Sequence[ServerChoices], reports: Path) -> tuple[Workflow, str]:

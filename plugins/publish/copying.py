@@ -29,7 +29,7 @@ _TECHNICAL: Final = (
     "modelspec.resolution",
     "modelspec.prediction_type",
 )
-"""Notes of the trainer that say how the file is to be loaded, and nothing of where or from what it was made."""
+"""Notes of the trainer that say how to load the file, but not where or from what it was made."""
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 """A name such as `networks.lora`, a number, a size such as `512x512`."""
 _ARCHITECTURE: Final = re.compile(_WORD.pattern + r"(/lora)?")
@@ -43,7 +43,7 @@ _OF_STABILITY: Final = ("lora_unet_", "lora_te")
 
 
 def write_copy(profile: Profile, target: Path) -> None:
-    """Write the copy, read it back, and see that its tensors are production's.
+    """Write the copy, read it again, and check that its tensors are production's.
 
     Raises `OSError`, and `PublishError` where they are not.
     """
@@ -63,7 +63,7 @@ def write_copy(profile: Profile, target: Path) -> None:
 
 
 def check_copy(profile: Profile, copy: Path) -> None:
-    """See that a copy's tensors are production's, bit for bit, under the same names. Raises `PublishError`."""
+    """Check that a copy's tensors are production's, bit for bit, under the same names. Raises `PublishError`."""
     production = profile.plan.production_file
     try:
         same = read_header(copy).layout == read_header(production).layout
@@ -98,7 +98,7 @@ def notes_of_copy(profile: Profile, tensors_sha256: str) -> dict[str, str]:
 
 
 def _architecture(profile: Profile) -> dict[str, str]:
-    """Return what a reader loads it by; nothing where one of it is not known, since ModelSpec asks for all of it."""
+    """Return ModelSpec's keys for loading the file; none if one is not known, since ModelSpec requires all of them."""
     given = profile.header.metadata
     named, made_by = given.get(f"{_PREFIX}architecture", ""), given.get(f"{_PREFIX}implementation", "")
     named = named if _ARCHITECTURE.fullmatch(named) else ""

@@ -1,4 +1,4 @@
-"""Publishing's door to pytest: `-m publish` writes, a deployment or a rollback takes back, verifying compares."""
+"""Publishing's door to pytest: `-m publish` writes, a deployment or a rollback removes, verifying compares."""
 
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ _LINES: Final = pytest.StashKey[list[str]]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Keep other runs from the folders, or say why nothing can be published."""
+    """Lock the folders, or say why nothing can be published."""
     config, command = session.config, session.config.stash[COMMAND]
     config.stash[_LINES] = []
     if PUBLISH not in command.runs:
@@ -42,13 +42,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let the next run have the folders."""
+    """Unlock the folders."""
     if locks := config.stash.get(_LOCKS, None):
         locks.close()
 
 
 def pytest_acceptance_left_out(config: pytest.Config) -> Collection[str]:
-    """Leave out what is about published files where there are none."""
+    """Leave out the tests of published files if there are none."""
     command = config.stash[COMMAND]
     plan = command.plan
     try:
@@ -61,7 +61,7 @@ def pytest_acceptance_left_out(config: pytest.Config) -> Collection[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """After a deployment or a rollback, no published file is of what was in production before."""
+    """After a deployment or a rollback, remove what was published of the former production."""
     config = session.config
     if DEPLOY in config.stash[COMMAND].runs and _LINES in config.stash and not _withdraw(config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -103,7 +103,7 @@ def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
 
 @pytest.fixture
 def published(request: pytest.FixtureRequest, fail: Fail) -> Published | None:
-    """Return what was published; a deploying run has taken back what was of another production by then."""
+    """Return what was published; a deploying run has removed the files of the former production by then."""
     config, command = request.config, request.config.stash[COMMAND]
     if DEPLOY in command.stages:
         request.getfixturevalue("production")

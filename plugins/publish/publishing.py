@@ -1,4 +1,4 @@
-"""The whole of it: what is published of a proven deployment, and what becomes of it when production changes."""
+"""Publishing a proven deployment, and what happens to the published files when production changes."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -67,9 +67,9 @@ def _put(content: bytes, path: Path) -> None:
 
 
 def published_is_of_production(plan: Plan, published: Published | None, reports: Path) -> list[str]:
-    """Compare what was published with what is in production, and see that the copy is as it was written.
+    """Compare what was published with production, and check that the copy is unchanged.
 
-    Sidecars of another file are found, too, where they are not on record.
+    Also finds sidecars of another file that are not on record.
     """
     problems = _on_record(plan, published, reports) if published else []
     production = plan.production_file

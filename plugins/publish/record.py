@@ -1,7 +1,7 @@
-"""What was published, and how: all of it is new, or all of it is old, or the record says that it was left half done.
+"""The record of what was published: all files are new, or all are old, or the record says that it is incomplete.
 
 The new files are written beside their places first. Then the record says what is about to happen, each file is put in
-place, and the record says that it is done. A file that is not as the record has it is somebody else's, and left alone.
+place, and the record says that it is done. A file that differs from the record is somebody else's, and is left alone.
 """
 
 import contextlib
@@ -46,9 +46,9 @@ class Published(Record):
     folders: tuple[Path, ...] = ()
     """Folders that were made for them, outer ones first; they go with the files, if nothing else lies there."""
     before: Mapping[Path, Sha256] = {}
-    """While it is not done: the files of before, which are replaced or removed."""
+    """Until it is done: the former files, which are replaced or removed."""
     is_done: bool = True
-    """False while files are put in place: what lies there may then be of two productions."""
+    """False while files are put in place: they may then be of two productions."""
 
     def is_ours(self, path: Path) -> bool:
         """Say whether a file is as this suite left it, and so may be replaced or removed."""
@@ -57,7 +57,7 @@ class Published(Record):
 
     @property
     def paths(self) -> list[Path]:
-        """Every file that it names, those of before, too."""
+        """Every file that it names, including the former ones."""
         return [*dict.fromkeys([*self.files, *self.before])]
 
     def with_paths(self, change: Callable[[Path], Path]) -> Self:

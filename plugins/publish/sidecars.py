@@ -1,4 +1,4 @@
-"""The files beside a LoRA that its managers read, with no key but those that they document."""
+"""The files beside a LoRA that LoRA managers read, with only the keys that they document."""
 
 import json
 from collections.abc import Callable, Mapping
