@@ -93,8 +93,9 @@ def picker_lists_production(plan: Plan, listed: Sequence[str], *, server: str) -
 def every_checkpoint_was_tested(expected: ExpectedInputs, store: Store, deployment: Deployment) -> list[str]:
     """Look for the evidence that the selection rested on: every checkpoint, on every prompt, as it was judged."""
     plan = expected.plan
-    problems = [str(one) for one in expected.missing(store, tested_cells(plan))]
-    for cell in tested_cells(plan):
+    looked_up = {cell: expected.found(store, cell) for cell in tested_cells(plan)}
+    problems = [f"{cell}: {reason}" for cell, reason in looked_up.items() if isinstance(reason, str)]
+    for cell in looked_up:
         judged = deployment.judged.get(cell.id)
         if judged is None:
             problems.append(f"{cell}: it is not among the pictures that the selection was made from")

@@ -59,10 +59,11 @@ def pass_gate(
             f"{store.folder.parent} holds the pictures of another plan, {others!r}, and this is {expected.plan.name!r}."
             " Name the folder that this one's pictures are in: --reports=DIR. Nothing was deployed."
         )
-    missing = expected.missing(store, cells)
-    problems = [str(one) for one in missing]
-    shut = {one.cell for one in missing}
-    evidence = {} if problems else {cell: found for cell in cells if (found := store.read(cell))}
+    looked_up = {cell: expected.found(store, cell) for cell in cells}
+    missing = {cell: reason for cell, reason in looked_up.items() if isinstance(reason, str)}
+    problems = [f"{cell}: {reason}" for cell, reason in missing.items()]
+    shut = set(missing)
+    evidence = {} if missing else {cell: found for cell, found in looked_up.items() if isinstance(found, Evidence)}
     doubtful: list[str] = []
     for cell, found in evidence.items():
         is_judged = (cell.checkpoint, cell.strength) == (selected, strength)
@@ -83,7 +84,7 @@ def pass_gate(
         raise GateError(
             f"{selected.id} cannot be deployed: {count} of {len(cells)} pictures are missing or did not pass.{lines}\n"
             f"Nothing was deployed. Render what is missing, and look at the report again: pytest -m generate{take}"
-            f"{_never_rendered(store, cells, {one.cell for one in missing})}"
+            f"{_never_rendered(store, cells, missing.keys())}"
         )
     return evidence
 

@@ -22,17 +22,6 @@ _LARGEST_OF_OWN: Final = 64_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class MissingEvidence:
-    """A cell without valid evidence, and why."""
-
-    cell: Cell
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.cell}: {self.reason}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class ExpectedInputs:
     """The plan, its workflow, and the digest of each checkpoint's training output, by checkpoint id."""
 
@@ -121,15 +110,10 @@ class ExpectedInputs:
         made_it = [one for server, one in there.items() if evidence.server.is_at(server)]
         return min(made_it or there.values(), key=len, default=())
 
-    def missing(self, store: Store, cells: tuple[Cell, ...]) -> tuple[MissingEvidence, ...]:
-        """Return the cells without evidence of what the plan asks for now."""
-        found = []
-        for cell in cells:
-            try:
-                evidence = store.read(cell)
-                reason = "it was not rendered" if evidence is None else self.mismatch(cell, evidence)
-            except EvidenceError as error:
-                reason = str(error)
-            if reason:
-                found.append(MissingEvidence(cell=cell, reason=reason))
-        return tuple(found)
+    def found(self, store: Store, cell: Cell, *, absent: str = "it was not rendered") -> Evidence | str:
+        """Return a cell's evidence if it is valid and matches the plan, else why not."""
+        try:
+            evidence = store.read(cell)
+        except EvidenceError as error:
+            return str(error)
+        return absent if evidence is None else self.mismatch(cell, evidence) or evidence

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.store import EvidenceError, Store
+from plugins.evidence.store import Store
 from plugins.generate.cost import Cost, pace_of
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.workflows import workflow_of
@@ -32,7 +32,8 @@ def cost_line(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> 
         if isinstance(error, FileNotFoundError):
             reason = f"{error.filename} is not there" + (" yet; the demo makes it" if command.demo else "")
         return f"{counted(len(cells), 'picture')}; how many would be reused is not known: {reason}"
-    found = [evidence for cell in cells if (evidence := _reusable(expected, store, cell))]
+    every = (expected.found(store, cell) for cell in cells)
+    found = [one for one in every if isinstance(one, Evidence) and not one.failures]
     cost = Cost(
         cells=len(cells),
         reused=0 if regenerate else len(found),
@@ -44,11 +45,3 @@ def cost_line(command: Command, chosen: Sequence[Cell], *, regenerate: bool) -> 
 
 def _urls(command: Command) -> set[str]:
     return {without_credentials(url) for url in command.plan.comfyui.servers}
-
-
-def _reusable(expected: ExpectedInputs, store: Store, cell: Cell) -> Evidence | None:
-    try:
-        evidence = store.read(cell)
-    except EvidenceError:
-        return None
-    return None if evidence is None or evidence.failures or expected.mismatch(cell, evidence) else evidence

@@ -43,11 +43,8 @@ class Recorder:
 
     def current(self, cell: Cell) -> Evidence | None:
         """Return the cell's evidence if it is valid and matches the plan; a check may have failed."""
-        try:
-            evidence = self.store.read(cell)
-        except EvidenceError:
-            return None
-        return None if evidence is None or self.expected.mismatch(cell, evidence) else evidence
+        found = self.expected.found(self.store, cell)
+        return None if isinstance(found, str) else found
 
     def reusable(self, cell: Cell) -> Evidence | None:
         """Return the cell's evidence if it is valid, passed every check, and has the inputs that would be sent now."""

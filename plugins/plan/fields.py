@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from plugins.plan.messages import Address
+from plugins.plan.training.names import ENDINGS
 
 _SIZES: Final = TypeAdapter(ByteSize)
 _RESERVED_ON_WINDOWS: Final = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)")
@@ -36,7 +38,6 @@ _LONGEST_PART: Final = 255
 _LONGEST_PATH: Final = 4000
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_DRAWN: Final = 32
-_ENDINGS: Final = (".safetensors", ".sft")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -71,7 +72,7 @@ def _plan_name(name: str) -> str:
 
 def _portable_file(name: str) -> str:
     """Accept the name of a safetensors file; spaces and any letters are fine, folders are not."""
-    if not name.lower().endswith(_ENDINGS):
+    if not name.lower().endswith(ENDINGS):
         raise ValueError(f"{name!r} does not end in .safetensors, the format that this suite can check")
     if _UNUSABLE.search(name) or name.startswith((".", "-", " ")) or _RESERVED_ON_WINDOWS.match(name):
         raise ValueError(f"{name!r} must be a plain file name everywhere, without a folder")
@@ -82,22 +83,21 @@ def _portable_file(name: str) -> str:
 
 def _training_file(name: str) -> str:
     """Accept a safetensors file in the training folder or in folders below it, with `/` between them."""
-    *folders, file = name.split("/")
-    unusable = any(
-        not one or _UNUSABLE.search(one) or one.endswith((".", " ")) or _RESERVED_ON_WINDOWS.match(one)
-        for one in folders
+    return _file_below(
+        "`checkpoints`", name, refused=lambda one: one.endswith((".", " ")) or bool(_RESERVED_ON_WINDOWS.match(one))
     )
-    if unusable or _UNUSABLE.search(file):
-        raise ValueError(f"{name!r} must be a file below `checkpoints`, with '/' between folders, and no '..'")
-    _portable_file(file)
-    return name
 
 
 def _lora_file(name: str) -> str:
     """Accept a safetensors file in the loras folder or in folders below it, with `/` between them."""
+    return _file_below("the loras folder", name, refused=lambda one: one.startswith("."))
+
+
+def _file_below(start: str, name: str, *, refused: Callable[[str], bool]) -> str:
+    """Accept a safetensors file seen from a folder; `refused` says which names of folders are not accepted."""
     *folders, file = name.split("/")
-    if any(not one or one.startswith(".") or _UNUSABLE.search(one) for one in folders) or _UNUSABLE.search(file):
-        raise ValueError(f"{name!r} must be a file below the loras folder, with '/' between folders, and no '..'")
+    if any(not one or refused(one) for one in folders) or any(map(_UNUSABLE.search, (*folders, file))):
+        raise ValueError(f"{name!r} must be a file below {start}, with '/' between folders, and no '..'")
     _portable_file(file)
     return name
 

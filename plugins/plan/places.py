@@ -43,8 +43,8 @@ class Paths(Table):
             return given
         folder = Path((info.context or {}).get("folder", "."))
 
-        def at(start: Path, key: str, default: str = "") -> Path:
-            path = expanded(given.get(key, default))
+        def at(start: Path, key: str) -> Path:
+            path = expanded(given.get(key))
             return start / path if path else start
 
         project = at(folder, "project")

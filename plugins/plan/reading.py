@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from plugins.plan.fields import shown_address
-from plugins.plan.messages import UserError
+from plugins.plan.messages import UserError, counted
 from plugins.plan.places import ComfyUI, Nodes, Paths
 from plugins.plan.plan import Plan
 from plugins.plan.small_files import NotText, read_small, text_of
@@ -96,9 +96,8 @@ def read_plan(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = No
         details = [one for one in error.errors() if one["type"] != "too_short" or not one["input"]]
         mistakes = [_mistake(detail) for detail in details] + mistakes
     if mistakes:
-        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
-        raise PlanError(f"The plan {path} has {count}:{lines}")
+        raise PlanError(f"The plan {path} has {counted(len(mistakes), 'mistake')}:{lines}")
     return plan
 
 

@@ -28,11 +28,14 @@ BASELINE: Final = "baseline"
 _STEP_LABEL: Final = re.compile(r"(?i)(step|epoch)\d+")
 
 
-def own_label(label: str) -> str:
+def _own_label(label: str) -> str:
     """Accept a label that names no step, no epoch and not the baseline."""
     if label.lower() == BASELINE or _STEP_LABEL.fullmatch(label) or label.isdigit():
         raise ValueError(f"{label!r} already means something else; a label is a word such as 'final'")
     return label
+
+
+Label = Annotated[Name, AfterValidator(_own_label)]
 
 
 def _has_effect(strength: float) -> float:
@@ -153,7 +156,7 @@ class Checkpoint(Table):
     """The training step. Left out, it is read from the file's header, else from its name."""
     epoch: Annotated[int, Field(ge=0)] | None = None
     """The epoch, if the trainer names its checkpoints by epochs."""
-    label: Name | None = None
+    label: Label | None = None
     """A name instead of the step: `final`."""
     expect: Words = ""
     """What you expect of it. The page shows it once the checkpoint was marked."""
@@ -184,18 +187,13 @@ class Checkpoint(Table):
             )
         return self
 
-    @field_validator("label")
-    @classmethod
-    def _label_is_its_own(cls, label: str | None) -> str | None:
-        return None if label is None else own_label(label)
-
 
 class Rival(Table):
     """A LoRA that is judged beside the checkpoints but can never be deployed: production's or somebody else's."""
 
     file: RivalFile
     """The file, in the loras folder or below it; `production` is what production holds now."""
-    label: Name
+    label: Label
     """Its name in test ids, in file names and on the page."""
     expect: Words = ""
     """What you expect of it, as for a checkpoint."""
@@ -217,11 +215,6 @@ class Rival(Table):
     def argument(self) -> str:
         """How messages name it; it is no argument of `--selected-step`."""
         return self.label
-
-    @field_validator("label")
-    @classmethod
-    def _label_is_its_own(cls, label: str) -> str:
-        return own_label(label)
 
 
 Tested = Checkpoint | Rival

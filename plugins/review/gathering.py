@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from plugins.evidence.evidence import Evidence
-from plugins.evidence.store import EvidenceError, Store
+from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.population import made_on
 from plugins.generate.stability import read_stability
@@ -13,6 +14,9 @@ from plugins.pictures.likeness import training_images
 from plugins.plan.cells import Cell, matrix, strengths
 from plugins.review.metrics import metrics_of
 from plugins.review.review import Entry, Review
+
+_ABSENT: Final = "pytest -m generate renders it"
+"""Why there is no picture of a cell that no run has rendered yet."""
 
 
 def gather(  # noqa: PLR0913 (what a review is put together from)
@@ -35,7 +39,7 @@ def gather(  # noqa: PLR0913 (what a review is put together from)
     entries = []
     for cell in matrix(expected.plan):
         # A picture from an earlier run is not shown where this run could not make it again.
-        found = failed.get(cell) or known.get(cell) or ("" if pending else _found(expected, store, cell))
+        found = failed.get(cell) or known.get(cell) or ("" if pending else expected.found(store, cell, absent=_ABSENT))
         if isinstance(found, str):
             entries.append(Entry(cell=cell, evidence=None, problem=found))
         else:
@@ -58,17 +62,6 @@ def gather(  # noqa: PLR0913 (what a review is put together from)
         workflow=tuple(expected.workflow.lines()),
         command=command,
     )
-
-
-def _found(expected: ExpectedInputs, store: Store, cell: Cell) -> Evidence | str:
-    """Return a cell's evidence; where there is none that counts, why."""
-    try:
-        evidence = store.read(cell)
-    except EvidenceError as error:
-        return str(error)
-    if evidence is None:
-        return "pytest -m generate renders it"
-    return expected.mismatch(cell, evidence) or evidence
 
 
 def _nearest(expected: ExpectedInputs, evidence: Evidence) -> Path | None:

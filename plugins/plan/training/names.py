@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-_ENDINGS: Final = (".safetensors", ".sft")
+ENDINGS: Final = (".safetensors", ".sft")
+"""Of files in the safetensors format."""
 _STEM: Final = (
     re.compile(r"-save-(?P<step>\d+)-(?P<epoch>\d+)-\d+$"),  # OneTrainer: step, epoch, step of the epoch
     re.compile(r"(?i)(?:^|[-_.])e(?:poch)?[-_]?(?P<epoch>\d+)[-_]s(?:tep)?s?[-_]?(?P<step>\d+)$"),
@@ -39,7 +40,7 @@ class NameNotes:
 def notes_of(file: str) -> NameNotes:
     """Read a file's name as it stands below the training folder: `checkpoint-500/pytorch_lora_weights.safetensors`."""
     path = PurePosixPath(file)
-    stem = path.stem if path.suffix.lower() in _ENDINGS else path.name
+    stem = path.stem if path.suffix.lower() in ENDINGS else path.name
     whole, _ = without_pair(stem)
     for pattern in _STEM:
         if found := pattern.search(whole):

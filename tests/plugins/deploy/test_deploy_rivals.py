@@ -8,6 +8,7 @@ import pytest
 from plugins.deploy.page import After, render_deployment
 from plugins.deploy.selection import SelectionError, select
 from plugins.deploy.summary import Summary
+from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.comparing import Comparing
 from plugins.loras.errors import StagingError
@@ -56,7 +57,8 @@ def marks(**answers: str) -> dict[str, dict[str, dict[str, str]]]:
 def test_rival_is_a_column_and_no_candidate(rivalled: Judged) -> None:
     """It is rendered like a checkpoint, after them; the gate, the record and the clean-up know nothing of it."""
     assert [cell.id for cell in matrix(rivalled.plan)][-2:] == ["now-forest", "now-novel_pose"]
-    assert rivalled.expected.missing(rivalled.store, matrix(rivalled.plan)) == ()
+    found = [rivalled.expected.found(rivalled.store, cell) for cell in matrix(rivalled.plan)]
+    assert all(isinstance(one, Evidence) for one in found)
 
     done = rivalled.deploy()
 
