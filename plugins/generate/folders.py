@@ -19,8 +19,14 @@ def lock_folders(plan: Plan, reports: Path, *, loras: bool = True) -> ExitStack:
     """Lock the reports folder, and the `loras` folder where asked, until what is returned is closed.
 
     Raises `FolderError` where another run uses one of them, where a link leads out of the reports folder, or where it
-    holds another plan's pictures.
+    holds another plan's pictures; and where a folder beside ComfyUI's own was named.
     """
+    comfyui = plan.paths.comfyui
+    if loras and plan.paths.loras == comfyui / "models" / "loras" and (meant := _meant(comfyui)):
+        raise FolderError(
+            f"{comfyui} has no `models` folder, and {meant} has. Name that one: --comfyui-dir={meant}, or `comfyui` "
+            "under [paths] in the plan."
+        )
     if away := leads_away(reports):
         raise FolderError(
             f"{away} is a link to {away.resolve()}, outside of {reports}, and a run replaces files there. "
@@ -52,6 +58,14 @@ def leads_away(reports: Path) -> Path | None:
     folders = [path for folder in kept for path in (folder, *folder.glob("*"))]
     home = os.path.realpath(reports)
     return next((path for path in folders if path.is_dir() and not path.resolve().is_relative_to(home)), None)
+
+
+def _meant(comfyui: Path) -> Path | None:
+    """Return the ComfyUI folder where one beside it was named: a portable's outer folder, its `models`, its main.py."""
+    if os.path.isdir(comfyui / "models"):  # noqa: PTH112 (False where one may not look)
+        return None
+    nearby = (comfyui / "ComfyUI", comfyui.parent, comfyui.parent.parent)
+    return next((one for one in nearby if all(os.path.isdir(one / name) for name in ("models", "custom_nodes"))), None)  # noqa: PTH112
 
 
 def _lock_loras(folder: Path, held: ExitStack) -> None:

@@ -73,7 +73,9 @@ def preflight(plan: Plan) -> dict[Checkpoint, Header]:
                 headers[checkpoint] = read_header(source)
                 problems += _useless(source, headers[checkpoint])
             else:
-                problems.append(f"{source} is missing (checkpoint {checkpoint.id})")
+                in_cloud = source.with_name(f".{source.name}.icloud").exists()
+                where = "is in iCloud alone: have the Finder download it" if in_cloud else "is missing"
+                problems.append(f"{source} {where} (checkpoint {checkpoint.id})")
         except HeaderError as error:
             problems.append(str(error))
         except OSError as error:

@@ -1,5 +1,6 @@
 """The header of a safetensors file, read without its weights: the trainer's notes, and each tensor's name and shape."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -20,6 +21,13 @@ _DIGITS: Final = 12
 _LONGEST_NAME: Final = 80
 _CROSS_ATTENTION: Final = re.compile(r"attn2[._]to_k[._](lora[._]?(down|A)[._])?(default[._])?weight$")
 """In a LoRA and in a base model, this tensor's second dimension is the width of the text encoding."""
+_OTHERS: Final = {
+    b"version https://git-lfs": "it is a pointer of Git LFS). Get the file itself: git lfs pull",
+    b"<!doctype": "it is a web page, as a download without a login gives). Download it again.",
+    b"<html": "it is a web page, as a download without a login gives). Download it again.",
+    b"pk\x03\x04": "it is an archive, such as torch.save writes). Have the trainer save safetensors, or convert it.",
+}
+"""How files begin that people have in a LoRA's place, in small letters; what they are, and what to do."""
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 """Tensors by their names, each with its shape; without one where its numbers may be packed."""
 
@@ -99,6 +107,22 @@ class Header:
         return info if isinstance(info, dict) else {}
 
 
+def _why(path: Path, error: Exception) -> str:
+    """Return why a file cannot be read, and after a bracket what to do about it."""
+    start = b""
+    with contextlib.suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                start = file.read(64)
+            if not start:
+                error = ValueError("it is empty")
+    found = next((told for begins, told in _OTHERS.items() if start.lstrip().lower().startswith(begins)), None)
+    return found or (
+        f"{str(error).strip()}). If it is still being written or copied, wait; else take it from the trainer's output "
+        "again."
+    )
+
+
 def read_header(path: Path) -> Header:
     """Read the header of the file at `path`.
 
@@ -111,11 +135,7 @@ def read_header(path: Path) -> Header:
             names, metadata = tuple(file.keys()), dict(file.metadata() or {})
         layout = _layout(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        why = "it is empty" if path.is_file() and path.stat().st_size == 0 else str(error).strip()
-        raise NotSafetensors(
-            f"{path} is not a whole safetensors file ({why}). "
-            "If it is still being written or copied, wait; else take it from the trainer's output again."
-        ) from error
+        raise NotSafetensors(f"{path} is not a whole safetensors file ({_why(path, error)}") from error
     if not names:
         raise NotSafetensors(f"{path} holds no tensors, so it is no LoRA. Take it from the trainer's output again.")
     wide = next((layout[name].shape for name in names if _CROSS_ATTENTION.search(name)), ())

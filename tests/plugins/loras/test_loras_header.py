@@ -67,7 +67,6 @@ def test_step_that_is_no_number_is_none(step: str) -> None:
         pytest.param(WHOLE[:40], "invalid header length", id="cut-in-the-header"),
         pytest.param(WHOLE + b"\0", "incomplete metadata, file not fully covered", id="one-byte-too-many"),
         pytest.param(b"\0" * 500, "invalid JSON in header", id="zeros"),
-        pytest.param(b"<html>404 Not Found</html>" * 9, "header too large", id="a-web-page"),
         pytest.param(struct.pack("<Q", 2**62) + b"{}" * 50, "header too large", id="absurd-header-length"),
         pytest.param(safetensors({"__metadata__": {"ss_steps": 600}, "a": TENSOR}), "invalid type", id="bad-metadata"),
         pytest.param(safetensors({"a": TENSOR | {"data_offsets": [0, 400]}}), "Error while", id="offsets-outside"),
@@ -83,6 +82,24 @@ def test_broken_file_is_told(path: Path, content: bytes, why: str) -> None:
     assert str(caught.value).startswith(f"{path} is not a whole safetensors file (")
     assert why in str(caught.value)
     assert str(caught.value).endswith(NEXT_STEP)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\n<!DOCTYPE html><html><title>Sign in</title>", "it is a web page, as a download without a login gives)."),
+        (b"<html>404 Not Found</html>" * 9, "it is a web page, as a download without a login gives)."),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d", "it is a pointer of Git LFS). Get the file"),
+        (b"PK\x03\x04" + b"\0" * 200, "it is an archive, such as torch.save writes). Have the trainer save"),
+    ],
+    ids=["sign-in", "not-found", "git-lfs", "torch"],
+)
+def test_file_of_another_kind_is_told(path: Path, content: bytes, told: str) -> None:
+    """What people have in a LoRA's place is told for what it is, with what to do about that."""
+    path.write_bytes(content)
+    with pytest.raises(HeaderError) as caught:
+        read_header(path)
+    assert str(caught.value).startswith(f"{path} is not a whole safetensors file ({told}")
 
 
 def test_missing_file_is_told(path: Path) -> None:

@@ -80,6 +80,14 @@ def test_preflight_names_all_that_is_wrong(plan: Plan) -> None:
     assert names(plan.paths.loras) == []
 
 
+def test_file_that_is_in_the_cloud_is_told(plan: Plan) -> None:
+    """A file that macOS moved to iCloud leaves a placeholder, and the message says how to have it back."""
+    source, _ = sources(plan)
+    source.rename(source.with_name(f".{source.name}.icloud"))
+    with pytest.raises(StagingError, match="is in iCloud alone: have the Finder download it"):
+        preflight(plan)
+
+
 def test_preflight_tells_swapped_files(plan: Plan) -> None:
     """Two training outputs under each other's names are both told by their headers' steps."""
     first, second = sources(plan)
