@@ -43,7 +43,7 @@ def production_is_present(plan: Plan) -> list[str]:
 
 def is_missing(plan: Plan) -> str:
     """Return that there is no production LoRA, and what to do."""
-    return f"{plan.production_file} is not there. Deploy with pytest -m deploy --selected-step=STEP."
+    return f"{plan.production_file} is not there. Deploy a checkpoint: {plan.sampling.how_to_deploy}."
 
 
 def production_has_its_size(plan: Plan) -> list[str]:
@@ -195,7 +195,7 @@ def production_is_the_former_file(plan: Plan, rollback: Rollback) -> list[str]:
     digest = digest_of(path)
     if digest == rollback.sha256:
         return []
-    again = "Deploy a checkpoint: pytest -m deploy --selected-step=STEP"
+    again = f"Deploy a checkpoint: {plan.sampling.how_to_deploy}"
     put_back = f"{minute_of(rollback.rolled_back)} ({rollback.sha256[:12]})"
     return [f"{path} holds other bytes (SHA-256 {digest[:12]}) than those that were put back on {put_back}. {again}"]
 

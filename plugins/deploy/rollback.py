@@ -68,7 +68,7 @@ def find_previous(plan: Plan, deployment: Deployment) -> PreviousProduction:
     if former is None:
         raise DeploymentError(
             f"There was no production LoRA before {deployment.selected} was deployed, so there is nothing to put back. "
-            f"Deploy another checkpoint: pytest -m deploy --selected-step=STEP. {_NOTHING_DONE}"
+            f"Deploy another checkpoint: {plan.sampling.how_to_deploy}. {_NOTHING_DONE}"
         )
     if former == deployment.sha256:
         raise DeploymentError(

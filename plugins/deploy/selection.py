@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from plugins.evidence.deployments import BallotRecord
 from plugins.loras.copying import digest_of
@@ -12,6 +13,11 @@ from plugins.plan.plan import Plan
 from plugins.plan.tested import Checkpoint
 from plugins.review.ballot import Ballot, BallotError, differences, judge_name, read_ballot, required_no
 from plugins.review.review import Entry
+
+_JUDGE: Final = (
+    "Choose checkpoint and strength under Decide on the report page, and save the ballot beside it.\n"
+    "Nothing was deployed."
+)
 
 
 class SelectionError(UserError):
@@ -38,6 +44,8 @@ def select(plan: Plan, typed: str | None, *, chosen: str | None = None, ballot: 
         problem = f"{plan.title} has no checkpoint {named!r}{'' if named == typed else ', which your ballot chose'}."
     if any(wanted == rival.id.casefold() for rival in plan.rivals):
         problem = f"{wanted!r} is a [[rival]] of the plan: it was judged beside the checkpoints, and is never deployed."
+    if not wanted and plan.sampling.compares_strengths:
+        raise SelectionError(f"{problem} {_JUDGE}")
     candidates = "".join(
         f"\n  --selected-step={checkpoint.argument:<8} {checkpoint.file}" for checkpoint in plan.checkpoints
     )
@@ -57,10 +65,7 @@ def strength_of(plan: Plan, chosen: float | None) -> float | None:
         if chosen is None
         else f"{plan.title} has no strength {chosen:g}, which your ballot chose; it has {listed}."
     )
-    raise SelectionError(
-        f"{problem} Choose checkpoint and strength under Decide on the report page, and save the ballot beside it.\n"
-        "Nothing was deployed."
-    )
+    raise SelectionError(f"{problem} {_JUDGE}")
 
 
 def _ids(checkpoint: Checkpoint) -> set[str]:

@@ -159,7 +159,7 @@ class DeploySession:
     def last_line(self) -> str:
         """Return what is in production now, and what to type then; empty where a verification found something wrong."""
         if self._done:
-            return last_words(self._done, self.verified.values(), self._command)
+            return last_words(self._done, self.verified.values(), self._command, self._command.plan)
         found = tuple(self.verified.values())
         return self._command.completed(headline(self._command.plan, self.stands, found, now=self._now))
 
@@ -171,7 +171,7 @@ class DeploySession:
         return After(
             verified=tuple(self.verified.values()),
             undo=self._command.next("-m deploy --rollback"),
-            another=self._command.next("-m deploy --selected-step=STEP"),
+            another=self._command.next(self._command.plan.sampling.deploying),
             summary=self._summary(),
         )
 

@@ -71,7 +71,7 @@ def rendered_again(plan: Plan, deployment: Deployment, store: Store) -> str:
     return (
         f"{count} of {len(cells)} pictures were rendered again since {deployment.selected} was deployed on "
         f"{minute_of(deployment.deployed)}, and the evaluation copies in {plan.paths.loras} are there for that. "
-        "When you have judged them, deploy: pytest -m deploy --selected-step=STEP. That removes the copies."
+        f"When you have judged them, deploy one: {plan.sampling.how_to_deploy}. That removes the copies."
     )
 
 

@@ -74,7 +74,7 @@ class Summary:
         size = f"{len(plan.checkpoints)} checkpoints on {len(plan.prompts)} prompts"
         if plan.rivals:
             size += f" beside {', '.join(rival.label for rival in plan.rivals)}, which is never deployed,"
-        if len(plan.sampling.strengths) > 1:
+        if plan.sampling.compares_strengths:
             size += f" at {len(plan.sampling.strengths)} strengths ({_strengths(plan)})"
         seeds = ", ".join(map(str, plan.sampling.seeds))
         lines = [

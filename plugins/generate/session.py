@@ -96,7 +96,7 @@ class GenerateSession:
         plan, prepared = self._plan, self._prepared
         where = " and ".join(str(server.info) for server in prepared.servers)
         axes = {"checkpoint": len(plan.checkpoints), "prompt": len(plan.prompts)}
-        axes |= {"strength": len(plan.sampling.strengths)} if len(plan.sampling.strengths) > 1 else {}
+        axes |= {"strength": len(plan.sampling.strengths)} if plan.sampling.compares_strengths else {}
         cells = " x ".join(counted(number, what) for what, number in axes.items())
         yield f"{plan.title}: {cells} on {where}"
         if prepared.left_out is None:

@@ -63,7 +63,7 @@ def doubts_of(  # noqa: PLR0913 (all that is known of the files)
 def said_of_strengths(plan: Plan, headers: Mapping[Checkpoint, Header]) -> Iterator[str]:
     """Yield which files have no part for CLIP, if the built-in workflow compares several strengths."""
     without = [one.id for one, header in headers.items() if not has_text_encoder(header)]
-    if len(plan.sampling.strengths) > 1 and without and plan.workflow is None:
+    if plan.sampling.compares_strengths and without and plan.workflow is None:
         which = "every checkpoint" if len(without) == len(headers) else ", ".join(without)
         yield f"no text encoder part in {which}: the strength on CLIP does nothing there, that on the model does"
 

@@ -76,7 +76,7 @@ def cells_at(plan: Plan, checkpoint: Tested | None, strength: float | None) -> t
 
 def strengths(plan: Plan) -> tuple[float | None, ...]:
     """Return the strengths that distinguish cells: only None where the plan has one."""
-    return plan.sampling.strengths if len(plan.sampling.strengths) > 1 else (None,)
+    return plan.sampling.strengths if plan.sampling.compares_strengths else (None,)
 
 
 def named(thing: str, strength: float | None) -> str:

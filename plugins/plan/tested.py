@@ -87,6 +87,22 @@ class Sampling(Table):
         """Every strength that the LoRA is tested at, in the plan's order."""
         return self.lora_strengths or (self.lora_strength,)
 
+    @property
+    def compares_strengths(self) -> bool:
+        """Whether every checkpoint is judged at several strengths."""
+        return len(self.strengths) > 1
+
+    @property
+    def how_to_deploy(self) -> str:
+        """How a checkpoint is deployed; where strengths are compared, a ballot alone says which one was judged."""
+        by = "save a ballot that chooses it and its strength, then " if self.compares_strengths else ""
+        return f"{by}pytest {self.deploying}"
+
+    @property
+    def deploying(self) -> str:
+        """The options of the command that deploys a checkpoint."""
+        return "-m deploy" if self.compares_strengths else "-m deploy --selected-step=STEP"
+
     def settings(self, *, is_own: bool) -> tuple[str, ...]:
         """Return the settings that all pictures share, a few words each; a custom workflow's own are left out."""
         words_by_key = {

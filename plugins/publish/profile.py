@@ -93,7 +93,7 @@ class Profile:
             f"{len(self.plan.prompts)} test prompts on the same {seeds}{at}"
         )
         among = ", ".join(f"{one:g}" for one in self.plan.sampling.strengths)
-        return f"{text} out of {among}" if len(self.plan.sampling.strengths) > 1 else text
+        return f"{text} out of {among}" if self.plan.sampling.compares_strengths else text
 
 
 def gather_profile(plan: Plan, wanted: Publish, deployment: Deployment, store: Store) -> Profile:

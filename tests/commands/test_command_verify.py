@@ -134,7 +134,7 @@ VIOLATIONS = {
         fails=frozenset({PRESENT, SIZE, COPIES, PICKER, SELECTED}),
         says=(
             f"{LORAS}/spyke_plasma_v1.safetensors is not there.",
-            "Deploy with pytest -m deploy --selected-step=STEP --plan=",
+            "Deploy a checkpoint: pytest -m deploy --selected-step=STEP --plan=",
             "not checked: no production LoRA is there (see above)",
         ),
     ),

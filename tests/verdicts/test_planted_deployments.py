@@ -666,14 +666,14 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
         pytest.param(
             _no_production,
             [
-                "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
-                "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
+                "{production} is not there. Deploy a checkpoint: pytest -m deploy --selected-step=STEP.",
+                "{production} is not there. Deploy a checkpoint: pytest -m deploy --selected-step=STEP.",
                 (
                     f"The picker of {URL} does not offer spyke_plasma_v1; it has old_spyke.safetensors. Does that "
                     f"server "
                     "read another folder (--comfyui-dir)?"
                 ),
-                "{production} is not there. Deploy with pytest -m deploy --selected-step=STEP.",
+                "{production} is not there. Deploy a checkpoint: pytest -m deploy --selected-step=STEP.",
             ],
             id="no-production",
         ),

@@ -68,7 +68,7 @@ def test_missing_production_is_told(live: Plan, deployment: Deployment) -> None:
     """A production file that is gone is told by every claim about it, with the command that deploys."""
     deployment.production.unlink()
 
-    told = [f"{deployment.production} is not there. Deploy with pytest -m deploy --selected-step=STEP."]
+    told = [f"{deployment.production} is not there. Deploy a checkpoint: pytest -m deploy --selected-step=STEP."]
     assert told == claims.production_is_present(live)
     assert told == claims.production_is_the_selected_checkpoint(live, deployment)
     assert told == claims.production_has_its_size(live)

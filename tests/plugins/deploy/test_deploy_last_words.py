@@ -32,6 +32,15 @@ def test_last_words_of_a_deployment(judged: Judged, outcomes: list[str], words: 
     command = plain_command(here, "deploy")
     verified = [Verified(claim="It is there", outcome=outcome) for outcome in outcomes]
     first = judged.deploy()
-    assert f"{words}\n{FIRST}" == last_words(first, verified, command)
+    assert f"{words}\n{FIRST}" == last_words(first, verified, command, judged.plan)
     later = first.model_copy(update={"replaced_sha256": "0" * 64})
-    assert f"{words}\n{UNDO}" == last_words(later, verified, command)
+    assert f"{words}\n{UNDO}" == last_words(later, verified, command, judged.plan)
+
+
+def test_last_words_where_strengths_are_compared(judged: Judged) -> None:
+    """Another checkpoint is deployed by a ballot, which alone says which strength was judged."""
+    sampling = judged.plan.sampling.model_copy(update={"lora_strengths": (0.8, 1.0)})
+    plan = judged.plan.model_copy(update={"sampling": sampling})
+    assert last_words(judged.deploy(), [], plain_command(Path("/here"), "deploy"), plan).endswith(
+        "Deploy another: save a ballot that chooses it and its strength, then pytest -m deploy"
+    )

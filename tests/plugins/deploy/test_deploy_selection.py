@@ -51,6 +51,17 @@ def test_checkpoint_is_found_by_its_epoch(plan: Plan, typed: str, expected: str)
     assert select(plan.model_copy(update={"checkpoints": checkpoints}), typed).id == expected
 
 
+def test_nothing_is_offered_that_is_refused_without_a_ballot(plan: Plan) -> None:
+    """Where strengths are compared and no ballot is there, a step alone would be refused, so a ballot is asked for."""
+    several = plan.sampling.model_copy(update={"lora_strengths": (0.8, 1.0)})
+    with pytest.raises(SelectionError) as refused:
+        select(plan.model_copy(update={"sampling": several}), None, ballot="No ballot*.json is in /here.")
+    assert (
+        "Which checkpoint is to be deployed? No ballot*.json is in /here. Choose checkpoint and strength under Decide "
+        "on the report page, and save the ballot beside it.\nNothing was deployed."
+    ) == str(refused.value)
+
+
 def test_id_comes_before_a_step(plan: Plan) -> None:
     """Of two checkpoints of one step, such as one with a label, the one that is called by it is meant."""
     first, final = plan.checkpoints
