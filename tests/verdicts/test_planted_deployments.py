@@ -94,7 +94,9 @@ def _real_pictures_for_a_demo(judged: Judged) -> ExpectedInputs:
 
 
 def _another_plans_name(judged: Judged) -> ExpectedInputs:
-    edited(judged.store.evidence(cells_of(judged.plan, "step600-forest")[0]), plan={"name": "june", "digest": "a" * 64})
+    edited(
+        judged.store.evidence(cells_of(judged.plan, "step600-novel_pose")[0]), plan={"name": "june", "digest": "a" * 64}
+    )
     return judged.expected
 
 
@@ -184,7 +186,7 @@ ALL = ("step600 x forest", "step600 x novel_pose", "final x forest", "final x no
             dict.fromkeys(ALL, "it is a real picture, and this is a --demo run"),
             id="real-pictures-for-a-demo",
         ),
-        pytest.param(_another_plans_name, {ALL[0]: CHANGED}, id="another-plan"),
+        pytest.param(_another_plans_name, {ALL[1]: CHANGED}, id="another-plan"),
         pytest.param(_other_steps, dict.fromkeys(ALL, CHANGED), id="other-steps"),
         pytest.param(_another_prompt, {ALL[0]: CHANGED, ALL[2]: CHANGED}, id="another-prompt"),
         pytest.param(
@@ -205,7 +207,7 @@ ALL = ("step600 x forest", "step600 x novel_pose", "final x forest", "final x no
         pytest.param(
             _changed_picture,
             {
-                ALL[0]: "{pictures}/step600/forest.png was changed after it was rendered: its digest is not its "
+                ALL[0]: "{pictures}/step600/forest.png was changed after it was rendered: its digest differs from its "
                 "evidence's"
             },
             id="changed-picture",
@@ -613,8 +615,8 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
             _painted,
             [
                 (
-                    "final x forest: {pictures}/final/forest.png was changed after it was rendered: its digest is "
-                    "not its evidence's"
+                    "final x forest: {pictures}/final/forest.png was changed after it was rendered: its digest "
+                    "differs from its evidence's"
                 )
             ],
             id="changed-picture",
