@@ -165,7 +165,7 @@ def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
     generation.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")  # what each test sets up takes longer than what it looks at
 def evidence_of(
     generation: Generation, live_line: LiveLine, request: pytest.FixtureRequest, deadline: float, reasons: Reasons
 ) -> Callable[[Cell], Evidence]:

@@ -95,9 +95,16 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
     except NotListed as error:
         raise NotListed(f"{error}{_copies_that_stay(staged)}") from error
 
-    def lora_name(server: RenderServer, one: Staged) -> str:
-        wanted = plan.picker_name(plan.staged_file(one.checkpoint))
-        return find_lora(wanted, listed[server], server=server.info.url, folder=one.file.parent)
+    named = {
+        (server, one.checkpoint): find_lora(
+            plan.picker_name(plan.staged_file(one.checkpoint)),
+            names,
+            server=server.info.url,
+            folder=one.file.parent,
+        )
+        for server, names in listed.items()
+        for one in staged
+    }
 
     expected = _expected(plan, workflow, staged, always_on, simulated=any(server.info.simulated for server in servers))
     files: dict[RenderServer, Files] = {
@@ -110,7 +117,7 @@ def prepare(plan: Plan, servers: tuple[Server, ...], store: Store, *, headers: M
         files,
         staged,
         base_model=base_model,
-        lora_name=lora_name,
+        lora_name=lambda server, one: named[server, one.checkpoint],
         always_on=lambda server: spelled[server],
         looked_at=looked_at,
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from plugins.plan.plan import Plan
@@ -27,7 +28,7 @@ class Cell:
         """`baseline`, `step600` or `final`."""
         return self.checkpoint.id if self.checkpoint else BASELINE
 
-    @property
+    @cached_property
     def id(self) -> str:
         """As in test ids: `step600-novel_pose`."""
         return f"{self.column}-{self.name}"
@@ -37,12 +38,12 @@ class Cell:
         """The picture's name in its column: the row's, with `-strength0.8` where the plan has several strengths."""
         return named(self.row, self.strength)
 
-    @property
+    @cached_property
     def baseline(self) -> "Cell":
         """The cell of the same row without a LoRA, to compare with."""
         return replace(self, checkpoint=None, strength=None)
 
-    @property
+    @cached_property
     def picture(self) -> PurePosixPath:
         """Where the picture lies below a run's pictures folder: `step600/novel_pose.png`."""
         return PurePosixPath(self.column, f"{self.name}.png")

@@ -112,7 +112,7 @@ class LiveReport:
             self._note(entry)
         full = len(self._told) >= _CELLS
         told = {"run": self._run, "full": full, "at": datetime.now(UTC).isoformat(), "cells": self._told}
-        write_atomically(self._file(str(self._number)), _script(told))
+        write_atomically(self._file(str(self._number)), _script(told), flushed=False)
         if full:
             self._number, self._told = self._number + 1, {}
 

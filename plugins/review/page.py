@@ -24,13 +24,14 @@ MANY: Final = 500
 TEMPLATES: Final = Path(__file__).parent / "template"
 
 
-def render_page(review: Review) -> str:
+def render_page(review: Review, previews: Mapping[Path, Preview] | None = None) -> str:
     """Return the page as a fragment that needs nothing else, and asks no server for anything.
 
-    Where there are too many pictures to embed, their previews are written below `review.reports`/previews.
-    Raises `OSError` where they cannot be.
+    `previews` are those of its `sources`, where they were made already. Where there are too many pictures to embed,
+    their previews are written below `review.reports`/previews. Raises `OSError` where they cannot be.
     """
-    previews = make_previews(sources(review), review.reports)
+    if previews is None:
+        previews = make_previews(sources(review), review.reports)
     pages = environment(TEMPLATES)
     pages.filters["link"] = _link
     pages.globals["source"] = _source
@@ -76,7 +77,7 @@ def sources(review: Review) -> Iterator[Source]:
     yield from map(training_source, dict.fromkeys(references + nearest))
 
 
-def _data(review: Review, previews: dict[Path, Preview]) -> dict[str, Any]:
+def _data(review: Review, previews: Mapping[Path, Preview]) -> dict[str, Any]:
     """Return what the page's script works with, in JSON's own types."""
     plan = review.plan
     return {

@@ -17,7 +17,7 @@ from plugins.review.contact_sheet import write_contact_sheet
 from plugins.review.gathering import gather
 from plugins.review.live import LiveReport
 from plugins.review.page import TEMPLATES, environment, render_page, sources
-from plugins.review.previews import make_preview, make_previews, training_source, write_preview
+from plugins.review.previews import Preview, make_preview, make_previews, training_source, write_preview
 from plugins.review.production import in_production
 from plugins.review.review import Review, source_of
 
@@ -79,15 +79,20 @@ class ReviewSession:
     def make_ready(self) -> None:
         """Make the previews that are missing and the contact sheet, so that the page takes no time."""
         with contextlib.suppress(OSError):  # raised again when the page is written
-            make_previews(sources(self.review), self.review.reports)
-            write_contact_sheet(self.review, self._sheet)
+            _ = self._previews
 
     def page(self) -> str:
         """Return the top of the report page, and write the contact sheet. Raises `OSError`."""
         stability = tuple(map(str, read_stability(self.review.reports)))
-        page = render_page(replace(self.review, stability=stability, doubts=self._generating.doubts))
-        write_contact_sheet(self.review, self._sheet)
-        return page
+        shown = replace(self.review, stability=stability, doubts=self._generating.doubts)
+        return render_page(shown, self._previews)
+
+    @cached_property
+    def _previews(self) -> dict[Path, Preview]:
+        """The previews of all that the page shows; the contact sheet is made with them. Raises `OSError`."""
+        previews = make_previews(sources(self.review), self.review.reports)
+        write_contact_sheet(self.review, self.review.reports / "contact-sheet.png")
+        return previews
 
     def last_line(self, page: Path | None, *, stopped: bool, tests_failed: int, failed_only: str) -> str:
         """Return what to look at, and what to type then: only where every picture is there and right, to deploy.
@@ -133,7 +138,3 @@ class ReviewSession:
     def _production(self) -> str:
         simulated = self._generating.expected.simulated
         return in_production(self._command.plan, self._command.reports, simulated=simulated)
-
-    @property
-    def _sheet(self) -> Path:
-        return self.review.reports / "contact-sheet.png"

@@ -16,12 +16,12 @@ from tests.small_plan import ROOT, Suite
 _LISTING = """
 import sys, pytest
 pytest.main(["-m", "generate", "--collect-only", "-q", "-p", "no:cacheprovider"])
-print("loaded:", [name for name in ("hypothesis", "psutil", "aiohttp") if name in sys.modules])
+print("loaded:", [name for name in ("hypothesis", "psutil", "aiohttp", "yaml") if name in sys.modules])
 """
 
 
 def test_listing_loads_nothing_in_vain() -> None:
-    """A stage loads neither what tests the suite alone, nor what starts a server, nor the stand-in."""
+    """A stage loads neither what tests the suite alone, nor what starts a server or reads a trainer's settings."""
     environment = {**os.environ, "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
         [sys.executable, "-c", _LISTING], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=True
@@ -34,7 +34,7 @@ _NO_PAGE = """
 def pytest_configure(config):
     import plugins.review.session as review
     review.make_previews = lambda *_: {}
-    review.render_page = lambda _: ""
+    review.render_page = lambda *_: ""
 """
 """A plugin: nothing makes previews at the end."""
 
