@@ -139,6 +139,7 @@ def test_what_is_ruled_out_comes_last(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("y")
     expect(page.locator("#viewer-status")).to_contain_text("All that is not ruled out is marked. Esc, then decide")
+    expect(page.locator("#viewer-progress")).to_have_text("25 of 30 marked.")
 
 
 def test_mark_is_of_one_picture(page: Page, tmp_path: Path) -> None:

@@ -118,6 +118,10 @@ def test_twelve_columns_keep_their_names(open_page: Open, tmp_path: Path) -> Non
     small = picture.evaluate(width)
     page.locator("#size").select_option("large")
     assert picture.evaluate(width) > 3 * small
+    page.evaluate("document.querySelectorAll('.judge .rest [value=no]').forEach((button) => button.click())")
+    told = page.locator("#verdict span").all_inner_texts()
+    assert "No checkpoint has every required criterion marked yes." == told[0]
+    assert ["step 700 is ruled out.", "5 more are ruled out:"] == [line[:22].strip() for line in told[-2:]]
 
 
 def test_rows_are_filtered_by_what_was_flagged(page: Page) -> None:

@@ -72,6 +72,12 @@ def test_large_picture_flips_through_the_strengths(strengths: Review, open_page:
     page = open_page(write_page(strengths), viewport={"width": 390, "height": 844}, color_scheme="dark")
     enlarge(page, "step600-novel_pose-strength1")
     title = page.locator("#viewer-title")
+    assert (
+        page.locator(".at-strength").evaluate(
+            "label => label.offsetHeight - label.querySelector('select').offsetHeight"
+        )
+        < 9
+    )
     assert "step 600 at strength 1" in title.inner_text()
     page.keyboard.press("L")
     assert "step 600 at strength 0.8" in title.inner_text()

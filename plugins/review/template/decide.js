@@ -1,5 +1,6 @@
 // The rule's verdict, the person's choice, the ballot file, and the command to type next.
 
+const REASONS_AT_MOST = 8;
 const part = (id) => document.getElementById(id);
 
 function drawDecision() {
@@ -7,7 +8,7 @@ function drawDecision() {
   part("progress").textContent = total ? `${done} of ${total} marked` : "Nothing to mark";
   const verdict = suggestion();
   const { choice, reason, judge } = ballot;
-  tell("verdict", (isBlind() ? blindProgress() : verdict.reason).split("\n"));
+  tell("verdict", (isBlind() ? [blindProgress()] : atMost(verdict.reason.split("\n"))));
   const follows = choice === verdict.checkpoint && asNumber(ballot.strength) === verdict.strength;
   part("take").hidden = isBlind() || !verdict.checkpoint || follows;
   if (verdict.checkpoint) part("take").textContent = `Choose ${atStrength(columnName(verdict.checkpoint), asLabel(verdict.strength))}`;
@@ -28,6 +29,12 @@ function drawBleed() {
   const [id, at] = ballot.choice === null ? [rule.checkpoint, asLabel(rule.strength)] : [ballot.choice, ballot.strength];
   const told = id === null || isBlind() ? "" : data.bleed[named(id, at)];
   tell("bleed", told ? [`${atStrength(columnName(id), at)}: ${told}`] : []);
+}
+
+// The ballot keeps all of it; on the page 30 lines of what is ruled out would hide what is not.
+function atMost(lines) {
+  const more = lines.length - REASONS_AT_MOST;
+  return more > 1 ? [...lines.slice(0, REASONS_AT_MOST), `${more} more are ruled out: the summary names them.`] : lines;
 }
 
 function drawChoices() {

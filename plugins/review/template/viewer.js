@@ -102,6 +102,7 @@ function drawJudging(column) {
   const elsewhere = data.criteria.filter((_, index) => !applies(index)).length;
   part("elsewhere").hidden = !elsewhere;
   part("elsewhere").textContent = `${elsewhere} more ${elsewhere === 1 ? "is" : "are"} looked for on other prompts.`;
+  part("viewer-progress").textContent = `${part("progress").textContent}. `;
   part("viewer-next").hidden = shown.criterion !== -1 || !nextPicture();
   part("checkpoint-note").dataset.id = column;
 }
