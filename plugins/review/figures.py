@@ -1,8 +1,10 @@
 """How often a criterion was seen: k of n pictures, and what that proves."""
 
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 from typing import Final, Literal
+
+from plugins.plan.plan import Plan
 
 Answer = Literal["yes", "no", "unsure"]
 
@@ -39,6 +41,22 @@ class Figure:
         elif not self.yes:
             proves = f"at most {high} %"
         return f"{self.yes} of {self.looked_at}: {proves}"
+
+
+def out_of_reach(plan: Plan) -> tuple[str, ...]:
+    """Say which rate the plan asks for and can never see proven, since it makes too few pictures; () where it can."""
+    rate, seeds = plan.selection.rate, len(plan.sampling.seeds)
+    counts = {one.text: len(plan.looked_for(one)) * seeds for one in plan.criteria if one.required}
+    if rate is None or not counts:
+        return ()
+    text, least = min(counts.items(), key=lambda count: count[1])
+    if wilson(least, least)[0] >= rate:
+        return ()
+    needed = ceil(_Z**2 * rate / (1 - rate))
+    proved = f"looked for on {least} of a checkpoint's pictures, and a yes on all shows at least"
+    share = f"{100 * wilson(least, least)[0]:.0f} %"
+    told = f"[selection] pass = {rate:g} cannot be reached: {text!r} is {proved} {share}. It takes {needed}: add seeds."
+    return (told,)
 
 
 def wilson(yes: int, of: int) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from plugins.plan.cells import Cell, matrix
 from plugins.plan.messages import visible
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.plan.stash import COMMAND
+from plugins.review.figures import out_of_reach
 from plugins.review.session import ReviewSession
 
 _LISTED_AT_MOST: Final = 200
@@ -55,14 +56,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_acceptance_begin(session: pytest.Session) -> None:
-    """Take note of what will be shown, once it is ready and before the first picture is made."""
+def pytest_acceptance_begin(session: pytest.Session) -> list[str]:
+    """Take note of what will be shown, once it is ready and before the first picture is made. Returns what is odd."""
     config = session.config
     generating: GenerateSession | None = config.hook.pytest_acceptance_generating(config=config)
-    if generating:
-        config.stash[_SESSION] = review = ReviewSession(config.stash[COMMAND], generating)
-        config.pluginmanager.register(_Announcing(config, review))
-        threading.Thread(target=review.warm_up, daemon=True).start()
+    if not generating:
+        return []
+    config.stash[_SESSION] = review = ReviewSession(config.stash[COMMAND], generating)
+    config.pluginmanager.register(_Announcing(config, review))
+    threading.Thread(target=review.warm_up, daemon=True).start()
+    return [f"warning: {line}" for line in out_of_reach(config.stash[COMMAND].plan)]
 
 
 def pytest_picture_kept(config: pytest.Config, cell: Cell, picture: Image.Image) -> None:

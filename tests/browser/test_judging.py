@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from plugins.plan.tested import Rival
+from plugins.plan.wanted import Selection
 from plugins.review.ballot import Ballot, Judged, differences, read_ballot
 from plugins.review.review import Review
+from plugins.review.rivals import compared_with
 from tests.browser.conftest import Open
 from tests.browser.still import enlarge
-from tests.plugins.review.sample import write_page
+from tests.plugins.review.sample import make_review, spyke, write_page
 
 pytestmark = pytest.mark.browser
 
@@ -258,6 +261,48 @@ def test_rule_takes_the_earliest_with_every_required_yes(page: Page) -> None:
         "step 400 is ruled out. The novel pose works, without collapsing into a copy of a training image: unsure."
         in (page.locator("#verdict").inner_text())
     )
+
+
+def test_rate_is_what_the_interval_must_reach(open_page: Open, tmp_path: Path) -> None:
+    """Where the plan asks for a rate, a yes on all pictures passes only where enough pictures show it; a no may not."""
+    plan = spyke()
+    hair, *_ = plan.criteria
+    plan = plan.model_copy(update={"criteria": (hair,), "selection": Selection.model_validate({"pass": 0.4})})
+    page = open_page(write_page(make_review(tmp_path, side=16, flags=False, plan=plan)))
+    assert "Still to mark: step 200, 1 required criterion." == verdict(page)
+    group = '.matrix .marks[data-checkpoint="{}"] button'
+    page.locator(group.format("step200")).first.press("n")
+    page.locator(group.format("step400")).first.press("y")
+    lines = page.locator("#verdict span").all_inner_texts()
+    assert lines[0] == (
+        "step 400 is the earliest checkpoint with every required criterion seen on at least 40 % of pictures, "
+        "by the interval's lower end."
+    )
+    assert "The least proven: Ginger or orange hair, 3 of 3: at least 44 %." == lines[1]
+    assert "step 200 is ruled out. Ginger or orange hair: 0 of 3: at most 56 %." == lines[2]
+    enlarge(page, "step400-novel_pose")
+    for key in ("1", "n"):
+        page.keyboard.press(key)
+    assert "Still to mark: step 600, 1 required criterion." == verdict(page)
+    assert "step 400 is ruled out. Ginger or orange hair: 2 of 3: 21 to 94 %." in page.locator("#verdict").inner_text()
+
+
+def test_marks_say_whether_it_is_better_than_a_rival(open_page: Open, tmp_path: Path) -> None:
+    """The page answers as the summary does whether the rule's checkpoint is better than what is in production."""
+    rival = Rival(file="production", label="now")
+    plan = spyke().model_copy(update={"rivals": (rival,)})
+    page = open_page(write_page(make_review(tmp_path, side=16, flags=False, plan=plan)))
+    told = page.locator("#against-rivals")
+    mark(page, "step200", "yyyyyy")
+    expect(told).to_have_text(
+        "Is step 200 better than now, in production? Not answered: 5 of 5 criteria are not marked on both."
+    )
+    for answers in ("yyyyyy", "nyyyyy", "yyyyny"):
+        mark(page, "now", answers)
+        said = compared_with(rival, saved(page, tmp_path), plan, selected="step200", strength=None)
+        expect(told).to_have_text(said.replace("step200", "step 200").replace("than now?", "than now, in production?"))
+    page.locator("#blind").click()
+    expect(told).to_be_empty()
 
 
 def test_choosing_otherwise_asks_for_a_reason(page: Page, tmp_path: Path) -> None:

@@ -93,6 +93,16 @@ def test_what_was_written_is_read(folder: Path, raw: dict[str, object]) -> None:
     assert {**raw, "saved": None} == {**{key: again[key] for key in raw}, "saved": None}
 
 
+def test_ballot_whose_saving_was_cut_short_is_refused(raw: dict[str, object], folder: Path) -> None:
+    """Wherever the file ends too early, it is no ballot: never one with fewer marks."""
+    path = written(folder, raw)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(BallotError):
+            read_ballot(path)
+
+
 def test_first_format_is_read_as_marks_on_all_pictures(raw: dict[str, object], folder: Path, review: Review) -> None:
     """A ballot that was saved before marks belonged to pictures holds for every picture of its checkpoint."""
     ballot = read_ballot(written(folder, raw))

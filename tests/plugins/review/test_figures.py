@@ -2,7 +2,9 @@
 
 import pytest
 
-from plugins.review.figures import Figure, wilson
+from plugins.plan.wanted import Selection
+from plugins.review.figures import Figure, out_of_reach, wilson
+from tests.plugins.review.sample import spyke
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,26 @@ def test_interval_is_wilsons(yes: int, of: int, expected: tuple[float, float]) -
 def test_figure_says_what_it_proves(figure: Figure, told: str, answer: str | None) -> None:
     """A figure is told with its interval; its answer is its worst mark."""
     assert (told, answer) == (str(figure), figure.answer)
+
+
+@pytest.mark.parametrize(
+    ("rate", "seeds", "told"),
+    [
+        pytest.param(None, 1, [], id="all"),
+        pytest.param(
+            0.8, 1, ["1 of a checkpoint's pictures, and a yes on all shows at least 21 %. It takes 16"], id="few"
+        ),
+        pytest.param(
+            0.8, 15, ["15 of a checkpoint's pictures, and a yes on all shows at least 80 %. It takes 16"], id="15"
+        ),
+        pytest.param(0.8, 16, [], id="enough"),
+    ],
+)
+def test_rate_that_cannot_be_reached_is_said_before_rendering(rate: float | None, seeds: int, told: list[str]) -> None:
+    """Where even a yes on every picture shows less than the plan asks for, the number that it takes is said."""
+    plan = spyke()
+    sampling = plan.sampling.model_copy(update={"seeds": tuple(range(seeds))})
+    found = out_of_reach(
+        plan.model_copy(update={"sampling": sampling, "selection": Selection.model_validate({"pass": rate or "all"})})
+    )
+    assert told == [line.partition("looked for on ")[2].removesuffix(": add seeds.") for line in found]

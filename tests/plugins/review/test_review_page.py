@@ -93,6 +93,13 @@ def test_many_rows_are_laid_out_as_they_come_into_view(review: Review, monkeypat
     assert "content-visibility: auto" in render_page(review)
 
 
+def test_production_is_said_on_top(review: Review, page: str) -> None:
+    """What is in production, and since when that is proven, stands above the pictures, where anything is."""
+    live = render_page(replace(review, production="step 600, proven 25 Nov 2025"))
+    assert "In production now: step 600, proven 25 Nov 2025" in words(live[live.index("<main") : live.index("<table")])
+    assert "In production" not in words(page)
+
+
 def test_simulated_is_said_on_top(review: Review, page: str) -> None:
     """A simulated run is said to be one before anything else; a real one is not."""
     simulated = render_page(make_review(review.reports, side=48, simulated=True))
