@@ -53,14 +53,14 @@ def pass_gate(
             f"--accept={unknown[0]} names no picture of {expected.plan.title}. Write its id as in the tests, "
             f"such as --accept={next(column(expected.plan, selected)).id}. Nothing was deployed."
         )
-    others = store.plan_name()
+    looked_up = {cell: expected.found(store, cell) for cell in cells}
+    missing = {cell: reason for cell, reason in looked_up.items() if isinstance(reason, str)}
+    others = store.plan_name() if len(missing) == len(cells) else ""
     if others and others != expected.plan.name:
         raise GateError(
             f"{store.folder.parent} holds the pictures of another plan, {others!r}, and this is {expected.plan.name!r}."
             " Name the folder that this one's pictures are in: --reports=DIR. Nothing was deployed."
         )
-    looked_up = {cell: expected.found(store, cell) for cell in cells}
-    missing = {cell: reason for cell, reason in looked_up.items() if isinstance(reason, str)}
     problems = [f"{cell}: {reason}" for cell, reason in missing.items()]
     shut = set(missing)
     evidence = {} if missing else {cell: found for cell, found in looked_up.items() if isinstance(found, Evidence)}
