@@ -26,7 +26,16 @@ def visited(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     visits = Visits(browser)
     plan = spyke()
     plan = plan.model_copy(update={"rivals": (Rival(file="v0.safetensors", label="v0"),)})
-    report = write_page(make_review(tmp_path_factory.mktemp("blind"), side=32, flags=True, plan=plan, doubts=(DOUBT,)))
+    report = write_page(
+        make_review(
+            tmp_path_factory.mktemp("blind"),
+            side=32,
+            flags=True,
+            plan=plan,
+            doubts=(DOUBT,),
+            production="step 600, proven 25 Nov 2025",
+        )
+    )
     yield visits.open(report, script=NOT_AT_RANDOM)
     visits.close()
 

@@ -7,7 +7,8 @@ from playwright.sync_api import Page, expect
 
 from plugins.review.ballot import read_ballot
 from tests.browser.axe import violations
-from tests.plugins.review.sample import ROOT
+from tests.browser.conftest import Open
+from tests.plugins.review.sample import ROOT, make_review, spyke, write_page
 
 pytestmark = pytest.mark.browser
 
@@ -89,3 +90,19 @@ def test_tied_checkpoints_are_compared_without_names(page: Page, tmp_path: Path)
     assert "\n".join(lines) == ballot.preference
     page.locator('.judge .marks[data-checkpoint="final"][data-criterion="hair"] [value="no"]').click()
     expect(page.locator("#duels")).to_be_hidden()
+
+
+def test_duels_are_of_what_is_looked_for(open_page: Open, tmp_path: Path) -> None:
+    """A prompt on which no criterion is looked for, as one without the trigger word, is never asked about."""
+    plan = spyke()
+    bleeding, *others = plan.prompts
+    plan = plan.model_copy(update={"prompts": (bleeding.model_copy(update={"bleed": True}), *others)})
+    page = open_page(write_page(make_review(tmp_path, side=16, flags=False, plan=plan)))
+    for checkpoint in ("step600", "final"):
+        page.locator(f'.judge .rest .marks[data-checkpoint="{checkpoint}"] [value="yes"]').press("Enter")
+    page.locator("#start-duels").click()
+    seen = set()
+    for _ in range(6):
+        seen.add(page.locator("#duel-told").inner_text().partition(". ")[2])
+        page.keyboard.press("ArrowLeft")
+    assert {prompt.purpose for prompt in others} == seen

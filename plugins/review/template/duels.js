@@ -15,12 +15,14 @@ function duelsAmong(ids) {
   return ballot.duels.filter((one) => [one.left, one.right].every((id) => ids.includes(data.cells[id].column) && data.cells[id].strength === strength));
 }
 
-// The pair of pictures that met least often; which of them, and which side, is left to chance.
+// The pair of pictures that met least often; which of them, and which side, is left to chance. Where nothing is looked
+// for, as without the trigger word, nobody could say what is better.
 function nextDuel() {
   const ids = tied();
+  const names = data.rows.filter(({ id }) => data.criteria.some((criterion) => rowsOfCriterion.get(criterion.id).includes(id))).map(({ id }) => named(id));
   const met = new Map();
   for (const { left, right } of ballot.duels) met.set([left, right].sort().join(" "), (met.get([left, right].sort().join(" ")) ?? 0) + 1);
-  const pairs = namesAt().flatMap((name) => ids.flatMap((one, index) => ids.slice(index + 1).map((other) => [`${one}-${name}`, `${other}-${name}`])))
+  const pairs = names.flatMap((name) => ids.flatMap((one, index) => ids.slice(index + 1).map((other) => [`${one}-${name}`, `${other}-${name}`])))
     .filter((pair) => pair.every((id) => data.cells[id]?.digest));
   if (!pairs.length) return null;
   const least = Math.min(...pairs.map((pair) => met.get([...pair].sort().join(" ")) ?? 0));
