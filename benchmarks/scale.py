@@ -1,6 +1,7 @@
 """What a cell costs, from 100 to 10,000 of them: own processor time, memory, collection, report.
 
-Run `python -m benchmarks.scale`, which takes some minutes; `--sizes 100 1000 10000` takes longer. Matrices of these
+Run `python -m benchmarks.scale`, which takes some minutes; `--sizes 100 1000 10000` takes longer, and so does
+`--sizes 102 1020 10200`, of 10 checkpoints at five strengths and several seeds. Matrices of these
 sizes are generated on a stand-in that takes no time to sample, with pictures of 64x64 that are not compared with
 training images: what is left is about what a cell costs apart from its picture. Then two of 120 and 240 cells are
 generated, with pictures of 512x512, every check and a preview. The cost of a cell is the difference between two sizes,
@@ -11,6 +12,7 @@ Of each matrix the page is opened in Chromium: seconds until its `load` event, a
 """
 
 import argparse
+import re
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -28,8 +30,17 @@ from tests.browser.measure import opened
 APART_MS: Final = 3.0
 WITH_PICTURE_MS: Final = 40.0
 MEMORY_KB: Final = 30.0
-SHAPES: Final = {100: (9, 10), 120: (5, 20), 240: (11, 20), 1000: (19, 50), 10_000: (49, 200)}
-"""Checkpoints and prompts of a matrix of so many cells; the baseline is a column too."""
+SHAPES: Final = {
+    100: (9, 10, 1, 1),
+    102: (10, 2, 1, 5),
+    120: (5, 20, 1, 1),
+    240: (11, 20, 1, 1),
+    1000: (19, 50, 1, 1),
+    1020: (10, 5, 4, 5),
+    10_000: (49, 200, 1, 1),
+    10_200: (10, 20, 10, 5),
+}
+"""Checkpoints, prompts, seeds and strengths of a matrix of so many cells; the baseline is a column too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +59,15 @@ class Measured:
 
 def measure(cells: int, *, small: bool) -> Measured:
     """List, generate and resume one matrix, and open its report."""
-    checkpoints, prompts = SHAPES[cells]
+    checkpoints, prompts, seeds, strengths = SHAPES[cells]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = write_plan(folder, checkpoints=checkpoints, prompts=prompts, small=small)
+        if strengths > 1:
+            listed = [round(0.6 + number / 10, 1) for number in range(strengths)]
+            axes = f"seeds = {[*range(1, seeds + 1)]}\nlora_strengths = {listed}\n"
+            text = re.sub(r"^seeds = .*\n", axes, file.read_text("utf-8"), flags=re.MULTILINE)
+            file.write_text(text, "utf-8")
         with stand_ins(read_plan(file), seconds_per_image=0.0) as urls:
             place = Ground(plan_file=file, urls=urls, reports=folder / "reports")
             collecting = place.pytest("-m", "generate", "--collect-only", "-q")
