@@ -1,35 +1,43 @@
-"""How long `pytest -m generate` takes when there is nothing to do: at most 1.5 s for 15 cells.
+"""What the suite's own commands cost, in processor time of `pytest --version` in the same run: CI runs this.
 
-Run `python -m benchmarks.resume`; it takes about a minute. A matrix of 15 cells and 3 baselines with LoRAs of 50 MB is
-rendered once, and then asked for again and again. Printed are seconds from the command to its end, and of the
-process's own processor time, beside those of `pytest --version` and of `pytest -m generate --collect-only`. Exits with
-1 where the bound is not kept.
+Run `python -m benchmarks.resume`; it takes about half a minute. A matrix as large as Spyke's (18 pictures of 512x512,
+from LoRAs of 50 MB) is rendered on a stand-in that takes no time to sample. Then, in turn: `pytest --version`, which is
+pytest's own start; listing the cells; generating again with nothing to do; and rendering all anew. Printed are seconds
+from each command to its end, and of the process's own processor time.
+
+A busy machine makes all of them slower, and the least of each is compared; so the ratios stay where they are, within
+a tenth. Exits with 1 where one is above its bound, which is a fifth above what it was when the bound was set.
 """
 
-import statistics
 import sys
 from typing import Final
 
-from benchmarks.common import ground, median, parser, run, write_plan
+from benchmarks.common import Spent, ground, median, parser, run, write_plan
 
-BOUND: Final = 1.5
+BOUNDS: Final = {"--collect-only": 9.9, "-m generate again": 9.9, "--regenerate": 99.9}
+"""How many times the processor time of `pytest --version` each command may take."""
 
 
 def main() -> int:
     """Print what was measured."""
     rounds = parser(__doc__).parse_args().rounds
+    spent: dict[str, list[Spent]] = {name: [] for name in ("pytest --version", *BOUNDS)}
     with ground(None, write_plan, seconds_per_image=0.0) as place:
         place.pytest("-m", "generate")
-        version = [run([sys.executable, "-m", "pytest", "--version"]) for _ in range(rounds)]
-        collect = [place.pytest("-m", "generate", "--collect-only", "-q") for _ in range(rounds)]
-        resume = [place.pytest("-m", "generate") for _ in range(rounds)]
-    print(f"18 cells that are rendered already; medians of {rounds}:")
-    for name, spent in (("pytest --version", version), ("--collect-only", collect), ("-m generate again", resume)):
-        cpu = statistics.median(one.cpu for one in spent)
-        print(f"  {name:<20}{median([one.wall for one in spent])} s, {cpu:.3f} s of processor time")
-    wall = statistics.median(one.wall for one in resume)
-    print(f"ratio to the bound of {BOUND} s: {wall / BOUND:.2f}")
-    return 0 if wall <= BOUND else 1
+        for _ in range(rounds):
+            spent["pytest --version"].append(run([sys.executable, "-m", "pytest", "--version"]))
+            spent["--collect-only"].append(place.pytest("-m", "generate", "--collect-only", "-q"))
+            spent["-m generate again"].append(place.pytest("-m", "generate"))
+            spent["--regenerate"].append(place.pytest("-m", "generate", "--regenerate"))
+    print(f"18 cells; medians of {rounds}, in turn; processor time is the least:")
+    least = {name: min(one.cpu for one in found) for name, found in spent.items()}
+    start, good = least["pytest --version"], True
+    for name, found in spent.items():
+        print(f"  {name:<20}{median([one.wall for one in found])} s, {least[name]:.3f} s of processor time", end="")
+        bound = BOUNDS.get(name)
+        print(f", x {least[name] / start:.2f}, at most {bound}" if bound else "")
+        good = good and (bound is None or least[name] <= bound * start)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
