@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,10 @@ min_size = {lora_bytes}
 """
 _CHECKPOINT: Final = '\n[[checkpoint]]\nstep = {step}\nfile = "bench-step{step:08}.safetensors"\n'
 _PROMPT: Final = '\n[[prompt]]\nid = "prompt{number}"\ntext = "bench, standing in a forest, picture number {number}"\n'
+
+
+MATRICES: Final = {18: (5, 3), 100: (9, 10)}
+"""Checkpoints and prompts of a matrix of so many cells; the baseline is a column too."""
 
 
 def write_plan(folder: Path, *, checkpoints: int = 5, prompts: int = 3, small: bool = False) -> Path:
@@ -158,6 +163,20 @@ def parser(doc: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     found.add_argument("--rounds", type=int, default=rounds, help="medians are of so many (default: %(default)s)")
     return found
+
+
+def add_matrix(options: argparse.ArgumentParser) -> None:
+    """Add the options of what is rendered on the stand-in."""
+    options.add_argument(
+        "--cells", type=int, choices=sorted(MATRICES), default=18, help="on the stand-in (default: 18)"
+    )
+    options.add_argument("--seconds", type=float, default=1.0, help="a picture, on the stand-in (default: 1)")
+
+
+def matrix_of(cells: int) -> Callable[[Path], Path]:
+    """Return what writes a plan of so many cells into a folder."""
+    checkpoints, prompts = MATRICES[cells]
+    return partial(write_plan, checkpoints=checkpoints, prompts=prompts)
 
 
 @contextlib.contextmanager

@@ -15,20 +15,21 @@ On a real ComfyUI, at most 1.10 x: `COMFYUI_URL=... COMFYUI_DIR=... python -m be
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.common import Spent, ground, median, parser, write_plan
+from benchmarks.common import Spent, add_matrix, ground, matrix_of, median, parser
 from benchmarks.posting import Bare, Graph, anew
 
 BOUND, BOUND_WITHOUT_START, BOUND_REAL = 1.08, 1.02, 1.10
 
 
 def measure(
-    plan_file: Path | None, *, rounds: int, seconds: float
+    plan_file: Path | None, make: Callable[[Path], Path], *, rounds: int, seconds: float
 ) -> tuple[list[Spent], list[float], list[float], list[Graph], int]:
     """Generate and post in turn; gives what ours took, also from its first prompt on, the bound, prompts and cells."""
     ours, running, bound, graphs, cells = [], [], [], [], 0
-    with ground(plan_file, write_plan, seconds_per_image=seconds) as place:
+    with ground(plan_file, make, seconds_per_image=seconds) as place:
         bare = Bare(place.urls[0])
         cells = len(place.plan.prompts) * len(place.plan.sampling.seeds) * (len(place.plan.checkpoints) + 1)
         place.pytest("-m", "generate")  # stages the files, warms up
@@ -51,9 +52,11 @@ def main() -> int:
     """Print what was measured."""
     options = parser(__doc__)
     options.add_argument("--plan", type=Path, help="a plan for the ComfyUI that COMFYUI_URL and COMFYUI_DIR name")
-    options.add_argument("--seconds", type=float, default=1.0, help="a picture, on the stand-in (default: 1)")
+    add_matrix(options)
     given = options.parse_args()
-    ours, running, bound, graphs, cells = measure(given.plan, rounds=given.rounds, seconds=given.seconds)
+    ours, running, bound, graphs, cells = measure(
+        given.plan, matrix_of(given.cells), rounds=given.rounds, seconds=given.seconds
+    )
     walls = [one.wall for one in ours]
     whole = statistics.median(one / other for one, other in zip(walls, bound, strict=True))
     without = statistics.median(one / other for one, other in zip(running, bound, strict=True))

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.common import ground, median, parser, write_plan
+from benchmarks.common import add_matrix, ground, matrix_of, median, parser
 from benchmarks.posting import Bare, Graph, anew, simplified
 
 
@@ -38,10 +38,10 @@ def main() -> int:
     """Print what was measured."""
     options = parser(__doc__, rounds=3)
     options.add_argument("--plan", type=Path, help="a plan for the ComfyUI that COMFYUI_URL and COMFYUI_DIR name")
-    options.add_argument("--seconds", type=float, default=1.0, help="a picture, on the stand-in (default: 1)")
+    add_matrix(options)
     given = options.parse_args()
     took: dict[str, list[float]] = {name: [] for name in ("whole", "ours", "bound", "one by one", "simplified")}
-    with ground(given.plan, write_plan, seconds_per_image=given.seconds) as place:
+    with ground(given.plan, matrix_of(given.cells), seconds_per_image=given.seconds) as place:
         bare, url = Bare(place.urls[0]), place.urls[0]
         rows = len(place.plan.prompts) * len(place.plan.sampling.seeds)
         place.pytest("-m", "generate")
