@@ -70,7 +70,11 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/verdicts/test_thresholds.py",
         "tests/plugins/generate/test_generate_comparing.py",
     ),
-    "plugins/generate/record.py": ("tests/plugins/generate/test_generate_cell.py",),
+    "plugins/generate/record.py": (
+        "tests/plugins/generate/test_generate_record.py",
+        "tests/plugins/generate/test_generate_cell.py",
+        "tests/plugins/generate/test_generate_generation.py",
+    ),
     "plugins/deploy/gate.py": (
         "tests/plugins/deploy/test_deploy_gate.py",
         "tests/plugins/deploy/test_deploy_last_copies.py",
@@ -85,7 +89,11 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "plugins/deploy/rollback.py": ("tests/plugins/deploy/test_deploy_rollback.py", "tests/verdicts/test_thresholds.py"),
     "plugins/deploy/selection.py": ("tests/plugins/deploy/test_deploy_selection.py",),
     "plugins/review/ballot.py": ("tests/plugins/review/test_ballot.py",),
-    "plugins/comfyui/filling.py": ("tests/plugins/comfyui/test_comfyui_workflow.py",),
+    "plugins/comfyui/filling.py": (
+        "tests/plugins/comfyui/test_comfyui_workflow.py",
+        "tests/plugins/comfyui/test_comfyui_workflow_cases.py",
+        "tests/plugins/comfyui/test_comfyui_workflow_kinds.py",
+    ),
 }
 """The modules that decide, each with the tests that are about it."""
 _TURNED: Final[Mapping[type[ast.cmpop], type[ast.cmpop]]] = {

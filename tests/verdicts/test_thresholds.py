@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from plugins.comfyui.answers import ServerInfo
+from plugins.comfyui.errors import Unreachable
 from plugins.deploy.proof import ProofError, Prover
 from plugins.deploy.rollback import ProductionRollback
 from plugins.evidence.deployments import Proven
@@ -137,3 +138,23 @@ def test_weights_are_forgotten_before_the_second_picture(plan: Plan, tmp_path: P
     assert ["forget True", "render"] == renderer.calls
     assert 0.6667 == stability.noise_of(SERVER)
     assert [(False, 0.6667)] == [(one.stable, one.difference) for one in read_stability(tmp_path)]
+
+
+def test_measurement_that_failed_says_nothing_of_the_server(plan: Plan, tmp_path: Path) -> None:
+    """Where the second picture cannot be rendered, that is said, and neither noise nor stability are known."""
+
+    def fails(*, again: bool) -> None:
+        raise Unreachable(f"gone, {again}")
+
+    renderer: Any = Twice()
+    server: Any = SimpleNamespace(info=SERVER, forget_weights=fails)
+    first: Any = SimpleNamespace(cell=matrix(plan)[0], picture=picture(Image.new("RGB", (8, 8))))
+    stability = Stability(renderer, tmp_path)
+    assert stability.is_due(server)
+    stability.measure(first, server)
+
+    assert ["Whether the server renders the same picture twice was not measured: gone, True"] == [
+        *stability.last_lines()
+    ]
+    assert None is stability.noise_of(SERVER)
+    assert () == read_stability(tmp_path)

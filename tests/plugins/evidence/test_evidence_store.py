@@ -219,6 +219,18 @@ def test_evidence_of_another_kind_is_refused(
         store.read(cell)
 
 
+def test_plan_is_known_by_the_first_record_that_can_be_read(asked: ExpectedInputs, store: Store, plan: Plan) -> None:
+    """Whose pictures lie in a folder is said by any evidence there; by none where nothing can be read."""
+    assert store.plan_name() == ""
+    broken, whole = matrix(plan)[:2]
+    keep(asked, store, broken)
+    store.evidence(broken).write_text("{")
+    assert store.plan_name() == ""
+
+    keep(asked, store, whole)
+    assert store.plan_name() == plan.name
+
+
 def test_evidence_of_another_cell_is_refused(asked: ExpectedInputs, store: Store, cell: Cell, plan: Plan) -> None:
     """A picture and evidence that were copied from another cell do not stand for this one."""
     other = matrix(plan)[4]

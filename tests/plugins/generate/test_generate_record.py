@@ -1,14 +1,57 @@
-"""What evidence names can be written, whatever bytes a file's name has."""
+"""What a picture's record says beside its checks: old weights, and names of whatever bytes."""
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from plugins.generate.record import _nearest_record
+from plugins.comfyui.server import Finished
+from plugins.evidence.store import Store
+from plugins.generate.cell_renderer import Rendered
+from plugins.generate.expected import ExpectedInputs
+from plugins.generate.record import Recorder, _nearest_record
+from plugins.loras.staging import preflight, stage
 from plugins.pictures.checks import check_no_training_copy
-from plugins.pictures.likeness import Nearest
+from plugins.pictures.likeness import Nearest, TrainingSet
+from plugins.pictures.picture import read_picture
+from plugins.plan.cells import matrix
+from plugins.plan.plan import Plan
+from tests.plugins.evidence.made_evidence import BASE, STARTED, keep, png_of
+
+
+@pytest.mark.parametrize(
+    ("pixels", "base", "lora", "is_warned"),
+    [
+        pytest.param("", BASE, "other", True, id="same-picture-of-other-bytes"),
+        pytest.param("salt", BASE, "other", False, id="another-picture"),
+        pytest.param("", "other.safetensors", "other", False, id="another-workflow"),
+        pytest.param("", BASE, "same", False, id="the-same-bytes"),
+    ],
+)
+def test_old_weights_are_warned_of(  # noqa: PLR0913 (one case of four)
+    plan: Plan, asked: ExpectedInputs, store: Store, *, pixels: str, base: str, lora: str, is_warned: bool
+) -> None:
+    """The same pixels from the same workflow, though the LoRA's bytes are others, are a warning; nothing else is."""
+    cell = matrix(plan)[2]
+    staged = {one.checkpoint.id: one for one in stage(plan, preflight(plan))}
+    then = asked if lora == "same" else replace(asked, loras={**asked.loras, "step600": "0" * 64})
+    keep(then, store, cell)
+    filled = asked.filled(cell, base_model=base, lora_file=plan.staged_file(plan.checkpoints[0]), tag="run")
+    png = png_of(cell, salt=pixels)
+    recorder = Recorder(expected=asked, store=store, base_model=base, staged=staged, training=TrainingSet(()))
+    rendered = Rendered(
+        cell=cell,
+        filled=filled,
+        finished=Finished(prompt_id="x", png=png, workflow=None, file="", started=STARTED, ended=STARTED),
+        picture=read_picture(png, largest=10**6),
+        checks=(),
+        server=keep(asked, Store(store.folder / "elsewhere"), cell).server,
+    )
+
+    checks = [check.name for check in recorder.evidence(rendered).checks]
+    assert is_warned == ("stale weights" in checks)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a name may be any bytes")

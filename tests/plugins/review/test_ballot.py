@@ -151,6 +151,22 @@ def test_blind_is_what_every_mark_says(raw: dict[str, object], folder: Path, bli
 
 
 @pytest.mark.parametrize(
+    ("change", "follows"),
+    [
+        pytest.param({}, True, id="as-suggested"),
+        pytest.param({"choice": "step200"}, False, id="another-checkpoint"),
+        pytest.param({"strength": 0.8}, False, id="another-strength"),
+        pytest.param({"choice": None, "suggestion": {"checkpoint": None, "reason": "none"}}, False, id="no-choice"),
+    ],
+)
+def test_choice_follows_the_rule_where_it_is_what_that_gave(
+    raw: dict[str, object], folder: Path, change: dict[str, object], *, follows: bool
+) -> None:
+    """A choice follows the plan's rule in checkpoint and strength, or does not; no choice follows nothing."""
+    assert follows is read_ballot(written(folder, {**raw, **change})).follows_rule
+
+
+@pytest.mark.parametrize(
     ("change", "told"),
     [
         pytest.param({"format": 3}, "its format is 3, and this suite reads formats 1 and 2", id="format"),
