@@ -145,13 +145,12 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:  # noqa: C901 (one kind of chan
                 yield ast.Tuple(elts=[one for at, one in enumerate(node.elts) if at != left_out], ctx=node.ctx)
 
 
-def mutants(module: str) -> list[Mutant]:
-    """Return every mutant of a module, in the order of its lines."""
+def mutants(module: str) -> Iterator[Mutant]:
+    """Yield every mutant of a module, in the order of its lines."""
     tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
     before = ast.unparse(tree)
     decorators = [one for node in ast.walk(tree) for one in getattr(node, "decorator_list", ())]
     options = {inner for one in decorators for inner in ast.walk(one)}  # such as frozen=True, which decides nothing
-    found = []
     for parent in ast.walk(tree):
         if parent in options:
             continue
@@ -168,8 +167,7 @@ def mutants(module: str) -> list[Mutant]:
                     else:
                         setattr(parent, name, node)
                     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), module, module, "", "", 1, "")
-                    found.append(Mutant(module=module, text=after + "\n", diff="\n".join(lines)))
-    return found
+                    yield Mutant(module=module, text=after + "\n", diff="\n".join(lines))
 
 
 def is_found(mutant: Mutant, folder: Path, seconds: float) -> bool:
@@ -209,7 +207,7 @@ def main() -> int:
             (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
         chosen = {}
         for module in typed.module or TESTS:
-            all_of_them = mutants(module)
+            all_of_them = list(mutants(module))
             count = min(typed.count or len(all_of_them), len(all_of_them))
             chosen[module] = random.Random(typed.seed).sample(all_of_them, count)  # noqa: S311 (the same every time)
         rounds = max(map(len, chosen.values()))

@@ -20,7 +20,7 @@ _LONGEST_SECONDS = 900
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Have a warning fail a test, a test that hangs end, and no example of Hypothesis need a quick machine."""
+    """Have a warning fail a test, a test that hangs end, and Hypothesis need no quick machine."""
     if config.stash[COMMAND].stages:
         return
     config.pluginmanager.import_plugin("tests.no_power_cut")
@@ -30,10 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "error")
     if getattr(config.option, "timeout", None) is None:
         config.option.timeout = _LONGEST_SECONDS
+    config.option.loadscopereorder = False  # pytest-xdist: files with few tests, but long ones, would come last
     with contextlib.suppress(ModuleNotFoundError):
         from hypothesis import HealthCheck, settings  # noqa: PLC0415 (a user's run has no need of it)
 
-        settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.register_profile(
+            "any machine",
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+            max_examples=100 if os.environ.get("CI") else 40,
+        )
         settings.load_profile("any machine")
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 from aiohttp import web
-from distributed import LocalCluster
 
 from plugins.comfyui.timing import Timing
 from stand_in.serving import Serving, serve
@@ -72,6 +71,8 @@ class Machines:
     """A scheduler in this process, and machines that join it."""
 
     def __init__(self, folder: Path, comfyui: Path, stack: ExitStack) -> None:
+        from distributed import LocalCluster  # noqa: PLC0415 (takes a second, and only slow tests want it)
+
         self._folder = folder
         self._comfyui = comfyui
         self._stack = stack

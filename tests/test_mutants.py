@@ -8,7 +8,7 @@ from benchmarks.mutants import ROOT, TESTS, mutants
 @pytest.mark.parametrize("module", TESTS)
 def test_module_has_mutants_and_tests(module: str) -> None:
     """Each module that decides has faults to be planted, and tests that are to find them."""
-    assert mutants(module)
+    assert any(mutants(module))
     assert [] == [test for test in TESTS[module] if not (ROOT / test).exists()]
 
 

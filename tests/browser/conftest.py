@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from plugins.review.review import Review
 from tests.browser.chromium import NoChromiumError, start_chromium
@@ -15,13 +15,14 @@ from tests.small_plan import made_plan, plan, plan_file, run_suite, stand_in
 __all__ = ["made_plan", "plan", "plan_file", "run_suite", "stand_in"]
 
 Open = Callable[..., Page]
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 _LONGEST_MS = 30_000
 expect.set_options(timeout=_LONGEST_MS)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Start Chromium, or skip where there is none. Closed after each module: Playwright's event loop blocks others."""
+    """Start Chromium, or skip where there is none. Closed when this folder is left: its event loop blocks others."""
     with sync_playwright() as playwright:
         try:
             chromium = start_chromium(playwright)
@@ -57,7 +58,7 @@ class Visits:
 
     def open(self, report: Path, *, script: str = "", **options: Any) -> Page:
         """Open a report as a new visitor, whose `script` runs before the page's own."""
-        context = self.browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        context = self.browser.new_context(**{"viewport": DESKTOP, **options})
         self.contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(_LONGEST_MS)
@@ -89,9 +90,9 @@ def open_page(browser: Browser) -> Iterator[Open]:
     visits.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def desktop(browser: Browser, report: Path) -> Iterator[tuple[Page, Visits]]:
-    """Open the Spyke report on a desktop, once for all tests of a module."""
+    """Open the Spyke report on a desktop, once for all tests."""
     visits = Visits(browser)
     yield visits.open(report, permissions=["clipboard-read", "clipboard-write"]), visits
     visits.close()
@@ -101,7 +102,10 @@ def desktop(browser: Browser, report: Path) -> Iterator[tuple[Page, Visits]]:
 def page(desktop: tuple[Page, Visits], report: Path) -> Iterator[Page]:
     """Return the Spyke report on a desktop, opened anew by a visitor who was never here."""
     page, visits = desktop
+    if page.viewport_size != DESKTOP:
+        page.set_viewport_size(DESKTOP)
     page.evaluate("localStorage.clear()")
     page.goto(report.as_uri())
     yield page
-    assert [] == visits.wrong
+    wrong, visits.wrong = visits.wrong, []
+    assert [] == wrong

@@ -65,7 +65,6 @@ def test_axe_finds_no_violation_on_a_phone(page: Page) -> None:
     """The same on a narrow screen."""
     page.set_viewport_size({"width": 390, "height": 844})
     assert [] == violations(page)
-    page.set_viewport_size({"width": 1440, "height": 900})
 
 
 @pytest.mark.slow

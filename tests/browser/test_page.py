@@ -9,14 +9,13 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import violations
-from tests.browser.conftest import Open
+from tests.browser.conftest import DESKTOP, Open
 from tests.browser.still import enlarge, wait_until_still
 from tests.plugins.review.sample import large_plan, make_review, spyke, training_images, write_page
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
-DESKTOP = {"width": 1440, "height": 900}
 TABLET = {"width": 1024, "height": 768}
 UPRIGHT = {"width": 768, "height": 1024}
 PHONE = {"width": 390, "height": 844}
@@ -91,7 +90,6 @@ def test_names_and_what_to_compare_with_stay_in_view(page: Page, size: dict[str,
         assert in_view(page, name), name
     assert size["width"] == page.evaluate("document.documentElement.scrollWidth")
     assert [] == violations(page)
-    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
 
 def test_twelve_columns_keep_their_names(open_page: Open, tmp_path: Path) -> None:
@@ -150,7 +148,6 @@ def test_criteria_are_whole_beside_a_large_picture(page: Page, size: dict[str, i
     page.locator("#viewer-next").click()
     expect(page.locator("#viewer-title")).to_have_text("step 600 Trigger word and environment")
     page.keyboard.press("Escape")
-    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
 
 def test_whole_pictures_lie_side_by_side_with_one_zoom(page: Page) -> None:

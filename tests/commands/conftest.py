@@ -28,7 +28,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def story(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Go the whole way once: see, fail on one cell, mend it, resume, render some again, deploy, verify, deploy anew."""
+    """Go the whole way once: fail on one cell, mend it, resume, render some again, deploy, verify."""
     folder = tmp_path_factory.mktemp("story") / "whole"
     shutil.copytree(made_plan, folder)
     text = PLAN.replace("Spyke LoRA, small", TITLE).replace("spyke_plasma_v1, standing in a forest", TEXT)
@@ -47,7 +47,6 @@ def story(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
             story.rendered[name] = [cell for prompt_id in entries if (cell := cell_of(serving, prompt_id))]
 
         story.disks["nothing"] = snapshot(folder, without=("data",))
-        go("collect", "-m", "generate", "--collect-only")
         go("failing", "-m", "generate", url, *cache)
         faults.failing = ""
         go("last_failed", "-m", "generate", "--lf", url, *cache)
@@ -57,13 +56,4 @@ def story(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
         go("verified", "-m", "verify", url)
         story.deployed = folder.parent / "deployed"
         shutil.copytree(folder, story.deployed)
-        go(
-            "deployed_anew",
-            "-m",
-            "deploy",
-            "--selected-step=final",
-            "--observed",
-            "Left *knee* pauldron <b>fine</b>",
-            url,
-        )
     return story

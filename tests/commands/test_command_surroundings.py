@@ -129,6 +129,19 @@ def test_what_lists_or_is_mistyped_changes_nothing(many: Many, name: str) -> Non
     assert set() == changed
 
 
+def test_collecting_lists_readable_tests(many: Many) -> None:
+    """`--collect-only` lists six tests by checkpoint and prompt, though no server answers."""
+    lines = many[0]["collect_only"][1].splitlines()
+    assert [
+        "forest",
+        "novel_pose",
+        "step600-forest",
+        "step600-novel_pose",
+        "final-forest",
+        "final-novel_pose",
+    ] == [line.split("[")[1].split("]")[0] for line in lines if "<Function" in line]
+
+
 def test_an_ignored_signal_stays_ignored(many: Many) -> None:
     """Under nohup a closed terminal stops nothing; SIGTERM, which was not ignored, is a person's Ctrl-C."""
     assert ["SIG_IGN", "default_int_handler"] == many[1]["signals"]

@@ -3,13 +3,17 @@
 import hashlib
 import json
 import shlex
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.commands.looking import counts, outcomes, told
+from stand_in.serving import serve
+from tests.commands.looking import counts, outcomes, snapshot, told
 from tests.commands.whole_way import TEXT, TITLE, Story
+from tests.small_plan import Posing, Suite
 
 CELLS = [
     "baseline-forest",
@@ -25,15 +29,6 @@ TRAINED = {
     "step600": "output/loras/spyke/spyke_plasma_v1-step00000600.safetensors",
     "final": "output/loras/spyke/spyke_plasma_v1.safetensors",
 }
-
-
-def test_collecting_needs_no_server_and_writes_nothing(story: Story) -> None:
-    """`--collect-only` lists six readable tests though no server answers, and leaves the disk alone."""
-    result = story.results["collect"]
-    assert 0 == result.returncode
-    ids = ["forest", "novel_pose", *CELLS[2:]]
-    assert ids == [line.split("[")[1].split("]")[0] for line in result.stdout.splitlines() if "<Function" in line]
-    assert story.disks["nothing"] == story.disks["collect"]
 
 
 def test_a_server_error_fails_its_cell_alone(story: Story) -> None:
@@ -155,11 +150,16 @@ def test_verifying_passes_and_changes_nothing(story: Story) -> None:
     assert story.disks["deployed"] == story.disks["verified"]
 
 
-def test_another_step_can_be_deployed_afterwards(story: Story) -> None:
+@pytest.mark.slow
+def test_another_step_can_be_deployed_afterwards(story: Story, tmp_path: Path) -> None:
     """Deploying the final step replaces step 600, whose bytes the training folder has, and notes what was seen."""
-    result = story.results["deployed_anew"]
-    assert (0, {"passed"}) == (result.returncode, set(counts(result)))
-    after = story.disks["deployed_anew"]
+    shutil.copytree(story.deployed, tmp_path, dirs_exist_ok=True)
+    seen = ("--observed", "Left *knee* pauldron <b>fine</b>")
+    with serve(tmp_path / "ComfyUI", faults=Posing()) as serving:
+        suite = Suite(plan_file=tmp_path / "plan.toml")
+        result = suite.run("-m", "deploy", "--selected-step=final", *seen, f"--comfyui-url={serving.url}")
+    assert (0, {"passed"}) == (result.returncode, set(counts(result))), result
+    after = snapshot(tmp_path, without=("data",))
     assert after[TRAINED["final"]] == after[PRODUCTION]
     assert [PRODUCTION] == loras(after)
     summary = after["planning/SUMMARY.md"].decode()

@@ -7,6 +7,7 @@ is shown as `…`.
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,7 @@ def page() -> str:
     return "\n".join(parts)
 
 
+@cache
 def errors_of_users() -> frozenset[str]:
     """Return the names of `UserError` and of every class below it, and of pytest's own for wrong options."""
     bases = {

@@ -4,10 +4,23 @@ import pytest
 
 from plugins.plan.plan import Plan
 from tests.faults.faulty_server import CELLS, staged
-from tests.faults.server_faults import FRAMES, HISTORIES, OTHERS, PICTURES, POST, SOCKET, TABLE, WORKER, Row
+from tests.faults.server_faults import (
+    FRAMES,
+    HISTORIES,
+    OTHERS,
+    PICTURES,
+    POST,
+    SIMILAR,
+    SOCKET,
+    TABLE,
+    WORKER,
+    Row,
+)
+
+ROWS = [pytest.param(row, id=name, marks=[pytest.mark.slow] * (name in SIMILAR)) for name, row in TABLE.items()]
 
 
-@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("row", ROWS)
 def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each cell ends as the fault says it should, once; our queue is empty then, and others' prompts are untouched."""
     fault = row.fault()
@@ -28,3 +41,4 @@ def test_fault_of_server_or_network(row: Row, plan: Plan, monkeypatch: pytest.Mo
 def test_table_is_long_enough() -> None:
     """No row is lost by being given another's name."""
     assert sum(map(len, (SOCKET, FRAMES, POST, WORKER, HISTORIES, PICTURES, OTHERS))) == len(TABLE)
+    assert set(TABLE) >= SIMILAR

@@ -59,9 +59,9 @@ def assert_no_alarm(where: FakedRun) -> None:
     "dialect",
     [
         pytest.param(TODAY, id="today"),
-        pytest.param(replace(TODAY, previews=True), id="previews"),
-        pytest.param(replace(TODAY, combo_lists=True), id="combo-lists"),
-        pytest.param(LATER, id="later"),
+        pytest.param(replace(TODAY, previews=True), id="previews", marks=pytest.mark.slow),
+        pytest.param(replace(TODAY, combo_lists=True), id="combo-lists", marks=pytest.mark.slow),
+        pytest.param(LATER, id="later", marks=pytest.mark.slow),
         pytest.param(replace(LATER, previews=True), id="later-with-previews"),
     ],
 )
@@ -193,7 +193,9 @@ def test_clutter_among_training_images_is_fine(scene: SetScene, plan: Plan) -> N
     assert {one.nearest is not None for one in seen.evidence.values()} == {True}
 
 
-@pytest.mark.parametrize("is_there", [pytest.param(True, id="empty"), pytest.param(False, id="not-there")])
+@pytest.mark.parametrize(
+    "is_there", [pytest.param(True, id="empty", marks=pytest.mark.slow), pytest.param(False, id="not-there")]
+)
 def test_no_training_images_are_fine(scene: SetScene, plan: Plan, *, is_there: bool) -> None:
     """A training folder that is empty or away is said not to have been compared with, and alarms nobody."""
     assert plan.paths.training_images is not None
@@ -208,6 +210,7 @@ def test_no_training_images_are_fine(scene: SetScene, plan: Plan, *, is_there: b
     assert {one.identical for one in where.deploy().proof} == {True}
 
 
+@pytest.mark.slow
 def test_several_seeds_are_fine(scene: SetScene, plan: Plan) -> None:
     """Each prompt may be rendered with several seeds; each is compared with the baseline of its own."""
     assert_no_alarm(scene(plan=changed(plan, sampling=plan.sampling.model_copy(update={"seeds": (42, 7)}))))
@@ -260,6 +263,7 @@ def test_other_peoples_prompts_are_fine(scene: SetScene) -> None:
     assert {history[prompt_id]["status"]["status_str"] for prompt_id in done} == {"success"}
 
 
+@pytest.mark.slow
 def test_second_run_that_reuses_all_is_fine(scene: SetScene) -> None:
     """A run with nothing to render reuses every picture, alarms nobody, and asks the server for nothing."""
     where = scene()
@@ -271,6 +275,7 @@ def test_second_run_that_reuses_all_is_fine(scene: SetScene) -> None:
     assert len(where.serving.server.queue.history()) == count
 
 
+@pytest.mark.slow
 def test_same_checkpoint_deployed_again_is_fine(scene: SetScene) -> None:
     """Deploying what is in production already is proven once more, and nothing is replaced."""
     where = scene()

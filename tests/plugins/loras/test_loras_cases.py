@@ -105,6 +105,12 @@ def spoilt(value: bytes, *, only: str = "") -> Callable[[Path], object]:
     return write
 
 
+def talkative(out: Path) -> None:
+    """Write one file with notes of 50,000 tags."""
+    tags = json.dumps({f"{at}": {f"tag {at}": at} for at in range(50_000)})
+    one(XL, notes(600, 6, ss_tag_frequency=tags))(out)
+
+
 XL = files.kohya(files.XL)
 STEPS = (300, 600, 900)
 STEPPED = tuple({"step": step, "file": f"kira-step{step:08}.safetensors"} for step in STEPS)
@@ -229,9 +235,7 @@ CASES = {
         refused=True,
         says=("Try name = 'ohwx_man'", "The trigger word goes into the prompts"),
     ),
-    "huge_metadata": Case(
-        write=one(XL, notes(600, 6, ss_tag_frequency=json.dumps({f"{at}": {f"tag {at}": at} for at in range(50_000)})))
-    ),
+    "huge_metadata": Case(write=talkative),
     "onetrainer_t5": Case(
         write=one(
             files.kohya(
