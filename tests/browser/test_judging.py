@@ -398,7 +398,7 @@ def test_closed_tab_loses_nothing(page: Page, report: Path) -> None:
     page.locator("#cell-note").fill("good hands")
     page.goto("about:blank")
     page.goto(report.as_uri())
-    assert order == page.locator(".names .name").all_inner_texts()
+    assert order == page.locator(".names .name").all_inner_texts(), page.evaluate("JSON.stringify(localStorage)")
     assert columns == page.locator(".names [data-column]").evaluate_all(
         "cells => cells.map(cell => cell.dataset.column)"
     )
