@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run files with slow tests first, since none may come last, alone; skip those tests where nobody asked for them."""
+    """Run files with slow tests first, so that none runs last, alone; skip those tests where nobody asked for them."""
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)
     if os.environ.get("CI") or config.args_source is pytest.Config.ArgsSource.ARGS:
