@@ -6,6 +6,7 @@ it takes a folder that exists for tests to run: outside of the suite, nothing of
 
 import os
 import shlex
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
@@ -83,6 +84,8 @@ def pytest_load_initial_conftests(
     typed = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *early_config.invocation_params.args]
     if any(option in VALUED and _leads_away(value) for option, value in pairwise(typed)):
         os.environ.pop("PYTEST_ADDOPTS", None)  # its words are among these
+        for name in [one for one in sys.modules if one.partition(".")[0] == "plugins"]:
+            del sys.modules[name]  # of another copy of this suite, where that one's .venv is used
         raise SystemExit(pytest.main(joined(typed)))
     yield
     known, unknown = parser.parse_known_and_unknown_args(args)

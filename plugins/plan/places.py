@@ -110,5 +110,5 @@ class ComfyUI(Table):
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """Every server's address, in the plan's order."""
-        return (self.url,) if self.url else self.urls
+        """Every server's address, in the plan's order; one that is named twice is one server."""
+        return (self.url,) if self.url else tuple(dict.fromkeys(self.urls))

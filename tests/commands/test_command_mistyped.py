@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,20 @@ def test_a_folder_that_is_there_may_follow_a_space(
     assert 0 == result.returncode, result
     assert "test_generate.py::test_checkpoint_renders_prompt[step600-forest]" in result.stdout
     assert "" == result.stderr
+
+
+def test_a_copy_of_the_suite_runs_itself(tmp_path: Path) -> None:
+    """In a copy that has its original's .venv, or none, the copy's own tests run, with a space as with `=`."""
+    copy = tmp_path / "copy"
+    for name in ("plugins", "plans", "tests/acceptance"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml", "tests/conftest.py"):
+        shutil.copy(ROOT / name, copy / name)
+    script = [sys.executable, "-c", "import sys; del sys.path[0]; import pytest; sys.exit(pytest.main(sys.argv[1:]))"]
+    words = ("-p", "no:cacheprovider", "-m", "generate", "--collect-only", "-q", "--demo", "--reports", str(tmp_path))
+    result = subprocess.run([*script, *words], cwd=copy, capture_output=True, encoding="utf-8", check=False)
+    assert 0 == result.returncode, result
+    assert f"not known: {tmp_path}" in result.stdout
 
 
 def test_outside_of_the_suite_one_line_says_where_to_stand(tmp_path: Path) -> None:

@@ -806,7 +806,10 @@ def test_linked_training_folder_is_seen_through(draft: Draft, tmp_path: Path) ->
 def test_override_wins_over_the_file(draft: Draft, tmp_path: Path) -> None:
     """What the command line says replaces single keys, and relative paths start where the plan's do."""
     plan = draft.read(
-        {"paths": {"comfyui": str(tmp_path / "other")}, "comfyui": {"url": None, "urls": ["http://a/", "http://b"]}}
+        {
+            "paths": {"comfyui": str(tmp_path / "other")},
+            "comfyui": {"url": None, "urls": ["http://a/", "http://b", "http://a"]},
+        }
     )
 
     assert plan.paths.loras == tmp_path / "other" / "models" / "loras"
