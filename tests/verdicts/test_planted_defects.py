@@ -232,30 +232,30 @@ def of_another_cell(other: str, *, bare: bool) -> FakingServer:
         pytest.param(
             "step600-novel_pose",
             {
-                "final-novel_pose": "twin: it is step600 x novel_pose's, pixel for pixel, though they were asked for "
-                "differently (LoRA {final} here, {step600} there)",
-                "step600-novel_pose": "twin: it is final x novel_pose's, pixel for pixel, though they were asked for "
-                "differently (LoRA {step600} here, {final} there)",
+                "final-novel_pose": "twin: it is step600 x novel_pose's, pixel for pixel, although their "
+                "inputs differ (LoRA {final} here, {step600} there)",
+                "step600-novel_pose": "twin: it is final x novel_pose's, pixel for pixel, although their "
+                "inputs differ (LoRA {step600} here, {final} there)",
             },
             id="of-another-checkpoint",
         ),
         pytest.param(
             "final-forest",
             {
-                "final-novel_pose": "twin: it is final x forest's, pixel for pixel, though they were asked for "
-                "differently (another prompt, seed or strength)",
-                "final-forest": "twin: it is final x novel_pose's, pixel for pixel, though they were asked for "
-                "differently (another prompt, seed or strength)",
+                "final-novel_pose": "twin: it is final x forest's, pixel for pixel, although their "
+                "inputs differ (another prompt, seed or strength)",
+                "final-forest": "twin: it is final x novel_pose's, pixel for pixel, although their "
+                "inputs differ (another prompt, seed or strength)",
             },
             id="of-another-prompt",
         ),
         pytest.param(
             "baseline-forest",
             {
-                "final-novel_pose": "twin: it is baseline x forest's, pixel for pixel, though they were asked for "
-                "differently (LoRA {final} here, none there)",
-                "baseline-forest": "twin: it is final x novel_pose's, pixel for pixel, though they were asked for "
-                "differently (LoRA none here, {final} there)",
+                "final-novel_pose": "twin: it is baseline x forest's, pixel for pixel, although their "
+                "inputs differ (LoRA {final} here, none there)",
+                "baseline-forest": "twin: it is final x novel_pose's, pixel for pixel, although their "
+                "inputs differ (LoRA none here, {final} there)",
             },
             id="of-another-baseline",
         ),
@@ -393,8 +393,8 @@ def test_lora_that_does_nothing_is_told_on_a_server_that_is_not_bit_stable(scene
     assert ["step600-forest", "step600-novel_pose"] == list(alarms)
     for said in alarms.values():
         assert re.match(
-            r"LoRA effect: the picture differs from the baseline by 0\.\d\d of 255, and one that this server renders "
-            r"twice by 0\.\d\d: what the LoRA does cannot be told from that\.",
+            r"LoRA effect: the picture differs from the baseline by 0\.\d\d of 255, and this server's two renderings of "
+            r"one picture by 0\.\d\d: the LoRA's effect cannot be told from noise\.",
             said,
         )
 

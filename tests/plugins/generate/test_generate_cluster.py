@@ -346,7 +346,9 @@ def test_log_beside_a_worker_is_asked(
 def test_worker_without_the_suite_is_told(
     machines: Machines, pair: list[Machine], clustered: Prepare, tmp_path: Path
 ) -> None:
-    """A worker that was started elsewhere does not find the suite; it is named, with the command that does."""
+    """A worker that finds something else under the suite's name is named, with the command that finds the suite."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "__init__.py").touch()
     (stray,) = machines.start("stray", cwd=tmp_path)
     try:
         with pytest.raises(BadAnswer, match=r"do not find this suite: stray\. .*python -m dask worker tcp://"):
