@@ -110,6 +110,20 @@ def test_what_is_seen_heard_or_printed_tells_nothing(report: Page) -> None:
     assert [] == [one for one in heard for telling in TELLING if telling in one]
 
 
+def test_other_window_on_the_report_closes_what_it_shows(report: Page) -> None:
+    """A window that has step 600 enlarged when another one goes blind does not show it under its new name."""
+    other = report.context.new_page()
+    other.goto(report.url)
+    enlarge(other, "step600-novel_pose")
+    expect(other.locator("#viewer-column")).to_have_text("step 600")
+    report.locator("#blind").click()
+    expect(other.locator("#blind")).to_have_text("Reveal the checkpoints")
+    expect(other.locator("#viewer")).to_be_hidden()
+    other.locator(".first").click()
+    expect(other.locator("#viewer-column")).to_have_text("checkpoint A")
+    other.close()
+
+
 def test_rival_cannot_be_told_by_what_is_offered(report: Page) -> None:
     """What can be deployed is not listed, since the letter that is missing there would be the rival's."""
     expect(report.locator("#choices")).to_be_visible()

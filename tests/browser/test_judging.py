@@ -305,6 +305,20 @@ def test_marks_say_whether_it_is_better_than_a_rival(open_page: Open, tmp_path: 
     expect(told).to_be_empty()
 
 
+def test_pass_on_some_pictures_is_said_to_be_one(page: Page) -> None:
+    """Where the rule finds its checkpoint by some of its pictures alone, it says how many lack a mark."""
+    enlarge(page, "step200-asymmetric_details")
+    for key in "yyyy":
+        page.keyboard.press(key)
+    for key in ("ArrowUp", "y", "y", "5", "4", "y", "Escape"):
+        page.keyboard.press(key)
+    told = page.locator("#verdict")
+    expect(told).to_contain_text("step 200 is the earliest checkpoint")
+    expect(told).to_contain_text("But 1 of its 3 pictures lacks a mark for a required criterion.")
+    mark(page, "step200", "yyyy-y")
+    expect(told).not_to_contain_text("lack")
+
+
 def test_choosing_otherwise_asks_for_a_reason(page: Page, tmp_path: Path) -> None:
     """A choice against the rule is free, and asks why until something is written."""
     mark(page, "step200", "yyyyyy")

@@ -58,5 +58,10 @@ function weakest(checkpoint, at) {
 
 function incomplete(checkpoint, at) {
   const missing = Object.values(data.cells).filter((cell) => cell.column === checkpoint && cell.strength === at && !cell.digest).length;
-  return missing ? [`But ${missing} of its pictures ${missing === 1 ? "is" : "are"} missing.`] : [];
+  const there = namesAt(at).filter((name) => data.cells[`${checkpoint}-${name}`].digest);
+  const open = there.filter((name) => required.some(({ id }) => pictureRows(checkpoint, id, at).includes(name) && !answerOn(checkpoint, name, id)));
+  return [
+    ...(missing ? [`But ${missing} of its pictures ${missing === 1 ? "is" : "are"} missing.`] : []),
+    ...(open.length ? [`But ${open.length} of its ${there.length} pictures ${open.length === 1 ? "lacks" : "lack"} a mark for a required criterion.`] : []),
+  ];
 }
