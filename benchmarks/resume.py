@@ -6,7 +6,7 @@ pytest's own start; listing the cells; generating again with nothing to do; and 
 from each command to its end, and of the process's own processor time.
 
 A busy machine makes all of them slower, and the least of each is compared; so the ratios stay where they are, within
-a tenth. Exits with 1 where one is above its bound, which is a fifth above what it was when the bound was set.
+a tenth. Exits with 1 where one is above its bound, which is two fifths above what it was when the bound was set.
 """
 
 import sys
