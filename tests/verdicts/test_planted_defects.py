@@ -393,8 +393,8 @@ def test_lora_that_does_nothing_is_told_on_a_server_that_is_not_bit_stable(scene
     assert ["step600-forest", "step600-novel_pose"] == list(alarms)
     for said in alarms.values():
         assert re.match(
-            r"LoRA effect: the picture differs from the baseline by 0\.\d\d of 255, and this server's two renderings of "
-            r"one picture by 0\.\d\d: the LoRA's effect cannot be told from noise\.",
+            r"LoRA effect: the picture differs from the baseline by 0\.\d\d of 255, and this server's two renderings "
+            r"of one picture by 0\.\d\d: the LoRA's effect cannot be told from noise\.",
             said,
         )
 
