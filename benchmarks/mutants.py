@@ -69,6 +69,7 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "plugins/generate/stability.py": (
         "tests/verdicts/test_thresholds.py",
         "tests/plugins/generate/test_generate_comparing.py",
+        "tests/plugins/deploy/test_deploy_proof.py",
     ),
     "plugins/generate/record.py": (
         "tests/plugins/generate/test_generate_record.py",
@@ -87,7 +88,10 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     "plugins/deploy/serving.py": ("tests/plugins/deploy/test_deploy_serving.py",),
     "plugins/deploy/proof.py": ("tests/plugins/deploy/test_deploy_proof.py", "tests/verdicts/test_thresholds.py"),
     "plugins/deploy/rollback.py": ("tests/plugins/deploy/test_deploy_rollback.py", "tests/verdicts/test_thresholds.py"),
-    "plugins/deploy/selection.py": ("tests/plugins/deploy/test_deploy_selection.py",),
+    "plugins/deploy/selection.py": (
+        "tests/plugins/deploy/test_deploy_selection.py",
+        "tests/plugins/deploy/test_deploy_strengths.py",
+    ),
     "plugins/review/ballot.py": ("tests/plugins/review/test_ballot.py",),
     "plugins/comfyui/filling.py": (
         "tests/plugins/comfyui/test_comfyui_workflow.py",

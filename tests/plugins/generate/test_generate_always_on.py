@@ -102,7 +102,9 @@ def test_replaced_bytes_ask_for_another_picture(with_fast: Plan, store: Store, f
     fast.write_bytes(fast.read_bytes()[:-1] + b"\7")
 
     told = expected_inputs_of(with_fast).mismatch(cell, evidence)
-    assert told.startswith("it was rendered with other bytes of speed/fast.safetensors (SHA-256 ")
+    was = evidence.always_on[0].sha256
+    assert was
+    assert told == f"it was rendered with other bytes of speed/fast.safetensors (SHA-256 {was[:12]})"
 
 
 def test_it_is_rendered_and_recorded_with_every_cell(

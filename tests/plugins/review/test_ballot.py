@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.review.ballot import Ballot, BallotError, Mark, differences, figures, read_ballot
+from plugins.review.ballot import Ballot, BallotError, Mark, differences, figures, judge_name, read_ballot
 from plugins.review.review import Review
 from tests.plugins.review.sample import make_review
 
@@ -166,6 +166,14 @@ def test_choice_follows_the_rule_where_it_is_what_that_gave(
     assert follows is read_ballot(written(folder, {**raw, **change})).follows_rule
 
 
+@pytest.mark.parametrize(("typed", "name"), [("Mika", "Mika"), (" ", "judge 2")])
+def test_judge_is_called_as_typed_or_by_a_number(raw: dict[str, object], folder: Path, typed: str, name: str) -> None:
+    """Who judged is named as typed on the page; who typed nothing has a number."""
+    ballot = read_ballot(written(folder, raw)).model_copy(update={"judge": typed})
+
+    assert name == judge_name(ballot, 2)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -194,6 +202,7 @@ def test_wrong_ballot_is_refused_with_its_place(
     with pytest.raises(BallotError) as error:
         read_ballot(path)
     assert told in str(error.value)
+    assert "and 0 more" not in str(error.value)
     assert str(error.value).startswith(f"The ballot {path} cannot be used: ")
     assert str(error.value).endswith("Save it again from the report page.")
 
