@@ -8,7 +8,7 @@ function drawDecision() {
   part("progress").textContent = total ? `${done} of ${total} marked` : "Nothing to mark";
   const verdict = suggestion();
   const { choice, reason, judge } = ballot;
-  tell("verdict", (isBlind() ? [blindProgress()] : atMost(verdict.reason.split("\n"))));
+  tell("verdict", (isBlind() ? [blindProgress()] : limited(verdict.reason.split("\n"))));
   const follows = choice === verdict.checkpoint && asNumber(ballot.strength) === verdict.strength;
   part("take").hidden = isBlind() || !verdict.checkpoint || follows;
   if (verdict.checkpoint) part("take").textContent = `Choose ${atStrength(columnName(verdict.checkpoint), asLabel(verdict.strength))}`;
@@ -32,7 +32,7 @@ function drawBleed() {
 }
 
 // The ballot keeps all of it; on the page 30 lines of what is ruled out would hide what is not.
-function atMost(lines) {
+function limited(lines) {
   const more = lines.length - REASONS_AT_MOST;
   return more > 1 ? [...lines.slice(0, REASONS_AT_MOST), `${more} more are ruled out: the summary names them.`] : lines;
 }
