@@ -204,11 +204,8 @@ class Summary:
 
     def _accepted(self) -> str:
         lines = [f"- **{plain(cell)}**: {plain(reason)}" for cell, reason in self.deployment.accepted.items()]
-        return (
-            "\n".join(["## Accepted by name", "", "These pictures were accepted as they are:", "", *lines])
-            if lines
-            else ""
-        )
+        said = "## Accepted by name\n\nThese pictures were accepted as they are:\n\n"
+        return said + "\n".join(lines) if lines else ""
 
     def _deployed(self) -> str:
         deployment = self.deployment
