@@ -421,6 +421,29 @@ def test_closed_tab_loses_nothing(page: Page, report: Path) -> None:
     expect(page.locator('.cell-note[data-id="step600-novel_pose"]')).to_have_text("good hands")
 
 
+READS_NOTHING_WHILE_IT_OPENS = """
+const read = Storage.prototype.getItem;
+Storage.prototype.getItem = () => null;
+addEventListener("load", () => { Storage.prototype.getItem = read; });
+"""
+
+
+def test_page_that_reads_too_early_loses_nothing(page: Page, report: Path) -> None:
+    """A page that opens before the last visit's marks are there writes nothing over them, and takes them up."""
+    mark(page, "step200", "y-----")
+    early = page.context.new_page()
+    try:
+        early.add_init_script(READS_NOTHING_WHILE_IT_OPENS)
+        early.goto(report.as_uri())
+        expect(early.locator('.score[data-checkpoint="step200"]')).to_have_text("not marked yet")
+        mark(page, "step200", "-y----")
+        expect(early.locator('.score[data-checkpoint="step200"]')).to_have_text("2 yes")
+    finally:
+        early.close()
+    page.reload()
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("2 yes")
+
+
 def test_saved_ballot_restores_another_visit(page: Page, open_page: Open, report: Path, tmp_path: Path) -> None:
     """A ballot that was saved here fills in the page somewhere else, and saves as the same again."""
     mark(page, "step200", "nnnnnn")

@@ -1,11 +1,16 @@
-// All parts are there: show what was kept from last time, or an empty ballot.
+// All parts are there: show what was kept from last time, or an empty ballot. Neither is written: the visit before may
+// still be writing its last marks, which then come by the storage event.
 
 const before = kept();
+adopting = true;
 try {
   if (before) say(...restore(before));
   else change(() => ({}));
 } catch {
   change(() => ({}));
 }
-forgetLive();
+adopting = false;
+tryKeeping();
+if (before && before.at !== location.pathname) keep(); // the report was moved, or the ballot is of the first format
+if (before) forgetLive();
 forget(); // the first undo takes back what is done here, not what was kept

@@ -6,7 +6,7 @@ const KEPT_FIRST = KEPT + data.plan.digest; // as the first format was kept, for
 
 let dropped = [];
 let parked = null; // marks on pictures that this run has not rendered yet, and the choice that they belong to
-let adopting = false;
+let adopting = false; // what is shown comes from the storage, and is not written back
 
 // Some browsers keep nothing for pages opened from disk, and a storage may be full: then only saving helps.
 function keep() {
@@ -20,6 +20,16 @@ function keep() {
   } catch {
     part("unkept").hidden = false;
     return false;
+  }
+}
+
+// Shows at opening whether this browser keeps anything.
+function tryKeeping() {
+  try {
+    localStorage.setItem(`${KEPT}try`, "");
+    localStorage.removeItem(`${KEPT}try`);
+  } catch {
+    part("unkept").hidden = false;
   }
 }
 
@@ -51,7 +61,8 @@ function newest(ballots) {
 
 // What was kept while this report was rendered is part of what it keeps now.
 function forgetLive() {
-  if (!data.filling && keep()) keptHere(`${KEPT}live `).forEach((key) => localStorage.removeItem(key));
+  const live = data.filling ? [] : keptHere(`${KEPT}live `);
+  if (live.length && keep()) live.forEach((key) => localStorage.removeItem(key));
 }
 
 function parsed(key) {
