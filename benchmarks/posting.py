@@ -1,14 +1,19 @@
-"""Ways to have prompts rendered without this suite, to hold it against: the bare bound, and what peers do."""
+"""Ways to have prompts rendered without this suite, to hold it against: the bare bound, and what peers do.
+
+`python -m benchmarks.posting WAY URL FILE` posts the prompts of a JSON file in one of these ways, and does nothing
+else: what such a process takes is what a person waits for.
+"""
 
 import json
+import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import requests
 import websocket
-from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper
 
 Graph = dict[str, Any]
 
@@ -77,6 +82,8 @@ class Bare:
 
 def simplified(url: str, graphs: Sequence[Graph]) -> None:
     """Have comfy-api-simplified render the prompts, as its read-me shows."""
+    from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper  # noqa: PLC0415 (the other ways lack it)
+
     api = ComfyApiWrapper(url)
     for graph in graphs:
         titled = {node: {**value, "_meta": {"title": value["class_type"]}} for node, value in graph.items()}
@@ -97,3 +104,28 @@ def anew(graphs: Sequence[Graph]) -> list[Graph]:
                 node["inputs"]["filename_prefix"] = f"bench/{word}"
         found.append(graph)
     return found
+
+
+def queued(url: str, graphs: Sequence[Graph]) -> None:
+    """Post all prompts at once, as ComfyUI's own examples post one, and fetch each picture."""
+    bare = Bare(url)
+    bare.all_at_once(graphs)
+    bare.close()
+
+
+def one_by_one(url: str, graphs: Sequence[Graph]) -> None:
+    """Post a prompt, wait for it, fetch its picture, and post the next, as ComfyUI's own examples do."""
+    bare = Bare(url)
+    bare.one_by_one(graphs)
+    bare.close()
+
+
+WAYS: Final[dict[str, Callable[[str, Sequence[Graph]], None]]] = {
+    "queued": queued,
+    "one-by-one": one_by_one,
+    "simplified": simplified,
+}
+
+if __name__ == "__main__":
+    way, address, file = sys.argv[1:]
+    WAYS[way](address, json.loads(Path(file).read_text("utf-8")))
