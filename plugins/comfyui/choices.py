@@ -189,8 +189,8 @@ def _find(client: ComfyUI, name: str, listing: _Listing, *, file: Path, metadata
         )
     if other := _other_file(listing.files, found, file):
         raise NotListed(
-            f"{client.url} reads another file under the name {found} than {file}: {other}. A folder that it looks into "
-            "first holds one of this name; move that one away, or name the plan otherwise."
+            f"{client.url} reads another file under the name {found} than {file}: {other}. A folder that it searches "
+            "first holds a file of this name: move that away, or give the plan another name."
         )
     return found
 

@@ -97,7 +97,7 @@ def find_parts(  # noqa: PLR0913 (what a plan and a server tell of a graph)
     """
     if loop := circle(whole):
         shown = " -> ".join(label(whole, node) for node in [*loop[:6], loop[0]])
-        questions.ask(f"Its links run in a circle: {shown}. Take one of them out, and export again.")
+        questions.ask(f"Its links form a cycle: {shown}. Take one of them out, and export again.")
         return None
     wiring = Wiring(whole, types)
     picture = find_picture(wiring, nodes.picture, questions)

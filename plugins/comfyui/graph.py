@@ -89,7 +89,7 @@ def broken(graph: Graph) -> Iterator[tuple[Place, str]]:
 
 
 def circle(graph: Graph) -> list[str]:
-    """Return nodes whose links run in a circle; empty where there are none."""
+    """Return nodes whose links form a cycle; empty where there are none."""
     state: dict[str, bool] = {}  # False while its links are followed, True once they are done
     for start in graph:
         if start in state:

@@ -52,7 +52,7 @@ def graph_of(content: Any) -> Graph:  # noqa: ANN401 (JSON)
         raise WorkflowError(f"is not a ComfyUI workflow. {_EXPORT}")
     if strange:
         raise WorkflowError(
-            f"is not a whole ComfyUI workflow: {', '.join(map(repr, strange[:5]))} has no class_type and inputs. "
+            f"is not a complete ComfyUI workflow: {', '.join(map(repr, strange[:5]))} has no class_type and inputs. "
             f"{_EXPORT}"
         )
     if len(content) > MOST_NODES:
@@ -62,7 +62,7 @@ def graph_of(content: Any) -> Graph:  # noqa: ANN401 (JSON)
         parts = [name, node["class_type"], node["inputs"], _title(node)]
         if reason := unusable.get(name) or _unwritable(parts):
             shown = name[:40].encode(errors="backslashreplace").decode()
-            raise WorkflowError(f"holds {reason} in node {shown}, which no ComfyUI can be sent. {_EXPORT}")
+            raise WorkflowError(f"holds {reason} in node {shown}, which cannot be sent to ComfyUI. {_EXPORT}")
     return {
         name: {
             "class_type": node["class_type"],
@@ -76,7 +76,7 @@ def graph_of(content: Any) -> Graph:  # noqa: ANN401 (JSON)
 def _parsed(content: bytes) -> Any:  # noqa: ANN401 (JSON)
     for start, what in _OTHER_PICTURES.items():
         if content.startswith(start):
-            raise WorkflowError(f"is {what}. Of pictures, a PNG as ComfyUI saved it is read. {_EXPORT}")
+            raise WorkflowError(f"is {what}. Of pictures, only a PNG that ComfyUI saved can be read. {_EXPORT}")
     try:
         return json.loads(content)  # in UTF-8, UTF-16 or UTF-32, with a byte order mark or without
     except RecursionError:
@@ -90,7 +90,7 @@ def _graph_in_png(content: bytes) -> bytes:
     if "prompt" in texts:
         return texts["prompt"]
     if "workflow" in texts:
-        raise WorkflowError(f"is a picture that holds a workflow in the UI's own format alone. Open it. {_EXPORT}")
+        raise WorkflowError(f"is a picture that holds a workflow only in the UI's own format. Open it there. {_EXPORT}")
     raise WorkflowError(f"is a picture without a ComfyUI workflow in it. {_EXPORT}")
 
 

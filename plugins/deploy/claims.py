@@ -30,7 +30,7 @@ _SMALL: Final = 100_000
 
 
 def production_is_present(plan: Plan) -> list[str]:
-    """Look for the production LoRA, and whether it is a whole safetensors file."""
+    """Look for the production LoRA, and whether it is a complete safetensors file."""
     path = plan.production_file
     if not path.is_file():
         return [is_missing(plan)]

@@ -30,6 +30,6 @@ class DeployOptions:
             raise OptionError("--accept is for a deployment: pytest -m deploy --selected-step=STEP --accept=CELL")
         if self.rollback and (self.selected_step or DEPLOY not in stages):
             raise OptionError(
-                "--rollback puts back what was in production before the last deployment, by itself: "
+                "--rollback finds by itself what was in production before the last deployment. Type it alone: "
                 "pytest -m deploy --rollback"
             )

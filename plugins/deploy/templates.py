@@ -49,7 +49,7 @@ def read_templates(plan: Plan) -> Templates:
 def _read(path: Path) -> Graph:
     graph = read_graph(path)
     if nodes := circle(graph):
-        raise WorkflowError(f"The workflow {path} runs in a circle, over node {nodes[0]}.")
+        raise WorkflowError(f"The workflow {path} has a cycle through node {nodes[0]}.")
     return graph
 
 

@@ -149,5 +149,5 @@ class CellRenderer:
         except PictureError as error:
             raise CellFailedError(
                 f"{ran.server.url} sent no usable picture of {self.name(ran.cell)}: {error}. "
-                "If there is a proxy in front of it, look at that; then run this again."
+                "If there is a proxy in front of it, check that, then run this again."
             ) from error

@@ -30,7 +30,7 @@ def lock_folders(plan: Plan, reports: Path, *, loras: bool = True) -> ExitStack:
     if away := leads_away(reports):
         raise FolderError(
             f"{away} is a link to {away.resolve()}, outside of {reports}, and a run replaces files there. "
-            "Remove the link, or name a folder for all that a run leaves: --reports=DIR"
+            "Remove the link, or name another folder: --reports=DIR"
         )
     with ExitStack() as held:
         try:
@@ -39,7 +39,7 @@ def lock_folders(plan: Plan, reports: Path, *, loras: bool = True) -> ExitStack:
         except OSError as error:
             raise FolderError(
                 f"{reports} cannot be written to: {error.strerror or error} ({error.filename or reports}). Make it "
-                "writable, or name another folder for what a run leaves: --reports=DIR"
+                "writable, or name another folder: --reports=DIR"
             ) from None
         if loras and plan.paths.comfyui.is_dir():
             _lock_loras(plan.paths.loras, held)

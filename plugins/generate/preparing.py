@@ -136,8 +136,8 @@ def prepare_on_cluster(
     loras, rivals = (f"[[lora]] {one.file!r}" for one in plan.loras), (f"[[rival]] {one.id!r}" for one in plan.rivals)
     if elsewhere := [*loras, *rivals]:
         raise NotListed(
-            f"{elsewhere[0]} must lie in the loras folder of every machine, and a cluster's workers "
-            "do not see to that. Name the servers with --comfyui-url instead, or take it out of the plan."
+            f"{elsewhere[0]} must be in the loras folder of every machine, which a cluster's workers "
+            "do not check. Name the servers with --comfyui-url instead, or take it out of the plan."
         )
     choices, left_out = _choices_of_workers(plan, cluster)
     workflow, base_model = prepare_workflow(plan, tuple(choices.values()), store.reports)

@@ -1,7 +1,7 @@
 """What can go wrong with LoRA files.
 
 * LoraError
-  * HeaderError: not a whole safetensors file, or one that contradicts the plan
+  * HeaderError: not a complete safetensors file, or one that contradicts the plan
   * StagingError: a checkpoint cannot be put before ComfyUI
   * DeploymentError: the production file could not be put in place
   * FolderInUse: another run writes there
@@ -15,7 +15,7 @@ class LoraError(UserError):
 
 
 class HeaderError(LoraError):
-    """A file that is not a whole safetensors file, or contradicts the plan."""
+    """A file that is not a complete safetensors file, or contradicts the plan."""
 
 
 class StagingError(LoraError):

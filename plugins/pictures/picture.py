@@ -29,7 +29,7 @@ _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 
 class PictureError(UserError):
-    """Bytes that are not a whole PNG; the message says what they are instead."""
+    """Bytes that are not a complete PNG; the message says what they are instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def read_picture(png: bytes, *, largest: int) -> Picture:
         start = png[:12]
         raise PictureError(f"it is not a PNG: {len(png)} bytes that begin with {start!r}") from None
     except UNREADABLE as error:
-        raise PictureError(f"it is not a whole PNG: {error}") from error
+        raise PictureError(f"it is not a complete PNG: {error}") from error
     has_palette = image.mode == "P"
     return Picture(
         image=_coloured(image) if has_palette else image,

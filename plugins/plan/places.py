@@ -104,7 +104,7 @@ class ComfyUI(Table):
     def _nodes_are_of_a_workflow(self) -> Self:
         if self.workflow is None and self.nodes != Nodes():
             raise ValueError(
-                "[comfyui.nodes] names nodes of an own workflow; name its file with `workflow`, or take it out"
+                "[comfyui.nodes] names nodes of a workflow of your own; name its file with `workflow`, or take it out"
             )
         return self
 

@@ -30,7 +30,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if PUBLISH not in command.runs:
         return
     if command.stages & {GENERATE, DEPLOY}:
-        raise pytest.UsageError("publish is a command of its own, once a checkpoint is deployed: pytest -m publish")
+        raise pytest.UsageError("publish is a separate command, after a deployment: pytest -m publish")
     if command.plan.publish is None:
         raise pytest.UsageError(
             f"{command.plan_file} has no [publish], so nothing is published. docs/publish.md describes that table."

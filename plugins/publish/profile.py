@@ -104,7 +104,7 @@ def gather_profile(plan: Plan, wanted: Publish, deployment: Deployment, store: S
     if selected is None or not cells:
         raise PublishError(
             f"The plan no longer has {deployment.choice}, which was deployed. Nothing was published. Put it back into "
-            "the plan, or deploy again by the plan as it is: pytest -m deploy --selected-step=STEP"
+            "the plan, or deploy again with the plan as it is: pytest -m deploy --selected-step=STEP"
         )
     evidence = [_judged(cell, deployment, store) for cell in cells]
     first = [cells_at(plan, one, deployment.strength)[0] for one in plan.checkpoints if one.id in deployment.candidates]
@@ -138,8 +138,8 @@ def _judged(cell: Cell, deployment: Deployment, store: Store) -> Evidence:
     judged = deployment.judged.get(cell.id)
     if found is None or judged is None or found.picture.pixels_sha256 != judged.pixels_sha256:
         raise PublishError(
-            f"{cell}: its picture is not the one that {deployment.selected} was chosen by. Nothing was published. "
-            f"Deploy again by the new pictures: pytest -m deploy --selected-step={deployment.selected}"
+            f"{cell}: its picture changed after {deployment.selected} was chosen. Nothing was published. "
+            f"Deploy again with the new pictures: pytest -m deploy --selected-step={deployment.selected}"
         )
     return found
 

@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if command.stages != {GENERATE}:
         raise pytest.UsageError(
-            "--cluster goes with -m generate alone: a deployment is proven on the plan's own ComfyUI, which loads the "
+            "--cluster is only for -m generate: a deployment is proven on the plan's own ComfyUI, which loads the "
             "production file. Leave out --cluster."
         )
     if command.demo:

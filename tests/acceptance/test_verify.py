@@ -60,7 +60,7 @@ def renewed(request: pytest.FixtureRequest, production: Plan, store: Store, once
 
 
 def test_production_lora_is_present(production: Plan, once: Once, assert_none: AssertNone) -> None:
-    """The production LoRA is there, and is a whole safetensors file."""
+    """The production LoRA is there, and is a complete safetensors file."""
     if not production.production_file.is_file():
         once(NOTHING_THERE, claims.is_missing(production))
     assert_none(claims.production_is_present(production))

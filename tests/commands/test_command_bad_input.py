@@ -185,7 +185,7 @@ CASES = {
         says=(
             "2 of the plan's 2 checkpoints cannot be staged:",
             "{folder}/output/loras/spyke/spyke_plasma_v1.safetensors is missing (checkpoint final)",
-            "spyke_plasma_v1-step00000600.safetensors is not a whole safetensors file (",
+            "spyke_plasma_v1-step00000600.safetensors is not a complete safetensors file (",
             "Nothing was copied.",
         ),
     ),
@@ -288,7 +288,7 @@ CASES = {
     ),
     "cluster_to_deploy": Case(
         command="-m deploy --selected-step=600 --cluster=tcp://127.0.0.1:9",
-        says=("--cluster goes with -m generate alone:", "Leave out --cluster."),
+        says=("--cluster is only for -m generate:", "Leave out --cluster."),
     ),
     "cluster_in_a_demo": Case(
         command="-m generate --demo --cluster=tcp://127.0.0.1:9",
@@ -309,7 +309,7 @@ CASES = {
     ),
     "publish_beside_a_deployment": Case(
         command="-m publish|or|deploy --selected-step=600",
-        says=("publish is a command of its own, once a checkpoint is deployed: pytest -m publish",),
+        says=("publish is a separate command, after a deployment: pytest -m publish",),
     ),
     "step_without_deployment": Case(
         command="-m generate --selected-step=600",

@@ -142,7 +142,7 @@ def test_a_rollback_that_was_killed_is_done_from_its_start(told: dict[str, tuple
     ("name", "words"),
     [
         ("too-early", "No deployment is on record"),
-        ("with-a-step", "--rollback puts back what was in production before the last deployment, by itself"),
+        ("with-a-step", "--rollback finds by itself what was in production before the last deployment"),
         ("again", "There is nothing more to roll back. Nothing was changed."),
     ],
 )

@@ -142,7 +142,7 @@ VIOLATIONS = {
         plant=cut,
         fails=frozenset({PRESENT, SELECTED}),
         says=(
-            f"{LORAS}/spyke_plasma_v1.safetensors is not a whole safetensors file (",
+            f"{LORAS}/spyke_plasma_v1.safetensors is not a complete safetensors file (",
             "holds bytes of no checkpoint of the plan (SHA-256 ",
         ),
     ),

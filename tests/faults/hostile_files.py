@@ -23,7 +23,7 @@ from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import expected_inputs_of, keep, keep_all, png_of
 
 _TENSOR = '{"dtype":"F16","shape":[2],"data_offsets":[0,4]}'
-_NO_LORA = ("x.safetensors is not a whole safetensors file (", "take it from the trainer's output again")
+_NO_LORA = ("x.safetensors is not a complete safetensors file (", "copy it from the trainer's output again")
 _NO_BALLOT = ("ballot.json", "Save it again from the report page")
 _DEEP = b'{"a":' * 100_000
 _ESCAPES = "\x1b[2J\u202e\x9b31m"
@@ -258,20 +258,26 @@ ROWS = (
     refused(
         "picture far larger than asked for", read(declared(3000, 3000)), "it is 3000x3000, larger than any picture"
     ),
-    refused("picture with fewer pixels than it says", read(declared(64, 64)), "it is not a whole PNG"),
+    refused("picture with fewer pixels than it says", read(declared(64, 64)), "it is not a complete PNG"),
     refused("picture with a text that swells", read_bomb(b"zTXt", b"prompt\0\0"), "too large"),
     refused(
-        "picture with a translated text that swells", read_bomb(b"iTXt", b"prompt\0\1\0\0\0"), "it is not a whole PNG"
+        "picture with a translated text that swells",
+        read_bomb(b"iTXt", b"prompt\0\1\0\0\0"),
+        "it is not a complete PNG",
     ),
-    refused("picture without its end", read(_PNG[:-12]), "it is not a whole PNG: its end is missing"),
-    refused("picture cut in the middle", read(_PNG[: len(_PNG) // 2]), "it is not a whole PNG"),
-    refused("picture with a chunk without content", read(_HEAD + chunk(b"pHYs", b"") + _TAIL), "it is not a whole PNG"),
+    refused("picture without its end", read(_PNG[:-12]), "it is not a complete PNG: its end is missing"),
+    refused("picture cut in the middle", read(_PNG[: len(_PNG) // 2]), "it is not a complete PNG"),
+    refused(
+        "picture with a chunk without content", read(_HEAD + chunk(b"pHYs", b"") + _TAIL), "it is not a complete PNG"
+    ),
     refused(
         "picture with half a colour profile",
         read(_PNG[:-12] + chunk(b"iCCP", b"") + _PNG[-12:]),
-        "it is not a whole PNG",
+        "it is not a complete PNG",
     ),
-    refused("picture with a chunk longer than the file", read(_PNG[:-12] + b"\x7f\xff\xff\xffabcd"), "not a whole PNG"),
+    refused(
+        "picture with a chunk longer than the file", read(_PNG[:-12] + b"\x7f\xff\xff\xffabcd"), "not a complete PNG"
+    ),
     harmless("training image of absurd size", training_image("99.png", declared(20_000, 20_000))),
     harmless("training image somewhat too large", training_image("99.png", declared(10_000, 10_000))),
     harmless("training image cut in the middle", training_image("99.png", _PNG[: len(_PNG) // 2])),
@@ -312,7 +318,7 @@ ROWS = (
     refused("record of 100 MB", lambda ground: read_record(ground.huge(RECORD)), "more than 34 MB"),
     refused("workflow nested without end", workflow(_DEEP), "is nested too deep to be one of ComfyUI's"),
     refused("workflow nested deep", workflow(with_a_value(BUILT_IN, nested(800))), "own.json"),
-    refused("workflow linked in circles", linked_in_circles, "Its links run in a circle"),
+    refused("workflow linked in circles", linked_in_circles, "Its links form a cycle"),
     refused("workflow of 100 MB", lambda ground: Workflow.read(ground.huge("own.json")), "own.json", "more than 34 MB"),
     refused("workflow of bytes", workflow(bytes(range(256))), "own.json cannot be read"),
     refused("workflow with escape codes", workflow({_ESCAPES: {"class_type": "SaveImage", "inputs": {}}}), r"own.json"),

@@ -187,7 +187,7 @@ def test_wrong_picture_is_told(scene: SetScene, lie: Callable[[bytes], bytes], t
 @pytest.mark.parametrize(
     ("lie", "told"),
     [
-        pytest.param(lambda png: png[:-200], "it is not a whole PNG: ", id="truncated"),
+        pytest.param(lambda png: png[:-200], "it is not a complete PNG: ", id="truncated"),
         pytest.param(
             lambda _: encoded("JPEG"), f"it is not a PNG: {len(encoded('JPEG'))} bytes that begin with b", id="jpeg"
         ),
@@ -197,7 +197,9 @@ def test_wrong_picture_is_told(scene: SetScene, lie: Callable[[bytes], bytes], t
             id="html",
         ),
         pytest.param(lambda _: b"", "it is not a PNG: 0 bytes that begin with b''.", id="empty"),
-        pytest.param(lambda _: bomb(30_000), "it is not a whole PNG: Image size (900000000 pixels) exceeds", id="bomb"),
+        pytest.param(
+            lambda _: bomb(30_000), "it is not a complete PNG: Image size (900000000 pixels) exceeds", id="bomb"
+        ),
         pytest.param(
             lambda _: bomb(3_000), "it is 3000x3000, larger than any picture of this plan.", id="far-too-large"
         ),
@@ -605,13 +607,13 @@ def test_base_model_that_is_not_there_is_told(scene: SetScene, plan: Plan) -> No
     [
         pytest.param(
             lambda path: path.write_bytes(path.read_bytes()[:-9]),
-            "{checkpoints}/spyke_plasma_v1-step00000600.safetensors is not a whole safetensors file (",
+            "{checkpoints}/spyke_plasma_v1-step00000600.safetensors is not a complete safetensors file (",
             id="cut-short",
         ),
         pytest.param(
             lambda path: path.write_bytes(b""),
-            "{checkpoints}/spyke_plasma_v1-step00000600.safetensors is not a whole safetensors file (it is empty). If "
-            "it is still being written or copied, wait; else take it from the trainer's output again.",
+            "{checkpoints}/spyke_plasma_v1-step00000600.safetensors is not a complete safetensors file (it is empty). "
+            "If it is still being written or copied, wait; else copy it from the trainer's output again.",
             id="empty",
         ),
         pytest.param(

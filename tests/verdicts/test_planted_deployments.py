@@ -407,7 +407,7 @@ NUMBER = r"\d+\.\d\d"
         pytest.param(
             lambda _: sends(lambda _: b"<html>502"),
             r"{url} sent no usable picture of spyke_plasma_v1\.safetensors x forest: it is not a PNG: 9 bytes that "
-            r"begin with b'<html>502'\. If there is a proxy in front of it, look at that; then run this again\.",
+            r"begin with b'<html>502'\. If there is a proxy in front of it, check that, then run this again\.",
             id="html",
         ),
         pytest.param(
@@ -683,7 +683,7 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
             _cut_production,
             [
                 (
-                    "{production} is not a whole safetensors file (Error while deserializing header: incomplete "
+                    "{production} is not a complete safetensors file (Error while deserializing header: incomplete "
                     "metadata, file not fully covered). If it is still being written or copied, wait; else take it "
                     "from the trainer's output again."
                 ),

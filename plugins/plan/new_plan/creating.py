@@ -100,7 +100,7 @@ def write_plan(  # noqa: PLR0913 (what a person typed, each by its name)
         content = text.encode()
     except UnicodeEncodeError as error:
         name = text[error.start - 20 : error.end + 20].encode(errors="replace").decode()
-        raise NewPlanError(f"A name is not in UTF-8 ({name!r}), and no plan can hold it. Rename it.") from error
+        raise NewPlanError(f"The name {name!r} is not in UTF-8, so a plan cannot hold it. Rename it.") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_new(path, content)

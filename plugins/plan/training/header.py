@@ -33,7 +33,7 @@ Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class NotSafetensors(UserError):
-    """A file that is not a whole safetensors file, or has no tensors; the message says why."""
+    """A file that is not a complete safetensors file, or has no tensors; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +135,9 @@ def read_header(path: Path) -> Header:
             names, metadata = tuple(file.keys()), dict(file.metadata() or {})
         layout = _layout(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise NotSafetensors(f"{path} is not a whole safetensors file ({_why(path, error)}") from error
+        raise NotSafetensors(f"{path} is not a complete safetensors file ({_why(path, error)}") from error
     if not names:
-        raise NotSafetensors(f"{path} holds no tensors, so it is no LoRA. Take it from the trainer's output again.")
+        raise NotSafetensors(f"{path} holds no tensors, so it is no LoRA. Copy it from the trainer's output again.")
     wide = next((layout[name].shape for name in names if _CROSS_ATTENTION.search(name)), ())
     return Header(metadata=metadata, tensors=names, context=wide[1] if len(wide) > 1 else None, layout=layout)
 

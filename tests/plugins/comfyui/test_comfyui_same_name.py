@@ -70,8 +70,8 @@ def test_another_file_of_the_name_is_told(web: Web, file: Path, files: list[dict
     size = file.stat().st_size
     assert str(caught.value) == (
         f"http://127.0.0.1:{web.port} reads another file under the name {NAME} than {file}: "
-        f"{reason.format(size=size, more=size + 7)}. A folder that it looks into first holds one of this name; move "
-        "that one away, or name the plan otherwise."
+        f"{reason.format(size=size, more=size + 7)}. A folder that it searches first holds a file of this name: move "
+        "that away, or give the plan another name."
     )
 
 

@@ -303,7 +303,7 @@ NONE = f"is not a ComfyUI workflow. {EXPORT}"
         pytest.param({"1": {"class_type": "SaveImage", "inputs": []}}, NONE, id="inputs_that_are_a_list"),
         pytest.param(
             own() | {"x": {"note": 1}},
-            f"is not a whole ComfyUI workflow: 'x' has no class_type and inputs. {EXPORT}",
+            f"is not a complete ComfyUI workflow: 'x' has no class_type and inputs. {EXPORT}",
             id="one_strange_node",
         ),
         pytest.param(
@@ -313,33 +313,33 @@ NONE = f"is not a ComfyUI workflow. {EXPORT}"
         ),
         pytest.param(
             changed("30", seed=float("nan")),
-            f"holds a number that is none (NaN or Infinity) in node 30, which no ComfyUI can be sent. {EXPORT}",
+            f"holds a number that is none (NaN or Infinity) in node 30, which cannot be sent to ComfyUI. {EXPORT}",
             id="not_a_number",
         ),
         pytest.param(
             changed("30", note={"a": "\ud800"}),
-            f"holds half of a character (a lone surrogate) in node 30, which no ComfyUI can be sent. {EXPORT}",
+            f"holds half of a character (a lone surrogate) in node 30, which cannot be sent to ComfyUI. {EXPORT}",
             id="half_of_a_character",
         ),
         pytest.param(
             own() | {"\ud800": {"class_type": "Note", "inputs": {}}},
-            "holds half of a character (a lone surrogate) in node \\ud800, which no ComfyUI can be sent. " + EXPORT,
+            "holds half of a character (a lone surrogate) in node \\ud800, which cannot be sent to ComfyUI. " + EXPORT,
             id="half_of_a_character_as_id",
         ),
         pytest.param(
             own() | {"99": {"class_type": "Note", "inputs": {}, "_meta": {"title": "\ud800"}}},
-            f"holds half of a character (a lone surrogate) in node 99, which no ComfyUI can be sent. {EXPORT}",
+            f"holds half of a character (a lone surrogate) in node 99, which cannot be sent to ComfyUI. {EXPORT}",
             id="half_of_a_character_in_a_title",
         ),
         pytest.param(
             changed("30", seed=[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]),
-            f"holds values nested deeper than 32 levels in node 30, which no ComfyUI can be sent. {EXPORT}",
+            f"holds values nested deeper than 32 levels in node 30, which cannot be sent to ComfyUI. {EXPORT}",
             id="nested_values",
         ),
         pytest.param(
             changed("30", model=["11", 0]) | {"11": {"class_type": "FreeU", "inputs": {"model": ["11", 0]}}},
             "cannot be used as it is:\n"
-            "  Its links run in a circle: 11 'FreeU' -> 11 'FreeU'. Take one of them out, and export again.",
+            "  Its links form a cycle: 11 'FreeU' -> 11 'FreeU'. Take one of them out, and export again.",
             id="loop",
         ),
         pytest.param(
@@ -368,10 +368,12 @@ def test_unusable_workflow_is_told(graph: Any, told: str, tmp_path: Path) -> Non
         pytest.param(b"{", "cannot be read: ", id="broken"),
         pytest.param(b"\xff\xfe\x00", "cannot be read: ", id="not_text"),
         pytest.param(b"[" * 100_000, "is nested too deep to be one of ComfyUI's.", id="deep"),
-        pytest.param(b"\xff\xd8\xff\xe0", "is a JPEG. Of pictures, a PNG as ComfyUI saved it is read.", id="jpeg"),
+        pytest.param(
+            b"\xff\xd8\xff\xe0", "is a JPEG. Of pictures, only a PNG that ComfyUI saved can be read.", id="jpeg"
+        ),
         pytest.param(png({}), "is a picture without a ComfyUI workflow in it.", id="png_without_graph"),
         pytest.param(
-            png({"workflow": "{}"}), "is a picture that holds a workflow in the UI's own format alone.", id="png_of_ui"
+            png({"workflow": "{}"}), "is a picture that holds a workflow only in the UI's own format.", id="png_of_ui"
         ),
         pytest.param(png({"prompt": "a cat"}), "cannot be read: ", id="png_of_another_tool"),
     ],

@@ -79,7 +79,7 @@ def test_cut_production_is_told(live: Plan, deployment: Deployment) -> None:
     deployment.production.write_bytes(deployment.production.read_bytes()[:-9])
 
     (problem,) = claims.production_is_present(live)
-    assert problem.startswith(f"{deployment.production} is not a whole safetensors file")
+    assert problem.startswith(f"{deployment.production} is not a complete safetensors file")
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_bytes_that_are_no_picture_are_told(proof: Proof) -> None:
     assert str(caught.value) == (
         f"{proof.server.client.url} sent no usable picture of spyke_plasma_v1.safetensors x forest: "
         "it is not a PNG: 6 bytes that begin with b'<html>'. "
-        "If there is a proxy in front of it, look at that; then run this again."
+        "If there is a proxy in front of it, check that, then run this again."
     )
 
 

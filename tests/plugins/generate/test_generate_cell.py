@@ -170,7 +170,7 @@ def test_bytes_that_are_no_picture_fail_the_cell(ready: Callable[..., tuple[Prep
     assert str(caught.value) == (
         f"{server.client.url} sent no usable picture of step600 x forest: "
         "it is not a PNG: 6 bytes that begin with b'<html>'. "
-        "If there is a proxy in front of it, look at that; then run this again."
+        "If there is a proxy in front of it, check that, then run this again."
     )
     assert not store.folder.exists()
 

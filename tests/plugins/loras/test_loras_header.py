@@ -14,7 +14,7 @@ from plugins.loras.header import Header, check_fit, doubts_of_fit, read_header, 
 from plugins.plan.tested import Checkpoint
 from plugins.plan.training.header import Tensor
 
-NEXT_STEP = "If it is still being written or copied, wait; else take it from the trainer's output again."
+NEXT_STEP = "If it is still being written or copied, wait; else copy it from the trainer's output again."
 TENSOR = {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}
 
 
@@ -79,7 +79,7 @@ def test_broken_file_is_told(path: Path, content: bytes, why: str) -> None:
     with pytest.raises(HeaderError) as caught:
         read_header(path)
 
-    assert str(caught.value).startswith(f"{path} is not a whole safetensors file (")
+    assert str(caught.value).startswith(f"{path} is not a complete safetensors file (")
     assert why in str(caught.value)
     assert str(caught.value).endswith(NEXT_STEP)
 
@@ -104,7 +104,7 @@ def test_file_of_another_kind_is_told(path: Path, content: bytes, told: str) -> 
 
 def test_missing_file_is_told(path: Path) -> None:
     """A file that is not there is told by name."""
-    with pytest.raises(HeaderError, match=r"spyke\.safetensors is not a whole safetensors file \(No such file"):
+    with pytest.raises(HeaderError, match=r"spyke\.safetensors is not a complete safetensors file \(No such file"):
         read_header(path)
 
 
@@ -118,7 +118,7 @@ def test_file_without_tensors_is_told(path: Path, header: dict[str, Any]) -> Non
     with pytest.raises(HeaderError) as caught:
         read_header(path)
 
-    assert str(caught.value) == f"{path} holds no tensors, so it is no LoRA. Take it from the trainer's output again."
+    assert str(caught.value) == f"{path} holds no tensors, so it is no LoRA. Copy it from the trainer's output again."
 
 
 def header_of(layout: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str] = MappingProxyType({})) -> Header:

@@ -142,8 +142,8 @@ def test_reports_folder_that_cannot_be_written_to_is_named(plan: Plan, shared: P
     with as_nobody(), pytest.raises(FolderError) as caught:
         lock_folders(plan, shared)
     assert str(caught.value) == (
-        f"{shared} cannot be written to: Permission denied ({shared / LOCK}). Make it writable, or name another folder "
-        "for what a run leaves: --reports=DIR"
+        f"{shared} cannot be written to: Permission denied ({shared / LOCK}). Make it writable, or name another "
+        "folder: --reports=DIR"
     )
 
 

@@ -75,7 +75,7 @@ def test_preflight_names_all_that_is_wrong(plan: Plan) -> None:
     head, first, second, last = str(caught.value).split("\n")
     assert head == "2 of the plan's 2 checkpoints cannot be staged:"
     assert first == f"  {missing} is missing (checkpoint step600)"
-    assert second.startswith(f"  {broken} is not a whole safetensors file")
+    assert second.startswith(f"  {broken} is not a complete safetensors file")
     assert last == "  Nothing was copied. Finish the training, or correct the plan's [[checkpoint]] tables."
     assert names(plan.paths.loras) == []
 

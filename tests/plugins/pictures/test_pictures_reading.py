@@ -74,10 +74,10 @@ def test_palette_is_resolved_and_said(mode: str, *, is_seen_through: bool) -> No
         pytest.param(b"", "it is not a PNG: 0 bytes that begin with b''", id="nothing"),
         pytest.param(b"<html>500", "it is not a PNG: 9 bytes that begin with b'<html>500'", id="a-web-page"),
         pytest.param(jpeg(), f"it is not a PNG: {len(jpeg())} bytes that begin with {jpeg()[:12]!r}", id="a-jpeg"),
-        pytest.param(WHOLE[: len(WHOLE) // 2], "it is not a whole PNG: image file is truncated", id="half"),
-        pytest.param(WHOLE[:-500], "it is not a whole PNG: image file is truncated", id="the-end-missing"),
-        pytest.param(WHOLE[:-12], "it is not a whole PNG: its end is missing", id="the-last-chunk-missing"),
-        pytest.param(WHOLE[:20], "it is not a whole PNG: Truncated File Read", id="the-start-only"),
+        pytest.param(WHOLE[: len(WHOLE) // 2], "it is not a complete PNG: image file is truncated", id="half"),
+        pytest.param(WHOLE[:-500], "it is not a complete PNG: image file is truncated", id="the-end-missing"),
+        pytest.param(WHOLE[:-12], "it is not a complete PNG: its end is missing", id="the-last-chunk-missing"),
+        pytest.param(WHOLE[:20], "it is not a complete PNG: Truncated File Read", id="the-start-only"),
         pytest.param(WHOLE[:8] + b"junk" * 20, "it is not a", id="junk-after-the-signature"),
     ],
 )
@@ -112,7 +112,7 @@ def test_swollen_text_is_refused() -> None:
     chunk = b"zTXt" + content
     swollen = WHOLE[:33] + struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + WHOLE[33:]
 
-    with pytest.raises(PictureError, match="it is not a whole PNG: Decompressed data too large"):
+    with pytest.raises(PictureError, match="it is not a complete PNG: Decompressed data too large"):
         read_picture(swollen, largest=LARGEST)
 
 
@@ -121,7 +121,7 @@ def test_corrupt_pixels_are_told() -> None:
     middle = len(WHOLE) // 2
     damaged = WHOLE[:middle] + bytes(32) + WHOLE[middle + 32 :]
 
-    with pytest.raises(PictureError, match="it is not a whole PNG"):
+    with pytest.raises(PictureError, match="it is not a complete PNG"):
         read_picture(damaged, largest=LARGEST)
 
 

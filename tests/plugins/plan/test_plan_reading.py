@@ -883,5 +883,5 @@ def test_wrong_names_in_nodes_are_told(draft: Draft) -> None:
     assert ["comfyui.nodes.lorra: unknown key; did you mean 'lora'?"] == draft.mistakes()
     draft.change("lorra", "lora").change('workflow = "mine.json"', "")
     assert [
-        "comfyui: [comfyui.nodes] names nodes of an own workflow; name its file with `workflow`, or take it out"
+        "comfyui: [comfyui.nodes] names nodes of a workflow of your own; name its file with `workflow`, or take it out"
     ] == draft.mistakes()

@@ -174,7 +174,7 @@ def test_others_in_the_folder_are_left_out_with_the_reason(tmp_path: Path) -> No
 
     assert ["kira-000005.safetensors: epoch 5", "kira.safetensors: final"] == listed(run)
     assert ["style.safetensors: another LoRA, by its name", "base.safetensors: no LoRA"] == list(run.others[:2])
-    assert run.others[2].startswith("cut.safetensors: is not a whole safetensors file")
+    assert run.others[2].startswith("cut.safetensors: is not a complete safetensors file")
 
 
 def test_several_runs_are_listed_with_what_to_type(tmp_path: Path) -> None:
