@@ -118,7 +118,7 @@ def _why(path: Path, error: Exception) -> str:
                 error = ValueError("it is empty")
     found = next((told for begins, told in _OTHERS.items() if start.lstrip().lower().startswith(begins)), None)
     return found or (
-        f"{str(error).strip()}). If it is still being written or copied, wait; else take it from the trainer's output "
+        f"{str(error).strip()}). If it is still being written or copied, wait; else copy it from the trainer's output "
         "again."
     )
 

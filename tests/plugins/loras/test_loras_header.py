@@ -99,7 +99,7 @@ def test_file_of_another_kind_is_told(path: Path, content: bytes, told: str) -> 
     path.write_bytes(content)
     with pytest.raises(HeaderError) as caught:
         read_header(path)
-    assert str(caught.value).startswith(f"{path} is not a whole safetensors file ({told}")
+    assert str(caught.value).startswith(f"{path} is not a complete safetensors file ({told}")
 
 
 def test_missing_file_is_told(path: Path) -> None:
