@@ -684,7 +684,7 @@ AGAIN = "Deploy again: pytest -m deploy --selected-step=step600"
             [
                 (
                     "{production} is not a complete safetensors file (Error while deserializing header: incomplete "
-                    "metadata, file not fully covered). If it is still being written or copied, wait; else take it "
+                    "metadata, file not fully covered). If it is still being written or copied, wait; else copy it "
                     "from the trainer's output again."
                 ),
                 "{production} holds bytes of no checkpoint of the plan (SHA-256 {now}), but step600 was selected "
