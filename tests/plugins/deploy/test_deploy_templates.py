@@ -156,7 +156,7 @@ def test_planted_lora_is_told(problems: Callable[..., list[str]], graph: dict[st
             '{"last_node_id": 1, "nodes": [], "links": []}', "is saved in the UI's own format", id="ui-format"
         ),
         pytest.param("{", "cannot be read", id="broken"),
-        pytest.param(json.dumps({"1": {"class_type": "A", "inputs": {"a": ["1", 0]}}}), "in a circle", id="circle"),
+        pytest.param(json.dumps({"1": {"class_type": "A", "inputs": {"a": ["1", 0]}}}), "has a cycle", id="cycle"),
     ],
 )
 def test_file_that_is_no_workflow_was_not_checked(problems: Callable[..., list[str]], text: str, words: str) -> None:
