@@ -94,6 +94,7 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "plugins/review/ballot.py": ("tests/plugins/review/test_ballot.py",),
     "plugins/comfyui/filling.py": (
+        "tests/plugins/comfyui/test_comfyui_filling.py",
         "tests/plugins/comfyui/test_comfyui_workflow.py",
         "tests/plugins/comfyui/test_comfyui_workflow_cases.py",
         "tests/plugins/comfyui/test_comfyui_workflow_kinds.py",
@@ -174,6 +175,11 @@ def mutants(module: str) -> Iterator[Mutant]:
                     yield Mutant(module=module, text=after + "\n", diff="\n".join(lines))
 
 
+def unchanged(module: str) -> Mutant:
+    """Return a module without a change, written as its mutants are: its tests must pass, or they find anything."""
+    return Mutant(module=module, text=ast.unparse(ast.parse((ROOT / module).read_text(encoding="utf-8"))), diff="")
+
+
 def is_found(mutant: Mutant, folder: Path, seconds: float) -> bool:
     """Say whether the module's tests fail, or do not end, with the mutant in its place."""
     file = folder / mutant.module
@@ -218,6 +224,9 @@ def main() -> int:
         for one in (tried[at] for at in range(rounds) for tried in chosen.values() if at < len(tried)):
             if time.monotonic() > ends:
                 break
+            if one.module not in scores and is_found(unchanged(one.module), folder, typed.seconds):
+                print(f"The tests of {one.module} fail, or do not end, without a mutant.")
+                return 1
             killed, tried_of = scores.get(one.module, (0, 0))
             found = is_found(one, folder, typed.seconds)
             scores[one.module] = killed + found, tried_of + 1

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from plugins.comfyui.client import Graph
 from plugins.comfyui.finding import Parts
-from plugins.comfyui.finding_settings import TO_THE_END, told_setting
+from plugins.comfyui.finding_settings import told_setting
 from plugins.comfyui.finding_texts import MARKS, NEGATIVE, POSITIVE
-from plugins.comfyui.graph import Place, before, copied, free_id, label, linked, spelled
+from plugins.comfyui.graph import Place, before, copied, free_id, label, spelled
 from plugins.comfyui.lora_slots import TAG
 from plugins.comfyui.lora_switches import LoraSwitches
 from plugins.comfyui.naming import Questions, in_nodes
@@ -171,14 +171,11 @@ class Filler:
         """Yield what follows the steps; ask where a sampler would end or begin at another part of them."""
         for ending in self.parts.endings:
             old = ending.steps if ending.steps is not None else (self.parts.settings["steps"].values or (None,))[0]
-            if steps == old or (ending.begins and ending.value == 0):
+            if steps == old:
                 continue
-            follows = not ending.begins and ending.value == old and ending.steps is not None
-            if follows:
+            if ending.steps is not None and not ending.begins and ending.value == old:
                 yield ending.place, steps
             elif ending.steps is None or (steps <= ending.value if ending.begins else steps > ending.value):
-                if not ending.begins and ending.steps is not None and ending.value >= TO_THE_END:
-                    continue
                 place = spelled(self.parts.graph, ending.place)
                 questions.ask(
                     f"{place} is {ending.value} and would not follow the plan's `steps`, {steps}. Take `steps` out of "
@@ -187,7 +184,11 @@ class Filler:
 
     def _base_problem(self, questions: Questions) -> None:
         parts = self.parts
-        if parts.base_node not in parts.graph:
+        if not parts.base_node:
+            questions.ask(
+                "The plan gives `base_model`, and no node was found that loads the sampled model. Take `base_model` "
+                "out of [sampling]."
+            )
             return
         node = label(parts.graph, parts.base_node)
         if parts.is_merged:
@@ -212,13 +213,11 @@ def _skip(graph: Graph, parts: Parts, clip_skip: int) -> None:
         return
     put_in: dict[tuple[str, int], str] = {}
     for place in parts.clip_skip.lacking:
-        source = linked(graph, graph[place.node]["inputs"][place.field])
-        if source is None:
-            continue
-        if source not in put_in:
-            put_in[source] = free_id(graph, "clip-skip")
-            graph[put_in[source]] = {
+        node, slot = graph[place.node]["inputs"][place.field]
+        if (node, slot) not in put_in:
+            put_in[node, slot] = free_id(graph, "clip-skip")
+            graph[put_in[node, slot]] = {
                 "class_type": "CLIPSetLastLayer",
-                "inputs": {"clip": list(source), "stop_at_clip_layer": -clip_skip},
+                "inputs": {"clip": [node, slot], "stop_at_clip_layer": -clip_skip},
             }
-        graph[place.node]["inputs"][place.field] = [put_in[source], 0]
+        graph[place.node]["inputs"][place.field] = [put_in[node, slot], 0]

@@ -13,7 +13,6 @@ from plugins.comfyui.wiring import Wiring
 NAMES: Final = {"steps": "steps", "cfg": "cfg", "sampler": "sampler_name", "scheduler": "scheduler"}
 """The inputs that take a setting, by its key in the plan."""
 SEEDS: Final = ("seed", "noise_seed")
-TO_THE_END: Final = 10_000
 _REPEATS: Final = re.compile(r"^(amount|batch_size|repeats?|copies|num_(images|repeats))$")
 _FRAMES: Final = re.compile(r"^(length|frames|num_frames|video_frames|frame_count|video_length)$")
 _BASE: Final = re.compile(r"ckpt|unet|(^|_)model(_name|_path|_file)?$|checkpoint|base_model|dit", re.IGNORECASE)

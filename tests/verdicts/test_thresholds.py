@@ -14,7 +14,7 @@ from plugins.comfyui.errors import Unreachable
 from plugins.deploy.proof import ProofError, Prover
 from plugins.deploy.rollback import ProductionRollback
 from plugins.evidence.deployments import Proven
-from plugins.generate.stability import Stability, read_stability
+from plugins.generate.stability import Stability, StabilityCheck, read_stability, write_stability
 from plugins.pictures.check import Outcome
 from plugins.pictures.checks import check_lora_applied, check_no_training_copy, check_not_noise
 from plugins.pictures.likeness import Nearest
@@ -138,6 +138,27 @@ def test_weights_are_forgotten_before_the_second_picture(plan: Plan, tmp_path: P
     assert ["forget True", "render"] == renderer.calls
     assert 0.6667 == stability.noise_of(SERVER)
     assert [(False, 0.6667)] == [(one.stable, one.difference) for one in read_stability(tmp_path)]
+
+
+def test_new_measurement_takes_the_place_of_the_one_on_an_alike_server(plan: Plan, tmp_path: Path) -> None:
+    """What was measured before is kept for servers of other kinds alone."""
+    other = SERVER.model_copy(update={"url": "http://b:1", "comfyui_version": "0.3.64"})
+    before = {
+        info.url: StabilityCheck(cell="baseline-forest", server=info, stable=False, difference=difference)
+        for info, difference in ((SERVER, 5.0), (other, 0.25))
+    }
+    write_stability(tuple(before.values()), tmp_path)
+    renderer: Any = Twice()
+    server: Any = SimpleNamespace(info=SERVER, forget_weights=lambda **_: None)
+    first: Any = SimpleNamespace(cell=matrix(plan)[0], picture=picture(Image.new("RGB", (8, 8), (9, 7, 7))))
+    stability = Stability(renderer, tmp_path)
+    assert (5.0, 0.25) == (stability.noise_of(SERVER), stability.noise_of(other))
+
+    assert stability.is_due(server)
+    stability.measure(first, server)
+
+    assert (0.6667, 0.25) == (stability.noise_of(SERVER), stability.noise_of(other))
+    assert [0.6667, 0.25] == [one.difference for one in read_stability(tmp_path)]
 
 
 def test_measurement_that_failed_says_nothing_of_the_server(plan: Plan, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from plugins.comfyui.server import Finished
+from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import Store
 from plugins.generate.cell_renderer import Rendered
 from plugins.generate.expected import ExpectedInputs
@@ -16,9 +17,29 @@ from plugins.loras.staging import preflight, stage
 from plugins.pictures.checks import check_no_training_copy
 from plugins.pictures.likeness import Nearest, TrainingSet
 from plugins.pictures.picture import read_picture
-from plugins.plan.cells import matrix
+from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import BASE, STARTED, keep, png_of
+
+
+def recorded(  # noqa: PLR0913 (what a picture was made from)
+    asked: ExpectedInputs, store: Store, cell: Cell, *, pixels: str = "", base: str = BASE, strength: float | None = 1.0
+) -> Evidence:
+    """Record a picture of a cell, whose graph says that its LoRA is applied at a strength."""
+    plan = asked.plan
+    staged = {one.checkpoint.id: one for one in stage(plan, preflight(plan))}
+    file = plan.staged_file(cell.checkpoint) if cell.checkpoint else None
+    png = png_of(cell, salt=pixels)
+    rendered = Rendered(
+        cell=cell,
+        filled=replace(asked.filled(cell, base_model=base, lora_file=file, tag="run"), strength=strength),
+        finished=Finished(prompt_id="x", png=png, workflow=None, file="", started=STARTED, ended=STARTED),
+        picture=read_picture(png, largest=10**6),
+        checks=(),
+        server=keep(asked, Store(store.folder / "elsewhere"), cell).server,
+    )
+    recorder = Recorder(expected=asked, store=store, base_model=base, staged=staged, training=TrainingSet(()))
+    return recorder.evidence(rendered)
 
 
 @pytest.mark.parametrize(
@@ -35,23 +56,25 @@ def test_old_weights_are_warned_of(  # noqa: PLR0913 (one case of four)
 ) -> None:
     """The same pixels from the same workflow, though the LoRA's bytes are others, are a warning; nothing else is."""
     cell = matrix(plan)[2]
-    staged = {one.checkpoint.id: one for one in stage(plan, preflight(plan))}
     then = asked if lora == "same" else replace(asked, loras={**asked.loras, "step600": "0" * 64})
     keep(then, store, cell)
-    filled = asked.filled(cell, base_model=base, lora_file=plan.staged_file(plan.checkpoints[0]), tag="run")
-    png = png_of(cell, salt=pixels)
-    recorder = Recorder(expected=asked, store=store, base_model=base, staged=staged, training=TrainingSet(()))
-    rendered = Rendered(
-        cell=cell,
-        filled=filled,
-        finished=Finished(prompt_id="x", png=png, workflow=None, file="", started=STARTED, ended=STARTED),
-        picture=read_picture(png, largest=10**6),
-        checks=(),
-        server=keep(asked, Store(store.folder / "elsewhere"), cell).server,
-    )
 
-    checks = [check.name for check in recorder.evidence(rendered).checks]
+    evidence = recorded(asked, store, cell, pixels=pixels, base=base)
+    checks = [check.name for check in evidence.checks]
     assert is_warned == ("stale weights" in checks)
+
+
+@pytest.mark.parametrize(
+    ("of_the_graph", "recorded_strength"),
+    [pytest.param(0.7, 0.7, id="said-by-the-graph"), pytest.param(None, 1.0, id="said-by-the-plan-alone")],
+)
+def test_strength_that_is_recorded_is_the_graphs(
+    asked: ExpectedInputs, store: Store, plan: Plan, of_the_graph: float | None, recorded_strength: float
+) -> None:
+    """Evidence holds the strength that was sent; the plan's where the graph says it nowhere plainly."""
+    lora = recorded(asked, store, matrix(plan)[2], strength=of_the_graph).lora
+    assert lora
+    assert recorded_strength == lora.strength
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a name may be any bytes")
