@@ -133,8 +133,8 @@ def test_requests_can_be_answered_otherwise(comfyui: Path) -> None:
             return web.Response(status=502, text="bad gateway") if request.path == "/queue" else None
 
     with serve(comfyui, faults=Gateway()) as serving:
-        assert 502 == requests.get(f"{serving.url}/queue", timeout=5).status_code
-        assert 200 == requests.get(f"{serving.url}/prompt", timeout=5).status_code
+        assert 502 == requests.get(f"{serving.url}/queue", timeout=60).status_code
+        assert 200 == requests.get(f"{serving.url}/prompt", timeout=60).status_code
 
 
 def test_steps_can_hang_and_the_server_still_ends(comfyui: Path) -> None:

@@ -154,7 +154,7 @@ def test_interrupted_by_somebody_else(
     staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor
 ) -> None:
     """A picture that somebody interrupts is told as that, not as an error of a node."""
-    serving = stand_in(seconds_per_image=5)
+    serving = stand_in(seconds_per_image=30)
     running = threading.Event()
     rendering = apart.submit(connect(serving).render, filled(staged, steps=50), begun(running))
     assert running.wait(30)
@@ -170,7 +170,7 @@ def test_lost_queue_is_noticed(staged: Plan, stand_in: Serve, connect: Connect, 
     serving = stand_in(seconds_per_image=600)
     foreign(serving, staged)
     rendering = apart.submit(connect(serving).render, filled(staged), ignore_progress)
-    until(lambda: len(serving.server.queue.current()[1]) == 1)
+    until(lambda: [1, 1] == list(map(len, serving.server.queue.current())))  # theirs runs, and ours waits
     serving.server.queue.clear()
     error = failure(lambda: rendering.result(30))
     assert isinstance(error, Lost)
@@ -315,10 +315,10 @@ def test_waiting_behind_our_own_picture_is_no_silence(
             del node_id, step
             begun.append(prompt_id)
             if prompt_id == begun[0]:
-                time.sleep(0.4)
+                time.sleep(1.0)
 
     serving = stand_in(faults=FirstSlow())
-    server = connect(serving, timeout=2.0)
+    server = connect(serving, timeout=5.0)
     first = apart.submit(server.render, filled(staged, steps=6), ignore_progress)
     until(serving.server.queue.remaining)
     second = apart.submit(server.render, filled(staged, "final-forest"), ignore_progress)
@@ -443,17 +443,35 @@ def test_picture_that_is_gone_is_told(staged: Plan, stand_in: Serve, connect: Co
     ) == str(error)
 
 
+class InOrder(Posing):
+    """A stand-in whose first prompt runs until it is let go, and whose second runs until it is interrupted."""
+
+    def __init__(self) -> None:
+        self.begun, self.let_go = list[str](), threading.Event()
+        self.serving: Serving
+
+    def before_step(self, prompt_id: str, node_id: str, step: int) -> None:
+        """Wait for the event that this prompt's place asks for."""
+        del node_id
+        if step == 1:
+            self.begun.append(prompt_id)
+        if len(self.begun) <= 2:
+            (self.let_go if len(self.begun) == 1 else self.serving.server.executor._interrupted).wait(60)
+
+
 def test_closing_withdraws_ours_alone(
     staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor
 ) -> None:
     """Closing deletes our waiting prompts and interrupts our running one; others' before and after are untouched."""
-    serving = stand_in(seconds_per_image=0.4)
+    faults = InOrder()
+    serving = faults.serving = stand_in(faults=faults)
     before = foreign(serving, staged)
     server = connect(serving)
     renderings = [apart.submit(server.render, filled(staged, steps=50), ignore_progress) for _ in range(2)]
     until(lambda: serving.server.queue.remaining() == 3)
     after = foreign(serving, staged)
-    until(lambda: history(serving, before))
+    faults.let_go.set()
+    until(lambda: len(faults.begun) == 2)
     server.close()
     errors = [failure(lambda one=rendering: one.result(30)) for rendering in renderings]  # type: ignore[misc]
     until(lambda: history(serving, after))

@@ -72,14 +72,14 @@ def test_started_server_answers_and_is_stopped_with_its_children(folder: Path, p
     """A server is started in its folder, its output is in the log, and stopping ends it and what it started."""
     started = start(folder, port)
     try:
-        assert 200 == requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code
+        assert 200 == requests.get(f"http://127.0.0.1:{port}/", timeout=60).status_code
         child = int((folder / "child").read_text(encoding="utf-8"))
         assert is_alive(child)
     finally:
         started.stop()
     assert f"to see the GUI go to {port}\n" == started.log.read_text(encoding="utf-8")
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+        requests.get(f"http://127.0.0.1:{port}/", timeout=60)
     assert ends(child)
 
 
@@ -139,7 +139,7 @@ def test_server_that_ran_before_is_never_stopped(folder: Path, port: int) -> Non
 
 def _answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).ok
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=60).ok
     except requests.ConnectionError:
         return False
 

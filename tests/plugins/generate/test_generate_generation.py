@@ -249,7 +249,7 @@ def test_server_has_its_next_cell_while_a_picture_is_looked_at(begin: Begin, pla
 
     def kept(cell: Cell, _: Image.Image) -> None:
         if cell in following:
-            until(lambda: is_asked(following[cell]), seconds=20)
+            until(lambda: is_asked(following[cell]))
 
     run = begin(matrix(plan), on_kept=kept, faults=faults)
 
@@ -265,7 +265,7 @@ def test_first_picture_is_shown_while_it_is_rendered_again(begin: Begin, plan: P
 
         async def answer(self, request: web.Request) -> web.StreamResponse | None:
             if request.path.endswith("/prompt") and b"-again" in await request.read():
-                in_time.append(await asyncio.to_thread(shown.wait, 10))
+                in_time.append(await asyncio.to_thread(shown.wait, 60))
             return await super().answer(request)
 
     def kept(*_: object) -> None:

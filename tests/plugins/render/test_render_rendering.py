@@ -156,7 +156,7 @@ def test_a_slow_server_takes_fewer_cells(plan: Plan, render: Callable[..., Rende
         return server.name
 
     rendering = render(cells, work, slow, quick)
-    assert all(taken.acquire(timeout=5) for _ in range(AHEAD))
+    assert all(taken.acquire(timeout=60) for _ in range(AHEAD))
     full.set()
     until(lambda: len(done) == len(cells) - AHEAD)
     assert {"quick"} == set(done)
