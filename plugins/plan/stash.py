@@ -1,4 +1,7 @@
-"""Where each `plugin.py` finds the command: `config.stash[COMMAND]`."""
+"""Where each `plugin.py` finds the command: `config.stash[COMMAND]`.
+
+The only module beside the doors that imports pytest: a stash key is pytest's, and no door imports another one's.
+"""
 
 from typing import Final
 

@@ -25,6 +25,10 @@ KEY = "plan/stash.py"
 MODULES = sorted(path.relative_to(PLUGINS).as_posix() for path in PLUGINS.rglob("*.py"))
 
 
+MOST_LINES = 300
+"""Of a module that can be read in one sitting."""
+
+
 def imported(source: str) -> Iterator[str]:
     """Yield the modules that a source imports, wherever in it."""
     for node in ast.walk(ast.parse(source)):
@@ -54,6 +58,12 @@ def wrong(module: str, source: str) -> list[str]:
 def test_module_imports_from_rooms_before_it(module: str) -> None:
     """A module imports only from rooms that the data has passed, never a door, and pytest only if it is one."""
     assert [] == wrong(module, (PLUGINS / module).read_text("utf-8"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_can_be_read_in_one_sitting(module: str) -> None:
+    """No module of a room has more than 300 lines."""
+    assert len((PLUGINS / module).read_text("utf-8").splitlines()) <= MOST_LINES
 
 
 @pytest.mark.parametrize(
