@@ -8,6 +8,7 @@ from typing import Final
 from plugins.comfyui.choices import ServerChoices
 from plugins.comfyui.workflow import Workflow
 from plugins.plan.plan import Plan
+from plugins.plan.training.names import WEIGHTS
 
 _UNEXPANDED: Final = (
     (
@@ -29,7 +30,7 @@ _UNEXPANDED: Final = (
 )
 """What looks like more than words, and what to do about it."""
 _EMBEDDING: Final = re.compile(r"(?:^|(?<=[\s(]))embedding:([^\s,()<\[:]+)")
-_ENDINGS: Final = re.compile(r"\.(?:safetensors|pt|bin|ckpt|pth|sft)$", re.IGNORECASE)
+_ENDINGS: Final = re.compile(rf"(?:{'|'.join(map(re.escape, WEIGHTS))})$", re.IGNORECASE)
 _ENCODERS: Final = ("CLIPTextEncode", "TextEncode")
 _LONGEST: Final = 60
 

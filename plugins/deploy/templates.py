@@ -18,9 +18,8 @@ from plugins.comfyui.wiring import Wiring
 from plugins.comfyui.workflow import classes_of
 from plugins.loras.forbidden import forbidden_among
 from plugins.plan.plan import Plan
-from plugins.plan.training.names import notes_of
+from plugins.plan.training.names import WEIGHTS, notes_of
 
-_ENDINGS: Final = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
 _NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
 
 Templates = tuple[Mapping[Path, Graph], list[str]]
@@ -123,7 +122,7 @@ def _name(slot: Slot) -> str:
 
 def _stem(slot: Slot) -> str:
     file = PurePosixPath(_name(slot)).name
-    return PurePosixPath(file).stem if file.lower().endswith(_ENDINGS) else file
+    return PurePosixPath(file).stem if file.lower().endswith(WEIGHTS) else file
 
 
 def _problem(plan: Plan, slot: Slot, listed: Sequence[str], *, server: str) -> str:

@@ -9,14 +9,13 @@ from typing import Final
 
 from plugins.plan.messages import UserError, counted
 from plugins.plan.training.header import Header, NotSafetensors, read_header
-from plugins.plan.training.names import ENDINGS, NameNotes, notes_of, without_pair
+from plugins.plan.training.names import ENDINGS, PICKLES, NameNotes, notes_of, without_pair
 from plugins.plan.training.steps import Saved, is_restarted
 from plugins.plan.training.weights import same_weights, sample_of
 
 _DEPTH: Final = 2
 _MOST: Final = 10_000
 """Files and folders that are looked at; a training folder has some hundreds."""
-_PICKLES: Final = (".pt", ".pth", ".ckpt", ".bin")
 _NO_CHECKPOINTS: Final = re.compile(r"(?i)-state$|^backups?$|^samples?$|^logs?$|^tensorboard$|^\.|^__")
 _NO_NAMES: Final = frozenset({"", "at", "epoch", "final", "last", "step"})
 """Names that kohya's and DiffSynth's trainers use for a LoRA without a name; all are of one run."""
@@ -121,7 +120,7 @@ def _files(top: Path) -> tuple[list[Path], list[Path]]:
             seen += 1
             if name.lower().endswith(ENDINGS) and not name.startswith("."):
                 files.append(Path(here, name))
-            elif name.lower().endswith(_PICKLES):
+            elif name.lower().endswith(PICKLES):
                 pickles.append(Path(here, name))
         if seen > _MOST:
             raise NewPlanError(f"{top} holds more than {_MOST} files. Name the folder of one training run.")

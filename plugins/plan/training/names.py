@@ -7,6 +7,10 @@ from typing import Final
 
 ENDINGS: Final = (".safetensors", ".sft")
 """Of files in the safetensors format."""
+PICKLES: Final = (".pt", ".pth", ".ckpt", ".bin")
+"""Of weights that a pickle holds, which can run code when it is loaded."""
+WEIGHTS: Final = (*ENDINGS, ".gguf", *PICKLES)
+"""Of all files that hold weights, as a workflow names them."""
 _STEM: Final = (
     re.compile(r"-save-(?P<step>\d+)-(?P<epoch>\d+)-\d+$"),  # OneTrainer: step, epoch, step of the epoch
     re.compile(r"(?i)(?:^|[-_.])e(?:poch)?[-_]?(?P<epoch>\d+)[-_]s(?:tep)?s?[-_]?(?P<step>\d+)$"),
