@@ -125,7 +125,7 @@ class Prover:
 
     def _problem(self, proven: Proven, server: Server) -> str:
         """Return why a picture that differs from the judged one is no proof; empty if it is near enough."""
-        if proven.runner_up and proven.runner_up_distance is not None:
+        if proven.runner_up_distance is not None:
             if proven.runner_up_distance == 0:
                 return f"it is {proven.runner_up}'s picture, pixel for pixel"
             if proven.runner_up_distance < CLEAR * proven.distance:

@@ -61,9 +61,9 @@ class Recorder:
         """
         cell, picture, finished = rendered.cell, rendered.picture, rendered.finished
         plan, staged = self.expected.plan, self.staged_for(cell)
-        asked = plan.sampling.strengths[0] if cell.strength is None else cell.strength
-        known = asked if plan.workflow is None or plan.sampling.gives("lora_strength") else None
-        strength = known if rendered.filled.strength is None else rendered.filled.strength
+        strength = rendered.filled.strength
+        if strength is None and plan.sampling.gives("lora_strength"):
+            strength = plan.sampling.strengths[0] if cell.strength is None else cell.strength
         if staged and staged.is_changed:
             raise CellFailedError(
                 f"{staged.file} was changed while {cell} was rendered from it. Run this again, "

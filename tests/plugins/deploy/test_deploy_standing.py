@@ -8,7 +8,7 @@ import pytest
 from plugins.deploy.claims import production_is_the_former_file
 from plugins.deploy.standing import headline, properties, rendered_again, standing_of
 from plugins.deploy.verified import Verified
-from plugins.evidence.deployments import ROLLBACK, Deployment, Rollback, write_record
+from plugins.evidence.deployments import RECORD, ROLLBACK, Deployment, RecordError, Rollback, write_record
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix
 from tests.plugins.deploy.judged_plan import Judged
@@ -39,6 +39,25 @@ def rolled_back(deployment: Deployment) -> Rollback:
         undone=deployment.deployed,
         rolled_back=datetime(2026, 1, 2, tzinfo=UTC),
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "simulated", "told"),
+    [
+        pytest.param("another", False, "the plan 'spyke_plasma_v1'", id="of-another-plan"),
+        pytest.param("spyke_plasma_v1", True, "a --demo run", id="of-a-demo"),
+    ],
+)
+def test_deployment_of_something_else_is_not_what_stands(
+    judged: Judged, deployed: Deployment, *, name: str, simulated: bool, told: str
+) -> None:
+    """A record in this folder that is of another plan, or of the demo, says nothing about this plan's production."""
+    write_record(deployed.model_copy(update={"simulated": simulated}), judged.reports / RECORD)
+    plan = judged.plan.model_copy(update={"name": name})
+
+    with pytest.raises(RecordError) as refused:
+        standing_of(plan, judged.reports, None, simulated=False)
+    assert f"The deployment on record in {judged.reports} is of {told}." == str(refused.value)
 
 
 def test_green_says_what_is_live(judged: Judged, deployed: Deployment) -> None:

@@ -1,6 +1,7 @@
 """Pictures are held against their baseline and against each other, and what comes out is kept with them."""
 
 import dataclasses
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -86,6 +87,23 @@ def test_picture_of_the_baseline_is_told(
     assert [one.name for one in judged.failures] == ["LoRA effect"]
     assert "spyke_plasma_v1_step600.safetensors: module networks.lora" in judged.failures[0].message
     assert store.read(cells[1]) == judged
+
+
+def test_verdict_that_stays_is_not_written_again(
+    asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
+) -> None:
+    """A cell that is judged again as before keeps the file that it has."""
+    baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
+    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    files = [*store.folder.rglob("*.json")]
+    for file in files:
+        os.utime(file, (1, 1))
+
+    comparing.judge(cells[1], judged, staged=staged["step600"])
+
+    assert [1.0, 1.0] == [file.stat().st_mtime for file in files]
 
 
 def test_without_a_baseline_the_effect_is_not_checked(

@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from plugins.pictures.likeness import Nearest, TrainingSet
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
-from tests.plugins.evidence.made_evidence import BASE, STARTED, keep, png_of
+from tests.plugins.evidence.made_evidence import BASE, STARTED, expected_inputs_of, keep, png_of
 
 
 def recorded(  # noqa: PLR0913 (what a picture was made from)
@@ -65,16 +66,23 @@ def test_old_weights_are_warned_of(  # noqa: PLR0913 (one case of four)
 
 
 @pytest.mark.parametrize(
-    ("of_the_graph", "recorded_strength"),
-    [pytest.param(0.7, 0.7, id="said-by-the-graph"), pytest.param(None, 1.0, id="said-by-the-plan-alone")],
+    ("of_the_graph", "given", "wanted"),
+    [
+        pytest.param(0.7, {"lora_strength": 0.8}, 0.7, id="graph"),
+        pytest.param(None, {"lora_strength": 0.8}, 0.8, id="plan"),
+        pytest.param(None, {"lora_strengths": (0.4, 0.6)}, 0.6, id="cell"),
+        pytest.param(None, {}, None, id="nobody"),
+    ],
 )
-def test_strength_that_is_recorded_is_the_graphs(
-    asked: ExpectedInputs, store: Store, plan: Plan, of_the_graph: float | None, recorded_strength: float
+def test_strength_that_is_recorded_is_the_one_that_was_sent(
+    plan: Plan, store: Store, of_the_graph: float | None, given: dict[str, Any], wanted: float | None
 ) -> None:
-    """Evidence holds the strength that was sent; the plan's where the graph says it nowhere plainly."""
-    lora = recorded(asked, store, matrix(plan)[2], strength=of_the_graph).lora
+    """Evidence holds the strength of the graph; the plan's where that says it nowhere plainly; else none."""
+    changed = plan.model_copy(update={"sampling": plan.sampling.model_copy(update=given)})
+    cell = [one for one in matrix(changed) if one.checkpoint][-1]
+    lora = recorded(expected_inputs_of(changed), store, cell, strength=of_the_graph).lora
     assert lora
-    assert recorded_strength == lora.strength
+    assert wanted == lora.strength
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a name may be any bytes")
