@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
@@ -92,12 +93,21 @@ class Transport:
             return host == "localhost"
         return address.is_loopback or address.is_unspecified  # 0.0.0.0 is what ComfyUI prints with --listen
 
+    @cached_property
+    def _common(self) -> requests.PreparedRequest:
+        """What all requests have in common; to put it together takes as long as all else of a request's own."""
+        return self._session.prepare_request(requests.Request("GET", self.url))
+
+    @cached_property
+    def _settings(self) -> Mapping[str, Any]:
+        """Proxies and certificates, by the session and the environment."""
+        return self._session.merge_environment_settings(self.url, {}, stream=True, verify=None, cert=None)
+
     @property
     def authorising_headers(self) -> Mapping[str, str]:
         """The headers that authorise each request, and must be sent with the event socket too."""
-        request = self._session.prepare_request(requests.Request("GET", self.url))
         own = {"Authorization", *headers_from_environment()}
-        return {name: value for name, value in request.headers.items() if name in own}
+        return {name: value for name, value in self._common.headers.items() if name in own}
 
     def close(self) -> None:
         """Close the connections."""
@@ -117,13 +127,11 @@ class Transport:
         Raises `Unreachable` where none comes, and `BadAnswer` where its status is not one to `accept`.
         """
         try:
-            with self._session.request(
-                method,
-                self.url + path,
+            with self._session.send(
+                self._prepared(method, path, **details),
                 timeout=(self._timing.connect, self._timing.answer if wait is None else wait),
                 allow_redirects=False,
-                stream=True,
-                **details,
+                **self._settings,
             ) as response:
                 answer = Answer(
                     status=response.status_code,
@@ -148,6 +156,22 @@ class Transport:
         if answer.status not in accept:
             raise BrokenAnswer(message) if answer.status >= requests.codes.server_error else BadAnswer(message)
         return answer
+
+    def _prepared(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,  # noqa: ANN401 (JSON)
+    ) -> requests.PreparedRequest:
+        """Return a request with what it has of its own; its cookies are those that a proxy set meanwhile."""
+        request = requests.PreparedRequest()
+        request.method, request.headers, request.hooks = method, self._common.headers.copy(), self._common.hooks
+        request.prepare_url(self.url + path, params)
+        request.prepare_body(None, None, json)
+        request.prepare_cookies(self._session.cookies)
+        return request
 
     def _body(self, response: requests.Response) -> bytes:
         """Read an answer to its end, but no further than any picture or list could reach."""
@@ -229,7 +253,8 @@ def _hint(answer: Answer) -> str:
 def _retry_after(response: requests.Response) -> float:
     """Return the pause in seconds that an answer asks for, as a number or a date; 0 where it asks for none."""
     try:
-        return float(HttpRetry().parse_retry_after(response.headers.get("Retry-After", "0")))
+        asked = response.headers.get("Retry-After")
+        return float(HttpRetry().parse_retry_after(asked)) if asked else 0.0
     except (InvalidHeader, ValueError, OverflowError):
         return 0.0
 
