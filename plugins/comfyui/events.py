@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +17,9 @@ Listener = Callable[[Message], None]
 
 _STATE: Final = '{"type": "progress_state"'
 """How the longest and most frequent message begins: all nodes of a prompt, at every step of one."""
+_PROGRESS: Final = '{"type": "progress"'
+_PROGRESS_SECONDS: Final = 0.1
+"""Between two messages of progress that are parsed: a person sees no more, and one is a sign of life as well."""
 
 
 class Events:
@@ -33,6 +37,8 @@ class Events:
         self._connected = threading.Event()
         self._socket: websocket.WebSocket | None = None
         self._client_id = uuid.uuid4().hex
+        self._progress = -_PROGRESS_SECONDS
+        """When the last message of progress was passed on, by the monotonic clock."""
         self._thread = threading.Thread(target=self._listen, name="comfyui-events", daemon=True)
         self._thread.start()
 
@@ -91,6 +97,11 @@ class Events:
     def _pass_on(self, frame: str | bytes) -> None:
         if not isinstance(frame, str) or not frame or frame.startswith(_STATE):
             return  # previews, and what `progress` tells as well
+        if frame.startswith(_PROGRESS):
+            now = time.monotonic()
+            if now - self._progress < _PROGRESS_SECONDS:
+                return
+            self._progress = now
         message = read_frame(frame)
         listener = self._listeners.get(message.data.prompt_id) if message else None
         if message and listener:
