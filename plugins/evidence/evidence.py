@@ -163,6 +163,8 @@ class Evidence(Record):
 
     def unlike(self, other: "Evidence") -> tuple[str, ...]:
         """List what keeps this picture from being compared with another: values known for both that differ."""
+        if (self.server, self.files) == (other.server, other.files):
+            return ()
         return (
             *self.server.differences(other.server),
             *(f"another file {name}" for name in self.changed_files(other.files, other.server)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -57,7 +58,7 @@ class ExpectedInputs:
         )
         return filled.with_loras(spelled) if spelled else filled
 
-    @property
+    @cached_property
     def largest(self) -> int:
         """Pixels of the largest picture that is decoded; a custom workflow may make its own larger."""
         sizes = [prompt.applied_to(self.plan.sampling) for prompt in self.plan.prompts]

@@ -23,6 +23,9 @@ class Cell:
     strength: float | None = None
     """How strongly the LoRA is applied, where the plan has several strengths; else None, as of a baseline."""
 
+    def __hash__(self) -> int:
+        return hash(self.id)  # that of all fields would look through its checkpoint and prompt each time
+
     @property
     def column(self) -> str:
         """`baseline`, `step600` or `final`."""
