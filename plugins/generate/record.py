@@ -1,7 +1,7 @@
 """Writing the evidence of a rendered cell, and reading that of an earlier run if it is still valid."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Recorder:
     staged: Mapping[str, Staged]
     """The staged LoRA of each checkpoint id."""
     training: TrainingSet
+    _nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The nodes of the last workflow."""
 
     def staged_for(self, cell: Cell) -> Staged | None:
         """Return the staged LoRA of a cell; None for a baseline."""
@@ -93,7 +95,7 @@ class Recorder:
                 for one in plan.loras
             ),
             inputs_digest=self.expected.inputs_digest(cell, base_model=self.base_model),
-            workflow=rendered.filled.graph,
+            workflow={node: self._node(node, content) for node, content in rendered.filled.graph.items()},
             server=rendered.server,
             files=self.expected.files.get(rendered.server, ()),
             run=RunRecord(prompt_id=finished.prompt_id, started=finished.started, ended=finished.ended),
@@ -122,6 +124,14 @@ class Recorder:
                 "rendered_as": original.column,
             }
         )
+
+    def _node(self, node: str, content: Any) -> Any:  # noqa: ANN401 (JSON)
+        """Return a node, as the last workflow holds it if it had the same: thousands are kept, and few nodes differ."""
+        last = self._nodes.get(node)
+        if repr(last) == repr(content):  # 1 equals 1.0, and is another text in the file
+            return last
+        self._nodes[node] = content
+        return content
 
     def _other_weights_before(self, rendered: Rendered) -> str:
         """Return the digest of the other LoRA bytes that the same pixels were rendered from last, or ""."""

@@ -1,5 +1,6 @@
 """What a picture's record says beside its checks: old weights, and names of whatever bytes."""
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -83,6 +84,33 @@ def test_strength_that_is_recorded_is_the_one_that_was_sent(
     lora = recorded(expected_inputs_of(changed), store, cell, strength=of_the_graph).lora
     assert lora
     assert wanted == lora.strength
+
+
+def test_workflows_share_the_nodes_that_are_the_same(plan: Plan, asked: ExpectedInputs, store: Store) -> None:
+    """Evidence has each workflow as it was sent, and of two that differ in one node the others but once in memory."""
+    recorder = Recorder(expected=asked, store=store, base_model=BASE, staged={}, training=TrainingSet(()))
+    cells, png = matrix(plan)[:2], png_of(matrix(plan)[0])
+    server = keep(asked, Store(store.folder / "elsewhere"), cells[0]).server
+    finished = Finished(prompt_id="x", png=png, workflow=None, file="", started=STARTED, ended=STARTED)
+    sent = [asked.filled(cell, base_model=BASE, lora_file=None) for cell in (cells[0], *cells)]
+    sent[0].graph["7"]["inputs"]["cfg"] = 7
+    sent[1].graph["7"]["inputs"]["cfg"] = 7.0
+    first, second, third = (
+        recorder.evidence(
+            Rendered(
+                cell=cell,
+                filled=filled,
+                finished=finished,
+                picture=read_picture(png, largest=10**6),
+                checks=(),
+                server=server,
+            )
+        ).workflow
+        for cell, filled in zip((cells[0], *cells), sent, strict=True)
+    )
+    assert [json.dumps(one.graph) for one in sent] == [json.dumps(one) for one in (first, second, third)]
+    assert first["7"] is not second["7"]
+    assert ["4", "9"] == [node for node in second if second[node] is not third[node]]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a name may be any bytes")
