@@ -18,8 +18,9 @@ from plugins.pictures.picture import UNREADABLE
 from plugins.plan.cells import Cell
 from plugins.plan.tested import Rival
 
-_BASELINES: Final = 16
-"""Baselines that stay in memory; with more rows, the others are decoded again for each column."""
+_BASELINES: Final = 16 << 20
+"""Pixels of baselines that stay in memory, decoded, about 64 MB; with more rows, the others are decoded again for each
+column."""
 
 
 class Comparing:
@@ -38,6 +39,7 @@ class Comparing:
         self._alike: dict[str, list[Cell]] = {}
         """Cells by the digest of their pixels."""
         self._baselines: dict[Cell, Image.Image] = {}
+        self._room = _BASELINES
         self._said: dict[str, str] = {}
         """The line about each LoRA's header, by its digest; computing it takes longer than all else."""
 
@@ -61,15 +63,15 @@ class Comparing:
         """
         if staged:
             evidence = self._with_effect(cell, evidence, staged, image)
-        elif image and len(self._baselines) < _BASELINES:
-            self._baselines[cell] = image
+        elif image:
+            self._hold(cell, image)
         with self._lock:
             twins = self._twins(cell, evidence)
             judged = evidence.with_check(_own_picture(cell, evidence, twins))
             self._keep(cell, judged)
             for other, theirs in twins.items():
                 self._keep(other, theirs.with_check(_own_picture(other, theirs, {cell: judged})))
-        return judged
+            return self._known[cell]  # one and the same for all who keep it
 
     def _keep(self, cell: Cell, evidence: Evidence) -> None:
         if self._known.get(cell) != evidence:
@@ -143,9 +145,14 @@ class Comparing:
         if cell in self._baselines:
             return self._baselines[cell]
         picture = _opened(self._store.picture(cell))
-        if len(self._baselines) < _BASELINES:
-            self._baselines[cell] = picture
+        self._hold(cell, picture)
         return picture
+
+    def _hold(self, cell: Cell, picture: Image.Image) -> None:
+        size = picture.width * picture.height
+        if size <= self._room:
+            self._room -= size
+            self._baselines[cell] = picture
 
 
 def _place(cell: Cell) -> tuple[str, float | None]:
