@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from markupsafe import escape
@@ -28,6 +28,7 @@ FOLDER: Final = PurePosixPath("live")
 
 _CELLS: Final = 40
 """Pictures in one file. It is written anew for each of them, and loaded by the page twice a second."""
+_CALL: Final = "acceptanceFill"
 _HEAD: Final = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
 
 
@@ -54,8 +55,8 @@ class LiveReport:
         self._lock = threading.Lock()
         self._begun = False
         self._number = 0
-        self._told: dict[str, dict[str, Any]] = {}
-        """The cells of the current file, as the page's script knows them."""
+        self._told: dict[str, str] = {}
+        """The cells of the current file, as the page's script knows them, in JSON."""
         self._alike: dict[str, dict[Cell, Evidence]] = {}
         """What the page shows, by the digest of its pixels: a twin changes what is known of the first."""
         self._failed: set[Cell] = set()
@@ -80,7 +81,7 @@ class LiveReport:
         """Say that the finished report is there, and take away what it does not need. Raises `OSError`."""
         with self._lock:
             if self._begun:
-                write_atomically(self._file("end"), _script({"run": self._run, "finished": True}))
+                write_atomically(self._file("end"), f"{_CALL}({json.dumps({'run': self._run, 'finished': True})});\n")
                 self._clear(but="end.js")
 
     def _begin(self) -> None:
@@ -108,11 +109,13 @@ class LiveReport:
         picture = environment(TEMPLATES).get_template("picture.html")  # which keeps it
         for entry in entries:
             html = picture.module.picture(entry, self._preview(entry))  # type: ignore[attr-defined]
-            self._told[entry.cell.id] = {**cell_data(entry, {}), "html": str(html)}
+            self._told[entry.cell.id] = json.dumps({**cell_data(entry, {}), "html": str(html)})
             self._note(entry)
         full = len(self._told) >= _CELLS
-        told = {"run": self._run, "full": full, "at": datetime.now(UTC).isoformat(), "cells": self._told}
-        write_atomically(self._file(str(self._number)), _script(told), flushed=False)
+        told = json.dumps({"run": self._run, "full": full, "at": datetime.now(UTC).isoformat()})
+        cells = ", ".join(f"{json.dumps(name)}: {one}" for name, one in self._told.items())
+        script = f'{_CALL}({told[:-1]}, "cells": {{{cells}}}}});\n'  # only what is new is put into JSON
+        write_atomically(self._file(str(self._number)), script, flushed=False)
         if full:
             self._number, self._told = self._number + 1, {}
 
@@ -138,7 +141,3 @@ class LiveReport:
         for path in (self._report.parent / FOLDER).glob("*.js"):
             if path.name != but:
                 path.unlink(missing_ok=True)
-
-
-def _script(told: dict[str, Any]) -> str:
-    return f"acceptanceFill({json.dumps(told)});\n"
