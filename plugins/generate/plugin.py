@@ -165,14 +165,17 @@ def generation(request: pytest.FixtureRequest) -> Iterator[Generation]:
     generation.close()
 
 
-@pytest.fixture(scope="session")  # what each test sets up takes longer than what it looks at
-def evidence_of(
-    generation: Generation, live_line: LiveLine, request: pytest.FixtureRequest, deadline: float, reasons: Reasons
-) -> Callable[[Cell], Evidence]:
+@pytest.fixture(scope="session")
+def evidence_of(request: pytest.FixtureRequest) -> Callable[[Cell], Evidence]:
     """Return the evidence of a cell: kept from an earlier run where it still holds, else rendered now.
 
     A cell without a picture fails its own test. Once the time is over, nothing more is waited for.
     """
+    # Asked for here, once: what a fixture names, pytest sets up for each test, which takes longer than looking at it.
+    generation: Generation = request.getfixturevalue("generation")
+    live_line: LiveLine = request.getfixturevalue("live_line")
+    deadline: float = request.getfixturevalue("deadline")
+    reasons: Reasons = request.getfixturevalue("reasons")
 
     def evidence(cell: Cell) -> Evidence:
         if time.monotonic() > deadline and not generation.is_ready(cell):

@@ -79,7 +79,7 @@ def pytest_picture_kept(config: pytest.Config, cell: Cell, picture: Image.Image)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Make whatever else the page needs after the last test, while one cell is rendered again."""
     review = item.config.stash.get(_SESSION, None)
-    if review and nextitem is None and "generation" in getattr(item, "fixturenames", ()):
+    if review and nextitem is None and "evidence_of" in getattr(item, "fixturenames", ()):
         review.make_ready()
 
 

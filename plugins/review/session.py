@@ -69,8 +69,10 @@ class ReviewSession:
 
     def live_line(self) -> str:
         """Return where to look while it renders; empty as long as there is nothing to see."""
+        if not self._live.is_begun:
+            return ""
         place = self._command.shown(self._command.reports / "report.html")
-        return f"Open {place} now: each picture appears on it once it is rendered." if self._live.is_begun else ""
+        return f"Open {place} now: each picture appears on it once it is rendered."
 
     def finish(self) -> None:
         """Tell pages that are still open that the finished one is there."""
