@@ -32,7 +32,7 @@ from plugins.comfyui.finding_settings import (
     repeats,
 )
 from plugins.comfyui.finding_texts import NEGATIVE, POSITIVE, Side, find_places, marked, sides, text_input
-from plugins.comfyui.graph import Place, before, broken, circle, free_id, label
+from plugins.comfyui.graph import Place, before, broken, circle, free_id, label, walk
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, slots
 from plugins.comfyui.named_inputs import refuse_no_seed, refuse_no_text
 from plugins.comfyui.naming import Questions, in_nodes, is_negative, named_place
@@ -283,13 +283,6 @@ class _Finder:
     def _sampler(self, found: tuple[Chain, ...]) -> str:
         """Return the sampler that is nearest to the picture; what gives the picture where none is known."""
         nodes = {chain.sampler for chain in found}
-        waiting, seen = [self.picture.output[0]], {self.picture.output[0]}
-        while waiting:
-            node = waiting.pop(0)
-            if node in nodes:
-                return node
-            for link in self.wiring.links(node):
-                if link.source not in seen:
-                    seen.add(link.source)
-                    waiting.append(link.source)
-        return self.picture.output[0]
+        start = self.picture.output[0]
+        way = walk([start], lambda node: (link.source for link in self.wiring.links(node)))
+        return next((node for node in way if node in nodes), start)

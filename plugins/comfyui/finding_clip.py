@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plugins.comfyui.finding_texts import Side
-from plugins.comfyui.graph import Place
+from plugins.comfyui.graph import Place, walk
 from plugins.comfyui.node_types import CLIP
 from plugins.comfyui.wiring import Wiring
 
@@ -36,13 +36,5 @@ def find_clip_skip(wiring: Wiring, texts: dict[str, Side]) -> ClipSkip:
 
 
 def _cut(wiring: Wiring, node: str) -> list[Place]:
-    found, waiting, seen = [], [node], {node}
-    while waiting:
-        one = waiting.pop()
-        if _SKIP in wiring.graph[one]["inputs"]:
-            found.append(Place(node=one, field=_SKIP))
-        for link in wiring.links(one, CLIP):
-            if link.source not in seen:
-                seen.add(link.source)
-                waiting.append(link.source)
-    return found
+    nodes = walk([node], lambda one: (link.source for link in wiring.links(one, CLIP)))
+    return [Place(node=one, field=_SKIP) for one in nodes if _SKIP in wiring.graph[one]["inputs"]]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plugins.comfyui.finding_picture import samplers
+from plugins.comfyui.graph import walk
 from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import is_negative
 from plugins.comfyui.node_types import (
@@ -64,16 +65,16 @@ def chains(wiring: Wiring) -> tuple[Chain, ...]:
 
 def _sampler(wiring: Wiring, node: str) -> str:
     """Return the node that samples with what a guider or a pipe hands it; a sampler is its own."""
-    waiting, seen = [node], {node}
-    while waiting:
-        one = waiting.pop(0)
-        if wiring.gives(one, LATENT) or wiring.gives(one, IMAGE):
-            return one
-        for link in wiring.consumers.get(one, ()):
-            if (link.kind == GUIDER or link.kind not in _PLAIN | {MODEL, CLIP}) and link.node not in seen:
-                seen.add(link.node)
-                waiting.append(link.node)
-    return node
+
+    def takers(one: str) -> Iterator[str]:
+        return (link.node for link in wiring.consumers.get(one, ()) if link.kind == GUIDER or _is_pipe(link))
+
+    return next((one for one in walk([node], takers) if wiring.gives(one, LATENT) or wiring.gives(one, IMAGE)), node)
+
+
+def _is_pipe(link: Link) -> bool:
+    """Say whether a link may carry several things at once."""
+    return link.kind not in _PLAIN | {MODEL, CLIP}
 
 
 def root_of(wiring: Wiring, link: Link, kind: str) -> Output:
@@ -96,17 +97,15 @@ def root_of(wiring: Wiring, link: Link, kind: str) -> Output:
 
 def packed(wiring: Wiring, start: str, kind: str) -> Iterator[Link]:
     """Yield the links of a kind that were packed into the pipes which a node takes."""
-    waiting, seen = [start], {start}
-    while waiting:
-        node = waiting.pop()
-        inside = wiring.links(node, kind) if node != start else ()
-        if inside:
-            yield from inside
-            continue
-        for link in wiring.links(node):
-            if link.kind not in _PLAIN | {MODEL, CLIP} and link.source not in seen:
-                seen.add(link.source)
-                waiting.append(link.source)
+
+    def inside(node: str) -> tuple[Link, ...]:
+        return wiring.links(node, kind) if node != start else ()
+
+    def packers(node: str) -> Iterator[str]:
+        return (link.source for link in wiring.links(node) if _is_pipe(link) and not inside(node))
+
+    for node in walk([start], packers):
+        yield from inside(node)
 
 
 def beginning(wiring: Wiring, found: Iterable[Chain], picture: str) -> tuple[Chain, ...]:
@@ -117,21 +116,17 @@ def beginning(wiring: Wiring, found: Iterable[Chain], picture: str) -> tuple[Cha
     all_found = tuple(found)
     nodes = {chain.sampler for chain in all_found}
     reached = {node: _way(wiring, node) for node in nodes}
-    on_the_way = nodes & (_way(wiring, picture) | {picture}) or nodes
+    on_the_way = nodes & _way(wiring, picture) or nodes
     first = {node for node in on_the_way if not (reached[node] & nodes) - {node}}
     return tuple(chain for chain in all_found if chain.sampler in (first or on_the_way))
 
 
 def _way(wiring: Wiring, start: str) -> set[str]:
-    """Return the nodes that latents come through to a node, also within prompts, and pictures that guide nothing."""
-    waiting, seen = [start], set()
-    while waiting:
-        node = waiting.pop()
+    """Return a node and those that latents come through to it, also within prompts, and pictures that guide nothing."""
+
+    def sources(node: str) -> Iterator[str]:
         guides = bool(wiring.gives(node, CONDITIONING)) and node != start
-        for link in wiring.links(node):
-            goes_on = link.kind in {LATENT, CONDITIONING} or (link.kind == IMAGE and not guides)
-            is_pipe = link.kind not in _PLAIN | {MODEL, CLIP}
-            if (goes_on or is_pipe) and link.source not in seen:
-                seen.add(link.source)
-                waiting.append(link.source)
-    return seen
+        kinds = {LATENT, CONDITIONING} if guides else {LATENT, CONDITIONING, IMAGE}
+        return (link.source for link in wiring.links(node) if link.kind in kinds or _is_pipe(link))
+
+    return set(walk([start], sources))

@@ -1,10 +1,11 @@
 """Which picture of a graph is the one to be judged."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from plugins.comfyui.graph import label
+from plugins.comfyui.graph import label, walk
 from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import Questions, in_nodes, named_node
 from plugins.comfyui.node_types import CONDITIONING, GUIDER, IMAGE, LATENT, MODEL, VIDEO
@@ -138,17 +139,11 @@ def _last(
 
 def _nearest(wiring: Wiring, node: str, sampling: set[str]) -> set[str]:
     """Return the samplers that are reached first, going back from a node."""
-    waiting, seen, found = [node], {node}, set()
-    while waiting:
-        one = waiting.pop()
-        if one in sampling:
-            found.add(one)
-            continue
-        for link in wiring.links(one):
-            if link.source not in seen:
-                seen.add(link.source)
-                waiting.append(link.source)
-    return found
+
+    def sources(one: str) -> Iterator[str]:
+        return (link.source for link in wiring.links(one) if one not in sampling)
+
+    return {one for one in walk([node], sources) if one in sampling}
 
 
 def _giver(wiring: Wiring) -> str:

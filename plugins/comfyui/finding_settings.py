@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
 from plugins.comfyui.finding_models import Chain, Output
-from plugins.comfyui.graph import Place, label, linked, spelled
+from plugins.comfyui.graph import Place, label, linked, spelled, walk
 from plugins.comfyui.node_types import ANY, COMBO, IMAGE, LATENT, SIGMAS
 from plugins.comfyui.wiring import Wiring
 
@@ -138,20 +138,13 @@ def latent_sources(wiring: Wiring, begun: Iterable[Chain], picture: str) -> tupl
 
     Where no model is known to be sampled with, they are what the picture begins with.
     """
-    found: dict[str, None] = {}
-    samplers = {chain.sampler for chain in begun}
-    waiting = [*(samplers or {picture})]
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        before = [link for link in wiring.links(node) if (link.kind == LATENT if samplers else _is_seen(link.kind))]
-        if not before and node not in samplers:
-            found[node] = None
-        for link in before:
-            if link.source not in seen:
-                seen.add(link.source)
-                waiting.append(link.source)
-    return tuple(found)
+    samplers = dict.fromkeys(chain.sampler for chain in begun)
+
+    def sources(node: str) -> list[str]:
+        links = wiring.links(node)
+        return [link.source for link in links if (link.kind == LATENT if samplers else _is_seen(link.kind))]
+
+    return tuple(node for node in walk(samplers or [picture], sources) if not sources(node) and node not in samplers)
 
 
 def find_batches(wiring: Wiring) -> tuple[Place, ...]:
@@ -168,7 +161,7 @@ def find_batches(wiring: Wiring) -> tuple[Place, ...]:
 def repeats(wiring: Wiring, picture: str) -> list[str]:
     """Say which nodes make several pictures where a cell takes one, on the way of latents and pictures to `picture`."""
     found = []
-    for node in _on_the_way(wiring, picture):
+    for node in walk([picture], lambda one: (link.source for link in wiring.links(one) if _is_seen(link.kind))):
         content = wiring.graph[node]
         takes = {kind for kind in (LATENT, IMAGE) if wiring.links(node, kind)}
         begins = not takes and any(_is_seen(link.kind) for link in wiring.consumers.get(node, ()))
@@ -194,16 +187,6 @@ def repeats(wiring: Wiring, picture: str) -> list[str]:
                 "take it out and export again."
             )
     return found
-
-
-def _on_the_way(wiring: Wiring, picture: str) -> list[str]:
-    found, waiting = {picture: None}, [picture]
-    while waiting:
-        for link in wiring.links(waiting.pop()):
-            if _is_seen(link.kind) and link.source not in found:
-                found[link.source] = None
-                waiting.append(link.source)
-    return list(found)
 
 
 def _is_seen(kind: str) -> bool:

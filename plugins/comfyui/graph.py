@@ -1,6 +1,7 @@
 """Nodes of a graph in API format, their names, and what they are made from."""
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +58,22 @@ def label(graph: Graph, node: str) -> str:
 def spelled(graph: Graph, place: Place) -> str:
     """Name an input as a person knows it: `11 'Prompt'.value`."""
     return f"{label(graph, place.node)}.{place.field}"
+
+
+def walk(starts: Iterable[str], onward: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    """Yield the nodes that are reached from `starts`, these among them, each once and the nearest first.
+
+    `onward` returns the nodes that are next to a node.
+    """
+    waiting = deque(dict.fromkeys(starts))
+    seen = set(waiting)
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        for other in onward(node):
+            if other not in seen:
+                seen.add(other)
+                waiting.append(other)
 
 
 def before(graph: Graph, starts: Iterable[str]) -> set[str]:

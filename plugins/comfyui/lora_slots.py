@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from plugins.comfyui.graph import Place, linked, spelled
+from plugins.comfyui.graph import Place, linked, spelled, walk
 from plugins.comfyui.node_types import CLIP, MODEL, STRING
 from plugins.comfyui.wiring import Wiring
 
@@ -159,16 +159,14 @@ def _beside(inputs: Mapping[str, Any], name: str, wanted: re.Pattern[str]) -> It
 
 def _is_live(wiring: Wiring, place: Place) -> bool:
     """Say whether a text with tags reaches a node that could load LoRAs; to others a tag is nothing but words."""
-    waiting, seen = [place.node], {place.node}
-    while waiting:
-        node = waiting.pop()
-        if wiring.gives(node, MODEL) or wiring.links(node, MODEL) or "lora" in wiring.graph[node]["class_type"].lower():
-            return True
-        for link in wiring.consumers.get(node, ()):
-            if link.kind in {STRING, ""} and link.node not in seen:
-                seen.add(link.node)
-                waiting.append(link.node)
-    return False
+
+    def takers(node: str) -> Iterator[str]:
+        return (link.node for link in wiring.consumers.get(node, ()) if link.kind in {STRING, ""})
+
+    return any(
+        wiring.gives(node, MODEL) or wiring.links(node, MODEL) or "lora" in wiring.graph[node]["class_type"].lower()
+        for node in walk([place.node], takers)
+    )
 
 
 def is_loaded(slot: Slot) -> bool:
