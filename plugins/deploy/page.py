@@ -85,9 +85,16 @@ def render_rollback(plan: Plan, rollback: Rollback, reports: Path, *, after: Aft
         row: _Shown(link=quote(place.as_posix()), preview=previews.get(reports / place))
         for row, place in places.items()
     }
-    purposes = {cell.row: cell.prompt.purpose or cell.prompt.id for cell in matrix(plan)}
+    names = {one.id: step_name(one) for one in plan.checkpoints}
     return page.render(
-        plan=plan, rollback=rollback, pictures=shown, purposes=purposes, after=after, frame_script=frame_script()
+        plan=plan,
+        rollback=rollback,
+        name=names.get(rollback.name, rollback.name),
+        taken_out=names.get(rollback.taken_out, rollback.taken_out),
+        pictures=shown,
+        purposes={cell.row: cell.prompt.purpose or cell.prompt.id for cell in matrix(plan)},
+        after=after,
+        frame_script=frame_script(),
     )
 
 

@@ -1,7 +1,7 @@
 """The former production file goes back into place, and is proven as a deployment is: `-m deploy --rollback`.
 
 It needs no gate: nobody selects anything, and the file may be none of the checkpoints. What it must render is found
-out first, from the same bytes under another name.
+out first, from a copy of the same bytes under a temporary name.
 """
 
 import contextlib
@@ -183,7 +183,7 @@ class ProductionRollback:
     def _compare(
         self, found: Mapping[tuple[str, Cell], Picture], wanted: Mapping[tuple[str, Cell], Picture], taken_out: str
     ) -> dict[str, str]:
-        """Compare what production renders with what the same bytes gave under another name; return it row by row.
+        """Compare what production renders with what a copy of the same bytes rendered; return it row by row.
 
         Raises `ProofError` where they differ by more than production differs from what was taken out, twice over.
         """
@@ -191,13 +191,14 @@ class ProductionRollback:
         for (url, cell), picture in found.items():
             same = wanted[url, cell]
             if picture.pixels_sha256 == same.pixels_sha256:
-                rendered[cell.row] = "the same pixels as these bytes gave under another name"
+                rendered[cell.row] = "pixel for pixel what a copy of this file rendered before it was put back"
                 continue
             distance = effect_of(picture.image, same.image)
             other = self._distance_from(taken_out, cell, picture)
-            at = "cannot be read, to tell by how much it may differ" if other is None else f"is at {other:.2f}"
+            away = "cannot be read, so nothing shows how much is too much" if other is None else f"is {other:.2f} away"
             rendered[cell.row] = (
-                f"{distance:.2f} of 255 from what these bytes gave under another name; {taken_out}'s picture {at}"
+                f"{distance:.2f} of 255 away from what a copy of this file rendered before it was put back; "
+                f"{taken_out}'s picture {away}"
             )
             if other is None or other < CLEAR * distance:
                 production = self.expected.plan.production.file

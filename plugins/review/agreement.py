@@ -30,7 +30,7 @@ class Agreement:
     def __str__(self) -> str:
         """Write `alpha 0.69; 10 of 12 pictures marked alike`."""
         if not self.units:
-            return "no picture was marked by two"
+            return "no picture was marked by two judges"
         found = alpha(self.units)
         told = "no alpha, since all marks are the same" if found is None else f"alpha {found:.2f}"
         return f"{told}; {self.alike} of {len(self.units)} pictures marked alike"

@@ -53,7 +53,7 @@ def out_of_reach(plan: Plan) -> tuple[str, ...]:
     if wilson(least, least)[0] >= rate:
         return ()
     needed = ceil(_Z**2 * rate / (1 - rate))
-    proved = f"looked for on {least} of a checkpoint's pictures, and a yes on all shows at least"
+    proved = f"judged on {least} of a checkpoint's pictures, and a yes on all of them shows at least"
     share = f"{100 * wilson(least, least)[0]:.0f} %"
     told = f"[selection] pass = {rate:g} cannot be reached: {text!r} is {proved} {share}. It takes {needed}: add seeds."
     return (told,)

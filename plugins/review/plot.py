@@ -52,7 +52,7 @@ MEASURES: Final = (
         id="effect",
         title="Effect against the baseline",
         meaning=(
-            "The mean difference to the picture without LoRA, of 255. Near 0 the LoRA does nothing; more is not better."
+            "Mean difference from the picture without the LoRA, from 0 to 255. Near 0 it does nothing; more is not better."
         ),
         digits=1,
         of=lambda metrics: metrics.effect,
@@ -63,8 +63,8 @@ MEASURES: Final = (
         id="bleed",
         title="Effect without the trigger word",
         meaning=(
-            "The same difference, and on the same scale, on the prompts that leave the trigger word out. "
-            "Far below the effect with it, the LoRA keeps to its subject."
+            "The same difference, on the same scale, on the prompts without the trigger word. "
+            "Far below the effect with it means that the LoRA leaves other subjects alone."
         ),
         digits=1,
         of=lambda metrics: metrics.bleed,
@@ -74,8 +74,8 @@ MEASURES: Final = (
         id="distance",
         title="Distance to the training images",
         meaning=(
-            "From each picture to the training image nearest to it: 0 is the same picture, about 1 another. "
-            "A fall at the end may be copying."
+            "From each picture to its nearest training image: 0 is the same picture, about 1 an unrelated one. "
+            "A fall in the last steps may mean copying."
         ),
         digits=2,
         of=lambda metrics: metrics.distance,

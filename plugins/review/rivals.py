@@ -29,7 +29,7 @@ def compared_with(rival: Rival, ballot: Ballot, plan: Plan, *, selected: str, st
         return f"{start} Not by the marks: worse in {'; '.join(worse)}.{also}"
     if better:
         return f"{start} Yes, by the marks: better in {'; '.join(better)}, and worse in none."
-    return f"{start} As good: no mark tells them apart."
+    return f"{start} They are equal by the marks."
 
 
 def _share(figure: Figure) -> float:

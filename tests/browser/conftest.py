@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
-    """Review the Spyke plan: one picture failed, one is to look at twice, one is missing."""
+    """Review the Spyke plan: one picture failed, one has a warning, one is missing."""
     folder = tmp_path_factory.mktemp("spyke")
     references = training_images(folder / "training", 7, side=96)
     return make_review(

@@ -110,7 +110,7 @@ def test_one_key_too_many_changes_nothing(page: Page) -> None:
         page.keyboard.press(key)
     score = page.locator('.score[data-checkpoint="step600"]')
     expect(score).to_have_text("3 yes")
-    expect(page.locator("#viewer-status")).to_contain_text("j: the next unmarked picture. A digit goes back")
+    expect(page.locator("#viewer-status")).to_contain_text("j: the next unmarked picture. Type a number to go back")
     for key in "2n":
         page.keyboard.press(key)
     expect(score).to_have_text("2 yes, 1 no; ruled out")
@@ -141,7 +141,7 @@ def test_what_is_ruled_out_comes_last(page: Page) -> None:
     expect(title).to_contain_text("step 200")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("y")
-    expect(page.locator("#viewer-status")).to_contain_text("All that is not ruled out is marked. Esc, then decide")
+    expect(page.locator("#viewer-status")).to_contain_text("Everything is marked but what is ruled out. Esc, then decide")
     expect(page.locator("#viewer-progress")).to_have_text("25 of 30 marked.")
 
 
@@ -226,11 +226,11 @@ def test_nothing_is_undone_across_a_shuffle(page: Page) -> None:
 def test_empty_ballot_is_said_to_be_empty(page: Page, tmp_path: Path) -> None:
     """Saving without a single mark says so, and so does the file."""
     assert saved(page, tmp_path).is_empty
-    expect(page.locator("#status")).to_contain_text("Nothing is marked on it")
+    expect(page.locator("#status")).to_contain_text("It has no marks")
     page.locator("#judge-name").fill("Ana")
     mark(page, "step200", "y-----")
     assert "Ana" == saved(page, tmp_path).judge
-    expect(page.locator("#status")).not_to_contain_text("Nothing is marked on it")
+    expect(page.locator("#status")).not_to_contain_text("It has no marks")
 
 
 def test_arrow_keys_walk_over_pictures_and_marks(page: Page) -> None:
@@ -278,7 +278,7 @@ def test_rate_is_what_the_interval_must_reach(open_page: Open, tmp_path: Path) -
         "step 400 is the earliest checkpoint with every required criterion seen on at least 40 % of pictures, "
         "by the interval's lower end."
     )
-    assert "The least proven: Ginger or orange hair, 3 of 3: at least 44 %." == lines[1]
+    assert "Least proven: Ginger or orange hair, 3 of 3: at least 44 %." == lines[1]
     assert "step 200 is ruled out. Ginger or orange hair: 0 of 3: at most 56 %." == lines[2]
     enlarge(page, "step400-novel_pose")
     for key in ("1", "n"):

@@ -38,7 +38,7 @@ def test_what_is_wrong_stands_on_the_picture(page: Page) -> None:
     assert "nearly one colour" in page.locator('[data-cell="step200-asymmetric_details"] .flag.failed').inner_text()
     assert "CUDA out of memory" in page.locator('[data-cell="step800-trigger_environment"] .picture').inner_text()
     expect(page.locator(".tally")).to_have_text(
-        "17 of 18 pictures rendered, 1 missing, 1 failed a check, 1 to look at twice"
+        "17 of 18 pictures rendered, 1 missing, 1 failed a check, 1 with a warning"
     )
 
 

@@ -141,7 +141,7 @@ def test_criteria_are_whole_beside_a_large_picture(page: Page, size: dict[str, i
         "items => items.flatMap((item, index) => item.hidden ? [] : [index])"
     )
     assert in_view(page, "#viewer-criteria li:nth-child(5) .marks")
-    expect(page.locator("#elsewhere")).to_have_text("1 more is looked for on other prompts.")
+    expect(page.locator("#elsewhere")).to_have_text("1 more applies to other prompts.")
     for key in "yyyyy":
         page.keyboard.press(key)
     expect(page.locator("#viewer-status")).to_have_text("All is marked here. j: the next unmarked picture.")

@@ -108,7 +108,7 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     assert text.endswith(f"production: {told['digest'][1]}")
     assert told["summary"][1].startswith("# Spyke LoRA, small: rolled back to final\n")
     page = told["page"][1]
-    assert "Rolled back to final</h1>" in page
+    assert "Rolled back to final, step 920</h1>" in page
     assert "pytest -m deploy --selected-step=STEP --plan=" in page
     assert '<span class="purpose">A novel pose</span>' in page
 

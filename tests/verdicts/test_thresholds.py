@@ -102,7 +102,7 @@ def test_rollback_by_nearness_is_clear(plan: Plan, tmp_path: Path, taken_out: in
 
     if is_proof:
         assert (
-            "1.00 of 255 from what these bytes gave under another name" in undoing._compare(*pair, "step600")[cell.row]
+            "1.00 of 255 away from what a copy of this file rendered" in undoing._compare(*pair, "step600")[cell.row]
         )
     else:
         with pytest.raises(ProofError, match="is not what was put back"):

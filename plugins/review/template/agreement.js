@@ -28,7 +28,7 @@ function squares(numbers) {
 
 function toldAgreement(units) {
   const marked = units.filter((answers) => answers.length > 1);
-  if (!marked.length) return "no picture was marked by two";
+  if (!marked.length) return "no picture was marked by two judges";
   const found = alpha(marked);
   const alike = marked.filter((answers) => new Set(answers).size === 1).length;
   const told = found === null ? "no alpha, since all marks are the same" : `alpha ${found.toFixed(2)}`;

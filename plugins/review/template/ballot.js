@@ -43,8 +43,8 @@ function undo() {
 }
 
 function redo() {
-  if (future.length) travel(future, past, "Done again.");
-  else say("There is nothing to do again.");
+  if (future.length) travel(future, past, "Redone.");
+  else say("There is nothing to redo.");
 }
 
 function travel(from, to, told) {

@@ -21,10 +21,10 @@ function columnName(id) {
 }
 
 function startBlind() {
-  if (data.filling) return say("Judging blind begins when all pictures are there: which column fills next would tell the checkpoints apart.");
+  if (data.filling) return say("Judging blind begins when all pictures are there: until then, the order in which columns fill would show which checkpoint is which.");
   const { judge } = ballot;
   const anything = JSON.stringify({ ...ballot, judge: "", blind: null }) !== JSON.stringify(emptyBallot());
-  const question = "Start blind? What you marked, wrote and chose so far had the names in view, and is cleared. To keep it, save the ballot first.";
+  const question = "Start judging blind? This clears what you marked, wrote and chose so far, since you could see the names. To keep it, save the ballot first.";
   if (anything && !confirm(question)) return;
   dropped = [];
   return change(() => ({ ...emptyBallot(), judge, blind: { order: shuffled(data.checkpoints.map(({ id }) => id)), revealed: false } }));

@@ -115,7 +115,7 @@ function clearStage() {
 // Each key names what to compare with; pressed again, it goes to the next of its kind, then back to nothing.
 function toggleOther(kind) {
   const options = [...part("other").options].map((option) => option.value).filter((value) => value.startsWith(kind));
-  if (!options.length) return tellHere(kind === "nearest" && isBlind() ? "Not while you judge blind: it would tell the checkpoints apart." : "There is nothing of this kind to compare with.");
+  if (!options.length) return tellHere(kind === "nearest" && isBlind() ? "Not while you judge blind: it would show which checkpoint is which." : "There is nothing of this kind to compare with.");
   return compareWith(options[options.indexOf(compared.other) + 1] ?? "");
 }
 

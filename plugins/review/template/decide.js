@@ -55,12 +55,12 @@ function choose(choice, at = ballot.strength ?? strength) {
 
 function blindProgress() {
   const { done, total } = progress();
-  return `Judging blind: ${done} of ${total} marked. The rule prefers the earlier checkpoint, so its verdict shows once they are revealed.`;
+  return `Judging blind: ${done} of ${total} marked. The rule's verdict appears once the checkpoints are revealed: it depends on their order.`;
 }
 
 function commandHint() {
   if (isBlind()) return "Reveal the checkpoints to see the command for the one that you choose.";
-  const first = several ? "Save the ballot beside this report, since it says at which strength. Then type" : "Then type";
+  const first = several ? "Save the ballot beside this report: it holds the strength. Then type" : "Then type";
   return ballot.choice ? `${first}:` : `${first}, with the chosen checkpoint for STEP:`;
 }
 
@@ -83,7 +83,7 @@ function tell(id, lines) {
 
 function takeChoice() {
   const { checkpoint, strength: at } = suggestion();
-  if (isBlind()) say("Reveal the checkpoints first: the rule prefers the earlier one.");
+  if (isBlind()) say("Reveal the checkpoints first: the rule depends on their order.");
   else if (checkpoint) choose(checkpoint, asLabel(at));
   else say("The rule has no checkpoint to choose yet.");
 }
@@ -93,7 +93,7 @@ function save() {
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: "ballot.json" });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  const empty = Object.keys(ballot.marks).length ? [] : ["Nothing is marked on it, and the summary will say so."];
+  const empty = Object.keys(ballot.marks).length ? [] : ["It has no marks, and the summary will say so."];
   say("Saved as ballot.json. Put it beside this report, or name it with --ballot when you deploy.", ...empty);
 }
 
@@ -111,7 +111,7 @@ async function copyCommand() {
     say("Copied.");
   } catch {
     getSelection().selectAllChildren(part("command"));
-    say("This browser does not let a page copy; the command is selected, so copy it yourself.");
+    say("This browser does not let a page copy. The command is selected: copy it yourself.");
   }
 }
 

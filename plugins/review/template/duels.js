@@ -1,4 +1,4 @@
-// Blind duels between checkpoints that the marks tie: two pictures of one prompt, left and right by chance.
+// Blind duels between checkpoints that the marks tie: two pictures of one prompt, on random sides.
 
 const duelDialog = document.getElementById("duel");
 let weighed = { key: "", found: [] }; // counted once for these duels
@@ -105,7 +105,7 @@ function toldPreference(names) {
   const count = duelsAmong(tied()).length;
   return [
     `After ${count} ${count === 1 ? "duel" : "duels"}:`,
-    ...found.map(({ id, best, wins, low, high }) => `${names(id)}: the best with a chance of ${percent(best)}; wins ${percent(wins)} of its duels (${percent(low)} to ${percent(high)})`),
+    ...found.map(({ id, best, wins, low, high }) => `${names(id)}: ${percent(best)} likely to be the best; wins ${percent(wins)} of its duels (${percent(low)} to ${percent(high)})`),
   ];
 }
 
@@ -113,7 +113,7 @@ function drawDuels() {
   const ids = tied();
   part("duels").hidden = !ids.length;
   if (!ids.length) return;
-  part("duels-told").textContent = `The marks tie ${inWordsAnd(ids.map(columnName))}${atStrength("", strength)}. Compare their pictures two by two, without names.`;
+  part("duels-told").textContent = `${inWordsAnd(ids.map(columnName))} tie on the marks${atStrength("", strength)}. Compare their pictures two by two, without names.`;
   tell("preference", toldPreference(columnName));
 }
 

@@ -101,7 +101,7 @@ function goToOpen(from = null) {
   else say(allIsMarked());
 }
 
-// Arrow keys walk over pictures and marks; Tab passes the whole matrix in one step.
+// Arrow keys move over pictures and marks; Tab passes the whole matrix in one step.
 function walk(from, key) {
   const line = from.closest("tr");
   if (key === "ArrowLeft" || key === "ArrowRight") {
@@ -132,7 +132,7 @@ function stopAt(button) {
 }
 
 function toggleExpectations() {
-  if (isBlind()) return say("Not while you judge blind: they would tell the checkpoints apart.");
+  if (isBlind()) return say("Not while you judge blind: they would show which checkpoint is which.");
   return showExpectations(!review.classList.contains("expecting"));
 }
 

@@ -1,4 +1,4 @@
-// Is the chosen checkpoint better than a rival, as what is in production? rivals.py says the same in the summary.
+// Is the chosen checkpoint better than a rival, such as production? rivals.py says the same in the summary.
 
 const rivals = data.checkpoints.filter(({ rival }) => rival);
 
@@ -19,7 +19,7 @@ function comparedWith(rival, checkpoint, at) {
   if (unmarked || !criteria.length) return `${start} Not answered: ${unmarked} of ${criteria.length} criteria are not marked on both.`;
   if (worse.length) return `${start} Not by the marks: worse in ${worse.join("; ")}.${better.length ? ` Better in ${better.join("; ")}.` : ""}`;
   if (better.length) return `${start} Yes, by the marks: better in ${better.join("; ")}, and worse in none.`;
-  return `${start} As good: no mark tells them apart.`;
+  return `${start} They are equal by the marks.`;
 }
 
 // Of what is chosen, else of what the rule gives.

@@ -53,7 +53,7 @@ function stillOpen(name, checkpoint, open, at) {
 function weakest(checkpoint, at) {
   const counted = required.map(({ id, text }) => ({ text, ...figure(checkpoint, id, at) }));
   const [least] = counted.sort((one, other) => one.lookedAt - other.lookedAt);
-  return `The least proven: ${least.text}, ${inWords(least)}.`;
+  return `Least proven: ${least.text}, ${inWords(least)}.`;
 }
 
 function incomplete(checkpoint, at) {

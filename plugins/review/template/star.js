@@ -1,7 +1,7 @@
 // One picture of a checkpoint is starred: it stands for the LoRA where that is published.
 
 function star() {
-  if (isBlind()) return tellHere("Not while you judge blind: a star would tell the checkpoints apart.");
+  if (isBlind()) return tellHere("Not while you judge blind: a star would show which checkpoint is which.");
   if (!isCandidates() || isMissing()) return tellHere("A preview picture is a picture of a checkpoint.");
   const id = cellId();
   change(({ starred }) => ({ starred: starred === id ? null : id }));

@@ -101,7 +101,7 @@ function drawJudging(column) {
   }
   const elsewhere = data.criteria.filter((_, index) => !applies(index)).length;
   part("elsewhere").hidden = !elsewhere;
-  part("elsewhere").textContent = `${elsewhere} more ${elsewhere === 1 ? "is" : "are"} looked for on other prompts.`;
+  part("elsewhere").textContent = `${elsewhere} more ${elsewhere === 1 ? "applies" : "apply"} to other prompts.`;
   part("viewer-progress").textContent = `${part("progress").textContent}. `;
   part("viewer-next").hidden = shown.criterion !== -1 || !nextPicture();
   part("checkpoint-note").dataset.id = column;
@@ -128,7 +128,7 @@ function answerHere(answer, everywhere = false) {
   const criterion = data.criteria[shown.criterion];
   if (shown.column === "baseline") return tellHere("The baseline is not marked: it shows what the LoRA must change.");
   if (isMissing()) return tellHere("There is no picture here to mark.");
-  if (!criterion) return tellHere(`${whatIsNext()} A digit goes back to a criterion.`);
+  if (!criterion) return tellHere(`${whatIsNext()} Type a number to go back to a criterion.`);
   mark(shown.column, [criterion.id], answer, everywhere ? undefined : [nameHere()]);
   if (answer) shown.criterion = nextCriterion(shown.criterion);
   drawViewer();
@@ -139,7 +139,7 @@ function whatIsNext() {
   const next = nextPicture();
   if (!next) return allIsMarked();
   const { column, strength: at } = data.cells[next];
-  return shortOf(column, at).length ? "All that is not ruled out is marked. Esc, then decide; j: the rest." : "All is marked here. j: the next unmarked picture.";
+  return shortOf(column, at).length ? "Everything is marked but what is ruled out. Esc, then decide; j: the rest." : "All is marked here. j: the next unmarked picture.";
 }
 
 function allIsMarked() {

@@ -84,7 +84,7 @@ def test_rival_is_refused_by_name(rivalled: Judged, typed: str) -> None:
     [
         ("yes", "no", "Yes, by the marks: better in Ginger or orange hair (2 of 2 against 0 of 2); Cloak (2 of 2 "),
         ("no", "yes", "Not by the marks: worse in "),
-        ("yes", "yes", "As good: no mark tells them apart."),
+        ("yes", "yes", "They are equal by the marks."),
         ("yes", None, "Not answered: 2 of 2 criteria are not marked on both."),
     ],
     ids=["better", "worse", "equal", "not-marked"],

@@ -1,4 +1,4 @@
-"""The former production file goes back into place, proven by what the same bytes render under another name."""
+"""The former production file goes back into place, proven by what a copy of the same bytes renders."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -105,7 +105,7 @@ def test_former_file_is_put_back(
 
     assert (former, former) == (digest_of(judged.production), rollback.sha256)
     assert (checkpoint, "step600") == (rollback.checkpoint, rollback.taken_out)
-    told = "the same pixels as these bytes gave under another name"
+    told = "pixel for pixel what a copy of this file rendered before it was put back"
     assert {"forest": told, "novel_pose": told} == rollback.proof
     assert [judged.production.name] == names(judged)
     assert rollback == rollback_of(deployment, judged.reports / ROLLBACK)
@@ -377,7 +377,7 @@ def test_missing_picture_of_what_was_taken_out_is_told(
     for picture in (judged.reports / "pictures" / "step600").glob("*.png"):
         picture.unlink()
 
-    with pytest.raises(DeploymentError, match="step600's picture cannot be read, to tell by how much it may differ"):
+    with pytest.raises(DeploymentError, match="step600's picture cannot be read, so nothing shows how much is too much"):
         undoing.roll_back(former)
 
 

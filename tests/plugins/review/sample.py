@@ -66,7 +66,7 @@ def large_plan(columns: int, rows: int) -> Plan:
 def make_review(
     reports: Path, *, side: int = 512, flags: bool = True, plan: Plan | None = None, **changes: Any
 ) -> Review:
-    """Draw the whole matrix; with `flags`, one picture failed, one is to look at twice, one is missing.
+    """Draw the whole matrix; with `flags`, one picture failed, one has a warning, one is missing.
 
     With `references`, every picture is nearest to one of them.
     """

@@ -52,7 +52,7 @@ def test_agreement_is_told_criterion_by_criterion() -> None:
     assert {
         "hair": "no alpha, since all marks are the same; 1 of 1 pictures marked alike",
         "cloak": "alpha 0.00; 0 of 1 pictures marked alike",
-        "style": "no picture was marked by two",
+        "style": "no picture was marked by two judges",
     } == {name: told[name] for name in ("hair", "cloak", "style")}
     cloak = next(criterion.text for criterion in plan.criteria if criterion.id == "cloak")
     assert [[], [cloak]] == [required_no(one, "step600", plan, None) for one in judges[:2]]
