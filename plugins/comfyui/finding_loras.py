@@ -8,7 +8,7 @@ from typing import Any, Final
 from plugins.comfyui.client import Graph
 from plugins.comfyui.finding_models import Chain, Output, root_of
 from plugins.comfyui.finding_texts import Side
-from plugins.comfyui.graph import Place, free_id, label, linked, spelled
+from plugins.comfyui.graph import Place, free_id, label, spelled
 from plugins.comfyui.lora_slots import Slot, is_loaded, is_off, names, nearly_names
 from plugins.comfyui.naming import Questions, in_nodes, named_node, named_place
 from plugins.comfyui.node_types import CLIP, MODEL
@@ -122,18 +122,11 @@ def insert_loader(whole: Graph, root: Output, clip: Output | None, *, node: str)
 
     Nodes whose links stay are those of the graph that is given.
     """
-    instead: dict[Output, list[Any]] = {root: [node, 0]}
-    inputs: dict[str, Any] = {"model": list(root)}
-    if clip:
-        instead[clip] = [node, 1]
-        inputs["clip"] = list(clip)
+    inputs: dict[str, Any] = {"model": list(root)} | ({"clip": list(clip)} if clip else {})
+    taken = list(inputs.values())
     graph = dict(whole)
     for other, content in whole.items():
-        links = {
-            name: list(instead[output])
-            for name, value in content["inputs"].items()
-            if isinstance(value, list) and (output := linked(whole, value)) in instead
-        }
+        links = {name: [node, taken.index(value)] for name, value in content["inputs"].items() if value in taken}
         if links:
             graph[other] = {**content, "inputs": content["inputs"] | links}
     inputs |= {_FIELD: "", "strength_model": 1.0} | ({"strength_clip": 1.0} if clip else {})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from plugins.comfyui.finding_picture import samplers
 from plugins.comfyui.graph import walk
@@ -20,7 +21,9 @@ from plugins.comfyui.node_types import (
 from plugins.comfyui.wiring import Wiring
 
 Output = tuple[str, int]
-_PLAIN = frozenset({CLIP, CONDITIONING, GUIDER, IMAGE, LATENT, SIGMAS, STRING, "VAE", "NOISE", "SAMPLER", "MASK"})
+_PLAIN: Final = frozenset(
+    {CLIP, CONDITIONING, GUIDER, IMAGE, LATENT, MODEL, SIGMAS, STRING, "VAE", "NOISE", "SAMPLER", "MASK"}
+)
 """What carries one thing, and never a model beside it, as a pipe does."""
 
 
@@ -74,7 +77,7 @@ def _sampler(wiring: Wiring, node: str) -> str:
 
 def _is_pipe(link: Link) -> bool:
     """Say whether a link may carry several things at once."""
-    return link.kind not in _PLAIN | {MODEL, CLIP}
+    return link.kind not in _PLAIN
 
 
 def root_of(wiring: Wiring, link: Link, kind: str) -> Output:
