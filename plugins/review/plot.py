@@ -52,7 +52,7 @@ MEASURES: Final = (
         id="effect",
         title="Effect against the baseline",
         meaning=(
-            "Mean difference from the picture without the LoRA, from 0 to 255. Near 0 it does nothing; more is not better."
+            "Mean difference from the picture without the LoRA, of 255. Near 0 it does nothing; more is not better."
         ),
         digits=1,
         of=lambda metrics: metrics.effect,

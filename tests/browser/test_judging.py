@@ -141,7 +141,7 @@ def test_what_is_ruled_out_comes_last(page: Page) -> None:
     expect(title).to_contain_text("step 200")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("y")
-    expect(page.locator("#viewer-status")).to_contain_text("Everything is marked but what is ruled out. Esc, then decide")
+    expect(page.locator("#viewer-status")).to_contain_text("Everything is marked but what is ruled out. Esc")
     expect(page.locator("#viewer-progress")).to_have_text("25 of 30 marked.")
 
 

@@ -377,7 +377,7 @@ def test_missing_picture_of_what_was_taken_out_is_told(
     for picture in (judged.reports / "pictures" / "step600").glob("*.png"):
         picture.unlink()
 
-    with pytest.raises(DeploymentError, match="step600's picture cannot be read, so nothing shows how much is too much"):
+    with pytest.raises(DeploymentError, match="step600's picture cannot be read, so nothing shows how much"):
         undoing.roll_back(former)
 
 

@@ -45,10 +45,16 @@ def test_figure_says_what_it_proves(figure: Figure, told: str, answer: str | Non
     [
         pytest.param(None, 1, [], id="all"),
         pytest.param(
-            0.8, 1, ["1 of a checkpoint's pictures, and a yes on all of them shows at least 21 %. It takes 16"], id="few"
+            0.8,
+            1,
+            ["1 of a checkpoint's pictures, and a yes on all of them shows at least 21 %. It takes 16"],
+            id="few",
         ),
         pytest.param(
-            0.8, 15, ["15 of a checkpoint's pictures, and a yes on all of them shows at least 80 %. It takes 16"], id="15"
+            0.8,
+            15,
+            ["15 of a checkpoint's pictures, and a yes on all of them shows at least 80 %. It takes 16"],
+            id="15",
         ),
         pytest.param(0.8, 16, [], id="enough"),
     ],
