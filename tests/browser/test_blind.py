@@ -89,7 +89,7 @@ def test_nothing_is_cleared_without_a_word(report: Page) -> None:
     report.evaluate("globalThis.confirm = (question) => { globalThis.asked = question; return false; }")
     report.locator("#blind").click()
     asked.append(report.evaluate("globalThis.asked"))
-    assert asked[0].endswith("is cleared. To keep it, save the ballot first.")
+    assert asked[0].endswith("since you could see the names. To keep it, save the ballot first.")
     expect(notes).to_have_value("too stiff")
     expect(report.locator("#blind")).to_have_text("Judge blind")
 

@@ -510,7 +510,7 @@ def test_browser_that_keeps_nothing_is_told(open_page: Open, report: Path, tmp_p
     """Where a page from disk has no storage, everything works but the keeping, and the page says so."""
     script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no storage'); }});"
     page = open_page(report, script=script)
-    expect(page.locator("#unkept")).to_contain_text("save the ballot before you close the page")
+    expect(page.locator("#unkept")).to_contain_text("Save the ballot before you close the page")
     mark(page, "step200", "yyyyyy")
     assert dict.fromkeys(CRITERIA, "yes") == saved(page, tmp_path).answers("step200")
 

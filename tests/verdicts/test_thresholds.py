@@ -101,9 +101,7 @@ def test_rollback_by_nearness_is_clear(plan: Plan, tmp_path: Path, taken_out: in
     pair = ({("http://a:1", cell): picture(found)}, {("http://a:1", cell): picture(wanted)})
 
     if is_proof:
-        assert (
-            "1.00 of 255 away from what a copy of this file rendered" in undoing._compare(*pair, "step600")[cell.row]
-        )
+        assert "1.00 of 255 away from what a copy of this file rendered" in undoing._compare(*pair, "step600")[cell.row]
     else:
         with pytest.raises(ProofError, match="is not what was put back"):
             undoing._compare(*pair, "step600")
