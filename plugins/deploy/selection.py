@@ -183,7 +183,7 @@ def judged_by_all(
 
     Raises `SelectionError` and `BallotError`, as `judged_by` does.
     """
-    agreed = len(used) > 1 and any(one.ballot and one.ballot.choice == selected.id for one in used)
+    agreed = any(one.ballot and one.ballot.choice == selected.id for one in used)
     return [judged_by(one.file, selected, plan, entries, simulated=simulated, agreed=agreed) for one in used]
 
 

@@ -237,7 +237,7 @@ def differences(ballot: Ballot, entries: Iterable[Entry]) -> list[str]:
 
 def _same(judged: Judged, entry: Entry) -> bool:
     """Whether a picture is the one that was judged: the same file, or the same pixels in another file."""
-    return judged.file == entry.digest or (judged.pixels is not None and judged.pixels == entry.pixels)
+    return judged.file == entry.digest or judged.pixels == entry.pixels
 
 
 def _told(error: ValidationError) -> str:

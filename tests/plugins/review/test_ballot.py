@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plugins.review.ballot import Ballot, BallotError, Mark, differences, figures, judge_name, read_ballot
+from plugins.review.ballot import Ballot, BallotError, Judged, Mark, differences, figures, judge_name, read_ballot
 from plugins.review.review import Review
 from tests.plugins.review.sample import make_review
 
@@ -238,6 +238,21 @@ def test_folder_is_no_ballot(tmp_path: Path) -> None:
 def test_same_pictures_have_no_differences(raw: dict[str, object], folder: Path, review: Review) -> None:
     """A ballot over just these pictures, missing ones included, differs in nothing."""
     assert [] == differences(read_ballot(written(folder, raw)), review.entries)
+
+
+@pytest.mark.parametrize("pixels", ["same", "other", None])
+def test_picture_is_judged_again_unless_its_pixels_are_the_same(
+    raw: dict[str, object], folder: Path, review: Review, pixels: str | None
+) -> None:
+    """Another file is the judged picture where it has its pixels, and never where a ballot does not know them."""
+    cell = "step600-novel_pose"
+    known = {"same": review.by_id[cell].pixels, "other": "1" * 64, None: None}[pixels]
+    ballot = read_ballot(written(folder, raw))
+    ballot = ballot.model_copy(update={"pictures": {**ballot.pictures, cell: Judged(file="0" * 64, pixels=known)}})
+
+    found = differences(ballot, review.entries)
+
+    assert ([] if pixels == "same" else ["step600 x novel_pose"]) == [one.partition(":")[0] for one in found]
 
 
 def test_other_pictures_are_told_one_by_one(raw: dict[str, object], folder: Path, review: Review) -> None:
