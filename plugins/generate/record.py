@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ class Recorder:
     _nodes: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """The nodes of the last workflow."""
 
+    @cached_property
+    def _plan(self) -> PlanRecord:
+        return PlanRecord(name=self.expected.plan.name, digest=self.expected.plan.digest)
+
     def staged_for(self, cell: Cell) -> Staged | None:
         """Return the staged LoRA of a cell; None for a baseline."""
         return self.staged[cell.checkpoint.id] if cell.checkpoint else None
@@ -75,7 +80,7 @@ class Recorder:
         before = self._other_weights_before(rendered)
         stale = (check_fresh_weights(lora=staged.sha256, before=before),) if staged and before else ()
         return Evidence(
-            plan=PlanRecord(name=plan.name, digest=plan.digest),
+            plan=self._plan,
             cell=CellRecord(
                 column=cell.column,
                 row=cell.row,

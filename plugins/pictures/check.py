@@ -1,6 +1,7 @@
 """The outcome of one check of a picture."""
 
 from enum import StrEnum
+from functools import cache
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,3 +41,9 @@ class Check(BaseModel):
     def __str__(self) -> str:
         details = "; ".join(filter(None, [self.message, *map(str, self.differences)]))
         return f"{self.name}: {details or self.outcome}"
+
+
+@cache
+def passed(name: str) -> Check:
+    """Return a check that passed and says no more: one value for all pictures, thousands of which stay in memory."""
+    return Check(name=name, outcome=Outcome.PASSED)

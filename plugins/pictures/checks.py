@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageStat
 
-from plugins.pictures.check import Check, Difference, Outcome
+from plugins.pictures.check import Check, Difference, Outcome, passed
 from plugins.pictures.likeness import COPY, Nearest
 from plugins.pictures.picture import Picture
 from plugins.plan.messages import visible
@@ -44,7 +44,7 @@ def check_size(picture: Picture, *, width: int, height: int) -> Check:
     """Compare the picture's size in pixels with the plan's."""
     size = picture.image.size
     if size == (width, height):
-        return Check(name="size", outcome=Outcome.PASSED)
+        return passed("size")
     difference = Difference(field="size", got=f"{size[0]}x{size[1]}", asked=f"{width}x{height}")
     return Check(name="size", outcome=Outcome.FAILED, differences=(difference,))
 
@@ -62,7 +62,7 @@ def check_not_blank(picture: Picture) -> Check:
     if share > _FLAT_SHARE:
         share = float(np.logical_and.reduce([_near(*one) for one in zip(seen.split(), colour, strict=True)]).mean())
     if share <= _FLAT_SHARE:
-        return Check(name="blank", outcome=Outcome.PASSED)
+        return passed("blank")
     black = _BLACK if max(colour) < _NEARLY_BLACK else ""
     return Check(
         name="blank",
@@ -90,7 +90,7 @@ def check_not_noise(picture: Picture) -> Check:
     grey = np.asarray(picture.image.convert("RGB").convert("L"))[::_ROW_STEP].astype(np.float32)
     likeness = _correlation(grey[:, 1:], grey[:, :-1])
     if likeness >= _NEIGHBOURS:
-        return Check(name="noise", outcome=Outcome.PASSED)
+        return passed("noise")
     return Check(
         name="noise",
         outcome=Outcome.FAILED,
@@ -128,7 +128,7 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str, elsewhere: Collect
     so does the same LoRA on another prompt or seed or at another strength: `elsewhere` names those of the twins.
     """
     if not twins:
-        return Check(name="twin", outcome=Outcome.PASSED)
+        return passed("twin")
     lines = []
     for cell, other in twins.items():
         if lora and lora == other and cell not in elsewhere:
@@ -216,6 +216,8 @@ def check_workflow(
     if more := sum(1 for _ in found):
         first = f"{len(differences) + more} inputs differ, of which these are the first {_MOST_DIFFERENCES}"
         message = f"{message}; {first}" if message else first
+    if not message and not differences:
+        return passed("workflow")
     outcome = Outcome.FAILED if differences else Outcome.PASSED
     return Check(name="workflow", outcome=outcome, message=message, differences=differences)
 
