@@ -29,8 +29,12 @@ def run(*words: str | Path, folder: Path = ROOT, **environment: str) -> subproce
 
 @pytest.mark.parametrize(
     ("in_environment", "others"),
-    [(False, ()), (True, ()), (False, ("-c", "pyproject.toml")), (False, ("--rootdir", "FOLDER"))],
-    ids=["typed", "in-environment", "with-settings-named", "with-another-root"],
+    [
+        pytest.param(False, (), id="typed"),
+        pytest.param(True, (), id="in-environment", marks=pytest.mark.slow),
+        pytest.param(False, ("-c", "pyproject.toml"), id="with-settings-named", marks=pytest.mark.slow),
+        pytest.param(False, ("--rootdir", "FOLDER"), id="with-another-root", marks=pytest.mark.slow),
+    ],
 )
 def test_a_folder_that_is_there_may_follow_a_space(
     tmp_path: Path,

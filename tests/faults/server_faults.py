@@ -278,5 +278,18 @@ SIMILAR = {
     "picture empty once",
     "others' picture takes longer than our time",
     "a newer server's shapes",
+    "socket refused with 403",
+    "socket dropped once",
+    "socket open and silent",
+    "POST answered 429, Retry-After as a date",
+    "POST answered 429, Retry-After absurd",
+    "POST answered 500 once",
+    "POST redirected",
+    "queue answered 500 for a while",
+    "history with two pictures",
+    "picture cut once",
+    "picture 404 for ever",
+    "picture redirected",
+    "somebody deletes one of ours",
 }
 """Rows that come to the same as another, that the tests of `plugins/comfyui` have too, or that wait long: for CI."""

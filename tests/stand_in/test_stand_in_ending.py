@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 import socket
 import threading
 import warnings
@@ -19,7 +20,7 @@ from stand_in.listening import HOST, LeftOpenError, Listener
 from stand_in.serving import Serving, serve
 from tests.stand_in.raw_client import Client, graph
 
-ENDS = 200
+ENDS = 200 if os.environ.get("CI") else 50
 TORN = ("hangs-up", "says-goodbye", "never-reads")
 RECONNECTING = 2
 FRAME = bytes(8 << 20)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from safetensors import deserialize
 
+from stand_in.models import make_models
 from stand_in.networks import lora_shapes
 from stand_in.training import TrainingRun, TrainingRunError
 from stand_in.weights import read_header, read_lora, size_of
@@ -167,7 +168,8 @@ def test_models_of_a_workflow(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workflow", [{}, {"1": 1}, {"1": {}}, {"1": {"class_type": [], "inputs": {}}}], ids=repr)
 def test_what_is_no_workflow_names_no_models(tmp_path: Path, workflow: dict[str, Any]) -> None:
     """A broken workflow is left to whoever fills it."""
-    assert make_workspace(TrainingRun(checkpoints={}, workflow=workflow), tmp_path).comfyui.is_dir()
+    make_models(TrainingRun(checkpoints={}, workflow=workflow), tmp_path)
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_loras_folder_starts_empty(workspace: Workspace) -> None:

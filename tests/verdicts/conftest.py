@@ -11,11 +11,11 @@ from plugins.plan.plan import Plan
 from plugins.render import rendering
 from stand_in.serving import serve
 from stand_in.versions import TODAY, Version
-from tests.plugins.deploy.conftest import judged
+from tests.plugins.deploy.conftest import judged, made_judged
 from tests.small_plan import made_plan, plan, plan_file
 from tests.verdicts.faked_run import FakedRun, FakingServer, without_training_images
 
-__all__ = ["judged", "made_plan", "plan", "plan_file"]
+__all__ = ["judged", "made_judged", "made_plan", "plan", "plan_file"]
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def assert_no_alarm(where: FakedRun) -> None:
         pytest.param(replace(TODAY, previews=True), id="previews", marks=pytest.mark.slow),
         pytest.param(replace(TODAY, combo_lists=True), id="combo-lists", marks=pytest.mark.slow),
         pytest.param(LATER, id="later", marks=pytest.mark.slow),
-        pytest.param(replace(LATER, previews=True), id="later-with-previews"),
+        pytest.param(replace(LATER, previews=True), id="later-with-previews", marks=pytest.mark.slow),
     ],
 )
 def test_any_version_is_fine(scene: SetScene, dialect: Version) -> None:
@@ -115,6 +115,7 @@ def test_any_words_in_a_prompt_are_fine(scene: SetScene, plan: Plan) -> None:
     assert_no_alarm(scene(plan=changed(plan, prompts=prompts, sampling=negative)))
 
 
+@pytest.mark.slow
 def test_server_that_lists_with_backslashes_is_fine(
     scene: SetScene, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +164,7 @@ def extra_words(event: str, data: dict[str, Any], client_id: str | None) -> Iter
     yield event, data
 
 
+@pytest.mark.slow
 def test_unknown_and_repeated_frames_are_fine(scene: SetScene) -> None:
     """Events of custom nodes, unknown fields, and events that come twice change nothing."""
     assert_no_alarm(scene(FakingServer(frames=extra_words)))
@@ -226,6 +228,7 @@ def test_lora_without_metadata_is_fine(scene: SetScene, plan: Plan) -> None:
     assert_no_alarm(scene())
 
 
+@pytest.mark.slow
 def test_other_peoples_prompts_are_fine(scene: SetScene) -> None:
     """Prompts that others post all the while are run in their order, and alarm nobody."""
     where = scene()

@@ -54,26 +54,24 @@ def test_limited_time_goes_row_by_row(plan: Plan) -> None:
     assert [cell.partition("-")[2] for cell in rows[6:9]] == ["forest-seed7"] * 3
 
 
-def test_listing_says_what_would_be_reused(
-    plan_file: Path, plan: Plan, run_suite: Callable[..., CompletedProcess[str]]
-) -> None:
+def test_listing_says_what_would_be_reused(plan_file: Path, plan: Plan) -> None:
     """--collect-only says the cost from the files alone; where a checkpoint is missing, that it is not known."""
     store = Store(plan_file.parent / "reports")
+    comfyui = plan.comfyui.model_copy(update={"url": "http://127.0.0.1:8188"})
+    there = plan.model_copy(update={"comfyui": comfyui})
+    asked = replace(plain_command(plan_file.parent), reports_typed=str(store.reports), read=lambda _: there)
     for cell in matrix(plan)[:3]:
         keep(expected_inputs_of(plan), store, cell)
 
-    listed = run_suite("-m", "generate", "--collect-only", "-q", "--comfyui-url=http://127.0.0.1:8188")
-
-    assert listed.returncode == 0
-    assert (
-        "6 pictures: 3 reused, 3 to render, about 9 s by the pace of earlier runs (from the files alone; no server"
-        in (listed.stdout)
+    assert cost_line(asked, matrix(plan), regenerate=False) == (
+        "6 pictures: 3 reused, 3 to render, about 9 s by the pace of earlier runs (from the files alone; no server was "
+        "asked)"
     )
     missing = plan.training_file(plan.checkpoints[0])
     missing.unlink()
-    unknown = run_suite("-m", "generate", "--collect-only", "-q")
-    assert unknown.returncode == 0
-    assert f"6 pictures; how many would be reused is not known: {missing} is not there\n" in unknown.stdout
+    assert cost_line(asked, matrix(plan), regenerate=False) == (
+        f"6 pictures; how many would be reused is not known: {missing} is not there"
+    )
 
 
 def test_demo_that_never_ran_is_listed(tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.plugins.deploy.conftest import judged
+from tests.plugins.deploy.conftest import judged, made_judged
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.publish.made_publication import Publication
 
-__all__ = ["judged"]
+__all__ = ["judged", "made_judged"]
 
 
 @pytest.fixture
