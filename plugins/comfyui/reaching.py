@@ -88,13 +88,15 @@ class Servers:
 def _no_answer(plan: Plan, client: ComfyUI, error: Unreachable) -> str:
     """Return what to do when nothing answers."""
     folder, start = plan.paths.comfyui, " ".join(plan.comfyui.start or ("python", "main.py"))
-    absent = "" if folder.is_dir() else f" {folder} is not there to start one."
+    lines = [f"Start one ({start} in {folder}), name another with --comfyui-url, or try --demo."]
+    if not folder.is_dir():
+        lines = [
+            "Start one, name another with --comfyui-url, or try --demo.",
+            f"The ComfyUI folder {folder} is not there: correct `comfyui` under [paths], or name it by --comfyui-dir.",
+        ]
     elsewhere = _beside(client) if client.is_local else ""
-    return (
-        f"{error}{absent}\n"
-        f"       Start one (cd {folder} && {start}), name another with --comfyui-url, or try --demo.\n"
-        f"       {elsewhere or 'ComfyUI Desktop listens on port 8000, others on 8188.'}"
-    )
+    lines.append(elsewhere or "ComfyUI Desktop listens on port 8000, others on 8188.")
+    return "\n       ".join([str(error), *lines])
 
 
 def _beside(client: ComfyUI, *, ports: Sequence[int] = _USUAL_PORTS) -> str:

@@ -15,6 +15,7 @@ from plugins.plan.fields import shown_address
 from plugins.plan.messages import UserError, counted
 from plugins.plan.places import ComfyUI, Nodes, Paths
 from plugins.plan.plan import Plan
+from plugins.plan.program import typable
 from plugins.plan.small_files import NotText, read_small, text_of
 from plugins.plan.tested import AlwaysOn, Checkpoint, Prompt, Rival, Sampling
 from plugins.plan.training.names import without_pair
@@ -106,9 +107,11 @@ def _others(path: Path) -> str:
     folder = path.parent if path.parent.is_dir() else Path()
     files = sorted(plan for each in (folder, folder / "plans") for plan in each.glob("*.toml"))
     there = [plan for plan in files if plan.name != "pyproject.toml"]
-    if meant := [plan for plan in there if plan.stem == path.stem]:
-        return f" Did you mean --plan={meant[0]}?"
-    return f" There are: {', '.join(map(str, there))}." if there else " Name one with --plan=FILE."
+    if near := get_close_matches(path.stem, [plan.stem for plan in there], n=1):
+        meant = next(plan for plan in there if plan.stem == near[0])
+        return f" Did you mean {typable(f'--plan={meant}')}?"
+    named = f"There are: {', '.join(map(str, there))}." if there else "Name one with --plan=FILE."
+    return f" {named} --new-plan=FOLDER writes one from a training folder."
 
 
 def _of_a_windows_path(error: Exception) -> bool:

@@ -97,7 +97,7 @@ def publication(pytestconfig: pytest.Config, fail: Fail) -> Published:
         published = publish_production(plan, plan.publish, standing, Store(command.reports))
     except UserError as error:
         fail(error)
-    pytestconfig.stash[_LINES] += published.preview
+    pytestconfig.stash[_LINES] += [*published.places, *published.preview]
     return published
 
 

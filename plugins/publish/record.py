@@ -5,6 +5,7 @@ place, and the record says that it is done. A file that differs from the record 
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final, Literal, Self
 
 from plugins.evidence.files import write_atomically
 from plugins.loras.copying import digest_of, drop_parts, let_all_read, new_part, put_in_place, sync_file, sync_folder
-from plugins.plan.messages import UserError
+from plugins.plan.messages import UserError, counted
 from plugins.plan.record import BrokenRecord, Record, Sha256
 
 RECORD: Final = "published.json"
@@ -54,6 +55,12 @@ class Published(Record):
         """Say whether a file is as this suite left it, and so may be replaced or removed."""
         known = {one.get(path) for one in (self.files, self.before)} - {None}
         return bool(known) and path.is_file() and not path.is_symlink() and digest_of(path) in known
+
+    @property
+    def places(self) -> list[str]:
+        """How many files were written into which folder, in words."""
+        folders = Counter(path.parent for path in self.files)
+        return [f"wrote {counted(count, 'file')} into {folder}" for folder, count in folders.items()]
 
     @property
     def paths(self) -> list[Path]:

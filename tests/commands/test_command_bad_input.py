@@ -147,7 +147,7 @@ CASES = {
     "no_step": Case(command="-m deploy", says=("Which checkpoint is to be deployed?", *CANDIDATES)),
     "plan_not_found": Case(
         command="-m generate --plan={folder}/none.toml",
-        says=("No plan at {folder}/none.toml. There are: {folder}/plan.toml.",),
+        says=("No plan at {folder}/none.toml. There are: {folder}/plan.toml. --new-plan=FOLDER writes",),
     ),
     "plan_not_toml": Case(
         command="-m generate",
@@ -210,7 +210,7 @@ CASES = {
         command="-m generate",
         says=(
             "No ComfyUI answers at http://127.0.0.1:9 ([Errno 111] Connection refused).",
-            "Start one (cd {folder}/ComfyUI && python main.py), name another with --comfyui-url, or try --demo.",
+            "Start one (python main.py in {folder}/ComfyUI), name another with --comfyui-url, or try --demo.",
         ),
     ),
     "comfyui_dies": Case(

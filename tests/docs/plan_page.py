@@ -31,7 +31,7 @@ EXAMPLES: Final[Mapping[str, object]] = {
     "selection.pass": 0.8,
     "production.workflows": ["pipeline/express/workflows/*.json"],
     "publish.sidecars": ["preview", "lora-manager"],
-    "publish.copy": "dist",
+    "publish.copy": "~/shared/spyke",
     "publish.title": "Spyke",
     "publish.trigger_words": ["spyke_plasma_v1"],
     "publish.base_model": "SD 1.5",
@@ -53,6 +53,10 @@ before anything is touched; all mistakes of a plan are listed at once, each with
 
 Paths may begin with `~`. Relative ones start at `paths.project`, and `project` at the folder of the plan file. Write a
 Windows path with `/` or in single quotes: `'D:\\training'`. Sizes are written like `"50 MB"`.
+
+The ComfyUI folder is the one that holds `models`. In the portable ComfyUI for Windows that is
+`ComfyUI_windows_portable\\ComfyUI`; for ComfyUI Desktop it is the folder that you chose when you installed it, at first
+`Documents\\ComfyUI`.
 """
 
 COLUMNS: Final = ("| key | meaning | type | default | example |", "|---|---|---|---|---|")

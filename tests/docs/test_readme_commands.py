@@ -1,5 +1,6 @@
 """Each command block of the README can be pasted as it is, in its order."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from plugins.loras.copying import digest_of
 from plugins.plan.reading import read_plan
 from stand_in.serving import serve
 from tests.lora_files import XL, kohya, write_file
@@ -61,6 +63,27 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def save_ballot(reports: Path, choice: str) -> Path:
+    """Save what the page saves for a person who chose this checkpoint and marked nothing."""
+    pictures = sorted((reports / "pictures").glob("*/*.png"))
+    ballot = {
+        "format": 1,
+        "plan": json.loads(pictures[0].with_suffix(".json").read_text(encoding="utf-8"))["plan"],
+        "simulated": True,
+        "saved": "2025-11-22T20:30:00Z",
+        "marks": {},
+        "notes": {"checkpoints": {}, "cells": {}},
+        "choice": choice,
+        "reason": "",
+        "suggestion": {"checkpoint": None, "reason": ""},
+        "blind": None,
+        "pictures": {f"{picture.parent.name}-{picture.stem}": digest_of(picture) for picture in pictures},
+    }
+    file = reports / "ballot.json"
+    file.write_text(json.dumps(ballot), encoding="utf-8")
+    return file
+
+
 def test_readme_is_short() -> None:
     """The README has at most 1,100 words; what else there is to say stands in docs/."""
     assert len(README.split()) <= 1100
@@ -69,17 +92,22 @@ def test_readme_is_short() -> None:
 @posix
 @pytest.mark.slow
 def test_demo_is_a_minute(clone: Path) -> None:
-    """From a fresh clone: the demo, a deployment, a verification, another deployment, and back."""
-    here, _windows, way = blocks("Try it in a minute")
+    """From a fresh clone: the demo, a ballot, its deployment, a verification, another deployment, and back."""
+    here, _windows, chosen, another = blocks("Try it in a minute")
     assert re.search(r"(?m)^=+ 18 passed", paste(here, clone, {}))
     assert (clone / "reports/demo/report.html").is_file()
-    printed = paste(way, clone, {"PATH": f"{clone / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"})
-    assert 4 == len(re.findall(r"(?m)^=+ .*\d+ passed", printed))
+    path = {"PATH": f"{clone / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
+    ballot = save_ballot(clone / "reports/demo", "step800")
+    assert 2 == len(re.findall(r"(?m)^=+ .*\d+ passed", printed := paste(chosen, clone, path)))
+    assert "step800 is in production" in printed
+    ballot.rename(clone / "ballot.json")
+    assert 2 == len(re.findall(r"(?m)^=+ .*\d+ passed", printed := paste(another, clone, path)))
+    assert "rolled back from step400 to step800" in printed
 
 
 def test_windows_block_says_the_same() -> None:
     """The block for Windows is the other one, in Windows' words."""
-    here, windows, _way = blocks("Try it in a minute")
+    here, windows, *_ = blocks("Try it in a minute")
     assert windows == (here.replace("python3", "py").replace(" && ", "; ").replace(".uv/bin/", ".uv\\Scripts\\"))
 
 

@@ -10,7 +10,7 @@ from plugins.plan.command import DEFAULT_PLAN, Command
 from plugins.plan.messages import counted
 from plugins.plan.new_plan.facts import Facts, facts_of
 from plugins.plan.new_plan.runs import NewPlanError, Run, find_run
-from plugins.plan.new_plan.writing import active_of, plan_name, plan_text
+from plugins.plan.new_plan.writing import active_of, needs_workflow, plan_name, plan_text
 from plugins.plan.plan import Plan
 from plugins.plan.program import typable
 from plugins.plan.reading import PlanError, read_plan
@@ -54,6 +54,11 @@ class NewPlan:
             lines.append(f"Read {', '.join(facts.read)}.")
         checks = self.path.read_text(encoding="utf-8").count("# CHECK")
         lines.append(f"Wrote {self.path}. {checks} of its lines are marked CHECK: read them first.")
+        if facts.family and needs_workflow(facts):
+            lines.append(
+                f"{facts.family} needs a workflow of your own on a real ComfyUI (docs/workflows.md): name it as "
+                "`workflow` in the plan. The stand-in renders without one."
+            )
         lines += [
             "Rehearse it on the stand-in, then render it:",
             f"  {self.command} --demo",

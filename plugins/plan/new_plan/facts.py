@@ -164,23 +164,29 @@ def _base_model(header: Header, settings: Settings) -> Fact:
 
 
 def _trigger(header: Header, settings: Settings) -> Fact:
-    """Find the trigger word: as the trainer's settings have it, else what the captions have in common."""
+    """Find the trigger word: as the trainer's settings have it, else what the captions have in common.
+
+    Kohya's trainer uses the class tokens or the folder's name only for images without a caption, and then counts them
+    among the tags: where they are in none, they were not trained.
+    """
     if given := settings.value("trigger"):
         return Fact(value=str(given).strip(), source=settings.source("trigger"))
-    for subset in _subsets(header):
-        if tokens := str(subset.get("class_tokens") or "").strip():
-            return Fact(value=tokens, source="class_tokens")
     folders = _json(header.metadata.get("ss_dataset_dirs")) or _json(header.metadata.get("ss_tag_frequency"))
     images: Counter[str] = Counter()
     for tags in _json(header.metadata.get("ss_tag_frequency")).values():
         if isinstance(tags, dict):
             images.update({str(tag).strip(): count for tag, count in tags.items() if isinstance(count, int)})
-    for folder in folders:
-        if _REPEATS.match(folder) and (word := _REPEATS.sub("", folder).strip()):
-            return Fact(value=word, source="the dataset folder")
+    named = [
+        *((str(subset.get("class_tokens") or ""), "class_tokens") for subset in _subsets(header)),
+        *((_REPEATS.sub("", folder), "the dataset folder") for folder in folders if _REPEATS.match(folder)),
+    ]
+    for words, source in named:
+        if (word := words.strip()) and (not images or any(word.casefold() in tag.casefold() for tag in images)):
+            return Fact(value=word, source=source)
     if images:
         most = max(images.values())
-        return Fact(value=next(tag for tag, count in images.items() if count == most), source="the captions")
+        first, *others = [tag for tag, count in images.items() if count == most]
+        return Fact(value=first, source="" if others else "the captions")
     return Fact(value=header.metadata.get("ss_output_name", ""))
 
 

@@ -33,6 +33,11 @@ _SPLIT: Final = (
 """Families whose models are mostly loaded from several files, which the built-in workflow does not."""
 
 
+def needs_workflow(facts: Facts) -> bool:
+    """Say whether the built-in workflow is not known to load this family."""
+    return facts.family in _SPLIT or not facts.family
+
+
 def plan_name(facts: Facts) -> str:
     """Return a name that can begin the names of files."""
     return portable_name(facts.name)
@@ -74,7 +79,7 @@ def _lines(run: Run, facts: Facts, command: str, comfyui: str, url: str) -> Iter
         given = json.dumps(_shown(images.value) or "path/to/the/images", ensure_ascii=False)
         yield f"# training_images = {given}   # CHECK: shown beside the pictures, and compared with them"
     yield from ("", "[comfyui]", _line("url", url))
-    if facts.family in _SPLIT or not facts.family:
+    if needs_workflow(facts):
         family = facts.family or "another family than Stable Diffusion"
         yield f'# workflow = "my.json"   # CHECK: for {family}, your own, saved by Workflow > Export (API)'
     yield from ("", "[sampling]")

@@ -46,11 +46,25 @@ def test_another_service_is_sent_no_secret(monkeypatch: pytest.MonkeyPatch, web:
 
 def test_message_keeps_the_reason_and_names_the_usual_ports(plan: Plan) -> None:
     """Why the server was not reached stands first, as a front's 503 while it starts; the usual ports stand last."""
+    plan.paths.comfyui.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(ComfyUI("http://gpu1:8188")) as client:
         told = _no_answer(plan, client, Unreachable("http://gpu1:8188 answered GET /system_stats with 503 (starting)."))
     assert told == (
         "http://gpu1:8188 answered GET /system_stats with 503 (starting).\n"
-        f"       Start one (cd {plan.paths.comfyui} && python main.py), "
+        f"       Start one (python main.py in {plan.paths.comfyui}), "
         "name another with --comfyui-url, or try --demo.\n"
         "       ComfyUI Desktop listens on port 8000, others on 8188."
     )
+
+
+def test_message_sends_nobody_into_a_folder_that_is_not_there(plan: Plan) -> None:
+    """Where the ComfyUI folder is missing, too, the message says which key and which option correct it."""
+    paths = plan.paths.model_copy(update={"comfyui": plan.paths.comfyui / "none"})
+    with contextlib.closing(ComfyUI("http://gpu1:8188")) as client:
+        told = _no_answer(plan.model_copy(update={"paths": paths}), client, Unreachable("Nothing answers."))
+    first = "       Start one, name another with --comfyui-url, or try --demo."
+    second = (
+        f"       The ComfyUI folder {paths.comfyui} is not there: "
+        "correct `comfyui` under [paths], or name it by --comfyui-dir."
+    )
+    assert [first, second] == told.splitlines()[1:3]

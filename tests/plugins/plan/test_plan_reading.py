@@ -685,13 +685,25 @@ def test_unknown_key_is_told_with_what_was_meant(draft: Draft, old: str, new: st
 
 
 def test_missing_plan_names_those_that_are_there(tmp_path: Path) -> None:
-    """A plan that is not there is named, with the plans beside it."""
+    """A plan that is not there is named, with the plans beside it, and with what writes one."""
     (tmp_path / "spyke.toml").touch()
 
     with pytest.raises(PlanError) as caught:
-        read_plan(tmp_path / "spike.toml")
+        read_plan(tmp_path / "kira.toml")
 
-    assert str(caught.value) == f"No plan at {tmp_path / 'spike.toml'}. There are: {tmp_path / 'spyke.toml'}."
+    assert str(caught.value) == (
+        f"No plan at {tmp_path / 'kira.toml'}. There are: {tmp_path / 'spyke.toml'}. "
+        "--new-plan=FOLDER writes one from a training folder."
+    )
+
+
+def test_mistyped_plan_is_suggested(tmp_path: Path) -> None:
+    """A name that is nearly a plan's is answered with that plan alone."""
+    (tmp_path / "spyke.toml").touch()
+    (tmp_path / "kira.toml").touch()
+    with pytest.raises(PlanError) as caught:
+        read_plan(tmp_path / "spike.toml")
+    assert f"No plan at {tmp_path / 'spike.toml'}. Did you mean --plan={tmp_path / 'spyke.toml'}?" == str(caught.value)
 
 
 def test_missing_plan_in_an_empty_folder_tells_the_option(tmp_path: Path) -> None:
@@ -699,7 +711,10 @@ def test_missing_plan_in_an_empty_folder_tells_the_option(tmp_path: Path) -> Non
     with pytest.raises(PlanError) as caught:
         read_plan(tmp_path / "spyke.toml")
 
-    assert str(caught.value) == f"No plan at {tmp_path / 'spyke.toml'}. Name one with --plan=FILE."
+    assert str(caught.value) == (
+        f"No plan at {tmp_path / 'spyke.toml'}. Name one with --plan=FILE. "
+        "--new-plan=FOLDER writes one from a training folder."
+    )
 
 
 def test_plan_that_is_named_without_its_folder_is_suggested(tmp_path: Path) -> None:

@@ -39,6 +39,17 @@ def test_publishing_again_changes_nothing(publication: Publication) -> None:
     assert (before, [], []) == (publication.names, problems(publication), follow(publication))
 
 
+def test_places_say_where_the_files_are(publication: Publication) -> None:
+    """A person who published reads how many files lie beside production, and how many in the copy's folder."""
+    dist = publication.plan.paths.project / "dist"
+
+    assert [
+        f"wrote 4 files into {publication.judged.production.parent}",
+        f"wrote 2 files into {dist}",
+        f"wrote 2 files into {dist / 'images'}",
+    ] == publication.publish().places
+
+
 def test_what_is_wanted_no_more_is_removed(publication: Publication) -> None:
     """Publishing less removes what was published before."""
     publication.publish()

@@ -141,12 +141,16 @@ def test_trainers_prompts_come_after_ours(tmp_path: Path) -> None:
 
 
 def test_families_of_several_files_are_told_to_bring_a_workflow(tmp_path: Path) -> None:
-    """Flux is mostly loaded from several files, which the built-in workflow does not."""
+    """Flux is mostly loaded from several files, which the built-in workflow does not: plan and report say so."""
     write_file(tmp_path / "out/kira.safetensors", peft(FLUX), {"ss_base_model_version": "flux.1"})
 
-    text = written(tmp_path / "out").path.read_text(encoding="utf-8")
+    new = written(tmp_path / "out")
 
-    assert '# workflow = "my.json"   # CHECK: for Flux.1, your own' in text
+    assert '# workflow = "my.json"   # CHECK: for Flux.1, your own' in new.path.read_text(encoding="utf-8")
+    assert (
+        "Flux.1 needs a workflow of your own on a real ComfyUI (docs/workflows.md): name it as `workflow` in the plan. "
+        "The stand-in renders without one."
+    ) in new.report.splitlines()
 
 
 @given(words=st.lists(st.text(max_size=40), min_size=6, max_size=6))
