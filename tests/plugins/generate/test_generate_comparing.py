@@ -20,6 +20,8 @@ from plugins.generate.expected import ExpectedInputs
 from plugins.generate.stability import STABILITY, StabilityCheck, read_stability, write_stability
 from plugins.loras.staging import Staged, preflight, stage
 from plugins.pictures.check import Check, Outcome
+from plugins.pictures.checks import check_size
+from plugins.pictures.picture import read_picture
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from plugins.plan.tested import Rival
@@ -104,6 +106,42 @@ def test_verdict_that_stays_is_not_written_again(
     comparing.judge(cells[1], judged, staged=staged["step600"])
 
     assert [1.0, 1.0] == [file.stat().st_mtime for file in files]
+
+
+@pytest.mark.parametrize(
+    ("side", "failed", "differences"),
+    [
+        pytest.param(64, "", [], id="as-the-baseline"),
+        pytest.param(32, "", ["size: got 32x32, asked for 64x64, as the baseline has"], id="another"),
+        pytest.param(32, "noise", ["size: got 32x32, asked for 64x64, as the baseline has"], id="beside-another"),
+        pytest.param(32, "size", ["size: got 32x32, asked for 48x48"], id="not-the-plans-either"),
+    ],
+)
+def test_size_is_the_baselines(  # noqa: PLR0913 (one case of four)
+    asked: ExpectedInputs,
+    store: Store,
+    cells: tuple[Cell, ...],
+    staged: dict[str, Staged],
+    *,
+    side: int,
+    failed: str,
+    differences: list[str],
+) -> None:
+    """Where a plan gives no size, a picture of another size than its baseline's fails; once is enough."""
+    baseline = keep(asked, store, cells[0])
+    png = BytesIO()
+    Image.open(BytesIO(png_of(cells[1]))).resize((side, side)).save(png, "PNG")
+    evidence = put(asked, store, cells[1], png.getvalue())
+    if failed:
+        plans = check_size(read_picture(png.getvalue(), largest=10**6), width=48, height=48)
+        evidence = evidence.with_check(plans.model_copy(update={"name": failed}))
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
+
+    made = check(comparing.judge(cells[1], evidence, staged=staged["step600"]), "size")
+
+    assert differences == [str(one) for one in made.differences]
+    assert (Outcome.FAILED if differences else Outcome.PASSED) is made.outcome
 
 
 def test_without_a_baseline_the_effect_is_not_checked(
