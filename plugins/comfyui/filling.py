@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from plugins.comfyui.client import Graph
 from plugins.comfyui.finding import Parts
-from plugins.comfyui.finding_settings import told_setting
+from plugins.comfyui.finding_settings import setting_in_words
 from plugins.comfyui.finding_texts import MARKS, NEGATIVE, POSITIVE
 from plugins.comfyui.graph import Place, before, copied, free_id, label, spelled
 from plugins.comfyui.lora_slots import TAG
@@ -135,7 +135,7 @@ class Filler:
             if not setting.places:
                 questions.ask(f"The plan gives `{key}`, and no node takes it. Take `{key}` out of [sampling].")
             elif len(set(map(str, setting.values))) > 1:
-                listed = told_setting(self.wiring, setting)
+                listed = setting_in_words(self.wiring, setting)
                 questions.ask(
                     f"`{key}` has several values in the workflow: {listed}. Take `{key}` out of [sampling]; then they "
                     "stay."

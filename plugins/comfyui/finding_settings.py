@@ -221,7 +221,7 @@ def find_base(wiring: Wiring, root: Output) -> Base | None:
     return found[0] if len(found) == 1 else next((one for one in found if _FILE.search(one.file)), None)
 
 
-def told_setting(wiring: Wiring, setting: Setting) -> str:
+def setting_in_words(wiring: Wiring, setting: Setting) -> str:
     """Name where a setting stands, each with its value."""
     return ", ".join(
         f"{spelled(wiring.graph, place)} = {'a link' if value is None else value}"

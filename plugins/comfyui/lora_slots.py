@@ -231,7 +231,7 @@ def switched(value: object, options: tuple[str, ...] | None, *, on: bool) -> obj
     return other.capitalize() if value[:1].isupper() else other
 
 
-def told(wiring: Wiring, slot: Slot) -> str:
+def name_and_place(wiring: Wiring, slot: Slot) -> str:
     """Name a LoRA and where it stands."""
     return f"{slot.file} ({spelled(wiring.graph, slot.place)})"
 

@@ -16,7 +16,7 @@ from plugins.comfyui.finding import Parts, find_parts
 from plugins.comfyui.finding_settings import Base
 from plugins.comfyui.graph import Place, copied, label, spelled
 from plugins.comfyui.graph_file import read_graph
-from plugins.comfyui.lora_slots import told
+from plugins.comfyui.lora_slots import name_and_place
 from plugins.comfyui.naming import Questions
 from plugins.comfyui.node_types import NodeTypes
 from plugins.plan.cells import Cell
@@ -240,16 +240,16 @@ class Workflow:
             return
         parts, graph = self.parts, self.parts.graph
         lora = ", ".join(self._slot(slot.place) for slot in parts.slots)
-        told_parts = {
+        parts_by_title = {
             "prompt ->": _listed(graph, parts.prompt),
             "negative ->": _listed(graph, parts.negative) or "none",
             "seed ->": _listed(graph, parts.seeds),
             "LoRA ->": lora,
             "picture <-": parts.picture,
-            "always on:": ", ".join(told(self.filler.wiring, slot) for slot in parts.put_in),
-            "left alone:": ", ".join(told(self.filler.wiring, slot) for slot in parts.left_alone),
+            "always on:": ", ".join(name_and_place(self.filler.wiring, slot) for slot in parts.put_in),
+            "left alone:": ", ".join(name_and_place(self.filler.wiring, slot) for slot in parts.left_alone),
         }
-        shown = "; ".join(f"{what} {where}" for what, where in told_parts.items() if where)
+        shown = "; ".join(f"{what} {where}" for what, where in parts_by_title.items() if where)
         yield masked(visible(f"workflow {self.path.name}: {shown}"))
         yield from map(visible, self.warnings())
 

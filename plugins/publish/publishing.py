@@ -73,13 +73,13 @@ def published_is_of_production(plan: Plan, published: Published | None, reports:
     """
     problems = _on_record(plan, published, reports) if published else []
     production = plan.production_file
-    told = sidecar_digests(production) if production.is_file() and (published or plan.publish) else {}
-    now = digest_of(production) if told else ""
+    digests = sidecar_digests(production) if production.is_file() and (published or plan.publish) else {}
+    now = digest_of(production) if digests else ""
     known = published.files if published and problems else ()
     return problems + [
         f"{path} is of another file (SHA-256 {digest[:12]}) than {production.name} ({now[:12]}), and was not published "
         f"from {reports}. Move it away, or have its program read the LoRA again; then publish: pytest -m publish"
-        for path, digest in told.items()
+        for path, digest in digests.items()
         if digest != now and path not in known
     ]
 
@@ -99,9 +99,9 @@ def _on_record(plan: Plan, published: Published, reports: Path) -> list[str]:
             if path.exists()
         ]
     if not _is_deployed(published, reports):
-        told = at(published.selected, published.strength)
+        of = at(published.selected, published.strength)
         is_there = any(path.exists() for path in published.files)
-        return [f"The published files are of {told}, which was deployed anew since. {again}"] if is_there else []
+        return [f"The published files are of {of}, which was deployed anew since. {again}"] if is_there else []
     return [
         f"{path} was changed since it was published. Move it away, then publish again: pytest -m publish"
         for path, digest in published.files.items()

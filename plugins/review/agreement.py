@@ -32,8 +32,8 @@ class Agreement:
         if not self.units:
             return "no picture was marked by two judges"
         found = alpha(self.units)
-        told = "no alpha, since all marks are the same" if found is None else f"alpha {found:.2f}"
-        return f"{told}; {self.alike} of {len(self.units)} pictures marked alike"
+        measure = "no alpha, since all marks are the same" if found is None else f"alpha {found:.2f}"
+        return f"{measure}; {self.alike} of {len(self.units)} pictures marked alike"
 
 
 def alpha(units: Iterable[Sequence[str]]) -> float | None:

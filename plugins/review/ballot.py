@@ -177,7 +177,7 @@ def read_ballot(path: Path) -> Ballot:
     try:
         return parse_ballot(raw)
     except ValidationError as error:
-        raise BallotError(f"The ballot {path} cannot be used: {_told(error)}. {again}") from error
+        raise BallotError(f"The ballot {path} cannot be used: {_in_words(error)}. {again}") from error
     except ValueError as error:
         raise BallotError(f"The ballot {path} cannot be used: {error}. {again}") from error
 
@@ -240,7 +240,7 @@ def _same(judged: Judged, entry: Entry) -> bool:
     return judged.file == entry.digest or judged.pixels == entry.pixels
 
 
-def _told(error: ValidationError) -> str:
+def _in_words(error: ValidationError) -> str:
     """Return the first few mistakes, each with its place in the file."""
     mistakes = []
     for detail in error.errors()[:_TOLD]:

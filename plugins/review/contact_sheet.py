@@ -125,13 +125,13 @@ class _Sheet:
         """Draw row by row onto the sheet: no picture is held for longer than its row."""
         total = 2 * _MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
         head = [*self._head(total)]
-        told = [[*self._told(line, total)] for line in self.lines]
-        words = sum(strip.height for strips in (head, *told) for strip in strips)
+        titles = [[*self._title(line, total)] for line in self.lines]
+        words = sum(strip.height for strips in (head, *titles) for strip in strips)
         pictures = len(self.lines) * (self.height + self.caption)
         sheet = Image.new("RGB", (total, words + pictures + _MARGIN), _GROUND)
         top = _paste(head, sheet, 0)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
-            for line, strips in zip(self.lines, told, strict=True):
+            for line, strips in zip(self.lines, titles, strict=True):
                 top = _paste(strips, sheet, top)
                 for index, picture in enumerate(pool.map(partial(self._picture, line), self.columns)):
                     sheet.paste(picture, (self._left(index), top))
@@ -182,10 +182,10 @@ class _Sheet:
         for checkpoint in plan.tested:
             names[checkpoint.id], expect[checkpoint.id] = step_name(checkpoint), checkpoint.expect
         yield self._across([_text(names[c], self.width, size=self.small + 3, margin=0) for c in self.columns], total)
-        told = [_text(expect[c], self.width, size=self.small, colour=_DIM, margin=0) for c in self.columns]
-        yield self._across(told, total)
+        notes = [_text(expect[c], self.width, size=self.small, colour=_DIM, margin=0) for c in self.columns]
+        yield self._across(notes, total)
 
-    def _told(self, line: _Line, total: int) -> Iterator[Image.Image]:
+    def _title(self, line: _Line, total: int) -> Iterator[Image.Image]:
         row, strength = line
         seed = f"seed {row.seed}" if strength is None else f"seed {row.seed}, strength {strength:g}"
         yield _text(f"{row.purpose or row.prompt}, {seed}", total, size=self.small + 3, above=8)

@@ -55,8 +55,9 @@ def out_of_reach(plan: Plan) -> tuple[str, ...]:
     needed = ceil(_Z**2 * rate / (1 - rate))
     proved = f"judged on {least} of a checkpoint's pictures, and a yes on all of them shows at least"
     share = f"{100 * wilson(least, least)[0]:.0f} %"
-    told = f"[selection] pass = {rate:g} cannot be reached: {text!r} is {proved} {share}. It takes {needed}: add seeds."
-    return (told,)
+    return (
+        f"[selection] pass = {rate:g} cannot be reached: {text!r} is {proved} {share}. It takes {needed}: add seeds.",
+    )
 
 
 def wilson(yes: int, of: int) -> tuple[float, float]:

@@ -55,7 +55,7 @@ class LiveReport:
         self._lock = threading.Lock()
         self._begun = False
         self._number = 0
-        self._told: dict[str, str] = {}
+        self._cells: dict[str, str] = {}
         """The cells of the current file, as the page's script knows them, in JSON."""
         self._alike: dict[str, dict[Cell, Evidence]] = {}
         """What the page shows, by the digest of its pixels: a twin changes what is known of the first."""
@@ -109,15 +109,15 @@ class LiveReport:
         picture = environment(TEMPLATES).get_template("picture.html")  # which keeps it
         for entry in entries:
             html = picture.module.picture(entry, self._preview(entry))  # type: ignore[attr-defined]
-            self._told[entry.cell.id] = json.dumps({**cell_data(entry, {}), "html": str(html)})
+            self._cells[entry.cell.id] = json.dumps({**cell_data(entry, {}), "html": str(html)})
             self._note(entry)
-        full = len(self._told) >= _CELLS
-        told = json.dumps({"run": self._run, "full": full, "at": datetime.now(UTC).isoformat()})
-        cells = ", ".join(f"{json.dumps(name)}: {one}" for name, one in self._told.items())
-        script = f'{_CALL}({told[:-1]}, "cells": {{{cells}}}}});\n'  # only what is new is put into JSON
+        full = len(self._cells) >= _CELLS
+        rest = json.dumps({"run": self._run, "full": full, "at": datetime.now(UTC).isoformat()})
+        cells = ", ".join(f"{json.dumps(name)}: {one}" for name, one in self._cells.items())
+        script = f'{_CALL}({rest[:-1]}, "cells": {{{cells}}}}});\n'  # only what is new is put into JSON
         write_atomically(self._file(str(self._number)), script, flushed=False)
         if full:
-            self._number, self._told = self._number + 1, {}
+            self._number, self._cells = self._number + 1, {}
 
     def _note(self, entry: Entry) -> None:
         if entry.evidence:

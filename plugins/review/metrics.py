@@ -65,12 +65,12 @@ def metrics_of(
 
 
 def bleed_of(plan: Plan, checkpoint: str, evidence: Iterable[Evidence], strength: float | None) -> str:
-    """Say how much a checkpoint of the plan changes without its trigger word, as `told_bleed` does."""
+    """Say how much a checkpoint of the plan changes without its trigger word, as `bleed_in_words` does."""
     found = plan.checkpoint(checkpoint)
-    return told_bleed(metrics_of(found, evidence, strength, bleeding=plan.bleeding)) if found else ""
+    return bleed_in_words(metrics_of(found, evidence, strength, bleeding=plan.bleeding)) if found else ""
 
 
-def told_bleed(metrics: Metrics) -> str:
+def bleed_in_words(metrics: Metrics) -> str:
     """Say how much a LoRA changes without its trigger word, beside what it changes with it; empty if not measured."""
     if metrics.bleed is None or metrics.effect is None:
         return ""

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from plugins.plan.cells import at, named
 from plugins.plan.messages import minute_of
 from plugins.plan.tested import BASELINE, Rival
-from plugins.review.metrics import told_bleed
+from plugins.review.metrics import bleed_in_words
 from plugins.review.plot import HEIGHT, WIDTH, plots
 from plugins.review.previews import Preview, Source, make_previews, training_source
 from plugins.review.review import Entry, Review, step_name
@@ -110,8 +110,8 @@ def _data(review: Review, previews: Mapping[Path, Preview]) -> dict[str, Any]:
 def _bleeding(review: Review) -> Iterator[tuple[str, str]]:
     """Yield what each column changes without the trigger word, in a sentence, by its id and strength."""
     for one in review.metrics:
-        if told := told_bleed(one):
-            yield named(one.checkpoint, one.strength), told
+        if sentence := bleed_in_words(one):
+            yield named(one.checkpoint, one.strength), sentence
 
 
 def _key(review: Review) -> str:
@@ -144,7 +144,8 @@ def _nearest(entry: Entry, previews: Mapping[Path, Preview]) -> dict[str, str] |
     record = entry.evidence.nearest
     there = previews.get(entry.nearest) if entry.nearest else None
     usual = "" if record.usual is None else f"; training images are usually {record.usual:.2f} from each other"
-    return {"name": record.image, "src": there.src if there else "", "told": f"distance {record.distance:.2f}{usual}"}
+    distance = f"distance {record.distance:.2f}{usual}"
+    return {"name": record.image, "src": there.src if there else "", "distance": distance}
 
 
 def _settings(entry: Entry) -> Iterator[tuple[str, str, bool]]:

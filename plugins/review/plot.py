@@ -41,7 +41,7 @@ class Measure:
     scale: Callable[[Metrics], float | None] = lambda _: None
     """Another number that it is drawn on one scale with."""
 
-    def told(self, metrics: Metrics) -> str:
+    def written(self, metrics: Metrics) -> str:
         """Write the number as it is shown; a dash where it was not measured."""
         value = self.of(metrics)
         return "–" if value is None else f"{value:.{self.digits}f}"  # noqa: RUF001 (a dash stands for nothing)
@@ -96,13 +96,13 @@ MEASURES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """One checkpoint on a plot. `told` is its number; `labelled` whether there is room to write it."""
+    """One checkpoint on a plot. `number` is what it shows; `labelled` whether there is room to write it."""
 
     x: float
     y: float
     name: str
     tick: str
-    told: str
+    number: str
     labelled: bool
     beyond: bool
     """Whether it lies beyond the scale, and is drawn at its edge."""
@@ -120,7 +120,7 @@ class Level:
 
     y: float
     name: str
-    told: str
+    number: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +156,8 @@ class Plot:
     @property
     def said(self) -> str:
         """Tell the same in words."""
-        levels = (f"{level.name}: {level.told}" for one in self.series for level in one.levels)
-        return "; ".join([*(f"{dot.name}: {dot.told}{dot.ranged}" for dot in self.dots), *levels])
+        levels = (f"{level.name}: {level.number}" for one in self.series for level in one.levels)
+        return "; ".join([*(f"{dot.name}: {dot.number}{dot.ranged}" for dot in self.dots), *levels])
 
 
 def plots(review: Review) -> tuple[Plot, ...]:
@@ -182,7 +182,7 @@ def _series(
     checkpoints = {checkpoint.id: checkpoint for checkpoint in review.plan.checkpoints}
     names = {rival.id: at(step_name(rival), strength) for rival in review.plan.rivals}
     levels = tuple(
-        Level(y=_up(value, top), name=names[one.checkpoint], told=measure.told(one))
+        Level(y=_up(value, top), name=names[one.checkpoint], number=measure.written(one))
         for one in metrics
         if one.checkpoint in names and (value := measure.of(one)) is not None
     )
@@ -198,7 +198,7 @@ def _series(
                 y=place[1],
                 name=at(step_name(checkpoint), strength),
                 tick=checkpoint.argument,
-                told=measure.told(one),
+                number=measure.written(one),
                 labelled=place[0] in labelled,
                 beyond=(measure.of(one) or 0.0) > top,
                 anchor=_anchor(places[index - 1] if index else None, place, (*places, None)[index + 1]),

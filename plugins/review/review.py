@@ -61,9 +61,9 @@ class Entry:
         found = [Flag("failed", "problem", self.problem)] if self.problem else []
         for kind, checks in (("failed", self.evidence.failures), ("warning", self.evidence.warnings)):
             for check in checks:
-                told = "; ".join(filter(None, [check.message, *map(str, check.differences)]))
-                told = told.removeprefix(f"{check.name}: ")  # a difference names its field: "size: got 64x64"
-                found.append(Flag("failed" if kind == "failed" else "warning", check.name, told))
+                detail = "; ".join(filter(None, [check.message, *map(str, check.differences)]))
+                detail = detail.removeprefix(f"{check.name}: ")  # a difference names its field: "size: got 64x64"
+                found.append(Flag("failed" if kind == "failed" else "warning", check.name, detail))
         return tuple(found)
 
     @property

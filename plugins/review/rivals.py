@@ -19,8 +19,8 @@ def compared_with(rival: Rival, ballot: Ballot, plan: Plan, *, selected: str, st
         if not (ours.looked_at and theirs.looked_at):
             unmarked += 1
         elif _share(ours) != _share(theirs):
-            told = f"{criterion.text} ({ours.yes} of {ours.looked_at} against {theirs.yes} of {theirs.looked_at})"
-            (better if _share(ours) > _share(theirs) else worse).append(told)
+            counts = f"{criterion.text} ({ours.yes} of {ours.looked_at} against {theirs.yes} of {theirs.looked_at})"
+            (better if _share(ours) > _share(theirs) else worse).append(counts)
     start = f"Is {at(selected, strength)} better than {rival.label}?"
     if unmarked or not criteria:
         return f"{start} Not answered: {unmarked} of {len(criteria)} criteria are not marked on both."

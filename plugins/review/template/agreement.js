@@ -26,11 +26,11 @@ function squares(numbers) {
   return numbers.reduce((sum, number) => sum + number ** 2, 0);
 }
 
-function toldAgreement(units) {
+function agreementInWords(units) {
   const marked = units.filter((answers) => answers.length > 1);
   if (!marked.length) return "no picture was marked by two judges";
   const found = alpha(marked);
   const alike = marked.filter((answers) => new Set(answers).size === 1).length;
-  const told = found === null ? "no alpha, since all marks are the same" : `alpha ${found.toFixed(2)}`;
-  return `${told}; ${alike} of ${marked.length} pictures marked alike`;
+  const measure = found === null ? "no alpha, since all marks are the same" : `alpha ${found.toFixed(2)}`;
+  return `${measure}; ${alike} of ${marked.length} pictures marked alike`;
 }

@@ -47,11 +47,11 @@ function redo() {
   else say("There is nothing to redo.");
 }
 
-function travel(from, to, told) {
+function travel(from, to, message) {
   to.push(ballot);
   joined = "";
   become(from.pop());
-  say(told);
+  say(message);
 }
 
 // Nothing is undone across a shuffle or a reveal: it would show, or hide again, which column is which.
@@ -99,7 +99,7 @@ function savedBallot() {
     ...ballot,
     strength: asNumber(ballot.strength),
     suggestion: suggestion(),
-    preference: toldPreference((id) => trueNames.get(id)).join("\n"),
+    preference: preferenceInWords((id) => trueNames.get(id)).join("\n"),
     pictures: Object.fromEntries(pictures.map(([id, { digest, pixels }]) => [id, { file: digest, pixels }])),
   };
 }

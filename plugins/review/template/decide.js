@@ -27,8 +27,8 @@ function drawBleed() {
   if (!part("bleed")) return;
   const rule = suggestion();
   const [id, at] = ballot.choice === null ? [rule.checkpoint, asLabel(rule.strength)] : [ballot.choice, ballot.strength];
-  const told = id === null || isBlind() ? "" : data.bleed[named(id, at)];
-  tell("bleed", told ? [`${atStrength(columnName(id), at)}: ${told}`] : []);
+  const sentence = id === null || isBlind() ? "" : data.bleed[named(id, at)];
+  tell("bleed", sentence ? [`${atStrength(columnName(id), at)}: ${sentence}`] : []);
 }
 
 // The ballot keeps all of it; on the page 30 lines of what is ruled out would hide what is not.
@@ -74,10 +74,10 @@ function say(...lines) {
   if (viewer.open) tell("viewer-status", lines);
 }
 
-// One line each; told again only where it changed, since screen readers read it out.
+// One line each; written again only where it changed, since screen readers read it out.
 function tell(id, lines) {
-  if (part(id).dataset.told === lines.join("\n")) return;
-  part(id).dataset.told = lines.join("\n");
+  if (part(id).dataset.lines === lines.join("\n")) return;
+  part(id).dataset.lines = lines.join("\n");
   part(id).replaceChildren(...lines.map((line) => Object.assign(document.createElement("span"), { textContent: line })));
 }
 

@@ -99,7 +99,7 @@ function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
 
-function toldPreference(names) {
+function preferenceInWords(names) {
   const found = preference();
   if (!found.length) return [];
   const count = duelsAmong(tied()).length;
@@ -114,7 +114,7 @@ function drawDuels() {
   part("duels").hidden = !ids.length;
   if (!ids.length) return;
   part("duels-told").textContent = `${inWordsAnd(ids.map(columnName))} tie on the marks${atStrength("", strength)}. Compare their pictures two by two, without names.`;
-  tell("preference", toldPreference(columnName));
+  tell("preference", preferenceInWords(columnName));
 }
 
 for (const button of duelDialog.querySelectorAll("[data-duel]")) button.addEventListener("click", () => duelActions[button.dataset.duel]());

@@ -99,10 +99,10 @@ function drawFilling(at = null) {
   review.querySelector(".tally").textContent = `${there} of ${cells.length} pictures rendered`;
 }
 
-function endFilling(told) {
+function endFilling(message) {
   part("filling").dataset.ended = "true";
   part("filling-hint").textContent = part("unkept").hidden ? "Your marks come with you." : "Save your ballot first, and load it there.";
-  part("so-far").textContent = told;
+  part("so-far").textContent = message;
   part("finished").hidden = false;
 }
 

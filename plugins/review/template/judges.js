@@ -4,15 +4,15 @@ const DISPUTES_AT_MOST = 100;
 let others = []; // { name, how, marks, foreign }: marks on pictures that are these, and how many are not
 
 async function compareBallots(files) {
-  const told = [];
+  const refusals = [];
   for (const file of files) {
     try {
       others = [...others, otherJudge(JSON.parse(await file.text()), file.name)];
     } catch (error) {
-      told.push(`${file.name} is not compared: ${error instanceof SyntaxError ? "it is not JSON" : error.message}`);
+      refusals.push(`${file.name} is not compared: ${error instanceof SyntaxError ? "it is not JSON" : error.message}`);
     }
   }
-  say(...told);
+  say(...refusals);
   drawJudges();
 }
 
@@ -34,7 +34,7 @@ function drawJudges() {
   part("agreements").replaceChildren(...data.criteria.map((criterion) => {
     const units = candidates().flatMap(({ id, at }) => pictureRows(id, criterion.id, at).map((row) => answersOn(judges, id, row, criterion.id)));
     const row = document.createElement("tr");
-    row.append(Object.assign(line("th", criterion.text), { scope: "row" }), line("td", toldAgreement(units.map((found) => found.map(([, answer]) => answer)))));
+    row.append(Object.assign(line("th", criterion.text), { scope: "row" }), line("td", agreementInWords(units.map((found) => found.map(([, answer]) => answer)))));
     return row;
   }));
   const found = disputes(judges);

@@ -6,10 +6,10 @@ function drawMarks() {
     const id = score.dataset.checkpoint;
     const answers = data.criteria.map((criterion) => answerOf(id, criterion.id));
     const counts = ANSWERS.map((answer) => [answers.filter((given) => given === answer).length, answer]);
-    const told = counts.filter(([count]) => count).map(([count, answer]) => `${count} ${answer}`);
+    const tally = counts.filter(([count]) => count).map(([count, answer]) => `${count} ${answer}`);
     const chosen = ballot.choice === id;
     const closed = shortOf(id).length > 0;
-    score.textContent = [told.join(", ") || "not marked yet", ...(closed ? ["ruled out"] : []), ...(chosen ? [atStrength("chosen", ballot.strength)] : [])].join("; ");
+    score.textContent = [tally.join(", ") || "not marked yet", ...(closed ? ["ruled out"] : []), ...(chosen ? [atStrength("chosen", ballot.strength)] : [])].join("; ");
     score.closest("th").classList.toggle("chosen", chosen);
     score.closest("th").classList.toggle("closed", closed);
     review.querySelector(`.expect [data-column="${CSS.escape(id)}"]`).classList.toggle("early", !Object.keys(ballot.marks[id] ?? {}).length && data.criteria.length > 0);

@@ -7,12 +7,12 @@ function comparedWith(rival, checkpoint, at) {
   const better = [];
   const worse = [];
   let unmarked = 0;
-  for (const { id, text: told } of criteria) {
+  for (const { id, text } of criteria) {
     const [ours, theirs] = [figure(checkpoint, id, at), figure(rival.id, id, at)];
     if (!ours.lookedAt || !theirs.lookedAt) unmarked++;
     else if (ours.yes * theirs.lookedAt !== theirs.yes * ours.lookedAt) {
       const list = ours.yes * theirs.lookedAt > theirs.yes * ours.lookedAt ? better : worse;
-      list.push(`${told} (${ours.yes} of ${ours.lookedAt} against ${theirs.yes} of ${theirs.lookedAt})`);
+      list.push(`${text} (${ours.yes} of ${ours.lookedAt} against ${theirs.yes} of ${theirs.lookedAt})`);
     }
   }
   const start = `Is ${atStrength(columnName(checkpoint), at)} better than ${columnName(rival.id)}?`;

@@ -15,7 +15,7 @@ function shortOf(checkpoint, at = strength) {
   return required.filter((criterion) => standing(checkpoint, criterion.id, at) === "short");
 }
 
-function toldAnswer(checkpoint, criterion, at) {
+function answerInWords(checkpoint, criterion, at) {
   return data.rate === null ? answerOf(checkpoint, criterion, at) : inWords(figure(checkpoint, criterion, at));
 }
 
@@ -30,7 +30,7 @@ function suggestion() {
     const short = shortOf(id, at);
     const open = required.filter((criterion) => standing(id, criterion.id, at) === "open");
     if (short.length) {
-      ruledOut.push(`${name} is ruled out. ${short.map((criterion) => `${criterion.text}: ${toldAnswer(id, criterion.id, at)}`).join("; ")}.`);
+      ruledOut.push(`${name} is ruled out. ${short.map((criterion) => `${criterion.text}: ${answerInWords(id, criterion.id, at)}`).join("; ")}.`);
     } else if (open.length) {
       return { checkpoint: null, strength: null, reason: [stillOpen(name, id, open, at), ...ruledOut].join("\n") };
     } else {

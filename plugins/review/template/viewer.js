@@ -77,14 +77,14 @@ function line(tag, text, kind = "") {
 function drawNearest(nearest) {
   part("viewer-nearest").hidden = !nearest;
   part("nearest-name").textContent = nearest?.name ?? "";
-  part("nearest-told").textContent = nearest ? `, ${nearest.told}` : "";
+  part("nearest-told").textContent = nearest ? `, ${nearest.distance}` : "";
   part("nearest").hidden = !nearest?.src;
   part("nearest").setAttribute("aria-pressed", String(compared.other === "nearest"));
 }
 
 function drawSettings(cell) {
-  const told = cell.settings.filter(([, , telling]) => !(telling && isBlind()));
-  part("settings").replaceChildren(...told.flatMap(([name, value]) => [line("dt", name), line("dd", value)]));
+  const settings = cell.settings.filter(([, , telling]) => !(telling && isBlind()));
+  part("settings").replaceChildren(...settings.flatMap(([name, value]) => [line("dt", name), line("dd", value)]));
   part("png").hidden = isBlind() || !cell.picture;
   part("png").href = isBlind() ? "#" : cell.picture || "#";
 }

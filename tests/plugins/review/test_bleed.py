@@ -8,7 +8,7 @@ import pytest
 from plugins.evidence.evidence import ComparedRecord, Evidence
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
-from plugins.review.metrics import metrics_of, told_bleed
+from plugins.review.metrics import bleed_in_words, metrics_of
 from plugins.review.page import render_page
 from plugins.review.plot import plots
 from plugins.review.review import Review
@@ -45,10 +45,10 @@ def test_effect_without_the_trigger_is_a_number_of_its_own(bleeding: Plan) -> No
     metrics = metrics_of(step600, found, bleeding=bleeding.bleeding)
 
     assert (metrics.effect, metrics.bleed) == (20.0, 5.0)
-    assert told_bleed(metrics) == (
+    assert bleed_in_words(metrics) == (
         "With the trigger word it changes the picture by 20.0 of 255, without it by 5.0, 25 % of that."
     )
-    assert told_bleed(replace(metrics, bleed=None)) == ""
+    assert bleed_in_words(replace(metrics, bleed=None)) == ""
 
 
 def test_it_is_charted_on_the_scale_of_the_effect(bleeding: Plan) -> None:
@@ -59,7 +59,7 @@ def test_it_is_charted_on_the_scale_of_the_effect(bleeding: Plan) -> None:
 
     effect, bleed = (drawn[one].dots[0] for one in ("effect", "bleed"))
 
-    assert (effect.told, bleed.told) == ("20.0", "5.0")
+    assert (effect.number, bleed.number) == ("20.0", "5.0")
     assert bleed.y > effect.y
     wide = replace(metrics, effect=10.0, effects=(5.0, 40.0), bleed=10.0)
     effect, bleed = (one.dots[0] for one in plots(_review(bleeding, Path("nowhere"), wide))[:2])

@@ -28,7 +28,7 @@ def test_dots_stand_by_step_and_by_number(drawn: dict[str, Plot]) -> None:
     """Across, a dot stands by its step; up, by its number, from 0 to the largest; none leaves the canvas."""
     dots = drawn["effect"].dots
     assert ["200", "400", "600", "800", "final"] == [dot.tick for dot in dots]
-    assert ["3.5", "7.0", "10.5", "14.0", "17.5"] == [dot.told for dot in dots]
+    assert ["3.5", "7.0", "10.5", "14.0", "17.5"] == [dot.number for dot in dots]
     across = [dot.x - dots[0].x for dot in dots]
     assert pytest.approx(across[-1] * 200 / 720, abs=0.1) == across[1]
     assert pytest.approx((dots[0].y - dots[-1].y) / 4, abs=0.1) == dots[0].y - dots[1].y
@@ -40,7 +40,7 @@ def test_one_outlier_does_not_flatten_the_others() -> None:
     high, low = numbers(spyke())[-1], numbers(spyke())[:-1]
     dots = {plot.measure.id: plot for plot in plots(review_of(*low, replace(high, effect=68.7)))}["effect"].dots
     assert [False, False, False, False, True] == [dot.beyond for dot in dots]
-    assert "68.7" == dots[-1].told
+    assert "68.7" == dots[-1].number
     assert dots[-1].y < dots[-2].y < HEIGHT / 2
 
 
@@ -87,7 +87,7 @@ def test_one_checkpoint_without_effect_has_a_plot() -> None:
     """A single dot, and a number of 0, divide nothing by nothing."""
     one = Metrics(checkpoint="step200", step=200, effect=0.0, distance=None, diversity=None)
     (plot,) = plots(review_of(one))
-    assert ("0.0", ()) == (plot.dots[0].told, plot.lines)
+    assert ("0.0", ()) == (plot.dots[0].number, plot.lines)
 
 
 def test_nothing_measured_is_not_plotted() -> None:
