@@ -10,6 +10,7 @@ from plugins.loras.copying import digest_of
 from plugins.plan.cells import at, strengths
 from plugins.plan.messages import UserError, minute_of
 from plugins.plan.plan import Plan
+from plugins.plan.program import typable
 from plugins.plan.tested import Checkpoint
 from plugins.review.ballot import Ballot, BallotError, differences, judge_name, read_ballot, required_no
 from plugins.review.review import Entry
@@ -112,7 +113,7 @@ def chosen_strength(ballots: Iterable[SavedBallot], checkpoint: Checkpoint) -> f
     """
     chose = {one.ballot.strength: one for one in ballots if one.ballot and one.ballot.choice == checkpoint.id}
     if len(chose) > 1:
-        lines = "".join(f"\n  --ballot={str(one.file)!r}: {one}" for one in chose.values())
+        lines = "".join(f"\n  {typable(f'--ballot={one.file}')}: {one}" for one in chose.values())
         raise SelectionError(
             f"At which strength? These ballots chose {checkpoint.id} at different ones:{lines}\nName one of them "
             "alone. Nothing was deployed."
@@ -142,7 +143,7 @@ def choice_of(ballots: Sequence[SavedBallot], typed: str | None) -> str | None:
         other.ballot and (other.ballot.choice, other.ballot.strength) != (ballot.choice, ballot.strength)
         for other in others
     ):
-        lines = "".join(f"\n  --ballot={str(one.file)!r}: {one}" for one in ballots)
+        lines = "".join(f"\n  {typable(f'--ballot={one.file}')}: {one}" for one in ballots)
         raise SelectionError(
             f"Which ballot counts? These chose differently:{lines}\nName the checkpoint with --selected-step, or one "
             "ballot. Nothing was deployed."

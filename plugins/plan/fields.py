@@ -134,14 +134,10 @@ def unreadable(path: str | Path) -> bool:
     return any("\ud800" <= letter <= "\udfff" for letter in str(path))
 
 
-def misplaced(value: str) -> str:
+def misplaced(value: str, *, windows: bool = os.name == "nt") -> str:
     """Return why a path that a person wrote cannot be one on this machine; empty where it may be one."""
-    drive, mounted = re.match(r"([A-Za-z]):[\\/]+(.*)", value), re.match(r"/mnt/([a-z])/(.*)", value)
-    if drive and os.name != "nt":
-        there = "/".join(["/mnt", drive[1].lower(), *re.split(r"[\\/]+", drive[2])])
-        return f"is a path of Windows; under WSL that is {there}"
-    if mounted and os.name == "nt":
-        return f"is a path of WSL; Windows calls that {mounted[1].upper()}:/{mounted[2]}"
+    if why := _of_another_system(value, windows=windows):
+        return why
     if unreadable(value):
         return (
             "has letters that are not UTF-8, and the records of a run are. Rename the folder, or, where the language "
@@ -153,6 +149,18 @@ def misplaced(value: str) -> str:
         Path(value).expanduser()
     except RuntimeError:
         return f"names no place: there is no user {Path(value).parts[0][1:]!r} on this machine"
+    return ""
+
+
+def _of_another_system(value: str, *, windows: bool) -> str:
+    drive, mounted = re.match(r"([A-Za-z]):[\\/]+(.*)", value), re.match(r"/mnt/([a-z])/(.*)", value)
+    if drive and not windows:
+        there = "/".join(["/mnt", drive[1].lower(), *re.split(r"[\\/]+", drive[2])])
+        return f"is a path of Windows; under WSL that is {there}"
+    if mounted and windows:
+        return f"is a path of WSL; Windows calls that {mounted[1].upper()}:/{mounted[2]}"
+    if '"' in value and windows:
+        return "holds a quotation mark: a \\ before the last quote made it a part of the path. Leave that \\ out"
     return ""
 
 

@@ -158,9 +158,12 @@ def _read(config: pytest.Config, path: Path) -> Plan:
         for override in overrides:
             for table, values in override.items():
                 merged.setdefault(table, {}).update(values)
-        return read_plan(path, merged) if merged else plan
     except PlanError as error:
         raise pytest.UsageError(str(error)) from None
+    try:
+        return read_plan(path, merged) if merged else plan
+    except PlanError as error:
+        raise pytest.UsageError(f"{error}\nThat is not the plan's own value, but an option's that was typed.") from None
 
 
 @pytest.hookimpl(tryfirst=True)

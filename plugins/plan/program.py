@@ -1,6 +1,7 @@
 """How pytest was started, as a command to be typed again: `pytest`, `python -m pytest`, `.uv/bin/uv run pytest`."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -9,11 +10,21 @@ from pathlib import Path
 from typing import Final
 
 _SCRIPTS: Final = ("pytest", "py.test")
+_PLAIN_ON_WINDOWS: Final = re.compile(r"[\w.:/\\=~+-]*")
+"""What neither cmd nor PowerShell gives a meaning to: `&` ends a command there, and brackets are evaluated."""
 
 
 def typable(*words: str, windows: bool = os.name == "nt") -> str:
     """Return words as typed in a shell, with the quotes that it needs; on Windows for cmd and PowerShell."""
-    return subprocess.list2cmdline(words) if windows else shlex.join(words)
+    return " ".join(map(_quoted_on_windows, words)) if windows else shlex.join(words)
+
+
+def _quoted_on_windows(word: str) -> str:
+    quoted = subprocess.list2cmdline([word])
+    if quoted != word or _PLAIN_ON_WINDOWS.fullmatch(word):
+        return quoted
+    last = word[len(word.rstrip("\\")) :]
+    return f'"{word}{last}"'  # doubled, else a backslash at the end would make a letter of the quote
 
 
 def program(argv: Sequence[str], script: str, environment: Mapping[str, str], *, typed_in: Path) -> str:

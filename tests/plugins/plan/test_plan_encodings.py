@@ -55,6 +55,17 @@ def test_path_of_windows_says_where_it_is_under_wsl(typed: str) -> None:
     assert expanded(typed) is None
 
 
+@pytest.mark.parametrize("typed", ['C:\\my runs\\kira"', 'C:\\my runs\\kira" --plan=plans/kira.toml'])
+def test_quote_that_a_backslash_took_in_is_explained(typed: str) -> None:
+    """After a backslash, the shells of Windows take the closing quote of a path for one of its letters."""
+    assert misplaced(typed, windows=True).startswith("holds a quotation mark: a \\ before the last quote")
+
+
+def test_path_of_wsl_says_what_windows_calls_it() -> None:
+    """What is mounted under WSL has a drive's name on Windows."""
+    assert "is a path of WSL; Windows calls that D:/loras" == misplaced("/mnt/d/loras", windows=True)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows asks nobody for the home of a user")
 def test_nobodys_home_is_no_place() -> None:
     """`~` of a user who is not there is named, not a traceback."""

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.plan.plugin import _refuse_other_processes
+from plugins.plan.plugin import _read, _refuse_other_processes
+from tests.small_plan import ROOT
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,14 @@ def test_other_processes_are_refused(options: dict[str, object], named: str) -> 
 def test_one_process_is_not_refused(options: dict[str, object]) -> None:
     """That pytest-xdist is installed, or asked for no process, is nobody's mistake."""
     _refuse_other_processes(SimpleNamespace(option=SimpleNamespace(**options)))  # type: ignore[arg-type]
+
+
+def test_mistake_of_an_option_is_not_laid_to_the_plan() -> None:
+    """Where a sound plan becomes unsound by what was typed, the message says that it was typed."""
+    overrides = {"comfyui": {"url": None, "urls": ["localhost:9999"]}}
+    hook = SimpleNamespace(pytest_acceptance_plan_overrides=lambda **_: [overrides])
+    with pytest.raises(pytest.UsageError) as caught:
+        _read(SimpleNamespace(hook=hook), ROOT / "plans/spyke.toml")  # type: ignore[arg-type]
+    _, mistake, last = str(caught.value).splitlines()
+    assert "  comfyui.urls[0]: 'localhost:9999' is not the address of a server" in mistake
+    assert "That is not the plan's own value, but an option's that was typed." == last

@@ -99,6 +99,8 @@ def test_offered_names_are_plain_on_windows(text: str) -> None:
         (("--plan=plans/kira.toml",), "--plan=plans/kira.toml", "--plan=plans/kira.toml"),
         ((r"--plan=C:\kira.toml",), r"'--plan=C:\kira.toml'", r"--plan=C:\kira.toml"),
         ((r"--reports=C:\my reports",), r"'--reports=C:\my reports'", r'"--reports=C:\my reports"'),
+        ((r"--plan=D:\kira(2)&.toml",), r"'--plan=D:\kira(2)&.toml'", r'"--plan=D:\kira(2)&.toml"'),
+        (("--reports=D:\\a,b\\",), "'--reports=D:\\a,b\\'", '"--reports=D:\\a,b\\\\"'),
     ],
 )
 def test_next_command_is_quoted_as_the_shell_takes_it(words: tuple[str, ...], posix: str, windows: str) -> None:
