@@ -19,6 +19,7 @@ from plugins.deploy.selection import (
 from plugins.loras.copying import digest_of
 from plugins.plan.cells import matrix
 from plugins.plan.plan import Plan
+from plugins.plan.program import typable
 from plugins.review.ballot import BallotError
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import evidence_for, png_of
@@ -216,8 +217,9 @@ def test_ballots_that_disagree_are_refused_unless_a_step_is_typed(judged: Judged
     another(judged, "ballot (1).json", choice="final")
     found = find_ballots(judged.reports)
     assert "step600" == choice_of(found, "600")
-    with pytest.raises(SelectionError, match=r"Which ballot counts\?(.|\n)*chose step600(.|\n)*chose final"):
+    with pytest.raises(SelectionError, match=r"Which ballot counts\?(.|\n)*chose step600(.|\n)*chose final") as caught:
         choice_of(found, None)
+    assert f"\n  {typable(f'--ballot={found[1].file}')}: " in str(caught.value)
 
 
 def test_empty_ballot_is_told(judged: Judged) -> None:
