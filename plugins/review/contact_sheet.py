@@ -3,26 +3,24 @@
 import contextlib
 import hashlib
 import os
-from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from io import BytesIO
-from math import ceil
 from pathlib import Path
 from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from plugins.evidence.files import write_atomically
 from plugins.pictures.picture import FORMATS, UNREADABLE
 from plugins.plan.tested import BASELINE
+from plugins.review.lettering import BELOW, GROUND, MARGIN, TEXT, Text, pitch
 from plugins.review.previews import Source, beside, training_source
 from plugins.review.review import Flag, Review, Row, step_name
 
-_MARGIN: Final = 16
 _GAP: Final = 8
 _PIXELS: Final = 12_000_000
 """A sheet has about this many at most, whatever the matrix, as a phone's photo has: a chat window takes and opens it.
@@ -32,21 +30,16 @@ _SIDES: Final = (320, 256, 192, 128, 96, 64)
 nothing can be seen: what does not fit then is left to the page, and the sheet says so."""
 _BESIDE: Final = 60
 """Pixels that a row needs besides its pictures, about: prompt, digests, flags."""
-_BELOW: Final = 6
-"""Pixels below set text."""
 _SHOWS: Final = "shows"
 """The name under which a sheet keeps the digest of what it shows."""
 _COMPRESSION: Final = 3
 """Of PNG, 0 to 9: a third of the time of 6, for the same size."""
 
-_GROUND: Final = "#f4f4f3"
-_TEXT: Final = "#1c1c1b"
 _DIM: Final = "#5b5b57"
-_FLAGS: Final = {"failed": ("#a31b14", "white"), "warning": ("#ffc94d", _TEXT), "missing": ("#e4e4e1", _DIM)}
+_FLAGS: Final = {"failed": ("#a31b14", "white"), "warning": ("#ffc94d", TEXT), "missing": ("#e4e4e1", _DIM)}
 
 _Line = tuple[Row, float | None]
 """A row of pictures at one strength; None where the plan has but one."""
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def write_contact_sheet(review: Review, path: Path) -> None:
@@ -119,20 +112,20 @@ class _Sheet:
     @property
     def caption(self) -> int:
         """Height of the line below a picture, in pixels."""
-        return _pitch(self.small) + _BELOW
+        return pitch(self.small) + BELOW
 
     def draw(self) -> Image.Image:
         """Draw row by row onto the sheet: no picture is held for longer than its row."""
-        total = 2 * _MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
+        total = 2 * MARGIN + len(self.columns) * (self.width + _GAP) - _GAP
         head = [*self._head(total)]
         titles = [[*self._title(line, total)] for line in self.lines]
-        words = sum(strip.height for strips in (head, *titles) for strip in strips)
+        words = sum(strip.height for strip in head) + sum(text.height for texts in titles for text in texts)
         pictures = len(self.lines) * (self.height + self.caption)
-        sheet = Image.new("RGB", (total, words + pictures + _MARGIN), _GROUND)
+        sheet = Image.new("RGB", (total, words + pictures + MARGIN), GROUND)
         top = _paste(head, sheet, 0)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it works
-            for line, strips in zip(self.lines, titles, strict=True):
-                top = _paste(strips, sheet, top)
+            for line, texts in zip(self.lines, titles, strict=True):
+                top = _paste([text.drawn() for text in texts], sheet, top)
                 for index, picture in enumerate(pool.map(partial(self._picture, line), self.columns)):
                     sheet.paste(picture, (self._left(index), top))
                 top += self.height + self.caption
@@ -140,7 +133,7 @@ class _Sheet:
 
     def _left(self, index: int) -> int:
         """Where a column begins."""
-        return _MARGIN + index * (self.width + _GAP)
+        return MARGIN + index * (self.width + _GAP)
 
     def _source(self, column: str, line: _Line) -> Source | None:
         """Return the picture at one place of the sheet; None where there is none."""
@@ -170,29 +163,31 @@ class _Sheet:
         plan = self.review.plan
         if self.review.simulated:
             words = "SIMULATED: a stand-in drew these pictures; they say nothing about a LoRA"
-            yield _text(words, total, size=16, colour=_TEXT, ground="#ffd84d")
-        yield _text(plan.title, total, size=22)
+            yield Text(words, total, size=16, colour=TEXT, ground="#ffd84d").drawn()
+        yield Text(plan.title, total, size=22).drawn()
         facts = ", ".join((*([f"workflow {plan.workflow.name}"] if plan.workflow else []), *plan.settings))
-        yield _text(facts, total, size=self.small, colour=_DIM)
+        yield Text(facts, total, size=self.small, colour=_DIM).drawn()
         if len(self.lines) < (there := len(_lines(self.review))):
             words = f"The first {len(self.lines)} of {there} rows; all of them are in report.html"
-            yield _text(words, total, size=16, colour=_TEXT, ground=_FLAGS["warning"][0])
+            yield Text(words, total, size=16, colour=TEXT, ground=_FLAGS["warning"][0]).drawn()
         names = {BASELINE: step_name(None), _REFERENCE: f"training images, of {len(self.review.references)}"}
         expect = {_REFERENCE: "", BASELINE: ""}
         for checkpoint in plan.tested:
             names[checkpoint.id], expect[checkpoint.id] = step_name(checkpoint), checkpoint.expect
-        yield self._across([_text(names[c], self.width, size=self.small + 3, margin=0) for c in self.columns], total)
-        notes = [_text(expect[c], self.width, size=self.small, colour=_DIM, margin=0) for c in self.columns]
+        yield self._across(
+            [Text(names[c], self.width, size=self.small + 3, margin=0).drawn() for c in self.columns], total
+        )
+        notes = [Text(expect[c], self.width, size=self.small, colour=_DIM, margin=0).drawn() for c in self.columns]
         yield self._across(notes, total)
 
-    def _title(self, line: _Line, total: int) -> Iterator[Image.Image]:
+    def _title(self, line: _Line, total: int) -> Iterator[Text]:
         row, strength = line
         seed = f"seed {row.seed}" if strength is None else f"seed {row.seed}, strength {strength:g}"
-        yield _text(f"{row.purpose or row.prompt}, {seed}", total, size=self.small + 3, above=8)
-        yield _text(row.text, total, size=self.small, colour=_DIM)
+        yield Text(f"{row.purpose or row.prompt}, {seed}", total, size=self.small + 3, above=8)
+        yield Text(row.text, total, size=self.small, colour=_DIM)
 
     def _across(self, parts: list[Image.Image], total: int) -> Image.Image:
-        strip = Image.new("RGB", (total, max(part.height for part in parts)), _GROUND)
+        strip = Image.new("RGB", (total, max(part.height for part in parts)), GROUND)
         for index, part in enumerate(parts):
             strip.paste(part, (self._left(index), 0))
         return strip
@@ -206,13 +201,13 @@ class _Sheet:
             return self._framed(tile, flags)
         entry = self.review.entry(column, *line)
         framed = self._framed(tile, [*entry.flags, *flags])
-        both = Image.new("RGB", (self.width, self.height + self.caption), _GROUND)
+        both = Image.new("RGB", (self.width, self.height + self.caption), GROUND)
         both.paste(framed, (0, 0))
-        both.paste(_text(entry.digest[:8], self.width, size=self.small, colour=_DIM, margin=0), (0, self.height))
+        both.paste(Text(entry.digest[:8], self.width, size=self.small, colour=_DIM, margin=0).drawn(), (0, self.height))
         return both
 
     def _framed(self, tile: Image.Image | None, flags: list[Flag]) -> Image.Image:
-        frame = Image.new("RGB", (self.width, self.height), "#e4e4e1" if tile or flags else _GROUND)
+        frame = Image.new("RGB", (self.width, self.height), "#e4e4e1" if tile or flags else GROUND)
         if tile:
             frame.paste(tile, ((self.width - tile.width) // 2, (self.height - tile.height) // 2))
         bottom = self.height
@@ -224,35 +219,10 @@ class _Sheet:
     def _strip(self, flag: Flag) -> Image.Image:
         ground, colour = _FLAGS[flag.kind]
         words = f"{flag.title}: {flag.short}" if flag.short else str(flag)
-        return _text(words, self.width, size=self.small, colour=colour, ground=ground, margin=4, lines=3)
+        return Text(words, self.width, size=self.small, colour=colour, ground=ground, margin=4, lines=3).drawn()
 
 
 _REFERENCE: Final = "(reference)"  # no column can be called so: ids have no brackets
-
-
-def _text(  # noqa: PLR0913 (one way to set type; every call names what it changes)
-    words: str,
-    width: int,
-    *,
-    size: int,
-    colour: str = _TEXT,
-    ground: str = _GROUND,
-    margin: int = _MARGIN,
-    above: int = 0,
-    lines: int = 4,
-) -> Image.Image:
-    """Set text within `width` pixels: wrapped, and cut after so many lines."""
-    font = _font(size)
-    there_is_room_for = lines * width  # letters, at one pixel each: whatever the words, there is an end to wrapping
-    wrapped = _wrapped(" ".join(words.split())[:there_is_room_for], width - 2 * margin, font)
-    if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], wrapped[lines - 1][:-1] + "..."]
-    pitch = _pitch(size)
-    strip = Image.new("RGB", (width, above + pitch * len(wrapped) + (_BELOW if wrapped else 0)), ground)
-    pen = ImageDraw.Draw(strip)
-    for number, line in enumerate(wrapped):
-        pen.text((margin, above + 2 + number * pitch), line, colour, font)
-    return strip
 
 
 def _paste(strips: list[Image.Image], sheet: Image.Image, top: int) -> int:
@@ -261,34 +231,3 @@ def _paste(strips: list[Image.Image], sheet: Image.Image, top: int) -> int:
         sheet.paste(strip, (0, top))
         top += strip.height
     return top
-
-
-def _pitch(size: int) -> int:
-    """Return the height of a line of text, in pixels."""
-    return round(size * 1.35)
-
-
-@cache
-def _font(size: int) -> _Font:
-    return ImageFont.load_default(size)
-
-
-def _wrapped(words: str, width: int, font: _Font) -> list[str]:
-    """Break text into lines no wider than `width` pixels, between words where that is possible."""
-    lines: list[str] = []
-    line, reach = "", 0.0
-    space = font.getlength(" ")
-    for word in words.split(" "):
-        wide = font.getlength(word)
-        if reach + space + wide <= width:
-            line, reach = f"{line} {word}".strip(), reach + space + wide
-            continue
-        if line:
-            lines.append(line)
-        line, reach = word, wide
-        while reach > width and len(line) > 1:
-            fits = bisect_right(range(1, len(line)), width, key=lambda end: ceil(font.getlength(line[:end])))
-            lines.append(line[: max(fits, 1)])
-            line = line[max(fits, 1) :]
-            reach = font.getlength(line)
-    return [*lines, line] if line else lines
