@@ -92,7 +92,7 @@ def _no_answer(plan: Plan, client: ComfyUI, error: Unreachable) -> str:
     if not folder.is_dir():
         lines = [
             "Start one, name another with --comfyui-url, or try --demo.",
-            f"The ComfyUI folder {folder} is not there: correct `comfyui` under [paths], or name it by --comfyui-dir.",
+            f"{folder} is not there: correct `comfyui` under [paths], or name the ComfyUI folder with --comfyui-dir.",
         ]
     elsewhere = _beside(client) if client.is_local else ""
     lines.append(elsewhere or "ComfyUI Desktop listens on port 8000, others on 8188.")

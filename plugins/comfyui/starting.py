@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -57,11 +58,12 @@ class Started:
         """Start the server and wait until it answers; return what went wrong, or nothing."""
         if self._answers():
             return f"that failed: something else answers at {self._url} already."
+        env = environment(folder)
         try:
             self._process = subprocess.Popen(  # noqa: S603 (the plan's own command)
-                list(command),
+                [program_of(command[0], folder, env), *command[1:]],
                 cwd=folder,
-                env=environment(folder),
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
@@ -117,6 +119,16 @@ def environment(folder: Path) -> dict[str, str]:
     scripts = "Scripts" if os.name == "nt" else "bin"
     found = [str(folder / venv / scripts) for venv in _VENV_FOLDERS if (folder / venv / scripts).is_dir()]
     return env | {"PATH": os.pathsep.join([*found, *folders])}
+
+
+def program_of(word: str, folder: Path, env: Mapping[str, str]) -> str:
+    """Return the whole path of the program that a person in `folder` would start by this word, or the word itself.
+
+    Windows, left to itself, looks where this process is, not in `folder`, and on this process's PATH, not on `env`'s.
+    """
+    if Path(word).name != word:
+        return str(folder / word)
+    return shutil.which(word, path=env["PATH"]) or word
 
 
 def _below(path: Path, own: Path) -> bool:

@@ -56,7 +56,9 @@ Windows path with `/` or in single quotes: `'D:\\training'`. Sizes are written l
 
 The ComfyUI folder is the one that holds `models`. In the portable ComfyUI for Windows that is
 `ComfyUI_windows_portable\\ComfyUI`; for ComfyUI Desktop it is the folder that you chose when you installed it, at first
-`Documents\\ComfyUI`.
+`Documents\\ComfyUI`. For the portable one, `start` under `[comfyui]` is
+`['..\\python_embeded\\python.exe', '-s', 'main.py']`. At the command line, write a path with a space in double quotes
+and without a `\\` at its end: `--new-plan="D:\\My training\\kira"`.
 """
 
 COLUMNS: Final = ("| key | meaning | type | default | example |", "|---|---|---|---|---|")

@@ -64,7 +64,7 @@ def test_message_sends_nobody_into_a_folder_that_is_not_there(plan: Plan) -> Non
         told = _no_answer(plan.model_copy(update={"paths": paths}), client, Unreachable("Nothing answers."))
     first = "       Start one, name another with --comfyui-url, or try --demo."
     second = (
-        f"       The ComfyUI folder {paths.comfyui} is not there: "
-        "correct `comfyui` under [paths], or name it by --comfyui-dir."
+        f"       {paths.comfyui} is not there: "
+        "correct `comfyui` under [paths], or name the ComfyUI folder with --comfyui-dir."
     )
     assert [first, second] == told.splitlines()[1:3]

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from plugins.comfyui.errors import Unreachable
-from plugins.comfyui.starting import Started, environment
+from plugins.comfyui.starting import Started, environment, program_of
 
 SERVER = """
 import http.server, subprocess, sys
@@ -159,6 +159,25 @@ def test_comfyui_finds_its_own_python(tmp_path: Path, monkeypatch: pytest.Monkey
     assert os.pathsep.join([str(tmp_path / name / scripts), "/usr/bin", "/bin"]) == env["PATH"]
     assert set() == {"VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME"} & set(env)
     assert "1" == env["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        (os.path.join("..", "python_embeded", "python.exe"), "{folder}/../python_embeded/python.exe"),  # noqa: PTH118
+        (os.path.abspath(sys.executable), os.path.abspath(sys.executable)),  # noqa: PTH100
+        ("acceptance-python", "{folder}/.venv/acceptance-python"),
+        ("no-such-python", "no-such-python"),
+    ],
+)
+def test_program_is_looked_for_from_comfyuis_folder(tmp_path: Path, word: str, found: str) -> None:
+    """A path starts at ComfyUI's folder and a bare name on ComfyUI's PATH: Windows would look elsewhere."""
+    name = f"acceptance-python{'.exe' if os.name == 'nt' else ''}"
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / name).touch(mode=0o755)
+    expected = Path(found.format(folder=tmp_path))
+    actual = Path(program_of(word, tmp_path, {"PATH": str(tmp_path / ".venv")}))
+    assert expected == (actual.with_suffix("") if word in actual.name and os.name == "nt" else actual)
 
 
 def test_without_virtual_environments_the_path_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
