@@ -225,7 +225,10 @@ def test_ballots_that_disagree_are_refused_unless_a_step_is_typed(judged: Judged
 def test_empty_ballot_is_told(judged: Judged) -> None:
     """A ballot without a single mark deploys with a warning."""
     path = saved(judged, marks={})
-    assert f"warning: nothing is marked on the ballot {path}" in list(ballot_lines(find_ballots(judged.reports), "600"))
+    warning = f"warning: nothing is marked on the ballot {path}"
+    assert warning in list(ballot_lines(find_ballots(judged.reports), "600"))
+    judges = find_ballots(judged.reports, [another(judged, "ana.json"), path])
+    assert [warning] == list(ballot_lines(judges, "600", judges=2))[1:]
 
 
 def test_broken_ballot_is_told(judged: Judged) -> None:

@@ -91,6 +91,20 @@ def test_picture_of_the_baseline_is_told(
     assert store.read(cells[1]) == judged
 
 
+def test_each_twin_is_told_of_the_one_that_comes_last(
+    asked: ExpectedInputs, store: Store, plan: Plan, staged: dict[str, Staged]
+) -> None:
+    """Where a third cell shows a picture that two have, both are told of it."""
+    cells = [cell for cell in matrix(plan) if cell.checkpoint][:3]
+    png = png_of(cells[0])
+    comparing = Comparing(store)
+    for cell in cells:
+        assert cell.checkpoint
+        comparing.judge(cell, put(asked, store, cell, png), staged=staged[cell.checkpoint.id])
+
+    assert [True, True] == [str(cells[2]) in check(store.read(cell), "twin").message for cell in cells[:2]]
+
+
 def test_verdict_that_stays_is_not_written_again(
     asked: ExpectedInputs, store: Store, cells: tuple[Cell, ...], staged: dict[str, Staged]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plugins.plan.tested import Rival
 from plugins.review.ballot import Ballot, BallotError, Judged, Mark, differences, figures, judge_name, read_ballot
 from plugins.review.review import Review
 from tests.plugins.review.sample import make_review
@@ -21,6 +22,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 MARKS = st.fixed_dictionaries({"answer": st.sampled_from(["yes", "no", "unsure"]), "blind": st.booleans()})
 BLIND = st.fixed_dictionaries({"order": st.lists(IDS), "revealed": st.booleans()})
 PICTURES = st.fixed_dictionaries({"file": DIGESTS, "pixels": st.none() | DIGESTS})
+DUELS = st.fixed_dictionaries({"left": IDS, "right": IDS, "won": st.sampled_from(["left", "right", "same"])})
 STRENGTHS = st.none() | st.floats(-100, 100)
 BALLOTS = st.fixed_dictionaries(
     {
@@ -42,7 +44,7 @@ BALLOTS = st.fixed_dictionaries(
         "blind": st.none() | BLIND,
         "pictures": st.dictionaries(IDS, PICTURES, min_size=1, max_size=4),
     },
-    optional={"starred": st.none() | IDS},
+    optional={"starred": st.none() | IDS, "duels": st.lists(DUELS, max_size=3)},
 )
 
 
@@ -253,6 +255,20 @@ def test_picture_is_judged_again_unless_its_pixels_are_the_same(
     found = differences(ballot, review.entries)
 
     assert ([] if pixels == "same" else ["step600 x novel_pose"]) == [one.partition(":")[0] for one in found]
+
+
+def test_picture_of_a_rival_may_change(raw: dict[str, object], folder: Path, review: Review) -> None:
+    """What nobody deploys is no reason against a deployment: a rival's picture that changed, went or came."""
+    ballot = read_ballot(written(folder, raw))
+    rivals = []
+    for label in ("changed", "gone", "new"):
+        entry = review.by_id["step600-novel_pose"]
+        cell = replace(entry.cell, checkpoint=Rival(file="production", label=label))
+        rivals.append(replace(entry, cell=cell, evidence=None if label == "gone" else entry.evidence))
+    judged = {rival.cell.id: Judged(file="0" * 64) for rival in rivals[:2]}
+    ballot = ballot.model_copy(update={"pictures": {**ballot.pictures, **judged}})
+
+    assert [] == differences(ballot, [*review.entries, *rivals])
 
 
 def test_other_pictures_are_told_one_by_one(raw: dict[str, object], folder: Path, review: Review) -> None:
