@@ -72,8 +72,8 @@ def find_previous(plan: Plan, deployment: Deployment) -> PreviousProduction:
         )
     if former == deployment.sha256:
         raise DeploymentError(
-            f"{production} held the bytes of {deployment.selected} before that was deployed, so there is nothing to "
-            "put back."
+            f"{production} already held the bytes of {deployment.selected} before the deployment, so there is nothing "
+            "to put back."
         )
     places = [*filter(None, [deployment.backup]), *(plan.training_file(one) for one in plan.checkpoints)]
     names = (name for name, one in deployment.candidates.items() if one.sha256 == former)

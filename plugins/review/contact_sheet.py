@@ -170,7 +170,7 @@ class _Sheet:
         if len(self.lines) < (there := len(_lines(self.review))):
             words = f"The first {len(self.lines)} of {there} rows; all of them are in report.html"
             yield Text(words, total, size=16, colour=TEXT, ground=_FLAGS["warning"][0]).drawn()
-        names = {BASELINE: step_name(None), _REFERENCE: f"training images, of {len(self.review.references)}"}
+        names = {BASELINE: step_name(None), _REFERENCE: f"training images, {len(self.review.references)} in all"}
         expect = {_REFERENCE: "", BASELINE: ""}
         for checkpoint in plan.tested:
             names[checkpoint.id], expect[checkpoint.id] = step_name(checkpoint), checkpoint.expect

@@ -109,7 +109,7 @@ class ReviewSession:
         again = self._command.next("-m generate")
         look = f"Look at {self._command.shown(page)}" if page else "No page was written, since pytest-html is off"
         if page and page.parent != self._command.reports:
-            look += f" (its pictures open from {self._command.reports} alone: leave out --html)"
+            look += f" (its pictures only open from {self._command.reports}: leave out --html)"
         if stopped:
             return f"Stopped: {there} of {total} pictures are there. Go on: {again}"
         if not there:

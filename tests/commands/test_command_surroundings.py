@@ -178,7 +178,7 @@ def test_other_peoples_plugins_and_settings_change_nothing(plan_file: Path, stan
         (
             "--html=FOLDER/mine.html",
             "mine.html",
-            "Look at FOLDER/mine.html (its pictures open from FOLDER/reports alone: leave out --html)",
+            "Look at FOLDER/mine.html (its pictures only open from FOLDER/reports: leave out --html)",
         ),
         ("-pno:html", "", "No page was written, since pytest-html is off"),
     ],

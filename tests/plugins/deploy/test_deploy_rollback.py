@@ -164,7 +164,7 @@ def test_nothing_was_there_before(judged: Judged) -> None:
 def test_same_bytes_were_there_before(judged: Judged) -> None:
     """Deploying what was there already leaves nothing to put back."""
     put_in_production(judged, "step600")
-    with pytest.raises(DeploymentError, match="held the bytes of step600 before that was deployed"):
+    with pytest.raises(DeploymentError, match="already held the bytes of step600 before the deployment"):
         find_previous(judged.plan, judged.deploy("step600"))
 
 

@@ -66,7 +66,7 @@ def last_words(
             Path("/elsewhere/x.html"),
             False,
             (
-                "Look at /elsewhere/x.html (its pictures open from /here/reports alone: leave out --html), "
+                "Look at /elsewhere/x.html (its pictures only open from /here/reports: leave out --html), "
                 "then deploy: DEPLOY"
             ),
         ),
