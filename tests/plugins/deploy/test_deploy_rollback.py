@@ -20,6 +20,7 @@ from plugins.loras.copies import former_copy
 from plugins.loras.copying import digest_of
 from plugins.loras.errors import DeploymentError
 from plugins.loras.journal import Installation
+from plugins.loras.staging import preflight, stage
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
 from tests.plugins.deploy.judged_plan import Judged
@@ -96,10 +97,11 @@ def names(judged: Judged) -> list[str]:
 def test_former_file_is_put_back(
     judged: Judged, undoing: ProductionRollback, put: Callable[[Judged], str], checkpoint: str | None
 ) -> None:
-    """Production holds the former bytes again, renders from them, and nothing else stays in the loras folder."""
+    """Production holds the former bytes again, renders from them, and no backup or copy stays in the loras folder."""
     former = put(judged)
     deployment = judged.deploy("step600")
     assert deployment.sha256 == digest_of(judged.production)
+    stage(judged.plan, preflight(judged.plan))
 
     rollback = undoing.roll_back(find_previous(judged.plan, deployment))
 

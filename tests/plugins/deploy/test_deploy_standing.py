@@ -114,6 +114,20 @@ def test_what_stands_is_the_rollback_where_there_was_one(judged: Judged, deploye
     assert rolled_back(deployed) == standing()
 
 
+def test_checkpoint_that_was_rolled_back_is_not_what_stands(judged: Judged, deployed: Deployment) -> None:
+    """Asked for by its step, a deployed checkpoint stands until it is rolled back; another one never."""
+    assert deployed == standing_of(judged.plan, judged.reports, "600", simulated=False)
+    with pytest.raises(RecordError, match="step600 is on record as deployed, not final"):
+        standing_of(judged.plan, judged.reports, "final", simulated=False)
+
+    write_record(rolled_back(deployed), judged.reports / ROLLBACK)
+
+    with pytest.raises(
+        RecordError, match=r"rolled back from step600 to final .* Deploy a checkpoint: pytest -m deploy"
+    ):
+        standing_of(judged.plan, judged.reports, "600", simulated=False)
+
+
 @pytest.mark.parametrize("state", [lambda one: one, rolled_back], ids=["deployed", "rolled-back"])
 def test_state_is_given_by_name(deployed: Deployment, state: Callable[[Deployment], Deployment | Rollback]) -> None:
     """What --junitxml carries names what is in production."""
