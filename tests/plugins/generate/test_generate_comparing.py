@@ -123,6 +123,33 @@ def test_verdict_that_stays_is_not_written_again(
 
 
 @pytest.mark.parametrize(
+    ("room", "is_held"), [pytest.param(64 * 64, True, id="room"), pytest.param(64 * 64 - 1, False, id="no-room")]
+)
+def test_baseline_is_decoded_once_where_there_is_room(  # noqa: PLR0913 (one case of two)
+    asked: ExpectedInputs,
+    store: Store,
+    cells: tuple[Cell, ...],
+    staged: dict[str, Staged],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    room: int,
+    is_held: bool,
+) -> None:
+    """A baseline stays decoded for the columns that follow; without room for its pixels its file is opened again."""
+    monkeypatch.setattr("plugins.generate.comparing._BASELINES", room)
+    baseline, first, second = (keep(asked, store, cell) for cell in cells[:3])
+    comparing = Comparing(store)
+    comparing.judge(cells[0], baseline, staged=None)
+    assert comparing.judge(cells[1], first, staged=staged["step600"]).compared
+    store.picture(cells[0]).unlink()
+
+    judged = comparing.judge(cells[2], second, staged=staged["final"])
+
+    assert is_held == (judged.compared is not None)
+    assert is_held == (judged.failures == ())
+
+
+@pytest.mark.parametrize(
     ("side", "failed", "differences"),
     [
         pytest.param(64, "", [], id="as-the-baseline"),
