@@ -15,8 +15,10 @@ from plugins.comfyui.connecting import ca_bundle
 
 Listener = Callable[[Message], None]
 
-_STATE: Final = '{"type": "progress_state"'
-"""How the longest and most frequent message begins: all nodes of a prompt, at every step of one."""
+_PASSED_OVER: Final = tuple(
+    f'{{"type": "{kind}"' for kind in ("progress_state", "status", "execution_cached", "executed")
+)
+"""How messages begin that change nothing: two of three, among them the longest, all nodes at every step of one."""
 _PROGRESS: Final = '{"type": "progress"'
 _PROGRESS_SECONDS: Final = 0.1
 """Between two messages of progress that are parsed: a person sees no more, and one is a sign of life as well."""
@@ -95,8 +97,8 @@ class Events:
                     self._socket.shutdown()  # type: ignore[no-untyped-call]
 
     def _pass_on(self, frame: str | bytes) -> None:
-        if not isinstance(frame, str) or not frame or frame.startswith(_STATE):
-            return  # previews, and what `progress` tells as well
+        if not isinstance(frame, str) or not frame or frame.startswith(_PASSED_OVER):
+            return
         if frame.startswith(_PROGRESS):
             now = time.monotonic()
             if now - self._progress < _PROGRESS_SECONDS:
