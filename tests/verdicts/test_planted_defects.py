@@ -266,7 +266,7 @@ def of_another_cell(other: str, *, bare: bool) -> FakingServer:
             {
                 "final-novel_pose": "LoRA effect: the picture is the baseline's, pixel for pixel: no key of this LoRA "
                 "fits this base model. spyke_plasma_v1_final.safetensors: module networks.lora; rank 1; base model "
-                "version sd_v1; made for SD 1.x; keys lora_unet* (576), lora_te* (216)",
+                "version sd_v1; made for SD 1.x; keys lora_te* (3), lora_unet* (3)",
             },
             id="of-its-own-baseline",
         ),

@@ -768,7 +768,7 @@ def test_verifying_names_a_size_out_of_range(judged: Judged, live: Deployment) -
 
     assert problems(judged, live, plan=changed(judged.plan, "production", min_size=50_000_000)) == [
         (
-            f"{live.production} has {size / 1e6:.1f} MB ({size} bytes), and the plan allows 50.0 MB to 200.0 MB. Is "
+            f"{live.production} has {size / 1e3:.1f} kB ({size} bytes), and the plan allows 50.0 MB to 200.0 MB. Is "
             f"it the "
             "right file?"
         )

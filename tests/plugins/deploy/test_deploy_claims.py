@@ -86,7 +86,7 @@ def test_cut_production_is_told(live: Plan, deployment: Deployment) -> None:
     ("low", "high", "allowed"),
     [
         pytest.param(50_000_000, 200_000_000, "50.0 MB to 200.0 MB", id="too-small"),
-        pytest.param(0, 1_000_000, "0.0 MB to 1.0 MB", id="too-large"),
+        pytest.param(0, 10_000, "0.0 MB to 10.0 kB", id="too-large"),
         pytest.param(16_000, 24_500, "16.0 kB to 24.5 kB", id="small"),
     ],
 )
@@ -96,7 +96,7 @@ def test_other_size_is_told(live: Plan, deployment: Deployment, low: int, high: 
 
     assert claims.production_has_its_size(sized(live, low, high)) == [
         (
-            f"{deployment.production} has {size / 1e6:.1f} MB ({size} bytes), and the plan allows {allowed}. "
+            f"{deployment.production} has {size / 1e3:.1f} kB ({size} bytes), and the plan allows {allowed}. "
             "Is it the right file?"
         )
     ]
