@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -19,9 +18,6 @@ _PASSED_OVER: Final = tuple(
     f'{{"type": "{kind}"' for kind in ("progress_state", "status", "execution_cached", "executed")
 )
 """How messages begin that change nothing: two of three, among them the longest, all nodes at every step of one."""
-_PROGRESS: Final = '{"type": "progress"'
-_PROGRESS_SECONDS: Final = 0.1
-"""Between two messages of progress that are parsed: a person sees no more, and one is a sign of life as well."""
 
 
 class Events:
@@ -39,8 +35,6 @@ class Events:
         self._connected = threading.Event()
         self._socket: websocket.WebSocket | None = None
         self._client_id = uuid.uuid4().hex
-        self._progress = -_PROGRESS_SECONDS
-        """When the last message of progress was passed on, by the monotonic clock."""
         self._thread = threading.Thread(target=self._listen, name="comfyui-events", daemon=True)
         self._thread.start()
 
@@ -99,11 +93,6 @@ class Events:
     def _pass_on(self, frame: str | bytes) -> None:
         if not isinstance(frame, str) or not frame or frame.startswith(_PASSED_OVER):
             return
-        if frame.startswith(_PROGRESS):
-            now = time.monotonic()
-            if now - self._progress < _PROGRESS_SECONDS:
-                return
-            self._progress = now
         message = read_frame(frame)
         listener = self._listeners.get(message.data.prompt_id) if message else None
         if message and listener:
