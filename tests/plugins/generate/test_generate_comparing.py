@@ -91,6 +91,24 @@ def test_picture_of_the_baseline_is_told(
     assert store.read(cells[1]) == judged
 
 
+def test_shared_picture_is_still_compared_with_others(
+    asked: ExpectedInputs, store: Store, plan: Plan, staged: dict[str, Staged]
+) -> None:
+    """That a picture is shared with a checkpoint of the same tensors excuses it from no other twin."""
+    by_id = {cell.id: cell for cell in matrix(plan)}
+    cell, other = by_id["final-forest"], by_id["step600-novel_pose"]
+    png = png_of(other)
+    comparing = Comparing(store)
+    shared = put(asked, store, cell, png).model_copy(update={"rendered_as": "step600"})
+    alone = check(comparing.judge(cell, shared, staged=staged["final"]), "twin")
+    comparing.judge(other, put(asked, store, other, png), staged=staged["step600"])
+
+    again = check(comparing.judge(cell, shared, staged=staged["final"]), "twin")
+
+    assert (Outcome.PASSED, True) == (alone.outcome, alone.message.startswith("it is step600's"))
+    assert str(other) in again.message
+
+
 def test_each_twin_is_told_of_the_one_that_comes_last(
     asked: ExpectedInputs, store: Store, plan: Plan, staged: dict[str, Staged]
 ) -> None:
