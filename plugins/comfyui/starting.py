@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -124,11 +123,14 @@ def environment(folder: Path) -> dict[str, str]:
 def program_of(word: str, folder: Path, env: Mapping[str, str]) -> str:
     """Return the whole path of the program that a person in `folder` would start by this word, or the word itself.
 
-    Windows, left to itself, looks where this process is, not in `folder`, and on this process's PATH, not on `env`'s.
+    Windows, left to itself, looks where this process is, not in `folder`, and on this process's PATH, not on `env`'s;
+    so does `shutil.which`.
     """
     if Path(word).name != word:
         return str(folder / word)
-    return shutil.which(word, path=env["PATH"]) or word
+    endings = [*env.get("PATHEXT", "").split(os.pathsep), ""] if os.name == "nt" else [""]
+    found = (folder / place / f"{word}{ending}" for place in env["PATH"].split(os.pathsep) for ending in endings)
+    return next((str(path) for path in found if path.is_file() and os.access(path, os.X_OK)), word)
 
 
 def _below(path: Path, own: Path) -> bool:

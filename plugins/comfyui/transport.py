@@ -101,7 +101,7 @@ class Transport:
     @cached_property
     def _settings(self) -> Mapping[str, Any]:
         """Proxies and certificates, by the session and the environment."""
-        return self._session.merge_environment_settings(self.url, {}, stream=True, verify=None, cert=None)
+        return self._session.merge_environment_settings(self._common.url, {}, stream=True, verify=None, cert=None)
 
     @property
     def authorising_headers(self) -> Mapping[str, str]:

@@ -81,18 +81,24 @@ def _numbers(checkpoint: Checkpoint) -> set[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedBallot:
-    """A ballot's file, and what it says; None where it cannot be read."""
+    """A ballot's file, and what it said when it was found: a command goes by that, whatever is saved meanwhile."""
 
     file: Path
     ballot: Ballot | None
+    """None where it cannot be read."""
+    sha256: str = ""
 
     @classmethod
     def at(cls, file: Path) -> "SavedBallot":
         """Read a file as far as it can be read."""
         try:
-            return cls(file=file, ballot=read_ballot(file))
-        except BallotError:
+            return cls(file=file, ballot=read_ballot(file), sha256=digest_of(file))
+        except (BallotError, OSError):
             return cls(file=file, ballot=None)
+
+    def read(self) -> Ballot:
+        """Return the ballot. Raises `BallotError` where it cannot be read."""
+        return self.ballot or read_ballot(self.file)
 
     @property
     def time(self) -> float:
@@ -138,7 +144,7 @@ def choice_of(ballots: Sequence[SavedBallot], typed: str | None) -> str | None:
     Raises `SelectionError` where nothing was typed and another ballot beside it, or another judge's, chose otherwise.
     """
     used, *others = ballots
-    ballot = read_ballot(used.file)
+    ballot = used.read()
     if not (typed or "").strip() and any(
         other.ballot and (other.ballot.choice, other.ballot.strength) != (ballot.choice, ballot.strength)
         for other in others
@@ -177,44 +183,30 @@ def no_lines(ballots: Sequence[Ballot], selected: Checkpoint, plan: Plan, streng
             yield f"warning: {judge_name(ballot, number)} says no on {selected.id}: {'; '.join(denied)}"
 
 
-def judged_by_all(
+def judged_by(
     used: Sequence[SavedBallot], selected: Checkpoint, plan: Plan, entries: Sequence[Entry], *, simulated: bool
 ) -> list[tuple[Ballot, BallotRecord]]:
-    """Read the judges' ballots, and see that they are of these pictures and that one of them chose this checkpoint.
+    """Return the judges' ballots, once they are of these pictures and one of them chose this checkpoint.
 
-    Raises `SelectionError` and `BallotError`, as `judged_by` does.
+    Raises `BallotError`, and `SelectionError` naming each thing on a ballot that contradicts the deployment.
     """
-    agreed = any(one.ballot and one.ballot.choice == selected.id for one in used)
-    return [judged_by(one.file, selected, plan, entries, simulated=simulated, agreed=agreed) for one in used]
-
-
-def judged_by(  # noqa: PLR0913 (a ballot, and all that it is held against)
-    path: Path,
-    selected: Checkpoint,
-    plan: Plan,
-    entries: Sequence[Entry],
-    *,
-    simulated: bool,
-    agreed: bool = False,
-) -> tuple[Ballot, BallotRecord]:
-    """Read the ballot, and see that it is of these pictures and chose this checkpoint, unless other judges did.
-
-    Raises `SelectionError` naming each thing that contradicts the deployment, and `BallotError`.
-    """
-    ballot = read_ballot(path)
-    problems = []
-    if ballot.plan.name != plan.name:
-        problems.append(f"it is of another plan, {ballot.plan.name!r}")
-    elif ballot.simulated != simulated:
-        problems.append("it judges SIMULATED pictures" if ballot.simulated else "it judges real pictures")
-    else:
-        problems += differences(ballot, entries)
-    if ballot.choice is not None and ballot.choice != selected.id and not agreed:
-        problems.append(f"it chose {ballot.choice}, and {selected.id} was typed")
-    if problems:
-        lines = "".join(f"\n  {problem}" for problem in problems)
-        raise SelectionError(
-            f"The ballot {path} does not allow this deployment:{lines}\n"
-            "Nothing was deployed. Judge again on the report page and save the ballot, or move the old one away."
-        )
-    return ballot, BallotRecord(file=path.absolute(), sha256=digest_of(path))
+    ballots = [one.read() for one in used]
+    agreed = any(ballot.choice == selected.id for ballot in ballots)
+    for one, ballot in zip(used, ballots, strict=True):
+        problems = []
+        if ballot.plan.name != plan.name:
+            problems.append(f"it is of another plan, {ballot.plan.name!r}")
+        elif ballot.simulated != simulated:
+            problems.append("it judges SIMULATED pictures" if ballot.simulated else "it judges real pictures")
+        else:
+            problems += differences(ballot, entries)
+        if ballot.choice is not None and not agreed:
+            problems.append(f"it chose {ballot.choice}, and {selected.id} was typed")
+        if problems:
+            lines = "".join(f"\n  {problem}" for problem in problems)
+            raise SelectionError(
+                f"The ballot {one.file} does not allow this deployment:{lines}\n"
+                "Nothing was deployed. Judge again on the report page and save the ballot, or move the old one away."
+            )
+    records = [BallotRecord(file=one.file.absolute(), sha256=one.sha256) for one in used]
+    return list(zip(ballots, records, strict=True))

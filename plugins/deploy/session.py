@@ -18,7 +18,7 @@ from plugins.deploy.selection import (
     choice_of,
     chosen_strength,
     find_ballots,
-    judged_by_all,
+    judged_by,
     no_lines,
     select,
     strength_of,
@@ -229,7 +229,7 @@ class DeploySession:
         records: tuple[BallotRecord, ...] = ()
         if ballots:
             shown = gather(expected, reports, failed={}, command="")
-            judged = judged_by_all(used, checkpoint, plan, shown.entries, simulated=expected.simulated)
+            judged = judged_by(used, checkpoint, plan, shown.entries, simulated=expected.simulated)
             self._ballots, records = (tuple(part) for part in zip(*judged, strict=True))
             self._chosen = (
                 *ballot_lines(ballots, typed, judges=len(used)),

@@ -150,9 +150,10 @@ class Comparing:
 
     def _hold(self, cell: Cell, picture: Image.Image) -> None:
         size = picture.width * picture.height
-        if size <= self._room:
-            self._room -= size
-            self._baselines[cell] = picture
+        with self._lock:
+            if cell not in self._baselines and size <= self._room:
+                self._room -= size
+                self._baselines[cell] = picture
 
 
 def _place(cell: Cell) -> tuple[str, float | None]:

@@ -189,8 +189,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Restore the signal handlers."""
-    if _SIGNALS in config.stash:
-        gc.freeze()  # the process ends: to look through all of it twice more would find nothing
     for number, handler in config.stash.get(_SIGNALS, {}).items():
         signal.signal(number, handler)
 

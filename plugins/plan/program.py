@@ -15,7 +15,10 @@ _PLAIN_ON_WINDOWS: Final = re.compile(r"[\w.:/\\=~+-]*")
 
 
 def typable(*words: str, windows: bool = os.name == "nt") -> str:
-    """Return words as typed in a shell, with the quotes that it needs; on Windows for cmd and PowerShell."""
+    """Return words as typed in a shell, with the quotes that it needs.
+
+    On Windows for cmd and PowerShell alike, which leave no way to quote `%NAME%` for the one and `$name` for the other.
+    """
     return " ".join(map(_quoted_on_windows, words)) if windows else shlex.join(words)
 
 

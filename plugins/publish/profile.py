@@ -135,12 +135,15 @@ def _judged(cell: Cell, deployment: Deployment, store: Store) -> Evidence:
         found = store.read(cell)
     except EvidenceError as error:
         raise PublishError(f"{error} Nothing was published.") from error
+    again = (
+        "Nothing was published. "
+        f"Deploy again with the new pictures: pytest -m deploy --selected-step={deployment.selected}"
+    )
     judged = deployment.judged.get(cell.id)
-    if found is None or judged is None or found.picture.pixels_sha256 != judged.pixels_sha256:
-        raise PublishError(
-            f"{cell}: its picture changed after {deployment.selected} was chosen. Nothing was published. "
-            f"Deploy again with the new pictures: pytest -m deploy --selected-step={deployment.selected}"
-        )
+    if judged is None:
+        raise PublishError(f"{cell} was not among the pictures that {deployment.selected} was chosen by. {again}")
+    if found is None or found.picture.pixels_sha256 != judged.pixels_sha256:
+        raise PublishError(f"{cell}: the picture that {deployment.selected} was chosen by is not there. {again}")
     return found
 
 

@@ -573,6 +573,17 @@ def test_generating_again_keeps_every_mark_on_the_same_pixels(page: Page, review
     expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("4 yes")
 
 
+def test_report_that_was_only_opened_brings_its_marks_along(page: Page, review: Review, tmp_path: Path) -> None:
+    """Marks that are shown after pictures were rendered anew are there again where that report is moved to."""
+    place = other_report(review, tmp_path / "here")
+    page.goto(place.as_uri())
+    mark(page, "step600", "yyyyyy")
+    other_report(review, tmp_path / "here", changed="step600-asymmetric_details")
+    page.reload()
+    page.goto((tmp_path / "here").rename(tmp_path / "there").joinpath(place.name).as_uri())
+    expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("4 yes")
+
+
 def test_two_reports_of_one_plan_never_touch_each_other(page: Page, review: Review, tmp_path: Path) -> None:
     """Another report of the same plan, on other pictures, begins empty and leaves the first as it is."""
     mark(page, "step200", "yyyyyy")

@@ -18,7 +18,7 @@ from PIL import Image
 from plugins.comfyui.errors import ExecutionFailed
 from plugins.deploy import claims
 from plugins.deploy.gate import GateError, pass_gate
-from plugins.deploy.selection import SelectionError, judged_by
+from plugins.deploy.selection import SavedBallot, SelectionError, judged_by
 from plugins.evidence.deployments import RECORD, BallotRecord, Deployment
 from plugins.evidence.evidence import RunRecord
 from plugins.generate.expected import ExpectedInputs
@@ -294,7 +294,7 @@ def test_ballot_that_contradicts_is_refused(judged: Judged, changes: dict[str, A
     file.write_text(judged.ballot(**changes).model_dump_json(), "utf-8")
 
     with pytest.raises(SelectionError) as caught:
-        judged_by(file, judged.plan.checkpoints[0], judged.plan, judged.entries, simulated=False)
+        judged_by([SavedBallot.at(file)], judged.plan.checkpoints[0], judged.plan, judged.entries, simulated=False)
 
     now = (good["step600-forest"] or "")[:8]
     assert str(caught.value).splitlines() == [

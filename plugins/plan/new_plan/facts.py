@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -167,27 +167,38 @@ def _trigger(header: Header, settings: Settings) -> Fact:
     """Find the trigger word: as the trainer's settings have it, else what the captions have in common.
 
     Kohya's trainer uses the class tokens or the folder's name only for images without a caption, and then counts them
-    among the tags: where they are in none, they were not trained.
+    among the tags: where they are in none, they were not trained. Regularisation images are of something else.
     """
     if given := settings.value("trigger"):
         return Fact(value=str(given).strip(), source=settings.source("trigger"))
-    folders = _json(header.metadata.get("ss_dataset_dirs")) or _json(header.metadata.get("ss_tag_frequency"))
+    others = {
+        *_json(header.metadata.get("ss_reg_dataset_dirs")),
+        *(str(subset.get("image_dir")) for subset in _subsets(header) if subset.get("is_reg")),
+    }
+    tagged = {name: tags for name, tags in _json(header.metadata.get("ss_tag_frequency")).items() if name not in others}
+    folders = _json(header.metadata.get("ss_dataset_dirs")) or tagged
     images: Counter[str] = Counter()
-    for tags in _json(header.metadata.get("ss_tag_frequency")).values():
+    for tags in tagged.values():
         if isinstance(tags, dict):
             images.update({str(tag).strip(): count for tag, count in tags.items() if isinstance(count, int)})
     named = [
-        *((str(subset.get("class_tokens") or ""), "class_tokens") for subset in _subsets(header)),
+        *((str(one.get("class_tokens") or ""), "class_tokens") for one in _subsets(header) if not one.get("is_reg")),
         *((_REPEATS.sub("", folder), "the dataset folder") for folder in folders if _REPEATS.match(folder)),
     ]
     for words, source in named:
-        if (word := words.strip()) and (not images or any(word.casefold() in tag.casefold() for tag in images)):
+        if (word := words.strip()) and (not images or _are_in(word, images)):
             return Fact(value=word, source=source)
     if images:
         most = max(images.values())
-        first, *others = [tag for tag, count in images.items() if count == most]
-        return Fact(value=first, source="" if others else "the captions")
+        first, *more = [tag for tag, count in images.items() if count == most]
+        return Fact(value=first, source="" if more else "the captions")
     return Fact(value=header.metadata.get("ss_output_name", ""))
+
+
+def _are_in(words: str, tags: Iterable[str]) -> bool:
+    """Say whether all words that stand between commas, where captions are cut into tags, are words of some tag."""
+    wanted = [rf"(?<!\w){re.escape(word)}(?!\w)" for part in words.split(",") if (word := part.strip())]
+    return all(any(re.search(word, tag, re.IGNORECASE) for tag in tags) for word in wanted)
 
 
 def _subsets(header: Header) -> Iterator[Mapping[str, Any]]:

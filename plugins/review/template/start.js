@@ -11,6 +11,7 @@ try {
 }
 adopting = false;
 tryKeeping();
-if (before && before.at !== location.pathname) keep(); // the report was moved, or the ballot is of the first format
+// Only what was kept of these very pixels is found wherever the report lies: the rest is kept as theirs now.
+if (before && (before.at !== location.pathname || !parsed(KEPT_AS))) keep();
 if (before) forgetLive();
 forget(); // the first undo takes back what is done here, not what was kept

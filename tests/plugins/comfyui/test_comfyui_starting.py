@@ -171,12 +171,12 @@ def test_comfyui_finds_its_own_python(tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_program_is_looked_for_from_comfyuis_folder(tmp_path: Path, word: str, found: str) -> None:
-    """A path starts at ComfyUI's folder and a bare name on ComfyUI's PATH: Windows would look elsewhere."""
+    """A path starts at ComfyUI's folder, and so does each on ComfyUI's PATH: Windows would look elsewhere."""
     name = f"acceptance-python{'.exe' if os.name == 'nt' else ''}"
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / name).touch(mode=0o755)
     expected = Path(found.format(folder=tmp_path))
-    actual = Path(program_of(word, tmp_path, {"PATH": str(tmp_path / ".venv")}))
+    actual = Path(program_of(word, tmp_path, {"PATH": os.pathsep.join(["bin", ".venv"]), "PATHEXT": ".EXE"}))
     assert expected == (actual.with_suffix("") if word in actual.name and os.name == "nt" else actual)
 
 

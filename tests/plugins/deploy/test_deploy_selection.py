@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from plugins.deploy.selection import (
+    SavedBallot,
     SelectionError,
     ballot_lines,
     choice_of,
     find_ballots,
     judged_by,
-    judged_by_all,
     no_lines,
     select,
 )
@@ -121,7 +121,8 @@ def saved(judged: Judged, **changes: Any) -> Path:
 def by(judged: Judged, path: Path, *, number: int = 0) -> str | None:
     """Hold a ballot against the deployment of a checkpoint; give the ballot's choice."""
     checkpoint = judged.plan.checkpoints[number]
-    ballot, record = judged_by(path, checkpoint, judged.plan, judged.entries, simulated=False)
+    used = [SavedBallot.at(path)]
+    [(ballot, record)] = judged_by(used, checkpoint, judged.plan, judged.entries, simulated=False)
     assert (record.file, record.sha256) == (path.absolute(), digest_of(path))
     return ballot.choice
 
@@ -240,6 +241,16 @@ def test_broken_ballot_is_told(judged: Judged) -> None:
         by(judged, path)
 
 
+def test_ballot_that_is_saved_anew_meanwhile_changes_nothing(judged: Judged) -> None:
+    """A command goes by the ballot that it found, and puts that one's digest on record."""
+    path = saved(judged)
+    digest = digest_of(path)
+    found = find_ballots(judged.reports)
+    saved(judged, choice="final")
+    [(ballot, record)] = judged_by(found, judged.plan.checkpoints[0], judged.plan, judged.entries, simulated=False)
+    assert ("step600", digest) == (ballot.choice, record.sha256)
+
+
 def test_several_judges_are_named_and_no_majority_hides_a_no(judged: Judged) -> None:
     """Each judge's ballot is named; a "no" to what is required is a warning; another choice needs a typed step."""
     no = {"step600": {"hair": {"answer": "no", "blind": False}}}
@@ -256,9 +267,9 @@ def test_several_judges_are_named_and_no_majority_hides_a_no(judged: Judged) -> 
         choice_of(found, None)
 
     selected = judged.plan.checkpoints[0]
-    ballots = [ballot for ballot, _ in judged_by_all(found, selected, judged.plan, judged.entries, simulated=False)]
+    ballots = [ballot for ballot, _ in judged_by(found, selected, judged.plan, judged.entries, simulated=False)]
     assert ["warning: judge 3 says no on step600: Ginger or orange hair"] == list(
         no_lines(ballots, selected, judged.plan, None)
     )
     with pytest.raises(SelectionError, match="it chose final, and step600 was typed"):
-        judged_by_all(found[2:], selected, judged.plan, judged.entries, simulated=False)
+        judged_by(found[2:], selected, judged.plan, judged.entries, simulated=False)

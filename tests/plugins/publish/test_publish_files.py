@@ -340,3 +340,11 @@ def test_picture_that_was_rendered_again_is_not_published(publication: Publicati
     with pytest.raises(PublishError, match="Nothing was published"):
         publication.publish()
     assert before == publication.names
+
+
+def test_picture_that_was_lost_is_not_published(publication: Publication) -> None:
+    """Where the evidence of a judged picture is gone, that is what the message says."""
+    cell = next(iter(publication.judged.selected().evidence))
+    publication.judged.store.evidence(cell).unlink()
+    with pytest.raises(PublishError, match=f"{cell}: the picture that {cell.column} was chosen by is not there"):
+        publication.publish()
