@@ -6,7 +6,7 @@ pytest's own start; listing the cells; generating again with nothing to do; and 
 from each command to its end, and of the process's own processor time.
 
 A busy machine makes all of them slower, and the least of each is compared; so the ratios stay where they are, within
-a tenth. Exits with 1 where one is above its bound, which is two fifths above what it was when the bound was set.
+a tenth. Exits with 1 where one is above its bound.
 """
 
 import sys
@@ -14,8 +14,11 @@ from typing import Final
 
 from benchmarks.common import Spent, ground, median, parser, run, write_plan
 
-BOUNDS: Final = {"--collect-only": 7.5, "-m generate again": 10.5, "--regenerate": 20.0}
-"""How many times the processor time of `pytest --version` each command may take."""
+BOUNDS: Final = {"--collect-only": 6.6, "-m generate again": 9.8, "--regenerate": 20.0}
+"""How many times the processor time of `pytest --version` each command may take.
+
+A fifth above the most that was measured; two fifths for the last, which computes the SHA-256 of all LoRAs: processors
+differ in that."""
 
 
 def main() -> int:
