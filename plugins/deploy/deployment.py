@@ -136,7 +136,9 @@ def _put_back(target: Path, forget: Callable[[], None]) -> str:
     """Put the former production file back where a deployment was begun, and say what was done; never raises."""
     try:
         begun = journal.pending(target)
-        done = journal.rollback(begun) if begun else f"{target} already held these bytes, and was left as it is."
+        if begun is None:
+            return f"{target} was not changed."
+        done = journal.rollback(begun)
     except (LoraError, OSError) as error:
         return f"{target} holds a LoRA that is UNPROVEN: {error}"
     try:

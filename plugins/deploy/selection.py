@@ -92,13 +92,17 @@ class SavedBallot:
     def at(cls, file: Path) -> "SavedBallot":
         """Read a file as far as it can be read."""
         try:
-            return cls(file=file, ballot=read_ballot(file), sha256=digest_of(file))
+            digest, ballot = digest_of(file), read_ballot(file)
+            return cls(file=file, ballot=ballot if digest == digest_of(file) else None, sha256=digest)
         except (BallotError, OSError):
             return cls(file=file, ballot=None)
 
     def read(self) -> Ballot:
         """Return the ballot. Raises `BallotError` where it cannot be read."""
-        return self.ballot or read_ballot(self.file)
+        if self.ballot is None:
+            read_ballot(self.file)  # which says why
+            raise BallotError(f"The ballot {self.file} was saved while it was read. Run this again.")
+        return self.ballot
 
     @property
     def time(self) -> float:

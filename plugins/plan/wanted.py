@@ -29,7 +29,7 @@ class Criterion(Table):
     required: bool = False
     """Whether one `no` rules a checkpoint out."""
     prompts: Annotated[tuple[str, ...], Lax] = ()
-    """The prompts that it applies to; left out, all of them."""
+    """The prompts that it applies to; left out, all but those with `bleed = true`."""
 
 
 class Selection(Table):

@@ -99,7 +99,7 @@ def _data(review: Review, previews: Mapping[Path, Preview]) -> dict[str, Any]:
                 "id": criterion.id,
                 "text": criterion.text,
                 "required": criterion.required,
-                "prompts": list(plan.looked_for(criterion) if plan.bleeding else criterion.prompts),
+                "prompts": list(plan.looked_for(criterion)),
             }
             for criterion in plan.criteria
         ],

@@ -2,7 +2,7 @@
 
 const Z = 1.959964; // of a 95 % interval
 const rowsOfCriterion = new Map(data.criteria.map(({ id, prompts }) => [
-  id, data.rows.filter(({ prompt }) => !prompts.length || prompts.includes(prompt)).map((row) => row.id),
+  id, data.rows.filter(({ prompt }) => prompts.includes(prompt)).map((row) => row.id),
 ]));
 const rowsWithPictures = new Map();
 

@@ -10,7 +10,8 @@ import pytest
 
 from plugins.comfyui.client import ComfyUI
 from plugins.comfyui.server import Server
-from plugins.deploy.deployment import recover
+from plugins.deploy.deployment import put_back_on_error, recover
+from plugins.deploy.proof import ProofError
 from plugins.deploy.rollback import PreviousProduction, ProductionRollback, find_previous, find_taken_back
 from plugins.deploy.summary import rollback_summary
 from plugins.deploy.verified import Verified
@@ -112,6 +113,19 @@ def test_former_file_is_put_back(
     assert [judged.production.name] == names(judged)
     assert rollback == rollback_of(deployment, judged.reports / ROLLBACK)
     assert (judged.reports / "proof" / "rollback" / "forest.png").is_file()
+
+
+def test_production_that_was_not_touched_is_said_to_be_unchanged(judged: Judged) -> None:
+    """Where a rollback fails before it puts anything into production, nothing is said to be put back or forgotten."""
+    judged.deploy("step600")
+    forgotten: list[str] = []
+    with (
+        pytest.raises(DeploymentError) as caught,
+        put_back_on_error(judged.production, lambda: forgotten.append("weights")),
+    ):
+        raise ProofError("The former file renders nothing.")
+    assert f"The former file renders nothing.\n{judged.production} was not changed." == str(caught.value)
+    assert [] == forgotten
 
 
 def test_next_deployment_stands(judged: Judged, undoing: ProductionRollback) -> None:

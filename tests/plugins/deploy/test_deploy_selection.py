@@ -251,6 +251,17 @@ def test_ballot_that_is_saved_anew_meanwhile_changes_nothing(judged: Judged) -> 
     assert ("step600", digest) == (ballot.choice, record.sha256)
 
 
+def test_ballot_that_could_not_be_read_is_not_taken_up_later(judged: Judged) -> None:
+    """Where a ballot was broken when it was found, it is not used with what was saved over it since."""
+    (judged.reports / "ballot.json").write_text("{", "utf-8")
+    [found] = find_ballots(judged.reports)
+    with pytest.raises(BallotError, match="is not JSON"):
+        found.read()
+    saved(judged)
+    with pytest.raises(BallotError, match="was saved while it was read"):
+        found.read()
+
+
 def test_several_judges_are_named_and_no_majority_hides_a_no(judged: Judged) -> None:
     """Each judge's ballot is named; a "no" to what is required is a warning; another choice needs a typed step."""
     no = {"step600": {"hair": {"answer": "no", "blind": False}}}
