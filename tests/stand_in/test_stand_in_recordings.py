@@ -133,9 +133,9 @@ def test_runs_as_recorded(client: Client, recorded: Path, name: str) -> None:
     assert plain(history, ids) == plain(run.history, mine)
 
 
-@pytest.mark.parametrize("client", [2.0], indirect=True)
+@pytest.mark.parametrize("client", [30.0], indirect=True)
 def test_interrupted_as_recorded(client: Client) -> None:
-    """An interrupt during sampling ends the prompt with the recorded frames and history."""
+    """An interrupt during sampling, well before the next step, ends the prompt with the recorded frames and history."""
     expected = recording("run_interrupted")
     workflow = expected["post"]["request"]["json"]["prompt"]
     warm = client.submit(graph("x.safetensors", steps=40))
