@@ -13,7 +13,7 @@ def last_words(done: Deployment | Rollback, verified: Iterable[Verified], comman
     """Return what is in production, whether the claims about it hold, and how to check or undo it."""
     deploy_one = command.completed(plan.sampling.how_to_deploy)
     if isinstance(done, Rollback):
-        return f"{done} No checkpoint counts as selected until you deploy one: {deploy_one}"
+        return f"{done} No checkpoint is selected until you deploy one: {deploy_one}"
     failed = sum(one.outcome == "failed" for one in verified)
     but = f", but {counted(failed, 'claim')} about it failed" if failed else ""
     check = f"{done.selected} is in production{but}. Check it at any time: {command.next('-m verify')}"

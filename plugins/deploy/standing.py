@@ -89,7 +89,7 @@ def headline(
     if isinstance(standing, Rollback):
         return (
             f"Production holds {standing.name}, as before {standing.taken_out} was deployed: it was put back on "
-            f"{minute_of(standing.rolled_back)}, and proven. No checkpoint counts as selected until you deploy one."
+            f"{minute_of(standing.rolled_back)}, and proven. No checkpoint is selected until you deploy one."
         )
     unchecked = [one for one in verified if one.outcome != "passed"]
     live = f"{standing.selected} of {plan.production.lora_name} is in production since {minute_of(standing.deployed)}"

@@ -278,7 +278,10 @@ def test_rate_is_what_the_interval_must_reach(open_page: Open, tmp_path: Path) -
         "step 400 is the earliest checkpoint with every required criterion seen on at least 40 % of pictures, "
         "by the interval's lower end."
     )
-    assert "Least proven: Ginger or orange hair, 3 of 3: at least 44 %." == lines[1]
+    assert (
+        "Least proven: Ginger or orange hair, on 3 of 3 pictures. So few prove only that at least 44 % of pictures "
+        "show it."
+    ) == lines[1]
     assert "step 200 is ruled out. Ginger or orange hair: 0 of 3: at most 56 %." == lines[2]
     enlarge(page, "step400-novel_pose")
     for key in ("1", "n"):

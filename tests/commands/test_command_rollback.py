@@ -104,7 +104,7 @@ def test_the_last_deployment_is_taken_back(told: dict[str, tuple[int, str]]) -> 
     assert "rolling back step600" in text
     assert "8 passed, 15 deselected" in text
     assert " to final on " in text
-    assert "No checkpoint counts as selected until you deploy one: " in text
+    assert "No checkpoint is selected until you deploy one: " in text
     assert text.endswith(f"production: {told['digest'][1]}")
     assert told["summary"][1].startswith("# Spyke LoRA, small: rolled back to final\n")
     page = told["page"][1]
@@ -126,7 +126,7 @@ def test_verifying_says_that_it_was_rolled_back(told: dict[str, tuple[int, str]]
     code, text = told["verify"]
     assert 0 == code, text
     assert "Production holds final, as before step600 was deployed: it was put back on " in text
-    assert "No checkpoint counts as selected until you deploy one." in text
+    assert "No checkpoint is selected until you deploy one." in text
 
 
 def test_a_rollback_that_was_killed_is_done_from_its_start(told: dict[str, tuple[int, str]]) -> None:

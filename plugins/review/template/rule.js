@@ -53,7 +53,8 @@ function stillOpen(name, checkpoint, open, at) {
 function weakest(checkpoint, at) {
   const counted = required.map(({ id, text }) => ({ text, ...figure(checkpoint, id, at) }));
   const [least] = counted.sort((one, other) => one.lookedAt - other.lookedAt);
-  return `Least proven: ${least.text}, ${inWords(least)}.`;
+  const pictures = least.lookedAt === 1 ? "picture" : "pictures";
+  return `Least proven: ${least.text}, on ${least.yes} of ${least.lookedAt} ${pictures}. So few prove only that ${proves(least)} of pictures show it.`;
 }
 
 function incomplete(checkpoint, at) {

@@ -90,7 +90,7 @@ def test_rollback_is_green_with_what_that_means(judged: Judged, deployed: Deploy
     told = headline(judged.plan, rolled_back(deployed), (HOLDS, LEFT_OUT))
 
     assert told.startswith("Production holds final, as before step600 was deployed: it was put back on ")
-    assert told.endswith("No checkpoint counts as selected until you deploy one.")
+    assert told.endswith("No checkpoint is selected until you deploy one.")
 
 
 def test_other_bytes_than_were_put_back_are_told(judged: Judged, deployed: Deployment) -> None:
