@@ -55,7 +55,7 @@ _PASSED: Final = Check(name="left out", outcome=Outcome.PASSED)
 def without_checks() -> Iterator[None]:
     """Generate without checks, as long as the block lasts."""
 
-    def judge(comparing: Comparing, cell: Cell, evidence: Evidence, **_others: Any) -> Evidence:  # noqa: ANN401
+    def compare(comparing: Comparing, cell: Cell, evidence: Evidence, **_others: Any) -> Evidence:  # noqa: ANN401
         comparing._keep(cell, evidence)  # noqa: SLF001
         return evidence
 
@@ -64,7 +64,7 @@ def without_checks() -> Iterator[None]:
             stack.enter_context(patch.object(owner, name, lambda *_, **__: _PASSED))
         stack.enter_context(patch.object(record, "fingerprint", lambda _: b""))
         stack.enter_context(patch.object(Stability, "is_due", lambda *_: False))
-        stack.enter_context(patch.object(Comparing, "judge", judge))
+        stack.enter_context(patch.object(Comparing, "compare", compare))
         stack.enter_context(patch.object(Server, "forget_weights", lambda *_, **__: None))
         yield
 
@@ -88,7 +88,7 @@ def _generate(plan: Plan, url: str, reports: Path) -> tuple[float, float]:
     start, own = time.perf_counter(), time.process_time()
     run = Generation(prepared, cells, regenerate=True)
     for cell in cells:
-        run.evidence(cell, show=lambda _: None)
+        run.evidence_of(cell, show=lambda _: None)
     spent = time.perf_counter() - start, time.process_time() - own
     run.close()
     return spent

@@ -62,6 +62,10 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/plugins/generate/test_generate_population.py",
         "tests/plugins/generate/test_generate_always_on.py",
     ),
+    "plugins/generate/model_files.py": (
+        "tests/plugins/generate/test_generate_population.py",
+        "tests/plugins/deploy/test_deploy_serving.py",
+    ),
     "plugins/generate/population.py": (
         "tests/plugins/generate/test_generate_population.py",
         "tests/plugins/deploy/test_deploy_serving.py",

@@ -19,7 +19,7 @@ def rendered_and_kept(
 ) -> Evidence:
     """Render a cell, and keep its picture and its evidence."""
     rendered = prepared.renderer.render(cell, server, progress=progress, posted=posted)
-    evidence = prepared.recorder.evidence(rendered)
+    evidence = prepared.recorder.evidence_of(rendered)
     prepared.store.write_picture(cell, rendered.finished.png)
     prepared.store.write_evidence(cell, evidence)
     return evidence

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from plugins.comfyui.finding_picture import samplers
 from plugins.comfyui.graph import walk
 from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import is_negative
@@ -39,6 +38,18 @@ class Chain:
     """The node that gives the model, as it is sampled with."""
     is_negative: bool
     """Whether it only samples what a guider goes away from."""
+
+
+def samplers(wiring: Wiring) -> set[str]:
+    """Return the nodes that sample: they take a guider, or a model with prompts or latents, and give a picture."""
+    found = set()
+    for node in wiring.active:
+        takes = wiring.takes(node)
+        if not (GUIDER in takes or (MODEL in takes and (CONDITIONING in takes or LATENT in takes))):
+            continue
+        if any(wiring.gives(node, kind) for kind in (LATENT, IMAGE)):
+            found.add(node)
+    return found
 
 
 def chains(wiring: Wiring) -> tuple[Chain, ...]:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from plugins.comfyui.finding_models import samplers
 from plugins.comfyui.graph import label, walk
 from plugins.comfyui.link_types import Link
 from plugins.comfyui.naming import Questions, in_nodes, named_node
-from plugins.comfyui.node_types import CONDITIONING, GUIDER, IMAGE, LATENT, MODEL, VIDEO
+from plugins.comfyui.node_types import CONDITIONING, IMAGE, MODEL, VIDEO
 from plugins.comfyui.wiring import Wiring
 
 _SAVES: Final = re.compile(r"save|send|export|upload|output", re.IGNORECASE)
@@ -24,18 +25,6 @@ class Candidate:
     node: str
     output: tuple[str, int]
     saves: bool
-
-
-def samplers(wiring: Wiring) -> set[str]:
-    """Return the nodes that sample: they take a guider, or a model with prompts or latents, and give a picture."""
-    found = set()
-    for node in wiring.active:
-        takes = wiring.takes(node)
-        if not (GUIDER in takes or (MODEL in takes and (CONDITIONING in takes or LATENT in takes))):
-            continue
-        if any(wiring.gives(node, kind) for kind in (LATENT, IMAGE)):
-            found.add(node)
-    return found
 
 
 def find_picture(wiring: Wiring, named: str | None, questions: Questions) -> Candidate | None:

@@ -9,6 +9,7 @@ from plugins.comfyui.finding_models import Chain, Output
 from plugins.comfyui.graph import Place, label, linked, spelled, walk
 from plugins.comfyui.node_types import ANY, COMBO, IMAGE, LATENT, SIGMAS
 from plugins.comfyui.wiring import Wiring
+from plugins.plan.training.names import is_weights
 
 NAMES: Final = {"steps": "steps", "cfg": "cfg", "sampler": "sampler_name", "scheduler": "scheduler"}
 """The inputs that take a setting, by its key in the plan."""
@@ -16,7 +17,6 @@ SEEDS: Final = ("seed", "noise_seed")
 _REPEATS: Final = re.compile(r"^(amount|batch_size|repeats?|copies|num_(images|repeats))$")
 _FRAMES: Final = re.compile(r"^(length|frames|num_frames|video_frames|frame_count|video_length)$")
 _BASE: Final = re.compile(r"ckpt|unet|(^|_)model(_name|_path|_file)?$|checkpoint|base_model|dit", re.IGNORECASE)
-_FILE: Final = re.compile(r"\.(safetensors|sft|gguf|ckpt|pt|pth|bin)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,10 +215,10 @@ def find_base(wiring: Wiring, root: Output) -> Base | None:
         if not isinstance(value, str) or not _BASE.search(name):
             continue
         declared = known.inputs.get(name) if known else None
-        if _FILE.search(value) or (declared and declared.kind == COMBO and name.endswith(("_name", "_path"))):
+        if is_weights(value) or (declared and declared.kind == COMBO and name.endswith(("_name", "_path"))):
             options = declared.options if declared else None
             found.append(Base(place=Place(node=node, field=name), file=value, options=options))
-    return found[0] if len(found) == 1 else next((one for one in found if _FILE.search(one.file)), None)
+    return found[0] if len(found) == 1 else next((one for one in found if is_weights(one.file)), None)
 
 
 def setting_in_words(wiring: Wiring, setting: Setting) -> str:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from plugins.comfyui.client import Graph
 from plugins.comfyui.graph import linked
 from plugins.comfyui.node_types import CONDITIONING, STRING, NodeTypes, is_open, kind_by_name
-from plugins.plan.training.names import WEIGHTS
+from plugins.plan.training.names import is_weights
 
 _PASSES: Final = 16
 """How long a chain of reroutes is followed."""
@@ -110,7 +110,7 @@ class LinkTyping:
         ):
             return False
         values = [value for value in self._graph[node]["inputs"].values() if isinstance(value, str)]
-        return not any(value.lower().endswith(WEIGHTS) for value in values)
+        return not any(map(is_weights, values))
 
     def _settle(self) -> None:
         """Give links that nothing types the kind of what passes through: a reroute, a switch."""

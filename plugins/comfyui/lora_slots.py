@@ -9,9 +9,9 @@ from typing import Any, Final
 from plugins.comfyui.graph import Place, linked, spelled, walk
 from plugins.comfyui.node_types import CLIP, MODEL, STRING
 from plugins.comfyui.wiring import Wiring
+from plugins.plan.training.names import is_weights
 
 _LORA_FIELD: Final = re.compile(r"(^|_|\b)lora(?!s?_(strength|weight|wt|count|stack))", re.IGNORECASE)
-_FILE: Final = re.compile(r"\.(safetensors|sft|pt|ckpt|bin|pth)$", re.IGNORECASE)
 TAG: Final = re.compile(r"<lora:([^<>:]+)((?::[^<>:]*)*)>")
 _STRENGTH: Final = re.compile(r"strength|weight|_wt|_str(_|$)|^str_", re.IGNORECASE)
 _SWITCH: Final = re.compile(r"switch|enable|toggle|active|^on$|(^|_)on(_|$)|use_lora", re.IGNORECASE)
@@ -171,7 +171,7 @@ def _is_live(wiring: Wiring, place: Place) -> bool:
 
 def is_loaded(slot: Slot) -> bool:
     """Say whether a place names a LoRA at all, rather than none."""
-    return bool(slot.tag or slot.path or _FILE.search(slot.file)) and slot.file.strip().lower() not in {"", "none"}
+    return bool(slot.tag or slot.path or is_weights(slot.file)) and slot.file.strip().lower() not in {"", "none"}
 
 
 def names(slot: Slot, files: frozenset[str]) -> bool:

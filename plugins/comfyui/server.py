@@ -43,7 +43,7 @@ class Finished:
 
     prompt_id: str
     png: bytes
-    workflow: Any
+    remembered: Any
     """The graph that the server's history says it ran."""
     file: str
     """What the server's history calls the picture."""
@@ -133,7 +133,7 @@ class Server:
         return Finished(
             prompt_id=prompt_id,
             png=png,
-            workflow=entry.graph,
+            remembered=entry.graph,
             file=found[0].filename,
             started=run.started or now,
             ended=run.ended or now,

@@ -8,7 +8,7 @@ from plugins.comfyui.errors import WorkflowError
 from plugins.comfyui.graph_file import read_graph
 from plugins.plan.plan import Plan
 from plugins.plan.tested import PRODUCTION
-from plugins.plan.training.names import WEIGHTS
+from plugins.plan.training.names import is_weights
 from stand_in.training import TrainingRun
 
 _WITHOUT_CHARACTER: Final = 0.0
@@ -24,7 +24,7 @@ def training_run(plan: Plan) -> TrainingRun:
     base_model = plan.sampling.base_model or TrainingRun().base_model
     return TrainingRun(
         name=plan.name,
-        base_model=base_model if base_model.endswith(WEIGHTS) else f"{base_model}.safetensors",
+        base_model=base_model if is_weights(base_model) else f"{base_model}.safetensors",
         checkpoints=_steps(plan),
         min_size=plan.production.min_size,
         max_size=plan.production.max_size,

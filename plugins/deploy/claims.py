@@ -23,6 +23,7 @@ from plugins.plan.cells import cells_at, named
 from plugins.plan.messages import minute_of
 from plugins.plan.plan import Plan
 
+RENDERED_AGAIN: Final = "its picture is not the one that was judged; it was rendered again since"
 _LARGEST: Final = 16384 * 16384
 """Pixels of the largest picture that a plan can ask for."""
 _SMALL: Final = 100_000
@@ -105,13 +106,13 @@ def every_checkpoint_was_tested(expected: ExpectedInputs, store: Store, deployme
         except EvidenceError:
             continue  # named above
         if evidence and evidence.picture.pixels_sha256 != judged.pixels_sha256:
-            problems.append(f"{cell}: its picture is not the one that was judged; it was rendered again since")
+            problems.append(f"{cell}: {RENDERED_AGAIN}")
         elif (
             evidence
             and evidence.run.prompt_id == judged.prompt_id
-            and digest_of(store.evidence(cell)) != judged.evidence_sha256
+            and digest_of(store.evidence_path(cell)) != judged.evidence_sha256
         ):
-            problems.append(f"{cell}: {store.evidence(cell)} was changed after the selection was made")
+            problems.append(f"{cell}: {store.evidence_path(cell)} was changed after the selection was made")
     return problems
 
 

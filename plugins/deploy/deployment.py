@@ -138,7 +138,7 @@ def _put_back(target: Path, forget: Callable[[], None]) -> str:
         begun = journal.pending(target)
         if begun is None:
             return f"{target} was not changed."
-        done = journal.rollback(begun)
+        done = journal.undo(begun)
     except (LoraError, OSError) as error:
         return f"{target} holds a LoRA that is UNPROVEN: {error}"
     try:
@@ -161,7 +161,7 @@ def recover(plan: Plan, reports: Path) -> str:
         journal.commit(begun, [plan.training_file(one) for one in plan.checkpoints])
         return ""
     what = "rollback" if begun.rollback else "deployment"
-    return f"An earlier {what} was stopped before it was proven. {journal.rollback(begun)}"
+    return f"An earlier {what} was stopped before it was proven. {journal.undo(begun)}"
 
 
 def _was_proven(begun: Installation, reports: Path) -> bool:
@@ -190,7 +190,7 @@ def _recorded(selected: Selected, installed: Installation, proof: tuple[Proven, 
         judged={
             cell.id: Judged(
                 pixels_sha256=found.picture.pixels_sha256,
-                evidence_sha256=digest_of(selected.store.evidence(cell)),
+                evidence_sha256=digest_of(selected.store.evidence_path(cell)),
                 prompt_id=found.run.prompt_id,
             )
             for cell, found in selected.evidence.items()

@@ -13,7 +13,7 @@ from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.expected import ExpectedInputs
 from plugins.generate.key_check import KEYS
-from plugins.generate.population import files_used
+from plugins.generate.model_files import files_used
 from plugins.pictures.check import Outcome
 from plugins.plan.cells import Cell, column
 from plugins.plan.messages import UserError

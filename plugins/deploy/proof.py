@@ -153,9 +153,9 @@ class Prover:
         """Measure how far a picture is from each candidate's of the same row and strength, and from the baseline's."""
         found = {}
         for other in (*self.evidence, *self._baseline(cell)):
-            is_rival = other.row == cell.row and other.strength in {None, cell.strength}
-            if is_rival and not self._is_saved_again(other, cell):
-                with Image.open(self.store.picture(other)) as theirs:
+            competes = other.row == cell.row and other.strength in {None, cell.strength}
+            if competes and not self._is_saved_again(other, cell):
+                with Image.open(self.store.picture_path(other)) as theirs:
                     found[other.column] = effect_of(picture.image, theirs)
         return found
 

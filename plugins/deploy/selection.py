@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from plugins.evidence.deployments import BallotRecord
-from plugins.loras.copying import digest_of
 from plugins.plan.cells import at, strengths
 from plugins.plan.messages import UserError, minute_of
 from plugins.plan.plan import Plan
 from plugins.plan.program import typable
 from plugins.plan.tested import Checkpoint
-from plugins.review.ballot import Ballot, BallotError, differences, judge_name, read_ballot, required_no
+from plugins.review.ballot import Ballot, BallotError, ballot_and_digest, differences, judge_name, required_no
 from plugins.review.review import Entry
 
 _JUDGE: Final = (
@@ -86,22 +85,24 @@ class SavedBallot:
     file: Path
     ballot: Ballot | None
     """None where it cannot be read."""
-    sha256: str = ""
+    sha256: str
+    """Of the file; empty where it cannot be read."""
+    problem: str = ""
+    """Why it cannot be read."""
 
     @classmethod
     def at(cls, file: Path) -> "SavedBallot":
         """Read a file as far as it can be read."""
         try:
-            digest, ballot = digest_of(file), read_ballot(file)
-            return cls(file=file, ballot=ballot if digest == digest_of(file) else None, sha256=digest)
-        except (BallotError, OSError):
-            return cls(file=file, ballot=None)
+            ballot, digest = ballot_and_digest(file)
+        except BallotError as error:
+            return cls(file=file, ballot=None, sha256="", problem=str(error))
+        return cls(file=file, ballot=ballot, sha256=digest)
 
     def read(self) -> Ballot:
         """Return the ballot. Raises `BallotError` where it cannot be read."""
         if self.ballot is None:
-            read_ballot(self.file)  # which says why
-            raise BallotError(f"The ballot {self.file} was saved while it was read. Run this again.")
+            raise BallotError(self.problem)
         return self.ballot
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from plugins.comfyui.server import Server
 from plugins.evidence.deployments import Deployment, Serving
-from plugins.generate.population import files_again
+from plugins.generate.model_files import files_again
 
 
 def serving_now(deployment: Deployment, servers: Sequence[Server], *, comfyui: Path) -> tuple[Serving, ...]:

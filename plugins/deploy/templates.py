@@ -18,7 +18,7 @@ from plugins.comfyui.wiring import Wiring
 from plugins.comfyui.workflow import classes_of
 from plugins.loras.forbidden import forbidden_among
 from plugins.plan.plan import Plan
-from plugins.plan.training.names import WEIGHTS, notes_of
+from plugins.plan.training.names import is_weights, notes_of
 
 _NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
 
@@ -122,7 +122,7 @@ def _name(slot: Slot) -> str:
 
 def _stem(slot: Slot) -> str:
     file = PurePosixPath(_name(slot)).name
-    return PurePosixPath(file).stem if file.lower().endswith(WEIGHTS) else file
+    return PurePosixPath(file).stem if is_weights(file) else file
 
 
 def _problem(plan: Plan, slot: Slot, listed: Sequence[str], *, server: str) -> str:

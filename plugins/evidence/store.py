@@ -31,21 +31,21 @@ class Store:
         """The folder that all pictures lie in."""
         return self.reports / PICTURES
 
-    def picture(self, cell: Cell) -> Path:
+    def picture_path(self, cell: Cell) -> Path:
         """Return the path of a cell's PNG."""
         return self.folder / cell.picture
 
-    def evidence(self, cell: Cell) -> Path:
+    def evidence_path(self, cell: Cell) -> Path:
         """Return the path of a cell's evidence."""
-        return self.picture(cell).with_suffix(".json")
+        return self.picture_path(cell).with_suffix(".json")
 
     def write_picture(self, cell: Cell, png: bytes) -> None:
         """Save a picture. Its evidence is saved after it: a picture without evidence does not count."""
-        write_atomically(self.picture(cell), png)
+        write_atomically(self.picture_path(cell), png)
 
     def write_evidence(self, cell: Cell, evidence: Evidence) -> None:
         """Save the evidence of a picture that is saved already."""
-        write_atomically(self.evidence(cell), evidence.written())
+        write_atomically(self.evidence_path(cell), evidence.written())
 
     def plan_name(self) -> str:
         """Return the name of the plan whose pictures lie here, from the first that can be read, or ""."""
@@ -60,7 +60,7 @@ class Store:
 
         Raises `EvidenceError` where the evidence cannot be read, is another cell's, or does not match the picture.
         """
-        path = self.evidence(cell)
+        path = self.evidence_path(cell)
         try:
             evidence = Evidence.read(path)
         except BrokenRecord as error:
@@ -79,11 +79,11 @@ class Store:
                 found, wanted = f"{found} with seed {evidence.cell.seed}", f"seed {cell.seed}"
             raise EvidenceError(f"{path} is evidence of {found}, not of {wanted}")
         try:
-            digest = hashlib.sha256(self.picture(cell).read_bytes()).hexdigest()
+            digest = hashlib.sha256(self.picture_path(cell).read_bytes()).hexdigest()
         except OSError as error:
-            raise EvidenceError(f"{self.picture(cell)} is gone; only its evidence is left ({error})") from error
+            raise EvidenceError(f"{self.picture_path(cell)} is gone; only its evidence is left ({error})") from error
         if digest != evidence.picture.sha256:
             raise EvidenceError(
-                f"{self.picture(cell)} was changed after it was rendered: its digest differs from its evidence's"
+                f"{self.picture_path(cell)} was changed after it was rendered: its digest differs from its evidence's"
             )
         return evidence

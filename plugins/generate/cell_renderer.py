@@ -92,7 +92,8 @@ class CellRenderer:
         """Have a server make a cell's picture.
 
         1. The workflow is filled in: the plan's settings, the prompt, the seed, and the LoRA as this server spells it.
-        2. The server runs it, and once more where a restart lost it; `posted` is called when it is in the queue.
+        2. The server runs it, and once more where a restart lost it; `posted` is called once it is in the queue, and
+           whenever it moves on.
 
         Raises `CellFailedError` or `ComfyUIError` where there is no picture.
         """
@@ -134,7 +135,7 @@ class CellRenderer:
                 check_workflow(
                     picture,
                     sent=filled.graph,
-                    remembered=finished.workflow,
+                    remembered=finished.remembered,
                     file=finished.file,
                     stem=filled.file_stem,
                 ),

@@ -12,7 +12,7 @@ from plugins.evidence.evidence import ComparedRecord, Evidence
 from plugins.evidence.store import Store
 from plugins.loras.header import said
 from plugins.loras.staging import Staged
-from plugins.pictures.check import Check, Difference, Outcome
+from plugins.pictures.check import Check, Difference, Outcome, passed
 from plugins.pictures.checks import check_lora_applied, check_own_picture, effect_of
 from plugins.pictures.picture import UNREADABLE
 from plugins.plan.cells import Cell
@@ -53,7 +53,7 @@ class Comparing:
         with self._lock:
             self._know(cell, evidence)
 
-    def judge(
+    def compare(
         self, cell: Cell, evidence: Evidence, *, staged: Staged | None, image: Image.Image | None = None
     ) -> Evidence:
         """Add the comparison's checks to the evidence of a saved picture, and save it.
@@ -115,7 +115,7 @@ class Comparing:
         compared = evidence.compared
         if compared is None or compared.baseline_pixels_sha256 != theirs:
             try:
-                effect = effect_of(image or _opened(self._store.picture(cell)), self._baseline(cell.baseline))
+                effect = effect_of(image or _opened(self._store.picture_path(cell)), self._baseline(cell.baseline))
             except UNREADABLE as error:  # a file was taken away or damaged meanwhile
                 message = f"it could not be compared with the baseline: {error}. Run this again, which renders it anew"
                 return evidence.with_check(Check(name="LoRA effect", outcome=Outcome.FAILED, message=message))
@@ -144,7 +144,7 @@ class Comparing:
         """Return a baseline's picture; the first ones stay open, since every column is compared with the same ones."""
         if cell in self._baselines:
             return self._baselines[cell]
-        picture = _opened(self._store.picture(cell))
+        picture = _opened(self._store.picture_path(cell))
         self._hold(cell, picture)
         return picture
 
@@ -162,10 +162,13 @@ def _place(cell: Cell) -> tuple[str, float | None]:
 
 
 def _with_size(evidence: Evidence, baseline: Evidence) -> Evidence:
-    """Add to the evidence that the picture's size is not its baseline's, as only a custom workflow can make it."""
+    """Add to the evidence whether the picture's size is its baseline's: a custom workflow's may be another."""
     ours, theirs = (f"{one.picture.width}x{one.picture.height}" for one in (evidence, baseline))
-    if ours == theirs or any(check.name == "size" for check in evidence.failures):
+    made = next((check.outcome for check in evidence.checks if check.name == "size"), Outcome.NOT_CHECKED)
+    if made is Outcome.FAILED or (made is Outcome.PASSED and ours == theirs):
         return evidence
+    if ours == theirs:
+        return evidence.with_check(passed("size"))
     difference = Difference(field="size", got=ours, asked=f"{theirs}, as the baseline has")
     return evidence.with_check(Check(name="size", outcome=Outcome.FAILED, differences=(difference,)))
 

@@ -28,7 +28,7 @@ def check_room(store: Store, cells: Collection[Cell], size: tuple[int, int] | No
     if size is None:
         return
     width, height = size
-    own = [cell.prompt.own for cell in cells if not store.picture(cell).exists()]
+    own = [cell.prompt.own for cell in cells if not store.picture_path(cell).exists()]
     pixels = [one.get("width", width) * one.get("height", height) for one in own]
     missing = len(pixels)
     needed = sum(each * _CHANNELS + _BESIDE for each in pixels) + (_REPORT if missing else 0)

@@ -11,7 +11,7 @@ from plugins.comfyui.names import is_called
 from plugins.comfyui.workflow import Filled, Workflow
 from plugins.evidence.evidence import Evidence, FileRecord
 from plugins.evidence.store import EvidenceError, Store
-from plugins.pictures.check import Check
+from plugins.pictures.check import Check, Outcome
 from plugins.pictures.checks import check_size
 from plugins.pictures.picture import Picture
 from plugins.plan.cells import Cell
@@ -67,9 +67,11 @@ class ExpectedInputs:
 
     def check_size(self, picture: Picture, cell: Cell) -> Check:
         """Compare a picture's size with the plan's. A custom workflow's is compared with the baseline's, once known."""
+        if self.plan.workflow:
+            message = "the workflow decides on it; each checkpoint's is compared with the baseline's"
+            return Check(name="size", outcome=Outcome.NOT_CHECKED, message=message)
         asked = cell.prompt.applied_to(self.plan.sampling)
-        width, height = picture.image.size if self.plan.workflow else (asked.width, asked.height)
-        return check_size(picture, width=width, height=height)
+        return check_size(picture, width=asked.width, height=asked.height)
 
     def inputs_digest(self, cell: Cell, *, base_model: str) -> str:
         """Return a digest of everything that the cell's picture is made from."""

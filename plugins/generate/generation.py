@@ -17,7 +17,7 @@ from plugins.generate.comparing import Comparing
 from plugins.generate.cost import Cost, pace_of
 from plugins.generate.disk import unkept_message
 from plugins.generate.key_check import KeyCheck
-from plugins.generate.population import Rows, several_populations
+from plugins.generate.population import RowPopulations, several_populations
 from plugins.generate.preparing import Prepared
 from plugins.generate.stability import Stability
 from plugins.plan.cells import Cell, matrix
@@ -61,7 +61,7 @@ class Generation:
         in_order = chain.from_iterable(each if row_by_row else zip(*each, strict=True))
         cells = [*dict.fromkeys(in_order)]
         reusable = {} if regenerate else {cell: found for cell in cells if (found := self._recorder.reusable(cell))}
-        self._rows: Final = Rows(cells, reusable, prepared.files)
+        self._rows: Final = RowPopulations(cells, reusable, prepared.files)
         self._reused: Final = self._rows.kept
         self._anew: Final = len(reusable) - len(self._reused)
         self._reused.update({cell: found for cell in chosen if (found := self._still_shared(cell))})
@@ -91,7 +91,7 @@ class Generation:
         """How many pictures had evidence already."""
         return len(self._reused)
 
-    def evidence(self, cell: Cell, *, show: Show) -> Evidence:
+    def evidence_of(self, cell: Cell, *, show: Show) -> Evidence:
         """Return a cell's evidence, with the results of its comparison with its baseline and the others.
 
         Raises `CellFailedError` where there is no picture.
@@ -102,9 +102,9 @@ class Generation:
             found = self._reused.get(cell) or self._made(cell, show)
             if cell.checkpoint:
                 with contextlib.suppress(CellFailedError):
-                    self.evidence(cell.baseline, show=show)
+                    self.evidence_of(cell.baseline, show=show)
             try:
-                self._judged[cell] = self._comparing.judge(cell, found, staged=self._recorder.staged_for(cell))
+                self._judged[cell] = self._comparing.compare(cell, found, staged=self._recorder.staged_for(cell))
             except OSError as error:  # the picture is kept; the next run compares it
                 self.failures[cell] = unkept_message(self._store.folder, error)
                 raise CellFailedError(self.failures[cell]) from error
@@ -171,13 +171,13 @@ class Generation:
             raise
         with ThreadPoolExecutor(1) as beside:  # this picture is not held up by the second one
             measured = [beside.submit(self._stability.measure, rendered, server, posted)] if is_first else []
-            evidence = self._recorder.evidence(rendered)
+            evidence = self._recorder.evidence_of(rendered)
             if key_check:
                 evidence = evidence.with_check(key_check)
             image = rendered.picture.image
             try:
                 self._store.write_picture(cell, rendered.finished.png)
-                evidence = self._comparing.judge(cell, evidence, staged=staged, image=image)
+                evidence = self._comparing.compare(cell, evidence, staged=staged, image=image)
             except OSError as error:
                 raise CellFailedError(unkept_message(self._store.folder, error)) from error
             self._on_kept(cell, image)
@@ -206,8 +206,8 @@ class Generation:
         if original == cell:
             return self._awaited(cell, show)
         try:
-            evidence = self._recorder.shared(cell, original, self.evidence(original, show=show))
-            png = self._store.picture(original).read_bytes()
+            evidence = self._recorder.shared(cell, original, self.evidence_of(original, show=show))
+            png = self._store.picture_path(original).read_bytes()
             self._store.write_picture(cell, png)
         except CellFailedError as error:
             self.failures[cell] = str(error)

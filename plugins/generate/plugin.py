@@ -183,7 +183,7 @@ def evidence_of(request: pytest.FixtureRequest) -> Callable[[Cell], Evidence]:
             pytest.skip("not rendered: the time of --max-minutes is over")
         try:
             with live_line() as show:
-                return generation.evidence(cell, show=show)
+                return generation.evidence_of(cell, show=show)
         except CellFailedError as error:
             raise pytest.fail.Exception(reasons.said(cell, str(error)), pytrace=False) from None
 

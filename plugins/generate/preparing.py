@@ -18,7 +18,7 @@ from plugins.comfyui.workflow import Workflow
 from plugins.evidence.store import Store
 from plugins.generate.cell_renderer import CellRenderer
 from plugins.generate.expected import ExpectedInputs
-from plugins.generate.population import Files, files_used
+from plugins.generate.model_files import Files, files_used
 from plugins.generate.record import Recorder
 from plugins.generate.workflows import prepare_workflow
 from plugins.loras.always_on import digests_of_always_on

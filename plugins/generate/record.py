@@ -21,7 +21,7 @@ from plugins.evidence.store import EvidenceError, Store
 from plugins.generate.cell_renderer import CellFailedError, Rendered
 from plugins.generate.expected import ExpectedInputs
 from plugins.loras.staging import Staged
-from plugins.pictures.checks import check_fresh_weights, check_no_training_copy
+from plugins.pictures.checks import check_no_training_copy, stale_weights
 from plugins.pictures.likeness import Nearest, TrainingSet, fingerprint
 from plugins.plan.cells import Cell
 from plugins.plan.messages import visible
@@ -60,7 +60,7 @@ class Recorder:
             return None
         return evidence
 
-    def evidence(self, rendered: Rendered) -> Evidence:
+    def evidence_of(self, rendered: Rendered) -> Evidence:
         """Return the evidence of a picture, also compared with the training images and with the last picture.
 
         Raises `CellFailedError` where the LoRA file is no longer the one that was staged: then it is not known which
@@ -78,7 +78,7 @@ class Recorder:
             )
         nearest = self.training.nearest(picture.image) if self.training else None
         before = self._other_weights_before(rendered)
-        stale = (check_fresh_weights(lora=staged.sha256, before=before),) if staged and before else ()
+        stale = (stale_weights(lora=staged.sha256, before=before),) if staged and before else ()
         return Evidence(
             plan=self._plan,
             cell=CellRecord(

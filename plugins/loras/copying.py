@@ -29,7 +29,7 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sample_of(path: Path) -> str:
+def digest_of_parts(path: Path) -> str:
     """Return the SHA-256 of parts of a file that are spread evenly over it, in hexadecimal: base models are large.
 
     The parts of a small file are all of it. Another model differs in every part; a change of a few tensors may be

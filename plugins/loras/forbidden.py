@@ -1,4 +1,4 @@
-"""LoRAs that must not exist (LORA-05: no June or Draster LoRA until v2.1)."""
+"""LoRAs that must not exist, by the words of the plan's `forbidden`."""
 
 import os
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """The journal of production: a file is put in place in one step, and can be taken back until it is proven.
 
-`begin` replaces the file and keeps what was there; `commit` ends that for good, `rollback` puts the former file back.
+`begin` replaces the file and keeps what was there; `commit` ends that for good, `undo` puts the former file back.
 In between, `pending` returns what was begun, even after the process that began it was killed.
 """
 
@@ -76,7 +76,7 @@ def begin(source: Path, target: Path, *, sha256: str, is_rollback: bool = False)
     except OSError as error:
         with contextlib.suppress(DeploymentError, OSError):  # what cannot be taken back now is by the next run
             if begun := pending(target):  # a network folder can refuse a rename that it made
-                rollback(begun)
+                undo(begun)
             note.unlink(missing_ok=True)
         raise DeploymentError(
             f"{target} could not be deployed: {error.strerror or error} ({error.filename or target}). The former "
@@ -116,7 +116,7 @@ def pending(target: Path) -> Installation | None:
     return begun.model_copy(update={"file": target, "backup": backup_of(target, former) if former else None})
 
 
-def rollback(installed: Installation) -> str:
+def undo(installed: Installation) -> str:
     """Put back what was in production before `installed`, and return what was done in words.
 
     A production file that somebody changed since is left alone. Raises `DeploymentError` or `OSError` where the former

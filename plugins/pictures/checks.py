@@ -140,7 +140,7 @@ def check_own_picture(twins: Mapping[str, str], *, lora: str, elsewhere: Collect
     return Check(name="twin", outcome=Outcome.FAILED, message="; ".join(lines))
 
 
-def check_fresh_weights(*, lora: str, before: str) -> Check:
+def stale_weights(*, lora: str, before: str) -> Check:
     """Warn of a picture that did not change though its LoRA file did: the server may serve old weights.
 
     `lora` and `before` are digests of the LoRA's bytes now and when the same pixels were rendered last. A file of which

@@ -12,14 +12,13 @@ from PIL import Image
 from plugins.evidence.deployments import BallotRecord, Deployment
 from plugins.evidence.evidence import Evidence
 from plugins.evidence.store import EvidenceError, Store
-from plugins.loras.copying import digest_of
 from plugins.loras.header import Header, read_header
 from plugins.plan.cells import Cell, cells_at
 from plugins.plan.plan import Plan
 from plugins.plan.training.families import Family, families_of
 from plugins.plan.wanted import Publish
 from plugins.publish.record import PublishError
-from plugins.review.ballot import Ballot, BallotError, figures, judge_name, read_ballot
+from plugins.review.ballot import Ballot, BallotError, ballot_and_digest, figures, judge_name
 
 PREVIEW: Final = 512
 """Pixels of the longest side."""
@@ -122,8 +121,8 @@ def gather_profile(plan: Plan, wanted: Publish, deployment: Deployment, store: S
         size=status.st_size,
         modified=status.st_mtime,
         strength=next(one.lora.strength for one in evidence if one.lora),
-        pictures={cell.column: png_without_notes(store.picture(cell)) for cell in first},
-        preview=png_without_notes(store.picture(shown)),
+        pictures={cell.column: png_without_notes(store.picture_path(cell)) for cell in first},
+        preview=png_without_notes(store.picture_path(shown)),
         preview_lines=(f"Preview picture: {shown} ({'starred' if starred else 'of the first prompt'}).", *unused),
         ballots=ballots,
     )
@@ -173,9 +172,10 @@ def _starred(
 def _ballot(record: BallotRecord) -> Ballot | None:
     """Return a ballot that the deployment was made by, if it is unchanged."""
     try:
-        return read_ballot(record.file) if digest_of(record.file) == record.sha256 else None
-    except (BallotError, OSError):
+        ballot, digest = ballot_and_digest(record.file)
+    except BallotError:
         return None
+    return ballot if digest == record.sha256 else None
 
 
 def png_without_notes(path: Path) -> bytes:

@@ -31,7 +31,7 @@ class RenderServer(Protocol):
 
 
 def render_cell(server: RenderServer, filled: Filled, on_progress: Callable[[Run], None] = ignore_progress) -> Finished:
-    """Render one workflow, and once more where it was lost: the only place where a cell is retried on its server.
+    """Render one workflow, and once more where it was lost: no other place runs a cell again on its server.
 
     A server that was restarted has lost its queue, but is there again. Before its first picture it reads LoRA files
     again. Beside a Dask worker, that worker does all this. `on_progress` is called once the workflow is queued, and

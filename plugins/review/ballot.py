@@ -1,5 +1,6 @@
 """The ballot: what a person marked, noted and chose on the report page, read back from the file that it saves."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -161,11 +162,12 @@ class _FirstFormat(_Saved):
         return Ballot(format=2, marks=marks, pictures=pictures, **shared)
 
 
-def read_ballot(path: Path) -> Ballot:
-    """Read what the report page saved. Raises `BallotError`."""
+def ballot_and_digest(path: Path) -> tuple[Ballot, str]:
+    """Read what the report page saved, and the SHA-256 of its file. Raises `BallotError`."""
     again = "Save it again from the report page."
     try:
-        raw = from_json(text_of(read_small(path)))
+        content = read_small(path)
+        raw = from_json(text_of(content))
     except FileNotFoundError:
         raise BallotError(f"No ballot at {path}. Save one from the report page, or name it with --ballot.") from None
     except NotText as error:
@@ -175,7 +177,7 @@ def read_ballot(path: Path) -> Ballot:
     except OSError as error:
         raise BallotError(f"The ballot {path} cannot be read: {error}. {again}") from error
     try:
-        return parse_ballot(raw)
+        return parse_ballot(raw), hashlib.sha256(content).hexdigest()
     except ValidationError as error:
         raise BallotError(f"The ballot {path} cannot be used: {_in_words(error)}. {again}") from error
     except ValueError as error:

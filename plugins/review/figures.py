@@ -43,7 +43,7 @@ class Figure:
         return f"{self.yes} of {self.looked_at}: {proves}"
 
 
-def out_of_reach(plan: Plan) -> tuple[str, ...]:
+def unprovable_rate(plan: Plan) -> tuple[str, ...]:
     """Say which rate the plan asks for and can never see proven, since it makes too few pictures; () where it can."""
     rate, seeds = plan.selection.rate, len(plan.sampling.seeds)
     counts = {one.text: len(plan.looked_for(one)) * seeds for one in plan.criteria if one.required}

@@ -13,7 +13,7 @@ from plugins.plan.cells import Cell, matrix
 from plugins.plan.messages import visible
 from plugins.plan.stages import DEPLOY, GENERATE
 from plugins.plan.stash import COMMAND
-from plugins.review.figures import out_of_reach
+from plugins.review.figures import unprovable_rate
 from plugins.review.session import ReviewSession
 
 _LISTED_AT_MOST: Final = 200
@@ -65,7 +65,7 @@ def pytest_acceptance_begin(session: pytest.Session) -> list[str]:
     config.stash[_SESSION] = review = ReviewSession(config.stash[COMMAND], generating)
     config.pluginmanager.register(_Announcing(config, review))
     threading.Thread(target=review.warm_up, daemon=True).start()
-    return [f"warning: {line}" for line in out_of_reach(config.stash[COMMAND].plan)]
+    return [f"warning: {line}" for line in unprovable_rate(config.stash[COMMAND].plan)]
 
 
 def pytest_picture_kept(config: pytest.Config, cell: Cell, picture: Image.Image) -> None:

@@ -14,7 +14,7 @@ from plugins.plan.cells import Cell, matrix
 from plugins.plan.command import Command
 from plugins.plan.messages import counted
 from plugins.review.contact_sheet import write_contact_sheet
-from plugins.review.figures import out_of_reach
+from plugins.review.figures import unprovable_rate
 from plugins.review.gathering import gather
 from plugins.review.live import LiveReport
 from plugins.review.page import TEMPLATES, environment, render_page, sources
@@ -87,7 +87,7 @@ class ReviewSession:
     def page(self) -> str:
         """Return the top of the report page, and write the contact sheet. Raises `OSError`."""
         stability = tuple(map(str, read_stability(self.review.reports)))
-        doubts = (*self._generating.doubts, *out_of_reach(self._command.plan))
+        doubts = (*self._generating.doubts, *unprovable_rate(self._command.plan))
         shown = replace(self.review, stability=stability, doubts=doubts)
         return render_page(shown, self._previews)
 

@@ -92,7 +92,7 @@ def test_every_checkpoint_was_tested_on_every_prompt(
 ) -> None:
     """Every checkpoint was tested on every prompt before the selection."""
     problems = claims.every_checkpoint_was_tested(judged, store, deployment)
-    if problems and all("it was rendered again since" in one for one in problems):
+    if problems and all(one.endswith(claims.RENDERED_AGAIN) for one in problems):
         renewed()
     assert_none(problems)
 
@@ -129,12 +129,12 @@ def test_model_files_are_as_proven(
 
 
 def test_no_forbidden_lora_on_disk(production: Plan, assert_none: AssertNone) -> None:
-    """No forbidden LoRA lies in the loras folder (LORA-05)."""
+    """No forbidden LoRA lies in the loras folder."""
     assert_none(claims.no_forbidden_lora_on_disk(production))
 
 
 def test_no_forbidden_lora_in_picker(production: Plan, servers: tuple[Server, ...], assert_none: AssertNone) -> None:
-    """No forbidden LoRA is offered by ComfyUI's picker (LORA-05)."""
+    """No forbidden LoRA is offered by ComfyUI's picker."""
     assert_none(
         problem
         for server in servers

@@ -9,9 +9,9 @@ from subprocess import CompletedProcess
 import pytest
 from playwright.sync_api import Page, expect
 
-from plugins.review.ballot import read_ballot
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
+from tests.plugins.review.ballots import read_ballot
 from tests.small_plan import ROOT, Suite
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

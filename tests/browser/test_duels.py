@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from plugins.review.ballot import read_ballot
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
+from tests.plugins.review.ballots import read_ballot
 from tests.plugins.review.sample import ROOT, make_review, spyke, write_page
 
 pytestmark = pytest.mark.browser
@@ -59,7 +59,7 @@ def test_tied_checkpoints_are_compared_without_names(page: Page, tmp_path: Path)
     for checkpoint, answer in (("step600", "yes"), ("final", "yes"), ("step400", "no")):
         # not a click, which a page that still scrolls may get elsewhere
         page.locator(f'.judge .rest .marks[data-checkpoint="{checkpoint}"] [value="{answer}"]').press("Enter")
-    expect(page.locator("#duels-told")).to_contain_text("step 600 and final, step 920 tie on the marks.")
+    expect(page.locator("#duels-why")).to_contain_text("step 600 and final, step 920 tie on the marks.")
     page.locator("#start-duels").click()
     dialog = page.locator("#duel")
     seen = []
@@ -70,11 +70,11 @@ def test_tied_checkpoints_are_compared_without_names(page: Page, tmp_path: Path)
         page.keyboard.press("ArrowLeft" if "/step600/" in sides[0] else "ArrowRight")
     assert 3 == len(set(seen[:3])) == len(set(seen[3:]))  # each prompt before one comes again
     assert "step" not in dialog.inner_text()
-    expect(page.locator("#duel-told")).to_contain_text("6 decided.")
+    expect(page.locator("#duel-status")).to_contain_text("6 decided.")
     assert [] == violations(page, "#duel")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Backspace")
-    expect(page.locator("#duel-told")).to_contain_text("6 decided.")
+    expect(page.locator("#duel-status")).to_contain_text("6 decided.")
     page.keyboard.press("Escape")
     expect(page.locator("#start-duels")).to_be_focused()
     lines = page.locator("#preference span").all_inner_texts()
@@ -103,6 +103,6 @@ def test_duels_are_of_what_is_looked_for(open_page: Open, tmp_path: Path) -> Non
     page.locator("#start-duels").click()
     seen = set()
     for _ in range(6):
-        seen.add(page.locator("#duel-told").inner_text().partition(". ")[2])
+        seen.add(page.locator("#duel-status").inner_text().partition(". ")[2])
         page.keyboard.press("ArrowLeft")
     assert {prompt.purpose for prompt in others} == seen

@@ -68,7 +68,7 @@ def test_ballots_of_others_are_compared(page: Page, review: Review, tmp_path: Pa
     files[2].write_text("{", "utf-8")
     page.locator("#ballots").set_input_files(files)
     expect(page.locator("#status")).to_contain_text("broken.json is not compared: it is not JSON")
-    expect(page.locator("#judges-told")).to_have_text("Judges: you, Ana (blind), ben.json (blind).")
+    expect(page.locator("#judges-status")).to_have_text("Judges: you, Ana (blind), ben.json (blind).")
     told = page.locator("#agreements td").all_inner_texts()
     assert [str(one) for one in agreements([parse_ballot(one) for one in given], spyke())] == told
     disputes = page.locator("#disputes li")

@@ -10,11 +10,12 @@ from playwright.sync_api import Page, expect
 
 from plugins.plan.tested import Rival
 from plugins.plan.wanted import Selection
-from plugins.review.ballot import Ballot, Judged, differences, read_ballot
+from plugins.review.ballot import Ballot, Judged, differences
 from plugins.review.review import Review
 from plugins.review.rivals import compared_with
 from tests.browser.conftest import Open
 from tests.browser.still import enlarge
+from tests.plugins.review.ballots import read_ballot
 from tests.plugins.review.sample import make_review, spyke, write_page
 
 pytestmark = pytest.mark.browser

@@ -7,11 +7,12 @@ import pytest
 from playwright.sync_api import Page
 
 from plugins.plan.cells import matrix
-from plugins.review.ballot import figures, read_ballot
+from plugins.review.ballot import figures
 from plugins.review.review import Entry, Review
 from tests.browser.axe import violations
 from tests.browser.conftest import Open
 from tests.browser.still import enlarge
+from tests.plugins.review.ballots import read_ballot
 from tests.plugins.review.sample import COPY, PASSED, make_review, spyke, write_page
 
 pytestmark = pytest.mark.browser

@@ -87,13 +87,13 @@ def test_recorded_success(version: str, name: str, socket: Socket) -> None:
     entry = recorded["history"][recorded["prompt_id"]]
     times = [data["timestamp"] for _, data in entry["status"]["messages"]]
     assert picture() == finished.png
-    assert entry["prompt"][2] == finished.workflow
+    assert entry["prompt"][2] == finished.remembered
     assert [datetime.fromtimestamp(stamp / 1000, UTC) for stamp in (times[0], times[-1])] == [
         finished.started,
         finished.ended,
     ]
     (body,) = replay.posted
-    assert (finished.prompt_id, finished.workflow) == (body["prompt_id"], body["prompt"])
+    assert (finished.prompt_id, finished.remembered) == (body["prompt_id"], body["prompt"])
 
 
 def test_recorded_progress(version: str) -> None:

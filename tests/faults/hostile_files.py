@@ -17,10 +17,10 @@ from plugins.loras.header import read_header, said
 from plugins.pictures.likeness import TrainingSet, training_images
 from plugins.pictures.picture import read_picture
 from plugins.plan.cells import matrix
-from plugins.review.ballot import read_ballot
 from tests.faults.hostile_case import Ground, fifo, harmless, refused
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import expected_inputs_of, keep, keep_all, png_of
+from tests.plugins.review.ballots import read_ballot
 
 _TENSOR = '{"dtype":"F16","shape":[2],"data_offsets":[0,4]}'
 _NO_LORA = ("x.safetensors is not a complete safetensors file (", "copy it from the trainer's output again")
@@ -97,7 +97,7 @@ def evidence(content: Callable[[dict[str, Any]], bytes]) -> Callable[[Ground], o
     def act(ground: Ground) -> object:
         store = Store(ground.folder / "reports")
         keep(expected_inputs_of(ground.plan), store, ground.cell)
-        path = store.evidence(ground.cell)
+        path = store.evidence_path(ground.cell)
         path.write_bytes(content(json.loads(path.read_bytes())))
         return store.read(ground.cell)
 
@@ -113,24 +113,24 @@ def evidence_of_another_cell(ground: Ground) -> object:
     """Read evidence that was copied from another cell, with its picture."""
     store, other = Store(ground.folder / "reports"), matrix(ground.plan)[-1]
     keep(expected_inputs_of(ground.plan), store, other)
-    store.picture(ground.cell).parent.mkdir(parents=True)
-    store.picture(ground.cell).write_bytes(png_of(other))
-    store.evidence(ground.cell).write_bytes(store.evidence(other).read_bytes())
+    store.picture_path(ground.cell).parent.mkdir(parents=True)
+    store.picture_path(ground.cell).write_bytes(png_of(other))
+    store.evidence_path(ground.cell).write_bytes(store.evidence_path(other).read_bytes())
     return store.read(ground.cell)
 
 
 def evidence_that_is_a_pipe(ground: Ground) -> object:
     """Read evidence from a pipe that nobody writes to."""
     store = Store(ground.folder / "reports")
-    store.evidence(ground.cell).parent.mkdir(parents=True)
-    fifo(store.evidence(ground.cell))
+    store.evidence_path(ground.cell).parent.mkdir(parents=True)
+    fifo(store.evidence_path(ground.cell))
     return store.read(ground.cell)
 
 
 def huge_evidence(ground: Ground) -> object:
     """Read evidence of 100 MB."""
     store = Store(ground.folder / "reports")
-    ground.huge(store.evidence(ground.cell).relative_to(ground.folder).as_posix())
+    ground.huge(store.evidence_path(ground.cell).relative_to(ground.folder).as_posix())
     return store.read(ground.cell)
 
 

@@ -103,7 +103,7 @@ def column_linked_away(ground: Ground) -> tuple[object, object]:
 
 def evidence_linked_away(ground: Ground) -> tuple[object, object]:
     """Write evidence where a link to a file elsewhere lies: the link goes, the file stays."""
-    outside, path = ground.elsewhere / "kept.txt", Store(ground.folder / "reports").evidence(ground.cell)
+    outside, path = ground.elsewhere / "kept.txt", Store(ground.folder / "reports").evidence_path(ground.cell)
     path.parent.mkdir(parents=True)
     link(path, outside)
     write_atomically(path, "evidence")

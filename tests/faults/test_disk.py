@@ -72,8 +72,8 @@ def test_room_is_counted_for_what_is_missing(  # noqa: PLR0913, PLR0917
     """Room is needed for each missing picture, as large as PNG can be, and for the report; none where all are there."""
     cells = matrix(plan)
     for cell in cells[:there]:
-        store.picture(cell).parent.mkdir(parents=True, exist_ok=True)
-        store.picture(cell).touch()
+        store.picture_path(cell).parent.mkdir(parents=True, exist_ok=True)
+        store.picture_path(cell).touch()
     asked: list[Path] = []
 
     def disk_usage(place: Path) -> Usage:
@@ -176,7 +176,7 @@ def generate(plan: Plan, serving: Serving, store: Store) -> Callable[[], Outcome
             failed = {}
             for cell in matrix(plan):
                 try:
-                    generation.evidence(cell, show=lambda _: None)
+                    generation.evidence_of(cell, show=lambda _: None)
                 except CellFailedError as error:
                     failed[cell.id] = str(error)
             return Outcome(generation.rendered, generation.reused, failed)

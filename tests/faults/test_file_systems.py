@@ -114,7 +114,7 @@ def test_the_whole_way_on_a_file_system(plan: Plan, plan_file: Path, mounted: Ca
 
     begun = journal.begin(deployed.backup, judged.production, sha256=digest_of(deployed.backup), is_rollback=True)
     assert FORMER == judged.production.read_bytes()
-    journal.rollback(begun)
+    journal.undo(begun)
     assert judged.expected.loras["step600"] == digest_of(judged.production)
 
 

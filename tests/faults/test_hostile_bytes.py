@@ -21,9 +21,10 @@ from plugins.pictures.picture import PictureError, read_picture
 from plugins.plan.cells import matrix
 from plugins.plan.messages import UserError, visible
 from plugins.plan.reading import PlanError, read_plan
-from plugins.review.ballot import BallotError, read_ballot
+from plugins.review.ballot import BallotError
 from tests.plugins.deploy.judged_plan import Judged
 from tests.plugins.evidence.made_evidence import expected_inputs_of, keep_all
+from tests.plugins.review.ballots import read_ballot
 from tests.small_plan import PLAN
 
 QUICK = settings(
@@ -57,7 +58,7 @@ def judged(made_plan: Path, tmp_path_factory: pytest.TempPathFactory) -> Judged:
 def readers(judged: Judged) -> dict[str, Reader]:
     """Return every reader of files that come from elsewhere, with a right document for each."""
     cell, plan = matrix(judged.plan)[2], judged.plan
-    evidence = judged.store.evidence(cell)
+    evidence = judged.store.evidence_path(cell)
 
     def at(path: Path, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
         def reading(content: bytes) -> Any:

@@ -25,7 +25,7 @@ def rendered(plan: Plan) -> Iterator[Stage]:
     with staged(plan, restarting_once(), timeout=30, timing=Timing(gone=0.2), fronted=True) as stage:
         run = Generation(stage.prepared, matrix(plan), regenerate=False)
         for cell in matrix(plan):
-            run.evidence(cell, show=_ignore)
+            run.evidence_of(cell, show=_ignore)
         yield stage
 
 

@@ -135,7 +135,7 @@ def test_soak(plan: Plan) -> None:
                     tracemalloc.start()
                     before = tracemalloc.get_traced_memory()[0]
                 try:
-                    run.evidence(cell, show=_ignore)
+                    run.evidence_of(cell, show=_ignore)
                     pictures.append(cell.id)
                 except CellFailedError as error:
                     failures[cell.id] = str(error)
@@ -146,7 +146,7 @@ def test_soak(plan: Plan) -> None:
             tracemalloc.stop()
             run.close()
         kept = [cell.id for cell in cells if stage.store.read(cell)]
-        sizes = [stage.store.picture(cell).stat().st_size for cell in cells if cell.id in kept]
+        sizes = [stage.store.picture_path(cell).stat().st_size for cell in cells if cell.id in kept]
     assert {cell: "mat1 and mat2" in words for cell, words in failures.items()} == {
         cell: True for cell, kind in drawn.items() if kind == "error"
     }

@@ -210,7 +210,7 @@ class FakedRun:
             run = Generation(prepared, cells, regenerate=regenerate)
             for cell in cells:
                 with contextlib.suppress(CellFailedError):
-                    run.evidence(cell, show=_ignore)
+                    run.evidence_of(cell, show=_ignore)
             run.close()
         finally:
             server.close()

@@ -235,7 +235,9 @@ def test_other_peoples_prompts_are_fine(scene: SetScene) -> None:
     assert where.generate().alarms == {}
     plan = where.plan
     shutil.copyfile(plan.training_file(plan.checkpoints[1]), plan.paths.loras / "theirs.safetensors")
-    graph = json.loads(where.store.evidence(cells_of(where.plan, "final-forest")[0]).read_text("utf-8"))["workflow"]
+    graph = json.loads(where.store.evidence_path(cells_of(where.plan, "final-forest")[0]).read_text("utf-8"))[
+        "workflow"
+    ]
     graph["2"]["inputs"]["lora_name"] = "theirs.safetensors"
     theirs: list[str] = []
     enough = threading.Event()

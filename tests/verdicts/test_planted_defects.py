@@ -212,7 +212,7 @@ def test_bytes_that_are_no_picture_are_told(scene: SetScene, lie: Callable[[byte
 
     assert list(seen.alarms) == list(seen.lost) == [LIED_ABOUT]
     assert seen.lost[LIED_ABOUT].startswith(f"{where.url} sent no usable picture of step600 x forest: {told}")
-    assert not where.store.picture(cells_of(where.plan, LIED_ABOUT)[0]).exists()
+    assert not where.store.picture_path(cells_of(where.plan, LIED_ABOUT)[0]).exists()
 
 
 def of_another_cell(other: str, *, bare: bool) -> FakingServer:
@@ -873,7 +873,7 @@ def test_replaced_file_is_rendered_anew_on_a_busy_server(scene: SetScene, tmp_pa
     where = scene(lying)
     before = pixels(where.generate())
     count = len(ran)
-    graph = json.loads(where.store.evidence(cells_of(where.plan, LIED_ABOUT)[0]).read_text())["workflow"]
+    graph = json.loads(where.store.evidence_path(cells_of(where.plan, LIED_ABOUT)[0]).read_text())["workflow"]
     client = where.connect().client
     for number, prompt_id in enumerate(theirs):
         graph["7"]["inputs"]["seed"] = number

@@ -95,7 +95,8 @@ def _real_pictures_for_a_demo(judged: Judged) -> ExpectedInputs:
 
 def _another_plans_name(judged: Judged) -> ExpectedInputs:
     edited(
-        judged.store.evidence(cells_of(judged.plan, "step600-novel_pose")[0]), plan={"name": "june", "digest": "a" * 64}
+        judged.store.evidence_path(cells_of(judged.plan, "step600-novel_pose")[0]),
+        plan={"name": "june", "digest": "a" * 64},
     )
     return judged.expected
 
@@ -120,27 +121,27 @@ def _another_base_model(judged: Judged) -> ExpectedInputs:
 
 
 def _changed_picture(judged: Judged) -> ExpectedInputs:
-    judged.store.picture(cells_of(judged.plan, "step600-forest")[0]).write_bytes(b"painted over")
+    judged.store.picture_path(cells_of(judged.plan, "step600-forest")[0]).write_bytes(b"painted over")
     return judged.expected
 
 
 def _lost_picture(judged: Judged) -> ExpectedInputs:
-    judged.store.picture(cells_of(judged.plan, "step600-forest")[0]).unlink()
+    judged.store.picture_path(cells_of(judged.plan, "step600-forest")[0]).unlink()
     return judged.expected
 
 
 def _missing_cell(judged: Judged) -> ExpectedInputs:
-    judged.store.evidence(cells_of(judged.plan, "final-novel_pose")[0]).unlink()
+    judged.store.evidence_path(cells_of(judged.plan, "final-novel_pose")[0]).unlink()
     return judged.expected
 
 
 def _broken_evidence(judged: Judged) -> ExpectedInputs:
-    judged.store.evidence(cells_of(judged.plan, "step600-forest")[0]).write_text("{")
+    judged.store.evidence_path(cells_of(judged.plan, "step600-forest")[0]).write_text("{")
     return judged.expected
 
 
 def _changed_evidence(judged: Judged) -> ExpectedInputs:
-    path = judged.store.evidence(cells_of(judged.plan, "step600-forest")[0])
+    path = judged.store.evidence_path(cells_of(judged.plan, "step600-forest")[0])
     lora = json.loads(path.read_text("utf-8"))["lora"]
     edited(path, lora=lora | {"sha256": "0" * 64})
     return judged.expected
@@ -148,8 +149,8 @@ def _changed_evidence(judged: Judged) -> ExpectedInputs:
 
 def _evidence_of_another_cell(judged: Judged) -> ExpectedInputs:
     ours, theirs = cells_of(judged.plan, "step600-forest", "final-forest")
-    shutil.copyfile(judged.store.picture(theirs), judged.store.picture(ours))
-    shutil.copyfile(judged.store.evidence(theirs), judged.store.evidence(ours))
+    shutil.copyfile(judged.store.picture_path(theirs), judged.store.picture_path(ours))
+    shutil.copyfile(judged.store.evidence_path(theirs), judged.store.evidence_path(ours))
     return judged.expected
 
 
@@ -536,19 +537,19 @@ def test_verifying_finds_nothing_after_a_deployment(judged: Judged, live: Deploy
 
 
 def _painted(judged: Judged, _: Deployment) -> None:
-    judged.store.picture(cells_of(judged.plan, "final-forest")[0]).write_bytes(b"painted over")
+    judged.store.picture_path(cells_of(judged.plan, "final-forest")[0]).write_bytes(b"painted over")
 
 
 def _deleted(judged: Judged, _: Deployment) -> None:
-    judged.store.evidence(cells_of(judged.plan, "final-forest")[0]).unlink()
+    judged.store.evidence_path(cells_of(judged.plan, "final-forest")[0]).unlink()
 
 
 def _retold(judged: Judged, _: Deployment) -> None:
-    edited(judged.store.evidence(cells_of(judged.plan, "final-forest")[0]), prompt_text="a cat")
+    edited(judged.store.evidence_path(cells_of(judged.plan, "final-forest")[0]), prompt_text="a cat")
 
 
 def _excused(judged: Judged, _: Deployment) -> None:
-    edited(judged.store.evidence(cells_of(judged.plan, "final-forest")[0]), checks=[])
+    edited(judged.store.evidence_path(cells_of(judged.plan, "final-forest")[0]), checks=[])
 
 
 def _rendered_again(judged: Judged, _: Deployment) -> None:

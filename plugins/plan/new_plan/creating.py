@@ -45,9 +45,9 @@ class NewPlan:
                 f"{len(active_of(entries))} of the {len(entries)} are rendered: {ids}; the others are commented out.",
             ]
         lines += [
-            f"{one.twin} holds the same tensors as {one.found.file}, which is listed as final."
+            f"{one.same_as} holds the same tensors as {one.found.file}, which is listed as final."
             for one in entries
-            if one.twin
+            if one.same_as
         ]
         lines += [f"Left out {other.removesuffix('.')}." for other in self.run.others[:_MOST_OTHERS]]
         if facts.read:

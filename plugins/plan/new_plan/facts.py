@@ -12,13 +12,13 @@ from plugins.plan.new_plan.runs import Run
 from plugins.plan.new_plan.settings import Settings, read_settings
 from plugins.plan.training.families import Family, families_of
 from plugins.plan.training.header import Header
+from plugins.plan.training.names import is_weights
 
 _REPEATS: Final = re.compile(r"^\d+_")
 """kohya's dataset folders: `10_spyke woman` is shown ten times."""
 _SIZE: Final = re.compile(r"(\d{2,5})\D+(\d{2,5})")
 _ANY_OUTPUT: Final = re.compile(r"(?i)(out|outputs?|models?|checkpoints?|loras?|results?|saved?|saves|)$")
 """Names of folders that do not say what was trained; the root folder's name is empty."""
-_ENDING: Final = re.compile(r"(?i)\.(safetensors|sft|ckpt|pt|pth|bin)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +91,12 @@ def facts_of(run: Run) -> Facts:
     family = next(iter(families)) if len(families) == 1 and Family.OTHER not in families else None
     usual = USUAL.get(family, _OTHERWISE) if family else _OTHERWISE
     what = f"usual for {family}" if family in USUAL else ""
-    size = _resolution(header) or (settings.value("resolution"), settings.source("resolution"))
-    side = Fact(value=_multiple(usual.size), source=what)
+    width, height = _size(header, settings) or (Fact(value=_multiple(usual.size), source=what),) * 2
 
     def setting(key: str, default: object) -> Fact:
         found = settings.value(key)
         return Fact(value=found, source=settings.source(key)) if found is not None else Fact(value=default, source=what)
 
-    width = settings.value("width") or size[0]
     trigger = _trigger(header, settings)
     name = run.stem or header.metadata.get("ss_output_name", "") or settings.value("name") or _folder_name(run.folder)
     return Facts(
@@ -112,8 +110,8 @@ def facts_of(run: Run) -> Facts:
         scheduler=setting("scheduler", usual.scheduler),
         steps=setting("steps", usual.steps),
         cfg=setting("cfg", usual.cfg),
-        width=Fact(value=_multiple(width), source=settings.source("width") or str(size[1])) if width else side,
-        height=_height(settings, size, side),
+        width=_side("width", settings) or width,
+        height=_side("height", settings) or height,
         clip_skip=_clip_skip(header),
         seed=setting("seed", 42),
         negative=setting("negative", ""),
@@ -128,11 +126,19 @@ def _folder_name(folder: Path) -> str:
     return next((one.name for one in (folder, *folder.parents) if not _ANY_OUTPUT.match(one.name)), folder.name)
 
 
-def _height(settings: Settings, size: tuple[Any, Any, Any] | tuple[Any, Any], side: Fact) -> Fact:
-    if found := settings.value("height"):
-        return Fact(value=_multiple(found), source=settings.source("height"))
-    known = size[2] if len(size) > 2 else size[0]  # noqa: PLR2004 (width, source, height)
-    return Fact(value=_multiple(known), source=str(size[1])) if known else side
+def _side(key: str, settings: Settings) -> Fact | None:
+    """Return one side of the trainer's sample pictures."""
+    found = settings.value(key)
+    return Fact(value=_multiple(found), source=settings.source(key)) if found else None
+
+
+def _size(header: Header, settings: Settings) -> tuple[Fact, Fact] | None:
+    """Return the width and the height that were trained at."""
+    if found := _SIZE.search(header.metadata.get("ss_resolution", "")):
+        width, height = (Fact(value=_multiple(int(one)), source="ss_resolution") for one in found.groups())
+        return width, height
+    side = _side("resolution", settings)
+    return (side, side) if side else None
 
 
 def _trainer(run: Run, header: Header, settings: Settings) -> str:
@@ -159,7 +165,7 @@ def _base_model(header: Header, settings: Settings) -> Fact:
         (settings.source("base_model"), settings.value("base_model")),
     ):
         if isinstance(given, str) and (name := PurePosixPath(given.replace("\\", "/")).name):
-            return Fact(value=name, source=source if _ENDING.search(name) else "")
+            return Fact(value=name, source=source if is_weights(name) else "")
     return Fact(value="")
 
 
@@ -218,11 +224,6 @@ def _training_images(run: Run, settings: Settings) -> Fact:
         except (OSError, ValueError, RuntimeError):
             continue
     return Fact(value=next((str(one) for one in settings.images), ""))
-
-
-def _resolution(header: Header) -> tuple[int, str, int] | None:
-    found = _SIZE.search(header.metadata.get("ss_resolution", ""))
-    return (int(found[1]), "ss_resolution", int(found[2])) if found else None
 
 
 def _clip_skip(header: Header) -> Fact:

@@ -59,7 +59,7 @@ class Entry:
     step: int | None
     epoch: int | None
     is_final: bool = False
-    twin: str = ""
+    same_as: str = ""
     """The file that holds the same tensors, and is left out."""
 
 
@@ -176,15 +176,14 @@ def _ordered(group: Sequence[Found]) -> Iterator[Entry]:
     restarted = is_restarted([one.saved for one in numbered])
     entries = sorted((_entry(one, restarted=restarted) for one in numbered), key=_place)
     final = finals[-1] if finals else None
-    twins = _twins_of(final, entries) if final else {}
-    yield from (one for one in entries if one.found.path not in twins)
+    twice = _saved_twice(final, entries) if final else {}
+    yield from (one for one in entries if one.found.path not in twice)
     for other in finals[:-1]:
         yield replace(_entry(other, restarted=restarted), is_final=False)
     if final:
         entry = _entry(final, restarted=restarted)
-        twin = next((one for one in entries if one.found.path in twins), None)
-        if twin:
-            entry = replace(entry, step=entry.step or twin.step, epoch=twin.epoch, twin=twin.found.file)
+        if same := next((one for one in entries if one.found.path in twice), None):
+            entry = replace(entry, step=entry.step or same.step, epoch=same.epoch, same_as=same.found.file)
         yield replace(entry, is_final=True)
 
 
@@ -200,7 +199,7 @@ def _place(entry: Entry) -> tuple[bool, int, str]:
     return entry.step is None, number or 0, entry.found.file
 
 
-def _twins_of(final: Found, entries: Sequence[Entry]) -> Mapping[Path, str]:
+def _saved_twice(final: Found, entries: Sequence[Entry]) -> Mapping[Path, str]:
     """Return the numbered checkpoints that hold the final one's tensors."""
     try:
         samples = {

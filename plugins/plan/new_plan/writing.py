@@ -119,7 +119,7 @@ def _checkpoints(run: Run) -> Iterator[str]:
         lines += [] if entry.step is None else [f"step = {entry.step}"]
         lines += [] if entry.epoch is None else [f"epoch = {entry.epoch}"]
         if entry.is_final:
-            lines.append(_line("label", "final", f"the same as {_shown(entry.twin)}" if entry.twin else ""))
+            lines.append(_line("label", "final", f"the same as {_shown(entry.same_as)}" if entry.same_as else ""))
         elif entry.step is None and entry.epoch is None:
             lines.append(_line("label", portable_name(entry.found.name.stem or f"checkpoint_{index + 1}")))
         yield ""

@@ -116,7 +116,7 @@ def _why(path: Path, error: Exception) -> str:
                 start = file.read(64)
             if not start:
                 error = ValueError("it is empty")
-    found = next((told for begins, told in _OTHERS.items() if start.lstrip().lower().startswith(begins)), None)
+    found = next((meaning for begins, meaning in _OTHERS.items() if start.lstrip().lower().startswith(begins)), None)
     return found or (
         f"{str(error).strip()}). If it is still being written or copied, wait; else copy it from the trainer's output "
         "again."

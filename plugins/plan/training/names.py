@@ -41,6 +41,11 @@ class NameNotes:
         return self.step is not None or self.epoch is not None
 
 
+def is_weights(file: str) -> bool:
+    """Say whether a name is that of a file with weights, by its ending."""
+    return file.lower().endswith(WEIGHTS)
+
+
 def notes_of(file: str) -> NameNotes:
     """Read a file's name as it stands below the training folder: `checkpoint-500/pytorch_lora_weights.safetensors`."""
     path = PurePosixPath(file)

@@ -44,7 +44,7 @@ function showDuel() {
     full.onload = () => { if (duel === shownNow) image.src = full.src; };
   }
   const count = duelsAmong(tied()).length;
-  part("duel-told").textContent = `${count} decided. ${rowName(data.cells[duel.left].row)}`;
+  part("duel-status").textContent = `${count} decided. ${rowName(data.cells[duel.left].row)}`;
   return undefined;
 }
 
@@ -113,7 +113,7 @@ function drawDuels() {
   const ids = tied();
   part("duels").hidden = !ids.length;
   if (!ids.length) return;
-  part("duels-told").textContent = `${inWordsAnd(ids.map(columnName))} tie on the marks${atStrength("", strength)}. Compare their pictures two by two, without names.`;
+  part("duels-why").textContent = `${inWordsAnd(ids.map(columnName))} tie on the marks${atStrength("", strength)}. Compare their pictures two by two, without names.`;
   tell("preference", preferenceInWords(columnName));
 }
 

@@ -30,7 +30,7 @@ function drawJudges() {
   if (!shownAtAll) return;
   const judges = [{ name: ballot.judge.trim() || "you", marks: ballot.marks }, ...others];
   const foreign = total(others.map((one) => one.foreign));
-  part("judges-told").textContent = `Judges: ${judges.map(({ name, how }) => (how ? `${name} (${how})` : name)).join(", ")}.${foreign ? ` ${foreign} marks are of other pictures, and do not count.` : ""}`;
+  part("judges-status").textContent = `Judges: ${judges.map(({ name, how }) => (how ? `${name} (${how})` : name)).join(", ")}.${foreign ? ` ${foreign} marks are of other pictures, and do not count.` : ""}`;
   part("agreements").replaceChildren(...data.criteria.map((criterion) => {
     const units = candidates().flatMap(({ id, at }) => pictureRows(id, criterion.id, at).map((row) => answersOn(judges, id, row, criterion.id)));
     const row = document.createElement("tr");

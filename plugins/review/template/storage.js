@@ -190,7 +190,7 @@ function text(value) {
 
 function drawDropped() {
   part("dropped").hidden = !dropped.length || isBlind();
-  part("dropped-marks").replaceChildren(...dropped.map((told) => Object.assign(document.createElement("li"), { textContent: told })));
+  part("dropped-marks").replaceChildren(...dropped.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
 }
 
 // Another window on the same report: what is marked there is shown here, so that neither overwrites the other.

@@ -77,7 +77,7 @@ function line(tag, text, kind = "") {
 function drawNearest(nearest) {
   part("viewer-nearest").hidden = !nearest;
   part("nearest-name").textContent = nearest?.name ?? "";
-  part("nearest-told").textContent = nearest ? `, ${nearest.distance}` : "";
+  part("nearest-distance").textContent = nearest ? `, ${nearest.distance}` : "";
   part("nearest").hidden = !nearest?.src;
   part("nearest").setAttribute("aria-pressed", String(compared.other === "nearest"));
 }

@@ -99,7 +99,7 @@ def test_success_gives_the_picture_and_its_account(staged: Plan, stand_in: Serve
     entry = history(serving, finished.prompt_id)
     name = next(serving.server.folders.root.glob("output/*.png"))
     assert name.read_bytes() == finished.png
-    assert workflow.graph == finished.workflow
+    assert workflow.graph == finished.remembered
     stamps = [data["timestamp"] for _, data in entry["status"]["messages"]]
     assert (stamps[0], stamps[-1]) == tuple(round(t.timestamp() * 1000) for t in (finished.started, finished.ended))
     # The history may tell of the end before the socket's last frames come: they are advice, in this order.

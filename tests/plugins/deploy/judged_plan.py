@@ -70,7 +70,7 @@ class Judged:
         for cell in column(self.plan, self.plan.checkpoint(step)):
             if cell.strength != strength:
                 continue
-            png = self.store.picture(cell).read_bytes()
+            png = self.store.picture_path(cell).read_bytes()
             write_atomically(self.reports / "proof" / f"{cell.row}.png", png)
             proven.append(
                 Proven(

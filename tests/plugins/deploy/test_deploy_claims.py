@@ -172,7 +172,7 @@ def test_picker_with_an_evaluation_copy_is_told(live: Plan) -> None:
 
 def test_missing_test_is_told(judged: Judged, deployment: Deployment, cell: Cell) -> None:
     """Evidence that was deleted since the selection is told."""
-    judged.store.evidence(cell).unlink()
+    judged.store.evidence_path(cell).unlink()
 
     assert claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment) == [
         "step600 x forest: it was not rendered"
@@ -181,10 +181,10 @@ def test_missing_test_is_told(judged: Judged, deployment: Deployment, cell: Cell
 
 def test_unreadable_evidence_is_told_once(judged: Judged, deployment: Deployment, cell: Cell) -> None:
     """Evidence that cannot be read is one problem, not two."""
-    judged.store.evidence(cell).write_text("{")
+    judged.store.evidence_path(cell).write_text("{")
 
     (problem,) = claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment)
-    assert problem.startswith(f"step600 x forest: {judged.store.evidence(cell)} is not readable evidence")
+    assert problem.startswith(f"step600 x forest: {judged.store.evidence_path(cell)} is not readable evidence")
 
 
 def test_cell_that_the_selection_did_not_rest_on_is_told(judged: Judged, deployment: Deployment, cell: Cell) -> None:
@@ -219,7 +219,7 @@ def test_evidence_that_was_edited_since_is_told(judged: Judged, deployment: Depl
     keep(judged.expected, judged.store, cell, checks=())
 
     assert claims.every_checkpoint_was_tested(judged.expected, judged.store, deployment) == [
-        f"step600 x forest: {judged.store.evidence(cell)} was changed after the selection was made"
+        f"step600 x forest: {judged.store.evidence_path(cell)} was changed after the selection was made"
     ]
 
 

@@ -195,7 +195,7 @@ def test_record_says_what_was_deployed_out_of_what(judged: Judged) -> None:
     found = judged.store.read(cell)
     assert found is not None
     assert deployment.judged[cell.id].pixels_sha256 == found.picture.pixels_sha256
-    assert deployment.judged[cell.id].evidence_sha256 == digest(judged.store.evidence(cell).read_bytes())
+    assert deployment.judged[cell.id].evidence_sha256 == digest(judged.store.evidence_path(cell).read_bytes())
     assert (deployment.plan_name, deployment.plan_digest) == (judged.plan.name, judged.plan.digest)
     assert (deployment.observed, deployment.simulated) == ("Bracer right, pauldron left.", False)
     assert deployment.replaced_sha256 == digest(FORMER)

@@ -15,7 +15,7 @@ from plugins.deploy import gate
 from plugins.deploy.gate import GateError
 from plugins.evidence.deployments import Serving
 from plugins.evidence.evidence import FileRecord
-from plugins.generate.population import files_used
+from plugins.generate.model_files import files_used
 from plugins.pictures.check import Check, Outcome
 from plugins.plan.cells import Cell, matrix
 from tests.plugins.deploy.judged_plan import Judged
@@ -45,29 +45,29 @@ def test_full_matrix_opens_the_gate(judged: Judged) -> None:
 
 def test_missing_baseline_does_not_shut_the_gate(judged: Judged) -> None:
     """The selection rests on the checkpoints' pictures; the baseline is only a help."""
-    judged.store.evidence(matrix(judged.plan)[0]).unlink()
+    judged.store.evidence_path(matrix(judged.plan)[0]).unlink()
 
     assert len(judged.selected().evidence) == 4
 
 
 def _not_rendered(judged: Judged, cell: Cell) -> str:
-    judged.store.evidence(cell).unlink()
+    judged.store.evidence_path(cell).unlink()
     return f"{cell}: it was not rendered"
 
 
 def _broken(judged: Judged, cell: Cell) -> str:
-    judged.store.evidence(cell).write_text("{")
-    return f"{cell}: {judged.store.evidence(cell)} is not readable evidence ("
+    judged.store.evidence_path(cell).write_text("{")
+    return f"{cell}: {judged.store.evidence_path(cell)} is not readable evidence ("
 
 
 def _painted_over(judged: Judged, cell: Cell) -> str:
-    judged.store.picture(cell).write_bytes(b"painted over")
-    return f"{cell}: {judged.store.picture(cell)} was changed after it was rendered"
+    judged.store.picture_path(cell).write_bytes(b"painted over")
+    return f"{cell}: {judged.store.picture_path(cell)} was changed after it was rendered"
 
 
 def _picture_gone(judged: Judged, cell: Cell) -> str:
-    judged.store.picture(cell).unlink()
-    return f"{cell}: {judged.store.picture(cell)} is gone"
+    judged.store.picture_path(cell).unlink()
+    return f"{cell}: {judged.store.picture_path(cell)} is gone"
 
 
 def _simulated(judged: Judged, cell: Cell) -> str:
@@ -140,7 +140,7 @@ def test_pictures_of_another_plan_are_one_message(judged: Judged) -> None:
 def test_everything_missing_is_listed(judged: Judged) -> None:
     """Where nothing was rendered, every cell is named."""
     for cell in matrix(judged.plan):
-        judged.store.evidence(cell).unlink()
+        judged.store.evidence_path(cell).unlink()
 
     with pytest.raises(GateError) as caught:
         judged.selected()
@@ -160,7 +160,7 @@ def test_checkpoint_that_fits_nothing_is_to_be_taken_out(judged: Judged, *, fits
     cells = matrix(judged.plan)
     keys = Check(name="LoRA keys", outcome=Outcome.PASSED if fits else Outcome.FAILED)
     keep(judged.expected, judged.store, cells[4], checks=(*PASSED_ALL, keys))
-    judged.store.evidence(cells[5]).unlink()
+    judged.store.evidence_path(cells[5]).unlink()
 
     with pytest.raises(GateError) as caught:
         judged.selected()
@@ -247,7 +247,7 @@ def test_rows_of_a_version_each_open_the_gate(judged: Judged, *, baselines: bool
     for cell in matrix(judged.plan)[::2]:
         _served(judged, cell, comfyui_version="0.33.0")
     for cell in matrix(judged.plan)[: 0 if baselines else 2]:
-        judged.store.evidence(cell).unlink()
+        judged.store.evidence_path(cell).unlink()
 
     assert len(judged.selected().evidence) == 4
 
@@ -262,7 +262,7 @@ def test_what_older_evidence_does_not_know_is_not_held_against_it(judged: Judged
 def test_columns_of_two_devices_shut_the_gate_without_a_baseline(judged: Judged) -> None:
     """Where the baseline is gone, the pictures of a row are held against each other."""
     cells = matrix(judged.plan)
-    judged.store.evidence(cells[0]).unlink()
+    judged.store.evidence_path(cells[0]).unlink()
     _served(judged, cells[4], device="MI300X")
 
     with pytest.raises(GateError, match=r"final x forest: not comparable with its row: .* MI300X instead of RTX 4090"):

@@ -200,9 +200,11 @@ def test_checkpoint_that_was_saved_twice_is_no_other_candidate(proof: Proof) -> 
     ours, theirs = (cell for cell in proof.prover.evidence if cell.row == "forest")
     judged = proof.prover.evidence[ours]
     same = judged.model_copy(update={"rendered_as": "step600"})
-    shutil.copyfile(proof.prover.store.picture(ours), proof.prover.store.picture(theirs))
+    shutil.copyfile(proof.prover.store.picture_path(ours), proof.prover.store.picture_path(theirs))
     proof.prover.store.write_picture(ours.baseline, _blank(judged))
-    proof.prover.store.write_evidence(ours.baseline, _of_baseline(judged, proof.prover.store.picture(ours.baseline)))
+    proof.prover.store.write_evidence(
+        ours.baseline, _of_baseline(judged, proof.prover.store.picture_path(ours.baseline))
+    )
 
     proven = replace(
         proof.prover, stability=(proof.measured(stable=False),), evidence={ours: judged, theirs: same}

@@ -127,7 +127,7 @@ def test_deployed_checkpoint_is_no_twin_of_production(rivalled: Judged) -> None:
     comparing, png = Comparing(rivalled.store), png_of(step600)
     for cell in (step600, production):
         rivalled.store.write_picture(cell, png)
-        judged = comparing.judge(cell, evidence_for(asked, cell, png), staged=None)
+        judged = comparing.compare(cell, evidence_for(asked, cell, png), staged=None)
 
     assert [check.name for check in judged.failures] == []
 

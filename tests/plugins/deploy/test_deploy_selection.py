@@ -255,10 +255,8 @@ def test_ballot_that_could_not_be_read_is_not_taken_up_later(judged: Judged) -> 
     """Where a ballot was broken when it was found, it is not used with what was saved over it since."""
     (judged.reports / "ballot.json").write_text("{", "utf-8")
     [found] = find_ballots(judged.reports)
-    with pytest.raises(BallotError, match="is not JSON"):
-        found.read()
     saved(judged)
-    with pytest.raises(BallotError, match="was saved while it was read"):
+    with pytest.raises(BallotError, match="is not JSON"):
         found.read()
 
 

@@ -73,7 +73,7 @@ def ballot_of(folder: Path, name: str, choice: str | None, strength: float | Non
         },
         strict=False,
     )
-    return SavedBallot(file=folder / name, ballot=ballot)
+    return SavedBallot(file=folder / name, ballot=ballot, sha256="0" * 64)
 
 
 def test_judges_who_chose_other_strengths_are_not_settled_by_their_order(several: Plan, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_gate_looks_at_the_judged_strength(strong: Judged) -> None:
 def test_every_strength_must_be_rendered(strong: Judged) -> None:
     """A strength that was not rendered was not compared, so nothing is deployed."""
     cell = matrix(strong.plan)[-1]
-    strong.store.evidence(cell).unlink()
+    strong.store.evidence_path(cell).unlink()
 
     with pytest.raises(GateError, match=f"{cell}: it was not rendered"):
         pass_gate(strong.expected, strong.store, strong.plan.checkpoints[0], 0.8)

@@ -72,7 +72,7 @@ def test_cell_that_was_not_rendered_has_no_evidence(store: Store, cell: Cell) ->
 
 def test_picture_without_evidence_was_not_made(store: Store, cell: Cell) -> None:
     """A picture whose evidence was never written does not count."""
-    write_atomically(store.picture(cell), png_of(cell))
+    write_atomically(store.picture_path(cell), png_of(cell))
 
     assert store.read(cell) is None
 
@@ -105,9 +105,9 @@ def test_evidence_is_written_last(
     with pytest.raises(OSError, match="No space left"):
         keep(asked, store, cell)
 
-    assert store.picture(cell).read_bytes() == png_of(cell)
+    assert store.picture_path(cell).read_bytes() == png_of(cell)
     assert store.read(cell) is None
-    assert [path.name for path in store.picture(cell).parent.iterdir()] == ["forest.png"]
+    assert [path.name for path in store.picture_path(cell).parent.iterdir()] == ["forest.png"]
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -182,12 +182,12 @@ def test_written_files_can_be_read_by_others(tmp_path: Path) -> None:
 def test_broken_evidence_is_refused(asked: ExpectedInputs, store: Store, cell: Cell, content: bytes) -> None:
     """Evidence that cannot be read is refused by the name of its file."""
     keep(asked, store, cell)
-    store.evidence(cell).write_bytes(content)
+    store.evidence_path(cell).write_bytes(content)
 
     with pytest.raises(EvidenceError) as caught:
         store.read(cell)
 
-    assert str(caught.value).startswith(f"{store.evidence(cell)} is not readable evidence (")
+    assert str(caught.value).startswith(f"{store.evidence_path(cell)} is not readable evidence (")
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ def test_evidence_of_another_kind_is_refused(
 ) -> None:
     """Evidence with other keys or values than this suite writes is not believed."""
     keep(asked, store, cell)
-    raw = json.loads(store.evidence(cell).read_text("utf-8")) | {key: value}
-    store.evidence(cell).write_text(json.dumps(raw), "utf-8")
+    raw = json.loads(store.evidence_path(cell).read_text("utf-8")) | {key: value}
+    store.evidence_path(cell).write_text(json.dumps(raw), "utf-8")
 
     with pytest.raises(EvidenceError, match="is not readable evidence"):
         store.read(cell)
@@ -224,7 +224,7 @@ def test_plan_is_known_by_the_first_record_that_can_be_read(asked: ExpectedInput
     assert store.plan_name() == ""
     broken, whole = matrix(plan)[:2]
     keep(asked, store, broken)
-    store.evidence(broken).write_text("{")
+    store.evidence_path(broken).write_text("{")
     assert store.plan_name() == ""
 
     keep(asked, store, whole)
@@ -235,14 +235,14 @@ def test_evidence_of_another_cell_is_refused(asked: ExpectedInputs, store: Store
     """A picture and evidence that were copied from another cell do not stand for this one."""
     other = matrix(plan)[4]
     keep(asked, store, other)
-    store.picture(cell).parent.mkdir(parents=True)
-    store.picture(cell).write_bytes(store.picture(other).read_bytes())
-    store.evidence(cell).write_bytes(store.evidence(other).read_bytes())
+    store.picture_path(cell).parent.mkdir(parents=True)
+    store.picture_path(cell).write_bytes(store.picture_path(other).read_bytes())
+    store.evidence_path(cell).write_bytes(store.evidence_path(other).read_bytes())
 
     with pytest.raises(EvidenceError) as caught:
         store.read(cell)
 
-    assert str(caught.value) == f"{store.evidence(cell)} is evidence of final x forest, not of step600 x forest"
+    assert str(caught.value) == f"{store.evidence_path(cell)} is evidence of final x forest, not of step600 x forest"
 
 
 def test_evidence_of_another_seed_is_refused(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
@@ -259,20 +259,20 @@ def test_evidence_of_another_seed_is_refused(asked: ExpectedInputs, store: Store
 def test_changed_picture_is_refused(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
     """A picture that was painted over is not the one that the evidence is of."""
     keep(asked, store, cell)
-    store.picture(cell).write_bytes(png_of(cell, salt="painted over"))
+    store.picture_path(cell).write_bytes(png_of(cell, salt="painted over"))
 
     with pytest.raises(EvidenceError) as caught:
         store.read(cell)
 
     assert str(caught.value) == (
-        f"{store.picture(cell)} was changed after it was rendered: its digest differs from its evidence's"
+        f"{store.picture_path(cell)} was changed after it was rendered: its digest differs from its evidence's"
     )
 
 
 def test_missing_picture_is_refused(asked: ExpectedInputs, store: Store, cell: Cell) -> None:
     """Evidence whose picture was deleted is evidence of nothing."""
     keep(asked, store, cell)
-    store.picture(cell).unlink()
+    store.picture_path(cell).unlink()
 
     with pytest.raises(EvidenceError, match=r"forest\.png is gone; only its evidence is left"):
         store.read(cell)

@@ -112,7 +112,7 @@ def test_cell_is_rendered_and_kept_with_its_evidence(
     assert (evidence.server.url, evidence.server.comfyui_version) == (server.client.url, "0.33.0")
     assert (evidence.simulated, evidence.run.started <= evidence.run.ended) == (False, True)
     assert evidence.inputs_digest == prepared.expected.inputs_digest(cell, base_model=prepared.recorder.base_model)
-    with Image.open(store.picture(cell)) as picture:
+    with Image.open(store.picture_path(cell)) as picture:
         assert "prompt" in picture.info
 
 
@@ -141,7 +141,7 @@ def test_picture_that_fails_a_check_is_kept_and_says_so(
     evidence = make(prepared, server)
     cell = matrix(prepared.expected.plan)[2]
 
-    assert store.picture(cell).read_bytes() == content
+    assert store.picture_path(cell).read_bytes() == content
     assert [check.name for check in evidence.failures] == told[:1]
     assert told[1] in str(evidence.failures[0])
     assert prepared.recorder.reusable(cell) is None
@@ -151,7 +151,7 @@ def test_workflow_that_the_server_changed_is_told(ready: Callable[..., tuple[Pre
     """A picture made from another seed than was asked for fails, field by field."""
     prepared, server = ready()
     make(prepared, server, number=3)
-    other = store.picture(matrix(prepared.expected.plan)[3]).read_bytes()
+    other = store.picture_path(matrix(prepared.expected.plan)[3]).read_bytes()
     del prepared, server
     prepared, server = ready(Sending(other))
     evidence = make(prepared, server, number=5)
@@ -242,15 +242,15 @@ def test_evidence_of_the_same_inputs_is_reused(ready: Callable[..., tuple[Prepar
 
 
 def _unreadable(_: ExpectedInputs, store: Store, cell: Cell) -> None:
-    store.evidence(cell).write_text("{")
+    store.evidence_path(cell).write_text("{")
 
 
 def _of_a_changed_picture(_: ExpectedInputs, store: Store, cell: Cell) -> None:
-    store.picture(cell).write_bytes(b"painted over")
+    store.picture_path(cell).write_bytes(b"painted over")
 
 
 def _not_there(_: ExpectedInputs, store: Store, cell: Cell) -> None:
-    store.evidence(cell).unlink()
+    store.evidence_path(cell).unlink()
 
 
 def _with_a_failed_check(asked: ExpectedInputs, store: Store, cell: Cell) -> None:

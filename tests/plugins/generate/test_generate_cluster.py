@@ -104,7 +104,7 @@ def cells_of(clustered: Prepared) -> tuple[Cell, ...]:
 
 def evidence_of(run: Generation, cells: Sequence[Cell]) -> list[Evidence]:
     """Wait for each cell's evidence."""
-    return [run.evidence(cell, show=ignore) for cell in cells]
+    return [run.evidence_of(cell, show=ignore) for cell in cells]
 
 
 def test_all_cells_are_rendered_and_tell_where(
@@ -254,7 +254,7 @@ def test_nothing_is_left_to_render_on(
 
     for cell in cells_of(ready):
         with pytest.raises(CellFailedError, match=r"Dask worker (anna|bert): http://127.0.0.1:\d+ "):
-            run.evidence(cell, show=ignore)
+            run.evidence_of(cell, show=ignore)
 
 
 def test_closing_withdraws_ours(
@@ -311,7 +311,7 @@ def test_lora_that_somebody_changes_fails_the_cell(
     pair[1].switch.dead = True
     cells = matrix(plan)
     with closing(Generation(clustered(), cells[:1], regenerate=True)) as run:
-        run.evidence(cells[0], show=ignore)
+        run.evidence_of(cells[0], show=ignore)
     pair[0].switch.still = True
     run = begin(clustered(), cells[2:3], regenerate=False)
     name = plan.staged_file(plan.checkpoints[0])
@@ -322,7 +322,7 @@ def test_lora_that_somebody_changes_fails_the_cell(
     pair[0].switch.still = False
 
     with pytest.raises(CellFailedError, match=rf"{name} was changed while a picture was rendered from it\."):
-        run.evidence(cells[2], show=ignore)
+        run.evidence_of(cells[2], show=ignore)
 
 
 def test_log_beside_a_worker_is_asked(
@@ -334,13 +334,13 @@ def test_log_beside_a_worker_is_asked(
     cells = matrix(plan)
     run = begin(clustered(), cells[2:4])
 
-    found = {check.name: check for check in run.evidence(cells[2], show=ignore).checks}
+    found = {check.name: check for check in run.evidence_of(cells[2], show=ignore).checks}
     assert (Outcome.FAILED, "ComfyUI did not load 2 of 2 keys") == (
         found["LoRA keys"].outcome,
         found["LoRA keys"].message.partition(" (")[0],
     )
     with pytest.raises(CellFailedError, match=r"It was not rendered: ComfyUI did not load 2 of 2 keys"):
-        run.evidence(cells[3], show=ignore)
+        run.evidence_of(cells[3], show=ignore)
 
 
 def test_worker_without_the_suite_is_told(

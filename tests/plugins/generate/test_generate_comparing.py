@@ -65,9 +65,9 @@ def test_different_pictures_pass(
     """A picture that differs from its baseline and from all others passes, and the effect is kept."""
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
     comparing = Comparing(store)
-    comparing.judge(cells[0], baseline, staged=None)
+    comparing.compare(cells[0], baseline, staged=None)
 
-    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    judged = comparing.compare(cells[1], evidence, staged=staged["step600"])
 
     assert judged.failures == ()
     assert judged.compared is not None
@@ -82,9 +82,9 @@ def test_picture_of_the_baseline_is_told(
     png = png_of(cells[0])
     baseline, evidence = (put(asked, store, cell, png) for cell in cells[:2])
     comparing = Comparing(store)
-    comparing.judge(cells[0], baseline, staged=None)
+    comparing.compare(cells[0], baseline, staged=None)
 
-    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    judged = comparing.compare(cells[1], evidence, staged=staged["step600"])
 
     assert [one.name for one in judged.failures] == ["LoRA effect"]
     assert "spyke_plasma_v1_step600.safetensors: module networks.lora" in judged.failures[0].message
@@ -100,10 +100,10 @@ def test_shared_picture_is_still_compared_with_others(
     png = png_of(other)
     comparing = Comparing(store)
     shared = put(asked, store, cell, png).model_copy(update={"rendered_as": "step600"})
-    alone = check(comparing.judge(cell, shared, staged=staged["final"]), "twin")
-    comparing.judge(other, put(asked, store, other, png), staged=staged["step600"])
+    alone = check(comparing.compare(cell, shared, staged=staged["final"]), "twin")
+    comparing.compare(other, put(asked, store, other, png), staged=staged["step600"])
 
-    again = check(comparing.judge(cell, shared, staged=staged["final"]), "twin")
+    again = check(comparing.compare(cell, shared, staged=staged["final"]), "twin")
 
     assert (Outcome.PASSED, True) == (alone.outcome, alone.message.startswith("it is step600's"))
     assert str(other) in again.message
@@ -118,7 +118,7 @@ def test_each_twin_is_told_of_the_one_that_comes_last(
     comparing = Comparing(store)
     for cell in cells:
         assert cell.checkpoint
-        comparing.judge(cell, put(asked, store, cell, png), staged=staged[cell.checkpoint.id])
+        comparing.compare(cell, put(asked, store, cell, png), staged=staged[cell.checkpoint.id])
 
     assert [True, True] == [str(cells[2]) in check(store.read(cell), "twin").message for cell in cells[:2]]
 
@@ -129,13 +129,13 @@ def test_verdict_that_stays_is_not_written_again(
     """A cell that is judged again as before keeps the file that it has."""
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
     comparing = Comparing(store)
-    comparing.judge(cells[0], baseline, staged=None)
-    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    comparing.compare(cells[0], baseline, staged=None)
+    judged = comparing.compare(cells[1], evidence, staged=staged["step600"])
     files = [*store.folder.rglob("*.json")]
     for file in files:
         os.utime(file, (1, 1))
 
-    comparing.judge(cells[1], judged, staged=staged["step600"])
+    comparing.compare(cells[1], judged, staged=staged["step600"])
 
     assert [1.0, 1.0] == [file.stat().st_mtime for file in files]
 
@@ -157,11 +157,11 @@ def test_baseline_is_decoded_once_where_there_is_room(  # noqa: PLR0913 (one cas
     monkeypatch.setattr("plugins.generate.comparing._BASELINES", room)
     baseline, first, second = (keep(asked, store, cell) for cell in cells[:3])
     comparing = Comparing(store)
-    comparing.judge(cells[0], baseline, staged=None)
-    assert comparing.judge(cells[1], first, staged=staged["step600"]).compared
-    store.picture(cells[0]).unlink()
+    comparing.compare(cells[0], baseline, staged=None)
+    assert comparing.compare(cells[1], first, staged=staged["step600"]).compared
+    store.picture_path(cells[0]).unlink()
 
-    judged = comparing.judge(cells[2], second, staged=staged["final"])
+    judged = comparing.compare(cells[2], second, staged=staged["final"])
 
     assert is_held == (judged.compared is not None)
     assert is_held == (judged.failures == ())
@@ -195,9 +195,9 @@ def test_size_is_the_baselines(  # noqa: PLR0913 (one case of four)
         plans = check_size(read_picture(png.getvalue(), largest=10**6), width=48, height=48)
         evidence = evidence.with_check(plans.model_copy(update={"name": failed}))
     comparing = Comparing(store)
-    comparing.judge(cells[0], baseline, staged=None)
+    comparing.compare(cells[0], baseline, staged=None)
 
-    made = check(comparing.judge(cells[1], evidence, staged=staged["step600"]), "size")
+    made = check(comparing.compare(cells[1], evidence, staged=staged["step600"]), "size")
 
     assert differences == [str(one) for one in made.differences]
     assert (Outcome.FAILED if differences else Outcome.PASSED) is made.outcome
@@ -209,7 +209,7 @@ def test_without_a_baseline_the_effect_is_not_checked(
     """Where the baseline gave no picture, the effect is said not to be checked."""
     evidence = keep(asked, store, cells[1])
 
-    judged = Comparing(store).judge(cells[1], evidence, staged=staged["step600"])
+    judged = Comparing(store).compare(cells[1], evidence, staged=staged["step600"])
 
     made = check(judged, "LoRA effect")
     assert (made.outcome, made.message) == (
@@ -224,10 +224,10 @@ def test_baseline_that_comes_later_is_compared_with(
     """Where another server has not rendered the baseline yet, the effect is checked when the cell is judged again."""
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
     comparing = Comparing(store)
-    first = comparing.judge(cells[1], evidence, staged=staged["step600"])
-    comparing.judge(cells[0], baseline, staged=None)
+    first = comparing.compare(cells[1], evidence, staged=staged["step600"])
+    comparing.compare(cells[0], baseline, staged=None)
 
-    judged = comparing.judge(cells[1], first, staged=staged["step600"])
+    judged = comparing.compare(cells[1], first, staged=staged["step600"])
 
     assert check(first, "LoRA effect").outcome is Outcome.NOT_CHECKED
     assert check(judged, "LoRA effect").outcome is Outcome.PASSED
@@ -241,10 +241,10 @@ def test_what_is_known_lies_on_the_disk(
     png = png_of(cells[1])
     first, second = (put(asked, store, cell, png) for cell in cells[1:])
     comparing = Comparing(store)
-    before = comparing.judge(cells[1], first, staged=staged["step600"])
-    comparing.judge(cells[2], second, staged=staged["final"])
+    before = comparing.compare(cells[1], first, staged=staged["step600"])
+    comparing.compare(cells[2], second, staged=staged["final"])
 
-    again = comparing.judge(cells[1], before, staged=staged["step600"])
+    again = comparing.compare(cells[1], before, staged=staged["step600"])
 
     assert (check(before, "twin").outcome, check(again, "twin").outcome) == (Outcome.PASSED, Outcome.FAILED)
     assert store.read(cells[1]) == again == comparing.known[cells[1]]
@@ -258,11 +258,11 @@ def test_picture_is_kept_where_its_baseline_is_gone(
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
     comparing = Comparing(store)
     comparing.know(cells[0], baseline)
-    store.picture(cells[0]).unlink()
+    store.picture_path(cells[0]).unlink()
     if content is not None:
-        store.picture(cells[0]).write_bytes(content)
+        store.picture_path(cells[0]).write_bytes(content)
 
-    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    judged = comparing.compare(cells[1], evidence, staged=staged["step600"])
 
     assert store.read(cells[1]) == judged
     assert [one.name for one in judged.failures] == ["LoRA effect"]
@@ -291,7 +291,7 @@ def test_twins_that_come_at_the_same_moment_are_told(
     monkeypatch.setattr(Comparing, "_with_effect", meet)
 
     def judge(cell: Cell) -> None:
-        comparing.judge(cell, given[cell], staged=staged["step600" if cell == cells[1] else "final"])
+        comparing.compare(cell, given[cell], staged=staged["step600" if cell == cells[1] else "final"])
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(judge, cells[1:]))
@@ -308,8 +308,8 @@ def test_twins_are_told_in_the_evidence_of_both(
     first, second = (put(asked, store, cell, png) for cell in cells[1:])
     comparing = Comparing(store)
     comparing.know(cells[0], baseline)
-    comparing.judge(cells[1], first, staged=staged["step600"])
-    comparing.judge(cells[2], second, staged=staged["final"])
+    comparing.compare(cells[1], first, staged=staged["step600"])
+    comparing.compare(cells[2], second, staged=staged["final"])
 
     assert "it is final x forest's, pixel for pixel" in check(store.read(cells[1]), "twin").message
     assert "it is step600 x forest's, pixel for pixel" in check(store.read(cells[2]), "twin").message
@@ -324,9 +324,9 @@ def test_twins_of_the_same_lora_are_told_as_such(
     first, second = (put(same, store, cell, png) for cell in cells[1:])
     comparing = Comparing(store)
     comparing.know(cells[0], baseline)
-    comparing.judge(cells[1], first, staged=staged["step600"])
+    comparing.compare(cells[1], first, staged=staged["step600"])
 
-    judged = comparing.judge(cells[2], second, staged=staged["final"])
+    judged = comparing.compare(cells[2], second, staged=staged["final"])
 
     assert f"both LoRAs are the same file (SHA-256 {'a' * 12})" in check(judged, "twin").message
 
@@ -343,7 +343,7 @@ def test_rival_may_have_the_picture_of_its_own_bytes_alone(
     comparing = Comparing(store)
     comparing.know(rival, theirs)
 
-    judged = comparing.judge(cells[1], ours, staged=staged["step600"])
+    judged = comparing.compare(cells[1], ours, staged=staged["step600"])
 
     assert check(judged, "twin").outcome is (Outcome.FAILED if sha256 else Outcome.PASSED)
 
@@ -407,9 +407,9 @@ def test_same_picture_at_two_strengths_is_told(
     """A server that ignores the strength is found out: one LoRA gave the same pixels at two strengths."""
     weak, strong = (dataclasses.replace(cells[1], strength=strength) for strength in (0.8, 1.0))
     comparing, png = Comparing(store), png_of(cells[1])
-    comparing.judge(weak, put(asked, store, weak, png), staged=staged["step600"])
+    comparing.compare(weak, put(asked, store, weak, png), staged=staged["step600"])
 
-    judged = comparing.judge(strong, put(asked, store, strong, png), staged=staged["step600"])
+    judged = comparing.compare(strong, put(asked, store, strong, png), staged=staged["step600"])
 
     assert check(judged, "twin").message == (
         "it is step600 x forest-strength0.8's, pixel for pixel, although their inputs differ "
@@ -434,9 +434,9 @@ def test_effect_is_held_against_the_servers_noise(
     baseline = keep(asked, store, cells[0])
     evidence = put(asked, store, cells[1], _moved(png_of(cells[0])))
     comparing = Comparing(store, noise_of=lambda _: noise)
-    comparing.judge(cells[0], baseline, staged=None)
+    comparing.compare(cells[0], baseline, staged=None)
 
-    judged = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    judged = comparing.compare(cells[1], evidence, staged=staged["step600"])
 
     assert judged.compared
     assert (0.5, noise) == (judged.compared.effect, judged.compared.noise)
@@ -453,9 +453,11 @@ def test_noise_is_kept_for_later_runs(
     evidence = put(asked, store, cells[1], _moved(png_of(cells[0])))
     first, later = Comparing(store, noise_of=lambda _: 0.4), Comparing(store)
     for comparing in (first, later):
-        comparing.judge(cells[0], baseline, staged=None)
+        comparing.compare(cells[0], baseline, staged=None)
 
-    judged = later.judge(cells[1], first.judge(cells[1], evidence, staged=staged["step600"]), staged=staged["step600"])
+    judged = later.compare(
+        cells[1], first.compare(cells[1], evidence, staged=staged["step600"]), staged=staged["step600"]
+    )
 
     assert Outcome.FAILED is check(judged, "LoRA effect").outcome
 
@@ -466,10 +468,10 @@ def test_baseline_of_another_version_is_not_compared_with(
     """A difference between two versions of ComfyUI is not taken for the LoRA's effect."""
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
     comparing = Comparing(store)
-    comparing.judge(cells[0], baseline, staged=None)
+    comparing.compare(cells[0], baseline, staged=None)
     newer = evidence.model_copy(update={"server": evidence.server.model_copy(update={"comfyui_version": "0.33.0"})})
 
-    judged = check(comparing.judge(cells[1], newer, staged=staged["step600"]), "LoRA effect")
+    judged = check(comparing.compare(cells[1], newer, staged=staged["step600"]), "LoRA effect")
 
     assert Outcome.NOT_CHECKED is judged.outcome
     assert (
@@ -484,13 +486,13 @@ def test_new_baseline_changes_the_effect(
     """A picture that is reused is compared anew where its baseline is another picture now."""
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
     comparing = Comparing(store)
-    comparing.judge(cells[0], baseline, staged=None)
-    before = comparing.judge(cells[1], evidence, staged=staged["step600"])
+    comparing.compare(cells[0], baseline, staged=None)
+    before = comparing.compare(cells[1], evidence, staged=staged["step600"])
     now = put(asked, store, cells[0], _moved(png_of(cells[1])))
     again = Comparing(store)
-    again.judge(cells[0], now, staged=None)
+    again.compare(cells[0], now, staged=None)
 
-    after = again.judge(cells[1], before, staged=staged["step600"])
+    after = again.compare(cells[1], before, staged=staged["step600"])
 
     assert after.compared
     assert (0.5, now.picture.pixels_sha256) == (after.compared.effect, after.compared.baseline_pixels_sha256)
@@ -518,10 +520,10 @@ def test_little_effect_without_the_trigger_is_as_it_should_be(
     baseline, evidence = (keep(asked, store, cell) for cell in cells[:2])
     comparing = Comparing(store)
     for cell in (cells[0], quiet.baseline):
-        comparing.judge(cell, baseline, staged=None)
+        comparing.compare(cell, baseline, staged=None)
 
-    with_trigger = check(comparing.judge(cells[1], evidence, staged=staged["step600"]), "LoRA effect")
-    without = check(comparing.judge(quiet, evidence, staged=staged["step600"]), "LoRA effect")
+    with_trigger = check(comparing.compare(cells[1], evidence, staged=staged["step600"]), "LoRA effect")
+    without = check(comparing.compare(quiet, evidence, staged=staged["step600"]), "LoRA effect")
 
     assert (with_trigger.outcome, without.outcome) == (Outcome.WARNING, Outcome.PASSED)
     assert without.message == "next to none without the trigger word, as it should be (0.01 of 255)"

@@ -153,14 +153,14 @@ def test_every_gap_is_named_with_its_reason(asked: ExpectedInputs, store: Store,
     """Cells that were not rendered, cannot be believed, or are of other inputs are told one by one."""
     cells = matrix(plan)
     keep_all(asked, store)
-    store.evidence(cells[0]).unlink()
-    store.picture(cells[2]).unlink()
+    store.evidence_path(cells[0]).unlink()
+    store.picture_path(cells[2]).unlink()
     keep(asked, store, cells[3], base_model="other.safetensors")
 
     found = {cell: asked.found(store, cell) for cell in cells}
     told = [f"{cell}: {reason}" for cell, reason in found.items() if isinstance(reason, str)]
 
     assert told[0] == "baseline x forest: it was not rendered"
-    assert told[1].startswith(f"step600 x forest: {store.picture(cells[2])} is gone")
+    assert told[1].startswith(f"step600 x forest: {store.picture_path(cells[2])} is gone")
     assert told[2] == "step600 x novel_pose: it was rendered on another base model, other.safetensors"
     assert len(told) == 3

@@ -75,7 +75,7 @@ def test_evidence_is_written_once(
     """What the comparison says is in the evidence when it is written first, where the baseline is there by then."""
     monkeypatch.setattr(rendering, "AHEAD", 1)
     run = begin(matrix(plan))
-    judged = {cell: run.evidence(cell, show=ignore) for cell in matrix(plan)}
+    judged = {cell: run.evidence_of(cell, show=ignore) for cell in matrix(plan)}
 
     assert set(written.values()) == {1}
     for cell, evidence in judged.items():
@@ -91,12 +91,12 @@ def test_column_is_compared_with_the_baselines_of_an_earlier_run(
     """A run over one checkpoint knows the baselines that lie there when its first picture comes."""
     first = begin(tuple(column(plan, None)))
     for cell in column(plan, None):
-        first.evidence(cell, show=ignore)
+        first.evidence_of(cell, show=ignore)
     written.clear()
     chosen = tuple(column(plan, plan.checkpoints[0]))
 
     run = begin(chosen)
-    judged = [run.evidence(cell, show=ignore) for cell in chosen]
+    judged = [run.evidence_of(cell, show=ignore) for cell in chosen]
 
     assert written == dict.fromkeys(chosen, 1)
     assert all(one.compared for one in judged)
@@ -107,12 +107,12 @@ def test_others_hear_of_each_picture_once_it_lies_there(begin: Begin, plan: Plan
     heard: dict[Cell, bool] = {}
 
     def kept(cell: Cell, picture: Image.Image) -> None:
-        with Image.open(store.picture(cell)) as there:
+        with Image.open(store.picture_path(cell)) as there:
             heard[cell] = there.tobytes() == picture.tobytes()
 
     run = begin(matrix(plan), on_kept=kept)
     for cell in matrix(plan):
-        run.evidence(cell, show=ignore)
+        run.evidence_of(cell, show=ignore)
 
     assert heard == dict.fromkeys(matrix(plan), True)
 
@@ -131,20 +131,20 @@ def test_checkpoint_that_was_saved_twice_is_rendered_once(begin: Begin, plan: Pl
     ours, again = save_again(plan)
     heard: list[Cell] = []
     run = begin(matrix(plan), on_kept=lambda cell, _picture: heard.append(cell))
-    judged = {cell: run.evidence(cell, show=ignore) for cell in matrix(plan)}
+    judged = {cell: run.evidence_of(cell, show=ignore) for cell in matrix(plan)}
 
     assert (4, dict.fromkeys(matrix(plan), 1)) == (run.rendered, Counter(heard))
     for first, second in zip(ours, again, strict=True):
         one = judged[second]
         said = {check.name: check for check in one.checks}
         assert (one, "step600") == (store.read(second), one.rendered_as)
-        assert store.picture(second).read_bytes() == store.picture(first).read_bytes()
+        assert store.picture_path(second).read_bytes() == store.picture_path(first).read_bytes()
         assert one.lora
         assert (one.lora.file, one.failures) == ("spyke_plasma_v1_final.safetensors", ())
         assert said["twin"].message == "it is step600's: both LoRAs hold the same tensors, and were rendered once"
     rerun = begin(matrix(plan))
     assert (list(judged.values()), 0, 6) == (
-        [rerun.evidence(cell, show=ignore) for cell in matrix(plan)],
+        [rerun.evidence_of(cell, show=ignore) for cell in matrix(plan)],
         rerun.rendered,
         rerun.reused,
     )
@@ -155,18 +155,18 @@ def test_checkpoint_that_was_saved_twice_can_be_chosen_alone(begin: Begin, plan:
     _, again = save_again(plan)
     run = begin(again)
 
-    assert ["step600", "step600"] == [run.evidence(cell, show=ignore).rendered_as for cell in again]
+    assert ["step600", "step600"] == [run.evidence_of(cell, show=ignore).rendered_as for cell in again]
 
 
 def test_picture_that_was_rendered_anew_is_shown_by_both(begin: Begin, plan: Plan, store: Store) -> None:
     """Where the first's picture was taken away, the second does not keep the old one's evidence."""
     ours, again = save_again(plan)
     run = begin(matrix(plan))
-    old = [run.evidence(cell, show=ignore) for cell in again]
-    store.picture(ours[0]).unlink()
+    old = [run.evidence_of(cell, show=ignore) for cell in again]
+    store.picture_path(ours[0]).unlink()
 
     rerun = begin(matrix(plan))
-    new = [rerun.evidence(cell, show=ignore) for cell in again]
+    new = [rerun.evidence_of(cell, show=ignore) for cell in again]
 
     assert [False, True] == [one.run.prompt_id == was.run.prompt_id for one, was in zip(new, old, strict=True)]
 
@@ -177,7 +177,7 @@ def test_failure_of_the_first_is_that_of_both(begin: Begin, plan: Plan) -> None:
     run = begin(matrix(plan), faults=Refusing())
 
     with pytest.raises(CellFailedError):
-        run.evidence(again[0], show=ignore)
+        run.evidence_of(again[0], show=ignore)
     assert run.failures[again[0]] == run.failures[ours[0]]
 
 
@@ -203,13 +203,13 @@ def test_picture_is_compared_with_those_that_are_reused(begin: Begin, plan: Plan
     """A picture that is rendered again is held against those of an earlier run, though their tests come later."""
     run = begin(matrix(plan))
     for cell in matrix(plan):
-        run.evidence(cell, show=ignore)
+        run.evidence_of(cell, show=ignore)
     again = next(cell for cell in matrix(plan) if cell.checkpoint)
-    store.evidence(again).unlink()
+    store.evidence_path(again).unlink()
 
     second = begin(matrix(plan), faults=SameLora())
 
-    assert ["twin"] == [one.name for one in second.evidence(again, show=ignore).failures]
+    assert ["twin"] == [one.name for one in second.evidence_of(again, show=ignore).failures]
 
 
 def test_limited_time_renders_in_the_order_of_the_rows(begin: Begin, plan: Plan) -> None:
@@ -253,7 +253,7 @@ def test_server_has_its_next_cell_while_a_picture_is_looked_at(begin: Begin, pla
 
     run = begin(matrix(plan), on_kept=kept, faults=faults)
 
-    assert [""] * len(matrix(plan)) == [run.evidence(cell, show=ignore).rendered_as for cell in matrix(plan)]
+    assert [""] * len(matrix(plan)) == [run.evidence_of(cell, show=ignore).rendered_as for cell in matrix(plan)]
 
 
 def test_first_picture_is_shown_while_it_is_rendered_again(begin: Begin, plan: Plan) -> None:
@@ -273,6 +273,6 @@ def test_first_picture_is_shown_while_it_is_rendered_again(begin: Begin, plan: P
 
     first = matrix(plan)[0]
     run = begin([first], on_kept=kept, faults=Waiting())
-    run.evidence(first, show=ignore)
+    run.evidence_of(first, show=ignore)
 
     assert [True] == in_time

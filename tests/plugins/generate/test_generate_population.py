@@ -14,7 +14,8 @@ from plugins.comfyui.workflow import Workflow
 from plugins.evidence.evidence import Evidence, FileRecord
 from plugins.evidence.store import Store
 from plugins.generate.expected import ExpectedInputs
-from plugins.generate.population import Rows, files_used, several_populations
+from plugins.generate.model_files import files_used
+from plugins.generate.population import RowPopulations, several_populations
 from plugins.plan.cells import Cell, matrix
 from plugins.plan.plan import Plan
 from tests.plugins.evidence.made_evidence import BASE, keep
@@ -35,9 +36,9 @@ class Served:
     info: ServerInfo
 
 
-def rows_of(reusable: Mapping[Cell, Evidence], plan: Plan, *servers: Any) -> Rows:
+def rows_of(reusable: Mapping[Cell, Evidence], plan: Plan, *servers: Any) -> RowPopulations:
     """Return the rows of a run over the whole matrix."""
-    return Rows(matrix(plan), reusable, dict.fromkeys(servers, ()))
+    return RowPopulations(matrix(plan), reusable, dict.fromkeys(servers, ()))
 
 
 @pytest.fixture

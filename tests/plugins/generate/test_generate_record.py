@@ -35,13 +35,13 @@ def recorded(  # noqa: PLR0913 (what a picture was made from)
     rendered = Rendered(
         cell=cell,
         filled=replace(asked.filled(cell, base_model=base, lora_file=file, tag="run"), strength=strength),
-        finished=Finished(prompt_id="x", png=png, workflow=None, file="", started=STARTED, ended=STARTED),
+        finished=Finished(prompt_id="x", png=png, remembered=None, file="", started=STARTED, ended=STARTED),
         picture=read_picture(png, largest=10**6),
         checks=(),
         server=keep(asked, Store(store.folder / "elsewhere"), cell).server,
     )
     recorder = Recorder(expected=asked, store=store, base_model=base, staged=staged, training=TrainingSet(()))
-    return recorder.evidence(rendered)
+    return recorder.evidence_of(rendered)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_workflows_share_the_nodes_that_are_the_same(plan: Plan, asked: Expected
     recorder = Recorder(expected=asked, store=store, base_model=BASE, staged={}, training=TrainingSet(()))
     cells, png = matrix(plan)[:2], png_of(matrix(plan)[0])
     server = keep(asked, Store(store.folder / "elsewhere"), cells[0]).server
-    finished = Finished(prompt_id="x", png=png, workflow=None, file="", started=STARTED, ended=STARTED)
+    finished = Finished(prompt_id="x", png=png, remembered=None, file="", started=STARTED, ended=STARTED)
     sent = [asked.filled(cell, base_model=BASE, lora_file=None) for cell in (cells[0], *cells)]
     sent[0].graph["7"]["inputs"]["cfg"] = 7
     sent[1].graph["7"]["inputs"]["cfg"] = 7.0
     first, second, third = (
-        recorder.evidence(
+        recorder.evidence_of(
             Rendered(
                 cell=cell,
                 filled=filled,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from plugins.loras import digests
-from plugins.loras.copying import digest_of, sample_of
+from plugins.loras.copying import digest_of, digest_of_parts
 from plugins.loras.digests import Digests
 from plugins.plan.plan import Plan
 from stand_in.serving import Serving
@@ -137,27 +137,27 @@ def test_no_deployment_believes_it(
 
 
 @pytest.mark.parametrize("place", [0, 70_000, -1])
-def test_sample_of_a_small_file_is_all_of_it(tmp_path: Path, place: int) -> None:
+def test_digest_of_parts_a_small_file_is_all_of_it(tmp_path: Path, place: int) -> None:
     """Any byte of a file of 1 MB decides."""
     content = bytearray(1 << 20)
     file = tmp_path / "model.safetensors"
     file.write_bytes(content)
-    before = sample_of(file)
+    before = digest_of_parts(file)
     content[place] = 1
     file.write_bytes(content)
 
-    assert before != sample_of(file)
+    assert before != digest_of_parts(file)
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 1), (9_000_000, 320_000), (19_999_999, 1)])
-def test_sample_of_a_large_file_is_of_everywhere(tmp_path: Path, start: int, length: int) -> None:
+def test_digest_of_parts_a_large_file_is_of_everywhere(tmp_path: Path, start: int, length: int) -> None:
     """Of 20 MB, the first and the last byte and any stretch of a 64th decide, though most of it is not read."""
     file = tmp_path / "model.safetensors"
     with file.open("wb") as writer:
         writer.truncate(20_000_000)  # without writing it
-    before = sample_of(file)
+    before = digest_of_parts(file)
     with file.open("r+b") as writer:
         writer.seek(start)
         writer.write(b"\1" * length)
 
-    assert before != sample_of(file)
+    assert before != digest_of_parts(file)

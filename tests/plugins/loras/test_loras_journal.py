@@ -292,7 +292,7 @@ def test_backup_is_restored(source: Path, target: Path) -> None:
     target.write_bytes(FORMER)
     installed = put(source, target)
 
-    assert journal.rollback(installed) == f"The former {target} was put back (SHA-256 {digest(FORMER)[:12]})."
+    assert journal.undo(installed) == f"The former {target} was put back (SHA-256 {digest(FORMER)[:12]})."
     assert target.read_bytes() == FORMER
     assert names(target.parent) == [target.name]
 
@@ -309,7 +309,7 @@ def test_backup_that_is_not_the_former_file_is_not_put_back(source: Path, target
         installed.backup.unlink()
 
     with pytest.raises(DeploymentError) as caught:
-        journal.rollback(installed)
+        journal.undo(installed)
 
     assert str(caught.value) == (
         f"{installed.backup} should be the former production file (SHA-256 {digest(FORMER)[:12]}), and is not. Put "
@@ -354,7 +354,7 @@ def test_note_speaks_of_the_files_beside_it(source: Path, target: Path, tmp_path
 
     begun = journal.pending(copied)
     assert begun is not None
-    assert f"The former {copied} was put back (SHA-256 {digest(FORMER)[:12]})." == journal.rollback(begun)
+    assert f"The former {copied} was put back (SHA-256 {digest(FORMER)[:12]})." == journal.undo(begun)
 
     assert FORMER == copied.read_bytes()
     assert [target.name] == names(there)
@@ -388,7 +388,7 @@ def test_note_of_nothing_is_removed(source: Path, target: Path) -> None:
 
     begun = journal.pending(target)
     assert begun is not None
-    assert f"{target} already held these bytes, and was left as it is." == journal.rollback(begun)
+    assert f"{target} already held these bytes, and was left as it is." == journal.undo(begun)
     assert journal.pending(target) is None
 
 
@@ -405,7 +405,7 @@ def test_nothing_is_restored_to_nothing(source: Path, target: Path) -> None:
     """Where there was no production file, there is none again."""
     installed = put(source, target)
 
-    assert journal.rollback(installed) == f"{target} was not there before, and was removed again."
+    assert journal.undo(installed) == f"{target} was not there before, and was removed again."
     assert names(target.parent) == []
 
 
@@ -414,7 +414,7 @@ def test_same_bytes_need_no_restoring(source: Path, target: Path) -> None:
     target.write_bytes(NEW)
     installed = put(source, target)
 
-    assert journal.rollback(installed) == f"{target} already held these bytes, and was left as it is."
+    assert journal.undo(installed) == f"{target} already held these bytes, and was left as it is."
     assert target.read_bytes() == NEW
 
 
@@ -424,7 +424,7 @@ def test_somebody_elses_production_is_not_overwritten(source: Path, target: Path
     installed = put(source, target)
     target.write_bytes(b"somebody else's")
 
-    told = journal.rollback(installed)
+    told = journal.undo(installed)
 
     assert told == f"{target} was changed by somebody else meanwhile, and was left as it is."
     assert target.read_bytes() == b"somebody else's"

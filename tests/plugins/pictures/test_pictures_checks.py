@@ -11,7 +11,6 @@ from PIL import Image, ImageEnhance
 from plugins.pictures.check import Check, Difference, Outcome
 from plugins.pictures.checks import (
     check_colours,
-    check_fresh_weights,
     check_lora_applied,
     check_no_training_copy,
     check_not_blank,
@@ -20,6 +19,7 @@ from plugins.pictures.checks import (
     check_size,
     check_workflow,
     effect_of,
+    stale_weights,
 )
 from plugins.pictures.likeness import Nearest
 from plugins.pictures.picture import Picture
@@ -177,7 +177,7 @@ def test_palette_is_warned_of(outcomes: list[Outcome], *, has_palette: bool) -> 
 
 def test_old_weights_are_told_with_both_digests() -> None:
     """The same picture of other LoRA bytes is a warning that names both digests, and what to do."""
-    check = check_fresh_weights(lora="a" * 64, before="b" * 64)
+    check = stale_weights(lora="a" * 64, before="b" * 64)
 
     assert check.outcome is Outcome.WARNING
     assert check.message.startswith(f"the LoRA file has changed (SHA-256 {'b' * 12} before, {'a' * 12} now), but")

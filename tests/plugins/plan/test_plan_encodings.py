@@ -10,7 +10,8 @@ import pytest
 from plugins.plan.fields import expanded, misplaced
 from plugins.plan.reading import PlanError, read_plan
 from plugins.plan.small_files import NotText, text_of
-from plugins.review.ballot import BallotError, read_ballot
+from plugins.review.ballot import BallotError
+from tests.plugins.review.ballots import read_ballot
 
 LINES = 'name = "a"\ntitle = "é"\n'
 

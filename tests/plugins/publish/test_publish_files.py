@@ -153,7 +153,7 @@ def test_preview_is_the_judged_picture_without_its_workflow(publication: Publica
     cell = next(one for one in judged.selected().evidence if one.column == "step600")
     preview = Image.open(BytesIO(judged.production.with_suffix(".preview.png").read_bytes()))
 
-    with Image.open(judged.store.picture(cell)) as picture:
+    with Image.open(judged.store.picture_path(cell)) as picture:
         assert list(picture.convert("RGB").tobytes()) == list(preview.tobytes())
     assert {} == preview.info
 
@@ -345,6 +345,6 @@ def test_picture_that_was_rendered_again_is_not_published(publication: Publicati
 def test_picture_that_was_lost_is_not_published(publication: Publication) -> None:
     """Where the evidence of a judged picture is gone, that is what the message says."""
     cell = next(iter(publication.judged.selected().evidence))
-    publication.judged.store.evidence(cell).unlink()
+    publication.judged.store.evidence_path(cell).unlink()
     with pytest.raises(PublishError, match=f"{cell}: the picture that {cell.column} was chosen by is not there"):
         publication.publish()

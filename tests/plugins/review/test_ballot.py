@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.plan.tested import Rival
-from plugins.review.ballot import Ballot, BallotError, Judged, Mark, differences, figures, judge_name, read_ballot
+from plugins.review.ballot import Ballot, BallotError, Judged, Mark, differences, figures, judge_name
 from plugins.review.review import Review
+from tests.plugins.review.ballots import read_ballot
 from tests.plugins.review.sample import make_review
 
 IDS = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=12)

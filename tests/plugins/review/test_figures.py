@@ -3,7 +3,7 @@
 import pytest
 
 from plugins.plan.wanted import Selection
-from plugins.review.figures import Figure, out_of_reach, wilson
+from plugins.review.figures import Figure, unprovable_rate, wilson
 from tests.plugins.review.sample import spyke
 
 
@@ -63,7 +63,7 @@ def test_rate_that_cannot_be_reached_is_said_before_rendering(rate: float | None
     """Where even a yes on every picture shows less than the plan asks for, the number that it takes is said."""
     plan = spyke()
     sampling = plan.sampling.model_copy(update={"seeds": tuple(range(seeds))})
-    found = out_of_reach(
+    found = unprovable_rate(
         plan.model_copy(update={"sampling": sampling, "selection": Selection.model_validate({"pass": rate or "all"})})
     )
     assert told == [line.partition("judged on ")[2].removesuffix(": add seeds.") for line in found]

@@ -161,7 +161,7 @@ def test_last_step_saved_twice_is_one_checkpoint(tmp_path: Path) -> None:
     run = find_run(tmp_path)
 
     assert ["kira-step00000500.safetensors: step 500", "kira.safetensors: step 1000, final"] == listed(run)
-    assert "kira-step00001000.safetensors" == run.entries[-1].twin
+    assert "kira-step00001000.safetensors" == run.entries[-1].same_as
 
 
 def test_others_in_the_folder_are_left_out_with_the_reason(tmp_path: Path) -> None:
