@@ -81,7 +81,7 @@ def test_tied_checkpoints_are_compared_without_names(page: Page, tmp_path: Path)
     assert "After 6 duels:" == lines[0]
     assert lines[1].startswith("step 600: 9"), lines
     page.reload()
-    assert lines == page.locator("#preference span").all_inner_texts()
+    expect(page.locator("#preference span")).to_have_text(lines)
     with page.expect_download() as download:
         page.locator("#save").click()
     download.value.save_as(tmp_path / "ballot.json")

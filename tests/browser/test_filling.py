@@ -1,6 +1,6 @@
 """The page that fills itself while pictures are rendered, and the run that writes it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -65,9 +65,9 @@ def visits(browser: Browser) -> Iterator[Visits]:
     visits.close()
 
 
-def answered(page: Page, checkpoint: str) -> Callable[[], str]:
-    """Return what a column's head says was marked."""
-    return page.locator(f'.score[data-checkpoint="{checkpoint}"]').inner_text
+def expect_marked(page: Page, checkpoint: str, marks: str) -> None:
+    """Wait until a column's head says what was marked."""
+    expect(page.locator(f'.score[data-checkpoint="{checkpoint}"]')).to_have_text(marks)
 
 
 def test_page_takes_up_pictures_and_keeps_marks(run: Run, visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_page_takes_up_pictures_and_keeps_marks(run: Run, visits: Visits, monkey
     )
     expect(page.locator('[data-cell="final-novel_pose"] .flag')).to_have_text("KSampler: <b>CUDA out of memory</b>")
     expect(page.locator('[data-cell="step200-novel_pose"] .picture')).to_be_focused()
-    assert "1 yes" == answered(page, "step200")()
+    expect_marked(page, "step200", "1 yes")
     page.keyboard.press("j")
     page.locator("#blind").click()
     expect(page.locator("#status")).to_contain_text("Judging blind begins when all pictures are there")
@@ -110,7 +110,7 @@ def test_page_takes_up_pictures_and_keeps_marks(run: Run, visits: Visits, monkey
     assert ["end.js"] == [path.name for path in (run.review.reports / "live").iterdir()]
     page.locator("#finished").click()
     expect(page.locator("#filling")).to_have_count(0)
-    assert "1 yes" == answered(page, "step200")()
+    expect_marked(page, "step200", "1 yes")
 
 
 def test_marks_wait_for_their_picture_while_it_is_rendered_again(run: Run, visits: Visits) -> None:
@@ -126,17 +126,16 @@ def test_marks_wait_for_their_picture_while_it_is_rendered_again(run: Run, visit
     assert [] == list((run.review.reports / "live").glob("*.js"))  # those of the run before are gone
     page.reload()
     expect(page.locator("#dropped")).to_be_hidden()
-    assert "not marked yet" == answered(page, "step200")()
+    expect_marked(page, "step200", "not marked yet")
     run.render(live, "step200-novel_pose")
     run.render(live, "step400-novel_pose", pixels="e" * 64)
     expect(page.locator("#dropped li")).to_have_count(1)
     expect(page.locator("#dropped li")).to_contain_text("step 400, A novel pose")
-    assert "1 yes" == answered(page, "step200")()
+    expect_marked(page, "step200", "1 yes")
     page.keyboard.press("Control+z")
-    assert "1 yes" == answered(page, "step200")()
+    expect_marked(page, "step200", "1 yes")
     page.reload()  # what waits is kept, too
     write_page(run.review)
     page.reload()
-    assert ["1 yes", "not marked yet; chosen", "1 yes"] == [
-        answered(page, one)() for one in ("step200", "step400", "final")
-    ]
+    for one, marks in (("step200", "1 yes"), ("step400", "not marked yet; chosen"), ("final", "1 yes")):
+        expect_marked(page, one, marks)

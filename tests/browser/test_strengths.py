@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from plugins.plan.cells import matrix
 from plugins.review.ballot import figures
@@ -58,6 +58,7 @@ def test_strength_is_judged_and_chosen_with_the_checkpoint(strengths: Review, op
     page.locator("#take").click()
     page.keyboard.press("L")  # what is chosen stays, whatever is looked at
     page.reload()
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_contain_text("chosen")
     with page.expect_download() as download:
         page.locator("#save").click()
     download.value.save_as(ballot)

@@ -7,14 +7,21 @@ const KEPT_FIRST = KEPT + data.plan.digest; // as the first format was kept, for
 let dropped = [];
 let parked = null; // marks on pictures that this run has not rendered yet, and the choice that they belong to
 let adopting = false; // what is shown comes from the storage, and is not written back
+let latest = ""; // when what is shown was kept
+let latestElsewhere = ""; // the same, of what was kept before this visit, or by another window
+const windows = new BroadcastChannel(KEPT_AS); // the other windows on this report
 
 // Some browsers keep nothing for pages opened from disk, and a storage may be full: then only saving helps.
 function keep() {
   if (adopting) return true;
   const saved = savedBallot();
   const pictures = Object.entries(saved.pictures).filter(([id]) => isSpokenOf(id, data.cells[id]));
+  const text = JSON.stringify({ ...saved, pictures: Object.fromEntries(pictures), dropped, parked, at: location.pathname });
+  latest = saved.saved;
+  keepCopy(KEPT_AS, text);
+  windows.postMessage(text);
   try {
-    localStorage.setItem(KEPT_AS, JSON.stringify({ ...saved, pictures: Object.fromEntries(pictures), dropped, parked, at: location.pathname }));
+    localStorage.setItem(KEPT_AS, text);
     part("unkept").hidden = true;
     return true;
   } catch {
@@ -38,21 +45,30 @@ function isSpokenOf(id, { column, row, strength: at }) {
   return column === ballot.choice || id === ballot.starred || ballot.duels.some(({ left, right }) => id === left || id === right) || ballot.marks[column]?.[named(row, at)] !== undefined;
 }
 
-// What was kept of these pictures; else the last of this very report, whose pictures have changed since.
-function kept() {
+// All that this plan's reports kept, by key.
+function stored() {
   try {
-    const own = parsed(KEPT_AS);
-    if (own) return newest([own, ...keptHere(`${KEPT}live `).map(parsed)]);
-    const first = [parsed(KEPT_FIRST)].filter((saved) => saved?.format === 1 && judgedHere(upgraded(saved).pictures));
-    return newest([...keptHere(KEPT).map(parsed), ...first]);
+    return map(Object.fromEntries(Object.keys(localStorage).filter((key) => key.startsWith(KEPT)).map((key) => [key, parsed(localStorage.getItem(key))])));
+  } catch {
+    return map();
+  }
+}
+
+// What was kept of these pictures; else the last of this very report, whose pictures have changed since.
+function kept(ballots) {
+  try {
+    const own = ballots[KEPT_AS];
+    if (own) return newest([own, ...keptHere(ballots, `${KEPT}live `).map((key) => ballots[key])]);
+    const first = [ballots[KEPT_FIRST]].filter((saved) => saved?.format === 1 && judgedHere(upgraded(saved).pictures));
+    return newest([...keptHere(ballots, KEPT).map((key) => ballots[key]), ...first]);
   } catch {
     return null;
   }
 }
 
 // Keys of what was kept of a report at this very place; `start` is "live" for those that were still being rendered.
-function keptHere(start) {
-  return Object.keys(localStorage).filter((key) => key.startsWith(start) && parsed(key)?.at === location.pathname);
+function keptHere(ballots, start) {
+  return Object.keys(ballots).filter((key) => key.startsWith(start) && ballots[key]?.at === location.pathname);
 }
 
 function newest(ballots) {
@@ -61,13 +77,13 @@ function newest(ballots) {
 
 // What was kept while this report was rendered is part of what it keeps now.
 function forgetLive() {
-  const live = data.filling ? [] : keptHere(`${KEPT}live `);
+  const live = data.filling ? [] : keptHere(stored(), `${KEPT}live `);
   if (live.length && keep()) live.forEach((key) => localStorage.removeItem(key));
 }
 
-function parsed(key) {
+function parsed(text) {
   try {
-    return JSON.parse(localStorage.getItem(key));
+    return JSON.parse(text);
   } catch {
     return null;
   }
@@ -193,18 +209,22 @@ function drawDropped() {
   part("dropped-marks").replaceChildren(...dropped.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
 }
 
-// Another window on the same report: what is marked there is shown here, so that neither overwrites the other.
-addEventListener("storage", ({ key, newValue }) => {
-  if (key !== KEPT_AS || !newValue) return;
+// Show what was kept elsewhere, if it is newer.
+function takeOver(saved, ...message) {
+  if (!saved || saved.saved <= latest) return;
+  latest = latestElsewhere = saved.saved;
   adopting = true;
   try {
-    restore(JSON.parse(newValue));
-    say("Taken over from another window on this report.");
+    const remarks = restore(saved);
+    say(...(message.length ? message : remarks));
   } catch {
     say("Another window on this report changed the ballot: close one of the two.");
   }
   adopting = false;
-});
+}
+
+// Another window on the same report: what is marked there is shown here, so that neither overwrites the other.
+windows.onmessage = (event) => takeOver(parsed(event.data), "Taken over from another window on this report.");
 addEventListener("beforeunload", (event) => {
   if (!part("unkept").hidden && past.length) event.preventDefault();
 });

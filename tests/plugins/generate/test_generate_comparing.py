@@ -171,6 +171,7 @@ def test_baseline_is_decoded_once_where_there_is_room(  # noqa: PLR0913 (one cas
     ("side", "failed", "differences"),
     [
         pytest.param(64, "", [], id="as-the-baseline"),
+        pytest.param(64, "not checked", [], id="as-the-baseline-and-not-checked-before"),
         pytest.param(32, "", ["size: got 32x32, asked for 64x64, as the baseline has"], id="another"),
         pytest.param(32, "noise", ["size: got 32x32, asked for 64x64, as the baseline has"], id="beside-another"),
         pytest.param(32, "size", ["size: got 32x32, asked for 48x48"], id="not-the-plans-either"),
@@ -191,7 +192,9 @@ def test_size_is_the_baselines(  # noqa: PLR0913 (one case of four)
     png = BytesIO()
     Image.open(BytesIO(png_of(cells[1]))).resize((side, side)).save(png, "PNG")
     evidence = put(asked, store, cells[1], png.getvalue())
-    if failed:
+    if failed == "not checked":
+        evidence = evidence.with_check(Check(name="size", outcome=Outcome.NOT_CHECKED))
+    elif failed:
         plans = check_size(read_picture(png.getvalue(), largest=10**6), width=48, height=48)
         evidence = evidence.with_check(plans.model_copy(update={"name": failed}))
     comparing = Comparing(store)

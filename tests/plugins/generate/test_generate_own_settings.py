@@ -65,6 +65,19 @@ def test_size_is_checked_against_the_prompts_own(own: Plan) -> None:
     assert (forest.outcome, pose.outcome) == (Outcome.PASSED, Outcome.FAILED)
 
 
+def test_size_of_a_custom_workflow_is_not_checked_by_itself(own: Plan, tmp_path: Path) -> None:
+    """Such a workflow decides on the size: a picture is right once it has its baseline's."""
+    comfyui = own.comfyui.model_copy(update={"workflow": tmp_path / "own.json"})
+    plan = own.model_copy(update={"comfyui": comfyui})
+    buffer = BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    picture = read_picture(buffer.getvalue(), largest=10**6)
+
+    made = expected_inputs_of(plan).check_size(picture, matrix(plan)[0])
+
+    assert Outcome.NOT_CHECKED is made.outcome
+
+
 def test_own_settings_are_rendered_and_recorded(own: Plan, store: Store, stand_in: Callable[..., Serving]) -> None:
     """A server makes the picture in the prompt's size, and the evidence has its size and its negative."""
     client = ComfyUI(stand_in().url)
