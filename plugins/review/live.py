@@ -26,8 +26,6 @@ from plugins.review.review import Entry, Review, source_of
 FOLDER: Final = PurePosixPath("live")
 """Where the script files lie, seen from the report: `0.js`, `1.js`, and in the end `end.js` alone."""
 
-_CELLS: Final = 40
-"""Pictures in one file. It is written anew for each of them, and loaded by the page twice a second."""
 _CALL: Final = "acceptanceFill"
 _HEAD: Final = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
 
@@ -46,11 +44,14 @@ class LiveReport:
         gather: Callable[[], Review],
         known: Callable[[], Mapping[Cell, Evidence]],
         failures: Callable[[], Mapping[Cell, str]],
+        per_file: int = 40,
     ) -> None:
         self._report = report
         self._gather = gather
         self._known = known
         self._failures = failures
+        self._per_file: Final = per_file
+        """Pictures in one file. It is written anew for each of them, and loaded by the page twice a second."""
         self._run: Final = f"live {token_hex(8)}"
         self._lock = threading.Lock()
         self._begun = False
@@ -111,7 +112,7 @@ class LiveReport:
             html = picture.module.picture(entry, self._preview(entry))  # type: ignore[attr-defined]
             self._cells[entry.cell.id] = json.dumps({**cell_data(entry, {}), "html": str(html)})
             self._note(entry)
-        full = len(self._cells) >= _CELLS
+        full = len(self._cells) >= self._per_file
         rest = json.dumps({"run": self._run, "full": full, "at": datetime.now(UTC).isoformat()})
         cells = ", ".join(f"{json.dumps(name)}: {one}" for name, one in self._cells.items())
         script = f'{_CALL}({rest[:-1]}, "cells": {{{cells}}}}});\n'  # only what is new is put into JSON

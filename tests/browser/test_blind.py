@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from plugins.plan.tested import Rival
-from tests.browser.conftest import Visits, forget_visits
+from tests.browser.conftest import Visits, open_as_new
 from tests.browser.still import enlarge
 from tests.plugins.review.sample import make_review, spyke, write_page
 
@@ -43,8 +43,7 @@ def visited(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def report(visited: Page) -> Page:
     """Return the report as a visitor sees it who was never here."""
-    forget_visits(visited)
-    visited.reload()
+    open_as_new(visited, visited.url)
     return visited
 
 

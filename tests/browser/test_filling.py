@@ -25,8 +25,8 @@ class Run:
     known: dict[Cell, Evidence] = field(default_factory=dict)
     failures: dict[Cell, str] = field(default_factory=dict)
 
-    def begin(self) -> LiveReport:
-        """Return the report of a run that begins."""
+    def begin(self, *, per_file: int = 40) -> LiveReport:
+        """Return the report of a run that begins, with so many pictures in each file."""
         self.known.clear()
         self.failures.clear()
         entries = tuple(replace(entry, evidence=None, problem="") for entry in self.review.entries)
@@ -38,7 +38,9 @@ class Run:
             )
 
         report = self.review.reports / "report.html"
-        return LiveReport(report, gather=gather, known=lambda: self.known, failures=lambda: self.failures)
+        return LiveReport(
+            report, gather=gather, known=lambda: self.known, failures=lambda: self.failures, per_file=per_file
+        )
 
     def render(self, live: LiveReport, *cells: str, pixels: str = "") -> None:
         """Have pictures come in."""
@@ -70,10 +72,9 @@ def expect_marked(page: Page, checkpoint: str, marks: str) -> None:
     expect(page.locator(f'.score[data-checkpoint="{checkpoint}"]')).to_have_text(marks)
 
 
-def test_page_takes_up_pictures_and_keeps_marks(run: Run, visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_takes_up_pictures_and_keeps_marks(run: Run, visits: Visits) -> None:
     """What comes later shows by itself; what was marked meanwhile stays, here and on the finished page."""
-    monkeypatch.setattr("plugins.review.live._CELLS", 5)  # so that it takes several files
-    live = run.begin()
+    live = run.begin(per_file=5)
     run.render(live, "baseline-novel_pose", "step200-novel_pose")
     page = visits.open(run.review.reports / "report.html")
     expect(page.locator("#so-far")).to_contain_text("2 of 18 pictures so far")

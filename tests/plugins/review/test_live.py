@@ -27,14 +27,13 @@ def told(review: Review, name: str = "0") -> dict[str, Any]:
     return found
 
 
-def test_what_changes_an_earlier_picture_is_told_too(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changes_an_earlier_picture_is_told_too(review: Review) -> None:
     """A picture's twin, whose check fails only now, and a cell that failed meanwhile come with it, each once."""
-    monkeypatch.setattr("plugins.review.live._CELLS", 3)
     known: dict[Cell, Evidence] = {}
     failures: dict[Cell, str] = {}
     empty = replace(review, entries=tuple(replace(entry, evidence=None) for entry in review.entries))
     report = review.reports / "report.html"
-    live = LiveReport(report, gather=lambda: empty, known=lambda: known, failures=lambda: failures)
+    live = LiveReport(report, gather=lambda: empty, known=lambda: known, failures=lambda: failures, per_file=3)
     first, second, third, failed = review.entries[3:7]
     assert first.evidence
     assert second.evidence
