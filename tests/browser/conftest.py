@@ -19,17 +19,6 @@ DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 _LONGEST_MS = 30_000
 expect.set_options(timeout=_LONGEST_MS)
 COUNT_KEPT = "try { globalThis.keptAtOpening = localStorage.length; } catch { /* about:blank has no storage */ }"
-FOUND_SOMETHING = """async () => {
-  const resultOf = (asked) => new Promise((resolve, reject) => {
-    asked.onsuccess = () => resolve(asked.result);
-    asked.onerror = () => reject(asked.error);
-  });
-  const database = await resultOf(indexedDB.open("checkpoint-acceptance", 1));
-  const copies = await resultOf(database.transaction("ballots").objectStore("ballots").count());
-  database.close();
-  return keptAtOpening + copies > 0;
-}"""
-"""Whether a report page found anything of an earlier visit."""
 
 
 @pytest.fixture(scope="package")
@@ -128,10 +117,15 @@ def open_as_new(page: Page, url: str) -> None:
 
     Chromium's processes have their own copies of localStorage: a page may still see what was cleared just before.
     """
-    devtools = page.context.new_cdp_session(page)
     found = True
     while found:
-        devtools.send("Storage.clearDataForOrigin", {"origin": "file://", "storageTypes": "local_storage,indexeddb"})
+        clear(page, "local_storage", "indexeddb")
         page.goto(url)
-        found = page.evaluate(FOUND_SOMETHING)
+        found = page.evaluate("keptAtOpening > 0")
+
+
+def clear(page: Page, *kinds: str) -> None:
+    """Clear what pages from disk kept, by Chromium's names of the places."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Storage.clearDataForOrigin", {"origin": "file://", "storageTypes": ",".join(kinds)})
     devtools.detach()

@@ -14,7 +14,7 @@ from plugins.plan.wanted import Selection
 from plugins.review.ballot import Ballot, Judged, differences
 from plugins.review.review import Review
 from plugins.review.rivals import compared_with
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, clear
 from tests.browser.still import enlarge
 from tests.plugins.review.ballots import read_ballot
 from tests.plugins.review.sample import make_review, spyke, write_page
@@ -485,6 +485,52 @@ def test_window_that_is_cut_off_from_its_storage_agrees(page: Page, report: Path
         expect(other.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
         mark(other, "step200", "-n----")
         expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no; ruled out")
+
+
+def test_marks_of_before_there_were_copies_are_copied_at_the_first_visit(page: Page, report: Path) -> None:
+    """A page that is cut off later shows them."""
+    mark(page, "step200", "y-----")
+    clear(page, "indexeddb")
+    page.goto(report.as_uri())
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
+    page.goto("about:blank")
+    with closing(cut_off(page, report)) as other:
+        expect(other.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
+
+
+def test_windows_agree_after_the_clock_was_set_back(page: Page, report: Path) -> None:
+    """A ballot that was kept an hour ahead does not make windows ignore what is marked now."""
+    ahead = page.context.new_page()
+    with closing(ahead):
+        ahead.add_init_script("const now = Date.now; Date.now = () => now() + 3_600_000;")
+        ahead.goto(report.as_uri())
+        mark(ahead, "step200", "y-----")
+        expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
+    with closing(page.context.new_page()) as other:
+        other.goto(report.as_uri())
+        mark(other, "step200", "-n----")
+        expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no; ruled out")
+        mark(page, "step200", "--u---")
+        expect(other.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no, 1 unsure; ruled out")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        pytest.param("delete globalThis.BroadcastChannel;", id="no-channel"),
+        pytest.param("BroadcastChannel = class { constructor() { throw new DOMException('no'); } };", id="refused"),
+        pytest.param("BroadcastChannel.prototype.postMessage = () => { throw new DOMException('no'); };", id="mute"),
+        pytest.param("Object.defineProperty(globalThis, 'indexedDB', { value: undefined });", id="no-copies"),
+        pytest.param("IDBFactory.prototype.open = () => ({});", id="copies-that-never-answer"),
+    ],
+)
+def test_browser_without_the_second_place_keeps_marks_in_the_first(open_page: Open, report: Path, missing: str) -> None:
+    """The page works, and what was marked is there at the next visit."""
+    page = open_page(report, script=missing)
+    mark(page, "step200", "y-----")
+    expect(page.locator("#unkept")).to_be_hidden()
+    page.reload()
+    expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
 
 
 def test_saved_ballot_restores_another_visit(page: Page, open_page: Open, report: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 // it reads as empty, and forgets without an error what it is given. IndexedDB is reached by another way.
 
 const copies = openCopies();
+let copiesRead = null; // begun when all parts are there
+let unwritten = null;
 
 // The database, once it is open; null where this browser has none for pages from disk.
 function openCopies() {
@@ -17,11 +19,27 @@ function openCopies() {
   });
 }
 
-// Written even if the page is closed at once: it is committed without waiting for an answer.
-async function keepCopy(key, text) {
+// Written once the copies were read, so that nothing is laid over what was not seen; then the other windows hear of it.
+async function keepCopy(text) {
+  const isWaiting = unwritten !== null;
+  unwritten = text;
+  if (isWaiting) return;
+  await copiesRead;
+  const newest = unwritten;
+  unwritten = null;
+  changeCopies((ballots) => ballots.put(newest, KEPT_AS));
+  tellWindows(newest);
+}
+
+function forgetCopy(key) {
+  return changeCopies((ballots) => ballots.delete(key));
+}
+
+// Done even if the page is closed at once: it is committed without waiting for an answer.
+async function changeCopies(edit) {
   try {
     const writing = (await copies)?.transaction("ballots", "readwrite");
-    writing?.objectStore("ballots").put(text, key);
+    if (writing) edit(writing.objectStore("ballots"));
     writing?.commit?.();
   } catch {
     // The first copy is kept, or the page says that it is not.
@@ -51,20 +69,39 @@ function resultOf(request) {
 // Take up what the copies have newer than what was found here when the page opened. What was marked since stays on top.
 async function takeUpCopies(found) {
   const opened = ballot.marks;
-  const both = map(found);
-  for (const [key, copy] of Object.entries(await readCopies())) both[key] = newest([both[key], copy].filter(Boolean));
-  const copied = kept(both);
-  if (!copied || copied.saved <= latestElsewhere) return;
+  const copied = await readCopies();
+  const newer = kept(newestOfEach(found, copied));
   const { marks } = ballot;
-  latest = "";
-  takeOver(copied);
+  if (newer && newer.saved > takenUp) {
+    try {
+      say(...adopt(newer));
+    } catch {
+      return copied; // of another version of the page, and left as it is
+    }
+    layOnTop(marks, opened);
+  } else if (found[KEPT_AS] && !(copied[KEPT_AS]?.saved >= found[KEPT_AS].saved)) {
+    changeCopies((ballots) => ballots.put(JSON.stringify(found[KEPT_AS]), KEPT_AS)); // as of before there were copies
+  }
+  return copied;
+}
+
+function newestOfEach(found, copied) {
+  const both = map(found);
+  for (const [key, copy] of Object.entries(copied)) both[key] = newest([both[key], copy].filter(Boolean));
+  return both;
+}
+
+// Marks that were given since the page was opened.
+function layOnTop(marks, opened) {
+  let all = ballot.marks;
   for (const [id, rows] of Object.entries(marks)) {
     for (const [row, answers] of Object.entries(rows)) {
       for (const [criterion, given] of Object.entries(answers)) {
-        if (given !== opened[id]?.[row]?.[criterion]) change((now) => ({ marks: planted(now.marks, [id, row, criterion], given) }));
+        if (given !== opened[id]?.[row]?.[criterion]) all = planted(all, [id, row, criterion], given);
       }
     }
   }
-  keep();
+  if (all !== ballot.marks) change(() => ({ marks: all }));
+  else keep(last);
   forget();
 }

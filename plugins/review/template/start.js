@@ -2,19 +2,19 @@
 // still be writing its last marks, which then come from its window, or from the copies.
 
 const ballots = stored();
-const before = kept(ballots);
-adopting = true;
+let before = kept(ballots);
 try {
-  if (before) say(...restore(before));
-  else change(() => ({}));
+  if (before) say(...adopt(before));
 } catch {
-  change(() => ({}));
+  before = null; // of another version of the page
 }
-adopting = false;
-latest = latestElsewhere = before?.saved ?? "";
-takeUpCopies(ballots); // reads before anything is written
+if (!before) draws.forEach((draw) => draw());
+copiesRead = takeUpCopies(ballots);
 tryKeeping();
 // Only what was kept of these very pixels is found wherever the report lies: the rest is kept as theirs now.
-if (before && (before.at !== location.pathname || !ballots[KEPT_AS])) keep();
-if (before) forgetLive();
+if (before && (before.at !== location.pathname || !ballots[KEPT_AS])) keep(before.saved);
+if (before) forgetLive(ballots);
+copiesRead.then((copied) => {
+  if (last) forgetLive(copied);
+});
 forget(); // the first undo takes back what is done here, not what was kept

@@ -7,19 +7,18 @@ const KEPT_FIRST = KEPT + data.plan.digest; // as the first format was kept, for
 let dropped = [];
 let parked = null; // marks on pictures that this run has not rendered yet, and the choice that they belong to
 let adopting = false; // what is shown comes from the storage, and is not written back
-let latest = ""; // when what is shown was kept
-let latestElsewhere = ""; // the same, of what was kept before this visit, or by another window
-const windows = new BroadcastChannel(KEPT_AS); // the other windows on this report
+let takenUp = ""; // when the ballot that was taken up last was kept, by an earlier visit or another window
+let last = ""; // when the newest ballot that is known here was kept
+const windows = openWindows();
 
 // Some browsers keep nothing for pages opened from disk, and a storage may be full: then only saving helps.
-function keep() {
+function keep(time = later()) {
   if (adopting) return true;
-  const saved = savedBallot();
-  const pictures = Object.entries(saved.pictures).filter(([id]) => isSpokenOf(id, data.cells[id]));
-  const text = JSON.stringify({ ...saved, pictures: Object.fromEntries(pictures), dropped, parked, at: location.pathname });
-  latest = saved.saved;
-  keepCopy(KEPT_AS, text);
-  windows.postMessage(text);
+  last = time;
+  const ours = savedBallot();
+  const pictures = Object.entries(ours.pictures).filter(([id]) => isSpokenOf(id, data.cells[id]));
+  const text = JSON.stringify({ ...ours, saved: time, pictures: Object.fromEntries(pictures), dropped, parked, at: location.pathname });
+  keepCopy(text);
   try {
     localStorage.setItem(KEPT_AS, text);
     part("unkept").hidden = true;
@@ -28,6 +27,11 @@ function keep() {
     part("unkept").hidden = false;
     return false;
   }
+}
+
+// The time, and always later than any ballot's before: a clock may be set back.
+function later() {
+  return new Date(Math.max(Date.now(), (Date.parse(last) || 0) + 1)).toISOString();
 }
 
 // Shows at opening whether this browser keeps anything.
@@ -75,10 +79,14 @@ function newest(ballots) {
   return ballots.sort((one, other) => (one.saved < other.saved ? 1 : -1))[0] ?? null;
 }
 
-// What was kept while this report was rendered is part of what it keeps now.
-function forgetLive() {
-  const live = data.filling ? [] : keptHere(stored(), `${KEPT}live `);
-  if (live.length && keep()) live.forEach((key) => localStorage.removeItem(key));
+// What was kept while this report was rendered is part of what it keeps now. `ballots` are kept here or are copies.
+function forgetLive(ballots) {
+  const live = data.filling ? [] : keptHere(ballots, `${KEPT}live `);
+  if (!live.length || !keep(last)) return;
+  for (const key of live) {
+    localStorage.removeItem(key);
+    forgetCopy(key);
+  }
 }
 
 function parsed(text) {
@@ -209,22 +217,51 @@ function drawDropped() {
   part("dropped-marks").replaceChildren(...dropped.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
 }
 
-// Show what was kept elsewhere, if it is newer.
-function takeOver(saved, ...message) {
-  if (!saved || saved.saved <= latest) return;
-  latest = latestElsewhere = saved.saved;
+// Show what was kept elsewhere, without writing it back. Gives remarks; throws where it is no ballot for this page.
+function adopt(saved) {
   adopting = true;
   try {
     const remarks = restore(saved);
-    say(...(message.length ? message : remarks));
+    takenUp = last = saved.saved;
+    return remarks;
+  } finally {
+    adopting = false;
+  }
+}
+
+// The other windows on this report hear of each other, also where one of them is cut off from localStorage.
+function openWindows() {
+  try {
+    const channel = new BroadcastChannel(KEPT_AS);
+    channel.onmessage = (event) => meet(event.data);
+    return channel;
+  } catch {
+    return null; // an old browser, or one that allows nothing
+  }
+}
+addEventListener("storage", ({ key, newValue }) => {
+  if (key === KEPT_AS && newValue) meet(newValue);
+});
+
+function tellWindows(text) {
+  try {
+    windows?.postMessage(text);
+  } catch {
+    // They see it when they are opened anew.
+  }
+}
+
+// What is marked in another window is shown here, so that neither overwrites the other. It may come by both ways.
+function meet(text) {
+  const saved = parsed(text);
+  if (!(saved?.saved > takenUp)) return;
+  try {
+    adopt(saved);
+    say("Taken over from another window on this report.");
   } catch {
     say("Another window on this report changed the ballot: close one of the two.");
   }
-  adopting = false;
 }
-
-// Another window on the same report: what is marked there is shown here, so that neither overwrites the other.
-windows.onmessage = (event) => takeOver(parsed(event.data), "Taken over from another window on this report.");
 addEventListener("beforeunload", (event) => {
   if (!part("unkept").hidden && past.length) event.preventDefault();
 });
