@@ -47,7 +47,7 @@ def pytest_configure(config):
 """
 CRASHES = {
     "crash_in_a_request": CRASH.format(module="urllib3.connection", name="HTTPConnection.getresponse"),
-    "crash_in_a_test": CRASH.format(module="plugins.generate.generation", name="Generation.evidence"),
+    "crash_in_a_test": CRASH.format(module="plugins.generate.generation", name="Generation.evidence_of"),
 }
 """Plugins that make the suite crash at some place, as a mistake in it would."""
 
