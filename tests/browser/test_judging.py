@@ -531,10 +531,22 @@ def test_windows_agree_after_the_clock_was_set_back(page: Page, report: Path) ->
     "missing",
     [
         pytest.param("delete globalThis.BroadcastChannel;", id="no-channel"),
-        pytest.param("BroadcastChannel = class { constructor() { throw new DOMException('no'); } };", id="refused"),
-        pytest.param("BroadcastChannel.prototype.postMessage = () => { throw new DOMException('no'); };", id="mute"),
-        pytest.param("Object.defineProperty(globalThis, 'indexedDB', { value: undefined });", id="no-copies"),
-        pytest.param("IDBFactory.prototype.open = () => ({});", id="copies-that-never-answer"),
+        pytest.param(
+            "BroadcastChannel = class { constructor() { throw new DOMException('no'); } };",
+            id="refused",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "BroadcastChannel.prototype.postMessage = () => { throw new DOMException('no'); };",
+            id="mute",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "Object.defineProperty(globalThis, 'indexedDB', { value: undefined });",
+            id="no-copies",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("IDBFactory.prototype.open = () => ({});", id="copies-that-never-answer", marks=pytest.mark.slow),
     ],
 )
 def test_browser_without_the_second_place_keeps_marks_in_the_first(open_page: Open, report: Path, missing: str) -> None:
