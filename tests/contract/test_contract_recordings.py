@@ -54,10 +54,11 @@ def version(request: pytest.FixtureRequest) -> str:
 def connected(
     version: str, run: str | None, *exchanges: str, socket: Socket = Socket.AFTER
 ) -> Iterator[tuple[Server, Replay]]:
-    """Connect our client to a replay; `/system_stats` is the recorded one."""
+    """Connect our client to a replay; `/system_stats` is the recorded one. Where frames come, it is theirs to tell."""
+    poll = 0.05 if socket is Socket.NEVER else 5.0
     with ExitStack() as stack:
         replay = stack.enter_context(replayed(run, "get_routes", *exchanges, version=version, socket=socket))
-        client = ComfyUI(replay.url, timing=Timing(poll=0.05))
+        client = ComfyUI(replay.url, timing=Timing(poll=poll))
         server = Server(client, client.info(), timeout=10.0)
         stack.callback(server.close)
         yield server, replay
