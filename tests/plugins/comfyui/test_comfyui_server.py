@@ -234,21 +234,36 @@ def test_picture_comes_whatever_the_socket_does(
     assert 1 == len(serving.server.queue.history())
 
 
+class Pausing(Posing):
+    """A stand-in that pauses after a picture's first step until it goes on."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+
+    def before_step(self, prompt_id: str, node_id: str, step: int) -> None:
+        """Wait, before the second step."""
+        del prompt_id, node_id
+        if step > 1:
+            assert self.goes_on.wait(30)
+
+
 def test_socket_dropped_in_the_middle(
     staged: Plan, stand_in: Serve, connect: Connect, apart: ThreadPoolExecutor
 ) -> None:
     """A socket that drops while a picture is sampled costs neither that picture nor the next one's progress."""
-    serving = stand_in(seconds_per_image=0.4)
-    server, news = connect(serving), list[Run]()
-    first = server._events.client_id
-    running = threading.Event()
-    rendering = apart.submit(server.render, filled(staged), begun(running))
-    assert running.wait(30)
-    serving.drop(first)
-    assert rendering.result(30).png.startswith(b"\x89PNG")
-    until(lambda: server._events.client_id != first)
-    server.render(filled(staged, "step600-novel_pose"), news.append)
-    assert [(1, 2), (2, 2)] == list(dict.fromkeys((run.value, run.maximum) for run in news if run.maximum))
+    faults = Pausing()
+    serving = stand_in(faults=faults)
+    server = connect(serving)
+    for cell in ("step600-forest", "step600-novel_pose"):
+        faults.goes_on.clear()
+        dropped = server._events.client_id
+        running = threading.Event()
+        rendering = apart.submit(server.render, filled(staged, cell), begun(running))
+        assert running.wait(30)
+        serving.drop(dropped)
+        faults.goes_on.set()
+        assert rendering.result(30).png.startswith(b"\x89PNG")
+        until(lambda dropped=dropped: server._events.client_id != dropped)  # type: ignore[misc]
     assert 2 == len(serving.server.queue.history())
 
 
@@ -365,10 +380,11 @@ def test_unanswered_post_is_looked_for_before_it_is_repeated(
     assert (posts, [finished.prompt_id]) == (faults.posts, list(serving.server.queue.history()))
 
 
-class Gone(Posing):
+class Gone(Pausing):
     """A stand-in that can be out of reach."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.gone = threading.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse | None:
@@ -391,11 +407,12 @@ def test_server_out_of_reach(
     """A server that cannot be reached for a moment costs nothing; one that stays away is told, with what to do."""
     timing = replace(QUICK, reach=30.0 if comes_back else 0.3)
     faults = Gone()
-    serving = stand_in(faults=faults, seconds_per_image=0.3)
+    serving = stand_in(faults=faults)
     running, server = threading.Event(), connect(serving, timing=timing)
     rendering = apart.submit(server.render, filled(staged), begun(running))
     assert running.wait(30)
     faults.gone.set()
+    faults.goes_on.set()
     if comes_back:
         time.sleep(0.2)
         faults.gone.clear()
