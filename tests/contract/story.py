@@ -89,11 +89,11 @@ def expected(  # noqa: PLR0913 (a story has many sides)
     steps: int = 2,
     sampler: str = "3",
     end: Line | None = None,
-    stopped_at: int = 0,
+    reported: Sequence[int] = (),
 ) -> list[Line]:
     """Write the story of a prompt on an idle server: the nodes that ran, in order, and what the last showed.
 
-    `end` is an error or interruption in the last node that ran, after `stopped_at` steps if that is the sampler.
+    `end` is an error or interruption in the last node that ran; if that is the sampler, after the steps `reported`.
     A node in `shown` that did not run repeats what it showed before.
     """
     shown = shown or {}
@@ -109,7 +109,7 @@ def expected(  # noqa: PLR0913 (a story has many sides)
         state(node, "0.0/1.0 running")
         lines.append(("executing", node))
         if node == sampler:
-            for step in range(1, (stopped_at if last else steps) + 1):
+            for step in reported if last else range(1, steps + 1):
                 state(node, f"{step}/{steps} running")
                 lines.append(("progress", node, step, steps))
         if not last:

@@ -25,10 +25,14 @@ async function keepCopy(text) {
   unwritten = text;
   if (isWaiting) return;
   await copiesRead;
-  const newest = unwritten;
+  const newestText = unwritten;
   unwritten = null;
-  changeCopies((ballots) => ballots.put(newest, KEPT_AS));
-  tellWindows(newest);
+  putCopy(newestText);
+  tellWindows(newestText);
+}
+
+function putCopy(text) {
+  return changeCopies((ballots) => ballots.put(text, KEPT_AS));
 }
 
 function forgetCopy(key) {
@@ -80,7 +84,7 @@ async function takeUpCopies(found) {
     }
     layOnTop(marks, opened);
   } else if (found[KEPT_AS] && !(copied[KEPT_AS]?.saved >= found[KEPT_AS].saved)) {
-    changeCopies((ballots) => ballots.put(JSON.stringify(found[KEPT_AS]), KEPT_AS)); // as of before there were copies
+    putCopy(JSON.stringify(found[KEPT_AS])); // as of before there were copies
   }
   return copied;
 }
