@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--no-sandbox",
     "--no-first-run",

@@ -114,6 +114,7 @@ def test_page_takes_up_pictures_and_keeps_marks(run: Run, visits: Visits) -> Non
     expect_marked(page, "step200", "1 yes")
 
 
+@pytest.mark.slow
 def test_marks_wait_for_their_picture_while_it_is_rendered_again(run: Run, visits: Visits) -> None:
     """Rendered again, a picture with the same pixels has its marks back, another one drops them, and lists them."""
     page = visits.open(write_page(run.review))

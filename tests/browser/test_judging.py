@@ -292,6 +292,7 @@ def test_rate_is_what_the_interval_must_reach(open_page: Open, tmp_path: Path) -
     assert "step 400 is ruled out. Ginger or orange hair: 2 of 3: 21 to 94 %." in page.locator("#verdict").inner_text()
 
 
+@pytest.mark.slow
 def test_marks_say_whether_it_is_better_than_a_rival(open_page: Open, tmp_path: Path) -> None:
     """The page answers as the summary does whether the rule's checkpoint is better than what is in production."""
     rival = Rival(file="production", label="now")
@@ -527,26 +528,15 @@ def test_windows_agree_after_the_clock_was_set_back(page: Page, report: Path) ->
         expect(other.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no, 1 unsure; ruled out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "missing",
     [
         pytest.param("delete globalThis.BroadcastChannel;", id="no-channel"),
-        pytest.param(
-            "BroadcastChannel = class { constructor() { throw new DOMException('no'); } };",
-            id="refused",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "BroadcastChannel.prototype.postMessage = () => { throw new DOMException('no'); };",
-            id="mute",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "Object.defineProperty(globalThis, 'indexedDB', { value: undefined });",
-            id="no-copies",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param("IDBFactory.prototype.open = () => ({});", id="copies-that-never-answer", marks=pytest.mark.slow),
+        pytest.param("BroadcastChannel = class { constructor() { throw new DOMException('no'); } };", id="refused"),
+        pytest.param("BroadcastChannel.prototype.postMessage = () => { throw new DOMException('no'); };", id="mute"),
+        pytest.param("Object.defineProperty(globalThis, 'indexedDB', { value: undefined });", id="no-copies"),
+        pytest.param("IDBFactory.prototype.open = () => ({});", id="copies-that-never-answer"),
     ],
 )
 def test_browser_without_the_second_place_keeps_marks_in_the_first(open_page: Open, report: Path, missing: str) -> None:

@@ -75,7 +75,15 @@ def test_engineering_is_out_of_prime_space(page: Page) -> None:
     )
 
 
-@pytest.mark.parametrize("size", [DESKTOP, TABLET, UPRIGHT, PHONE], ids=lambda size: str(size["width"]))
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(DESKTOP, id="1440"),
+        pytest.param(TABLET, id="1024", marks=pytest.mark.slow),
+        pytest.param(UPRIGHT, id="768", marks=pytest.mark.slow),
+        pytest.param(PHONE, id="390"),
+    ],
+)
 def test_names_and_what_to_compare_with_stay_in_view(page: Page, size: dict[str, int]) -> None:
     """Down and to the right of the matrix, the columns' names, the training images and the baseline are in view."""
     page.set_viewport_size(size)  # type: ignore[arg-type]
@@ -92,6 +100,7 @@ def test_names_and_what_to_compare_with_stay_in_view(page: Page, size: dict[str,
     assert [] == violations(page)
 
 
+@pytest.mark.slow
 def test_twelve_columns_keep_their_names(open_page: Open, tmp_path: Path) -> None:
     """With 12 checkpoints the same holds at 1440 px; columns can be put away, and thumbnails sized."""
     references = training_images(tmp_path / "training", 2, side=32)
@@ -132,7 +141,9 @@ def test_rows_are_filtered_by_what_was_flagged(page: Page) -> None:
     page.locator("#rows").select_option("all")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, TABLET], ids=["1440", "1024"])
+@pytest.mark.parametrize(
+    "size", [pytest.param(DESKTOP, id="1440"), pytest.param(TABLET, id="1024", marks=pytest.mark.slow)]
+)
 def test_criteria_are_whole_beside_a_large_picture(page: Page, size: dict[str, int]) -> None:
     """Every criterion of the prompt is in view, first and whole; those of other prompts are not offered."""
     page.set_viewport_size(size)  # type: ignore[arg-type]
@@ -306,6 +317,7 @@ def test_step_600_cannot_be_found_blind(page: Page) -> None:
     assert "step" not in page.locator(".names").inner_text()
 
 
+@pytest.mark.slow
 def test_words_of_any_length_stay_in_their_place(open_page: Open, tmp_path: Path) -> None:
     """A title, name, prompt or criterion that cannot be broken anywhere is broken somewhere: nothing is cut off."""
     plan, word = spyke(), "an_identifier_that_somebody_wrote_with_underscores_and_that_goes_on_and_on_v1_final_2"

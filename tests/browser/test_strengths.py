@@ -69,6 +69,7 @@ def test_strength_is_judged_and_chosen_with_the_checkpoint(strengths: Review, op
     assert {cell.id for cell in matrix(strengths.plan)} == set(saved.pictures)
 
 
+@pytest.mark.slow
 def test_large_picture_flips_through_the_strengths(strengths: Review, open_page: Open) -> None:
     """A large picture is flipped by the same keys, says its strength, and is compared with another one."""
     page = open_page(write_page(strengths), viewport={"width": 390, "height": 844}, color_scheme="dark")
