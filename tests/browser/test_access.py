@@ -199,6 +199,7 @@ def test_hostile_plan_runs_no_script(open_page: Open, tmp_path: Path) -> None:
     assert 0 == page.locator("#review script, #review img[onerror]").count()
 
 
+@pytest.mark.slow
 def test_large_matrix_loads_only_what_is_in_sight(open_page: Open, tmp_path: Path) -> None:
     """A matrix of 3 x 30 is written small, with previews beside it, and loads only what can be seen."""
     report = write_page(make_review(tmp_path / "reports", side=32, plan=large_plan(3, 30), flags=False))

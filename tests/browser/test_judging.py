@@ -265,6 +265,7 @@ def test_rule_takes_the_earliest_with_every_required_yes(page: Page) -> None:
     )
 
 
+@pytest.mark.slow
 def test_rate_is_what_the_interval_must_reach(open_page: Open, tmp_path: Path) -> None:
     """Where the plan asks for a rate, a yes on all pictures passes only where enough pictures show it; a no may not."""
     plan = spyke()
@@ -500,6 +501,7 @@ def test_window_that_is_cut_off_from_its_storage_agrees(page: Page, report: Path
         expect(page.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes, 1 no; ruled out")
 
 
+@pytest.mark.slow
 def test_marks_of_before_there_were_copies_are_copied_at_the_first_visit(page: Page, report: Path) -> None:
     """A page that is cut off later shows them."""
     open_connected(page, report)
@@ -512,6 +514,7 @@ def test_marks_of_before_there_were_copies_are_copied_at_the_first_visit(page: P
         expect(other.locator('.score[data-checkpoint="step200"]')).to_have_text("1 yes")
 
 
+@pytest.mark.slow
 def test_windows_agree_after_the_clock_was_set_back(page: Page, report: Path) -> None:
     """A ballot that was kept an hour ahead does not make windows ignore what is marked now."""
     ahead = page.context.new_page()
@@ -611,6 +614,7 @@ def test_marks_of_other_pictures_are_dropped(page: Page, tmp_path: Path) -> None
     expect(page.locator('.score[data-checkpoint="step400"]')).to_have_text("6 no; ruled out")
 
 
+@pytest.mark.slow
 def test_browser_that_keeps_nothing_is_told(open_page: Open, report: Path, tmp_path: Path) -> None:
     """Where a page from disk has no storage, everything works but the keeping, and the page says so."""
     script = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no storage'); }});"
@@ -678,6 +682,7 @@ def test_generating_again_keeps_every_mark_on_the_same_pixels(page: Page, review
     expect(page.locator('.score[data-checkpoint="step600"]')).to_have_text("4 yes")
 
 
+@pytest.mark.slow
 def test_report_that_was_only_opened_brings_its_marks_along(page: Page, review: Review, tmp_path: Path) -> None:
     """Marks that are shown after pictures were rendered anew are there again where that report is moved to."""
     place = other_report(review, tmp_path / "here")

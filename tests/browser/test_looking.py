@@ -137,6 +137,7 @@ def test_wheel_zooms_where_it_points_and_drag_pans(page: Page) -> None:
     assert transform(page).startswith("translate(0px, 0px) scale(1)")
 
 
+@pytest.mark.slow
 def test_two_fingers_zoom_and_one_flips(open_page: Open, report: Path) -> None:
     """On a touch screen pinching zooms, and a swipe turns to the next checkpoint."""
     page = open_page(report, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
@@ -234,6 +235,7 @@ def test_missing_picture_can_be_visited(page: Page) -> None:
     expect(page.locator("#viewer-flags")).to_contain_text("CUDA out of memory")
 
 
+@pytest.mark.slow
 def test_preview_serves_where_the_png_is_not(open_page: Open, report: Path, tmp_path: Path) -> None:
     """A report that was mailed without its folder still shows every picture large."""
     alone = tmp_path / "report.html"
