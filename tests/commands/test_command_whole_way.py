@@ -15,6 +15,8 @@ from tests.commands.looking import counts, outcomes, snapshot, told
 from tests.commands.whole_way import TEXT, TITLE, Story
 from tests.small_plan import Posing, Suite
 
+pytestmark = pytest.mark.slow
+
 CELLS = [
     "baseline-forest",
     "baseline-novel_pose",
@@ -150,7 +152,6 @@ def test_verifying_passes_and_changes_nothing(story: Story) -> None:
     assert story.disks["deployed"] == story.disks["verified"]
 
 
-@pytest.mark.slow
 def test_another_step_can_be_deployed_afterwards(story: Story, tmp_path: Path) -> None:
     """Deploying the final step replaces step 600, whose bytes the training folder has, and notes what was seen."""
     shutil.copytree(story.deployed, tmp_path, dirs_exist_ok=True)
